@@ -1,0 +1,1 @@
+"""The side a person sees: set-up and start now, the browser pages later. Never loads torch."""

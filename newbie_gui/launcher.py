@@ -1,0 +1,78 @@
+"""The commands of launch.sh and launch.bat. Standard library only; the work runs in `.venv`'s Python."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from newbie_gui import environment
+from newbie_gui.environment import Project, SetupError
+
+USAGE = """Newbie LoRA Trainer
+
+  ./launch.sh demo [options]       train a LoRA on the built-in tiny base model (minutes on a CPU)
+  ./launch.sh test [--slow] [...]  lint, types and tests; further arguments go to pytest
+
+On Windows: launch.bat demo. The first start installs everything into .venv inside this folder.
+"""
+
+CHECKS = (
+    ("ruff check", ["ruff", "check", "."]),
+    ("ruff format", ["ruff", "format", "--check", "."]),
+    ("mypy", ["mypy"]),
+)
+
+
+def main(root: str, arguments: Sequence[str]) -> int:
+    """Run the command named by the first argument; return its exit code (1: set-up failed, 2: usage)."""
+    commands: dict[str, Callable[[Project, Sequence[str]], int]] = {"demo": demo, "test": test}
+    if not arguments or arguments[0] not in commands:
+        asked_for_help = bool(arguments) and arguments[0] in ("help", "-h", "--help")
+        print(USAGE, end="", file=sys.stdout if asked_for_help else sys.stderr)
+        return 0 if asked_for_help else 2
+    try:
+        return commands[arguments[0]](Project(Path(root)), arguments[1:])
+    except SetupError as problem:
+        print(f"[setup] {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def demo(project: Project, arguments: Sequence[str]) -> int:
+    """Show the whole way, from pictures to a trained LoRA."""
+    environment.ensure(project, dev=False)
+    return become(project, ["-m", "trainer_core", "demo", *arguments], {})
+
+
+def test(project: Project, arguments: Sequence[str]) -> int:
+    """Run every check; pytest comes last, so that its figures and summary are the last lines."""
+    environment.ensure(project, dev=True)
+    failed = [name for name, command in CHECKS if run(project, ["-m", *command]) != 0]
+    if failed:
+        print(
+            f"[checks] FAILED: {', '.join(failed)}; the tests still run, the exit code will not be 0",
+            flush=True,
+        )
+    # pytest itself turns this into its exit code (tests/conftest.py): nothing has to be printed after it.
+    return become(project, ["-m", "pytest", *arguments], {"NEWBIE_FAILED_CHECKS": ", ".join(failed)})
+
+
+def run(project: Project, arguments: Sequence[str]) -> int:
+    """Run `.venv`'s Python in the project folder, its output streaming through; return its exit code."""
+    print(f"[checks] {' '.join(arguments[1:])}", flush=True)
+    command = [str(project.python), *arguments]
+    return subprocess.run(command, cwd=project.root, env=environment.child_environment(project, os.environ)).returncode
+
+
+def become(project: Project, arguments: Sequence[str], extra: dict[str, str]) -> int:
+    """Hand this process over to `.venv`'s Python, so that signals (Ctrl-C, a stop) reach it directly."""
+    command = [str(project.python), *arguments]
+    variables = environment.child_environment(project, os.environ) | extra
+    os.chdir(project.root)
+    sys.stdout.flush()
+    if os.name != "nt":
+        os.execve(command[0], command, variables)
+    # Windows has no exec: a new process would leave the console before its work is done.
+    return subprocess.run(command, env=variables).returncode

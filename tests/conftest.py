@@ -1,0 +1,114 @@
+"""What the whole suite shares: skips with reasons, figures worth seeing, the wall clock of each group."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+BUILD = Path(__file__).resolve().parent.parent / "build"
+
+# Seconds on 2 cores. Every group's time is printed; twice the budget fails the session.
+BUDGET = {"unit": 120, "runs": 180, "learning": 180, "browser": 240, "faults": 120}
+GROUP_OF_FOLDER = {"run": "runs", "learning": "learning", "gui": "browser", "faults": "faults"}
+
+Figures = dict[str, float | int | str]
+FIGURES = pytest.StashKey[Figures]()
+
+
+class Clock:
+    """Adds up the seconds of each group; slow and gpu tests have no budget and count apart."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = dict.fromkeys(BUDGET, 0.0)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        group = next((mark for mark in ("slow", "gpu") if mark in report.keywords), group_of(report.nodeid))
+        self.seconds[group] = self.seconds.get(group, 0.0) + report.duration
+
+    def over_limit(self) -> list[str]:
+        return [group for group, budget in BUDGET.items() if self.seconds[group] > 2 * budget]
+
+    def lines(self) -> Iterator[str]:
+        for group, seconds in self.seconds.items():
+            budget = BUDGET.get(group)
+            verdict = "TOO SLOW (over twice the budget)" if group in self.over_limit() else ""
+            limit = f"of {budget:4.0f} s" if budget else "no budget"
+            yield f"wall clock  {group:9s} {seconds:7.1f} s {limit} {verdict}".rstrip()
+
+
+def group_of(nodeid: str) -> str:
+    """Return the budget group of a test: "tests/run/test_x.py::test_y" belongs to "runs"."""
+    folders = nodeid.split("::")[0].split("/")
+    return GROUP_OF_FOLDER.get(folders[1], "unit") if len(folders) > 2 else "unit"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes as well")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Temporary folders stay inside the project; numbered, so that two sessions do not disturb each other.
+    temporary = BUILD / "pytest"
+    temporary.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(temporary))
+    config.stash[FIGURES] = {}
+    config.pluginmanager.register(Clock(), "clock")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip instead of deselecting: a skip is printed with its reason."""
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
+    gpu_items = [item for item in items if item.get_closest_marker("gpu")]
+    if gpu_items and not cuda_available():
+        for item in gpu_items:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device, none here"))
+
+
+def cuda_available() -> bool:
+    import torch  # only a session that has gpu tests pays for this import
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture
+def record_figure(request: pytest.FixtureRequest) -> Callable[[str, float | int | str], None]:
+    """Call it with (name, value): printed at the end of the suite and kept in build/test-figures.json."""
+
+    def record(name: str, value: float | int | str) -> None:
+        request.config.stash[FIGURES][name] = value
+
+    return record
+
+
+def failed_checks() -> str:
+    """Names of the lint and type checks that `launch.sh test` found failing, "" for none."""
+    return os.environ.get("NEWBIE_FAILED_CHECKS", "")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    figures = session.config.stash[FIGURES]
+    (BUILD / "test-figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    clock = session.config.pluginmanager.get_plugin("clock")
+    assert isinstance(clock, Clock)
+    if exitstatus == pytest.ExitCode.OK and (clock.over_limit() or failed_checks()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
+    # The outermost wrapper ends last: below the skip reasons, right above pytest's closing line.
+    yield
+    clock = config.pluginmanager.get_plugin("clock")
+    assert isinstance(clock, Clock)
+    terminalreporter.section("figures")
+    for name, value in config.stash[FIGURES].items():
+        terminalreporter.line(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+    for line in clock.lines():
+        terminalreporter.line(line)
+    if failed_checks():
+        terminalreporter.line(f"checks      FAILED before the tests: {failed_checks()}")

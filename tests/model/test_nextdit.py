@@ -1,0 +1,60 @@
+"""Our transformer against the reference figures of the official one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hash_noise import fill, hash_noise
+from torch import Tensor
+
+from trainer_core.model.nextdit import NextDiT
+
+FIGURES = json.loads((Path(__file__).parent / "data" / "newbie-figures.json").read_text(encoding="utf-8"))
+RELATIVE = 1e-4
+
+
+def model_of(case: dict) -> NextDiT:
+    model = NextDiT(**case["config"])
+    fill(model)
+    return model
+
+
+def inputs_of(case: dict, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    tag, config, tokens = case["tag"], case["config"], case["caption_tokens"]
+    x = hash_noise(f"{tag}.x", (batch, *case["latent"]))
+    feats = hash_noise(f"{tag}.cap_feats", (batch, tokens, config["cap_feat_dim"]))
+    pooled = hash_noise(f"{tag}.clip_text_pooled", (batch, config["clip_text_dim"]))
+    noise = hash_noise(f"{tag}.noise", (batch, *case["latent"]))
+    mask = torch.arange(tokens)[None] < torch.tensor(case["caption_lengths"])[:, None]
+    return x, feats, mask.long(), pooled, noise
+
+
+def assert_statistics(velocity: Tensor, figures: dict) -> None:
+    flat = velocity.detach().flatten()
+    assert flat.numel() == figures["numel"]
+    assert flat.norm().item() == pytest.approx(figures["norm"], rel=RELATIVE)
+    assert flat.std(correction=0).item() == pytest.approx(figures["std"], rel=RELATIVE)
+    torch.testing.assert_close(
+        flat[figures["indices"]],
+        torch.tensor(figures["values"]),
+        rtol=RELATIVE,
+        atol=RELATIVE * figures["std"],
+    )
+
+
+@pytest.mark.parametrize("case", FIGURES["forward"], ids=lambda case: case["tag"])
+def test_forward_loss_and_gradients(case: dict) -> None:
+    model = model_of(case)
+    x, feats, mask, pooled, noise = inputs_of(case, case["batch"])
+    t = torch.tensor(case["timesteps"])
+    # The reference feeds x itself for the velocity, the interpolated x_t for the loss.
+    given = pooled if case["clip_text_pooled"] else None
+    assert_statistics(model(x, t, feats, mask, given), case["velocity"])
+    x_t = t.view(-1, 1, 1, 1) * x + (1 - t.view(-1, 1, 1, 1)) * noise
+    per_sample = (model(x_t, t, feats, mask, given) - (x - noise)).square().mean(dim=(1, 2, 3))
+    assert per_sample.tolist() == pytest.approx(case["loss_per_sample"], rel=RELATIVE)
+    per_sample.mean().backward()
+    parameters = dict(model.named_parameters())
+    norms = {name: parameters[name].grad.norm().item() for name in case["grad_norms"] if case["grad_norms"][name]}
+    assert norms == pytest.approx({k: v for k, v in case["grad_norms"].items() if v}, rel=RELATIVE)

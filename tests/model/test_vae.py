@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.model.vae import load_vae
+
+PIXELS = torch.linspace(-1, 1, 2 * 3 * 16 * 24).reshape(2, 3, 16, 24)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, Any]:
+    torch.manual_seed(0)
+    model: Any = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        norm_num_groups=4,
+        latent_channels=16,
+        scaling_factor=0.3611,
+        shift_factor=0.1159,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    ).eval()
+    model.save_pretrained(tmp_path)
+    return tmp_path, model
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    file = folder / "config.json"
+    values = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+
+
+@torch.no_grad()
+def mode(model: Any) -> torch.Tensor:
+    return model.encode(PIXELS).latent_dist.mode()
+
+
+def test_encode_is_the_shifted_and_scaled_mode(saved: tuple[Path, Any]) -> None:
+    folder, model = saved
+    codec = load_vae(folder, dtype=torch.float32)
+    latents = codec.encode(PIXELS)
+    torch.testing.assert_close(latents, (mode(model) - 0.1159) * 0.3611)
+    assert latents.shape == (2, 16, 2, 3) and torch.equal(latents, codec.encode(PIXELS))
+    assert (codec.channels, codec.downscale) == (16, 8)
+
+
+def test_decode_undoes_shift_and_scale(saved: tuple[Path, Any]) -> None:
+    folder, model = saved
+    codec = load_vae(folder, dtype=torch.float32)
+    with torch.no_grad():
+        wanted = model.decode(mode(model)).sample
+    torch.testing.assert_close(codec.decode(codec.encode(PIXELS)), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "scaling", "shift"),
+    [
+        ({"scaling_factor": None, "shift_factor": None}, 0.13025, 0.0),
+        ({"scaling_factor": 0.5, "shift_factor": None}, 0.5, 0.0),
+        ({"scaling_factor": None, "shift_factor": 0.2}, 0.13025, 0.2),
+    ],
+)
+def test_fallbacks_only_where_the_config_has_none(
+    saved: tuple[Path, Any], changes: dict[str, float | None], scaling: float, shift: float
+) -> None:
+    edit_config(saved[0], **changes)
+    codec = load_vae(saved[0], dtype=torch.float32)
+    assert (codec.scaling, codec.shift) == (scaling, shift)
+
+
+def test_bf16_weights_give_float32_latents(saved: tuple[Path, Any]) -> None:
+    codec = load_vae(saved[0], dtype=torch.bfloat16)
+    latents = codec.encode(PIXELS)
+    assert {p.dtype for p in codec.model.parameters()} == {torch.bfloat16}
+    assert latents.dtype == codec.decode(latents).dtype == torch.float32
+
+
+def test_loading_is_strict(saved: tuple[Path, Any]) -> None:
+    edit_config(saved[0], latent_channels=4)
+    with pytest.raises(UserError, match="wrong shape") as shape:
+        load_vae(saved[0], dtype=torch.float32)
+    edit_config(saved[0], _class_name="AutoencoderDC")
+    with pytest.raises(UserError, match="AutoencoderDC") as kind:
+        load_vae(saved[0], dtype=torch.float32)
+    assert (shape.value.code, kind.value.code) == ("weights_mismatch", "wrong_model")

@@ -1,0 +1,85 @@
+"""The interpreter check and the two start scripts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from newbie_gui import bootstrap
+
+ROOT = Path(__file__).resolve().parents[2]
+OLD_PYTHONS = sorted(Path.home().glob(".pyenv/versions/[23].*/bin/python"))
+
+
+@pytest.mark.parametrize("version", [(2, 7, 18), (3, 6, 15), (3, 10, 14), (3, 14, 0), (4, 0, 0)])
+def test_other_pythons_are_refused_with_the_versions_and_the_place_to_get_one(version: tuple[int, ...]):
+    message = bootstrap.refusal(version, 64)
+    assert "3.11, 3.12 or 3.13" in message
+    assert ".".join(map(str, version)) in message
+    assert "python.org/downloads" in message
+
+
+@pytest.mark.parametrize("version", [(3, 11, 0), (3, 12, 9), (3, 13, 1)])
+def test_fitting_pythons_are_taken_unless_32_bit(version: tuple[int, ...]):
+    assert bootstrap.refusal(version, 64) is None
+    assert "64-bit" in bootstrap.refusal(version, 32)
+
+
+def test_bootstrap_uses_no_syntax_newer_than_the_oldest_python():
+    text = (ROOT / "newbie_gui/bootstrap.py").read_text(encoding="ascii")
+    # Annotations and f-strings are what would slip in first, and ast's feature_version lets f-strings pass.
+    assert "->" not in text and 'f"' not in text and "f'" not in text
+    assert text.isascii()
+
+
+@pytest.mark.skipif(not OLD_PYTHONS, reason="no other Pythons (pyenv) on this machine")
+@pytest.mark.parametrize("python", OLD_PYTHONS, ids=lambda path: path.parts[-3])
+def test_every_python_gets_a_sentence_instead_of_a_traceback(python: Path):
+    done = subprocess.run(
+        [str(python), str(ROOT / "newbie_gui/bootstrap.py"), "help"],
+        capture_output=True,
+    )
+    said = (done.stdout + done.stderr).decode()
+    fits = python.parts[-3].startswith(("3.11.", "3.12.", "3.13."))
+    assert ("launch.sh demo" if fits else "3.11, 3.12 or 3.13 is needed") in said
+    assert done.returncode == (0 if fits else 1)
+    assert "Traceback" not in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="launch.sh is for Linux and macOS")
+def test_launch_sh_says_so_where_no_python_is_found(tmp_path: Path):
+    for tool in ("bash", "readlink", "dirname"):
+        (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
+    command = [str(tmp_path / "bash"), str(ROOT / "launch.sh"), "demo"]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "3.11, 3.12 or 3.13 is needed, and no Python was found" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="launch.sh is for Linux and macOS")
+@pytest.mark.parametrize(("words", "code"), [([], 2), (["nonsense"], 2), (["--help"], 0)])
+def test_launch_sh_shows_its_commands(tmp_path: Path, words: list[str], code: int):
+    link = tmp_path / "start me"
+    link.symlink_to(ROOT / "launch.sh")
+    done = subprocess.run([str(link), *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == code
+    assert "launch.sh demo" in done.stdout + done.stderr
+
+
+def test_launch_bat_is_what_cmd_can_read():
+    raw = (ROOT / "launch.bat").read_bytes()
+    lines = raw.decode("ascii").splitlines()
+    assert len(lines) <= 15
+    assert raw.count(b"\r\n") == raw.count(b"\n") == len(lines)
+    assert 'cd /d "%~dp0"' in lines
+    assert any("newbie_gui\\bootstrap.py %*" in line for line in lines)
+    assert any("pause" in line for line in lines)
+    assert "launch.bat text eol=crlf" in (ROOT / ".gitattributes").read_text(encoding="ascii").splitlines()
+
+
+def test_both_scripts_start_the_same_file_and_ci_only_what_a_user_runs():
+    assert "newbie_gui/bootstrap.py" in (ROOT / "launch.sh").read_text(encoding="ascii")
+    lines = (ROOT / ".ci/run").read_text(encoding="ascii").splitlines()
+    commands = [line for line in lines if line and not line.startswith("#")]
+    assert commands == ["set -eu", 'cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."', "exec ./launch.sh test"]

@@ -1,0 +1,183 @@
+"""Set-up of .venv: what is installed from where, and when it is done again. pip is a ten-line fake here."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from newbie_gui import environment
+from newbie_gui.environment import CPU_INDEX, CUDA_INDEX, Project, SetupError, Stamp
+
+WANTED = Stamp(python="3.12.1", runtime="r", dev="", nvidia=False, torch_index=CPU_INDEX)
+
+
+class FakePip:
+    """Notes every call; fails the calls whose text contains `fails`, lists `listed` as torch's versions."""
+
+    def __init__(self, fails: Sequence[str] = (), listed: str = "2.13.0+cu130, 2.12.1+cu130") -> None:
+        self.fails, self.listed = fails, listed
+        self.calls: list[str] = []
+
+    def __call__(self, arguments: Sequence[str], *, quiet: bool = False) -> str | None:
+        call = " ".join(arguments)
+        self.calls.append(call)
+        if any(word in call for word in self.fails):
+            return None
+        return f"torch (2.13.0)\nAvailable versions: {self.listed}" if arguments[0] == "index" else ""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project in a folder with a space and an umlaut, whose .venv is only pretended."""
+    made = Project(tmp_path / "Mein Ördner")
+    made.root.mkdir()
+    made.runtime_file.write_text("torch==2.13.0\nnumpy==2.4.6\n")
+    made.dev_file.write_text("pytest==9.2.0\n")
+    monkeypatch.setattr(environment, "has_nvidia", lambda: False)
+    monkeypatch.setattr(environment, "venv_version", lambda p: "3.12.1" if p.venv.is_dir() else "")
+    monkeypatch.setattr(environment, "make_venv", remake)
+    monkeypatch.setattr(environment, "check_torch", lambda project, wanted: None)
+    monkeypatch.delenv(environment.INDEX_VARIABLE, raising=False)
+    return made
+
+
+def remake(project: Project) -> None:
+    project.venv.mkdir(exist_ok=True)
+    for left in project.venv.iterdir():
+        left.unlink()
+    (project.venv / "new").touch()
+
+
+@pytest.fixture
+def pip(monkeypatch: pytest.MonkeyPatch) -> FakePip:
+    fake = FakePip()
+    monkeypatch.setattr(environment, "run_pip", lambda project, arguments, lock, quiet: fake(arguments, quiet=quiet))
+    return fake
+
+
+@pytest.mark.parametrize(
+    ("asked", "nvidia", "system", "index"),
+    [
+        ("", True, "Linux", CUDA_INDEX),
+        ("", True, "Windows", CUDA_INDEX),
+        ("", False, "Linux", CPU_INDEX),
+        ("", False, "Darwin", ""),
+        ("https://mirror.example/rocm", False, "Linux", "https://mirror.example/rocm"),
+    ],
+)
+def test_torch_comes_from_the_index_that_fits_the_machine(asked: str, nvidia: bool, system: str, index: str):
+    assert environment.torch_index(asked, nvidia=nvidia, system=system) == index
+
+
+def test_a_cpu_machine_takes_the_build_of_its_own_find_links_first():
+    pip = FakePip()
+    environment.install_torch("torch==2.13.0", WANTED, pip)
+    assert pip.calls == ["install --no-deps --no-index torch==2.13.0"]
+
+
+def test_an_nvidia_machine_takes_the_torch_line_alone_from_the_cuda_index():
+    pip = FakePip()
+    environment.install_torch("torch==2.13.0", replace(WANTED, nvidia=True, torch_index=CUDA_INDEX), pip)
+    probe, fetch = pip.calls
+    assert probe.startswith("index versions torch") and "--timeout 10 --retries 0" in probe
+    assert fetch.startswith(f"install --no-deps --upgrade torch==2.13.0 --index-url {CUDA_INDEX}")
+
+
+@pytest.mark.parametrize("listed", ["2.12.1+cu130", "12.13.0", "2.13.0.dev1+cu130, 2.13.01"])
+def test_an_index_without_this_version_is_left_alone(listed: str, capsys: pytest.CaptureFixture[str]):
+    pip = FakePip(listed=listed)
+    environment.install_torch("torch==2.14.0", replace(WANTED, nvidia=True, torch_index=CUDA_INDEX), pip)
+    assert len(pip.calls) == 1
+    assert "the ordinary index" in capsys.readouterr().out
+
+
+def test_an_unreachable_index_falls_back_to_the_ordinary_one(project: Project, pip: FakePip):
+    pip.fails = ["--no-index", "index versions"]
+    environment.ensure(project, dev=False)
+    assert pip.calls[-1] == f"install -r {project.runtime_file}"
+    assert project.stamp.exists()
+
+
+def test_the_second_start_asks_pip_nothing(project: Project, pip: FakePip):
+    environment.ensure(project, dev=True)
+    pip.calls.clear()
+    environment.ensure(project, dev=True)
+    environment.ensure(project, dev=False)
+    assert pip.calls == []
+
+
+def test_changed_requirements_are_installed_without_a_new_venv(project: Project, pip: FakePip):
+    environment.ensure(project, dev=False)
+    (project.venv / "kept").touch()
+    project.runtime_file.write_text("torch==2.13.0\nnumpy==2.4.7\n")
+    pip.calls.clear()
+    environment.ensure(project, dev=False)
+    assert pip.calls[-1] == f"install -r {project.runtime_file}"
+    assert (project.venv / "kept").exists()
+
+
+def test_test_tools_come_on_top_without_asking_for_torch_again(project: Project, pip: FakePip):
+    environment.ensure(project, dev=False)
+    pip.calls.clear()
+    environment.ensure(project, dev=True)
+    assert pip.calls == [f"install -r {project.runtime_file} -r {project.dev_file}"]
+
+
+def test_a_killed_set_up_is_rebuilt_from_nothing(project: Project, pip: FakePip):
+    environment.ensure(project, dev=False)
+    project.marker.touch()
+    project.stamp.unlink()
+    (project.venv / "half-written").touch()
+    environment.ensure(project, dev=False)
+    assert not (project.venv / "half-written").exists()
+    assert project.stamp.exists() and not project.marker.exists()
+
+
+def test_a_failed_set_up_says_what_to_do_and_is_tried_again(project: Project, pip: FakePip):
+    pip.fails = ["-r "]
+    with pytest.raises(SetupError, match="Start again to continue"):
+        environment.ensure(project, dev=False)
+    assert not project.stamp.exists() and not project.marker.exists()
+    pip.fails = []
+    environment.ensure(project, dev=False)
+    assert project.stamp.exists()
+
+
+def test_a_new_card_and_a_new_index_change_torch_but_a_forgotten_variable_does_not(project: Project):
+    def wanted(old: Stamp, *, nvidia: bool, asked: str) -> Stamp:
+        return environment.wanted_stamp(project, dev=False, version="3.12.1", nvidia=nvidia, asked=asked, old=old)
+
+    assert wanted(WANTED, nvidia=True, asked="").torch_index == CUDA_INDEX
+    own = wanted(WANTED, nvidia=False, asked="https://mirror.example/cpu")
+    assert own.torch_index == "https://mirror.example/cpu"
+    assert wanted(own, nvidia=False, asked="").torch_index == "https://mirror.example/cpu"
+
+
+def test_children_see_no_foreign_packages_and_keep_their_caches_in_the_folder(project: Project):
+    inherited = {"PYTHONPATH": "/evil", "PIP_TARGET": "/evil", "HOME": "/home/x", "OMP_NUM_THREADS": "3"}
+    made = environment.pip_environment(project, inherited)
+    assert "PYTHONPATH" not in made and "PIP_TARGET" not in made
+    assert made["OMP_NUM_THREADS"] == "3"
+    for name in ("PIP_CACHE_DIR", "HF_HOME", "XDG_CACHE_HOME", "TMPDIR"):
+        assert Path(made[name]).is_relative_to(project.root)
+
+
+def test_a_real_venv_is_made_and_a_broken_one_is_noticed(tmp_path: Path):
+    project = Project(tmp_path / "with space é")
+    project.root.mkdir()
+    environment.make_venv(project)
+    assert environment.venv_version(project).startswith("3.")
+    project.python.unlink()
+    project.python.symlink_to("/nowhere/python3.11")
+    assert environment.venv_version(project) == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a second handle in one process cannot be locked there")
+def test_only_one_start_at_a_time_changes_the_venv(project: Project):
+    project.build.mkdir()
+    with environment.setup_lock(project), (project.build / "setup.lock").open("a") as second:
+        assert not environment.try_lock(second)
+    with environment.setup_lock(project) as lock:
+        assert not lock.closed

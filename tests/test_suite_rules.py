@@ -1,0 +1,65 @@
+"""The suite's own rules: groups by folder, wall-clock limits, figures, skips (see conftest.py)."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+CONFTEST = Path(__file__).with_name("conftest.py")
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """An empty project with our conftest, in which the faults group may take 20 ms."""
+    text = CONFTEST.read_text(encoding="utf-8")
+    assert '"faults": 120' in text
+    pytester.makepyfile(**{"tests/conftest": text.replace('"faults": 120', '"faults": 0.02')})
+    pytester.makeini("[pytest]\ntestpaths = tests\naddopts = -rs\nmarkers =\n    slow: s\n    gpu: g\n")
+    monkeypatch.delenv("NEWBIE_FAILED_CHECKS", raising=False)
+    return pytester
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(0.0, 0), (0.1, 1)])
+def test_twice_the_budget_fails_a_session_of_passing_tests(suite: pytest.Pytester, seconds: float, code: int):
+    suite.makepyfile(**{"tests/faults/test_a": f"import time\ndef test_a(): time.sleep({seconds})"})
+    result = suite.runpytest_inprocess("-p", "no:cacheprovider")
+    assert result.ret == code
+    assert ("TOO SLOW" in result.stdout.str()) == bool(code)
+
+
+def test_time_counts_for_the_folder_of_the_test(suite: pytest.Pytester):
+    suite.makepyfile(**{"tests/run/test_b": "import time\ndef test_b(): time.sleep(0.3)"})
+    result = suite.runpytest_inprocess("-p", "no:cacheprovider")
+    result.stdout.fnmatch_lines(["wall clock  unit          0.0 s*", "wall clock  runs          0.[3-9] s of  180 s"])
+
+
+def test_figures_are_kept_and_printed_below_the_skip_reasons(suite: pytest.Pytester):
+    suite.makepyfile(
+        **{
+            "tests/test_c": """
+            import pytest
+            def test_c(record_figure): record_figure("probe before", 0.123456)
+            @pytest.mark.slow
+            def test_d(): pass
+            """
+        }
+    )
+    result = suite.runpytest_inprocess("-p", "no:cacheprovider")
+    result.stdout.fnmatch_lines(["*takes minutes; run with --slow", "probe before: 0.1235", "*1 passed, 1 skipped*"])
+    kept = json.loads((suite.path / "build/test-figures.json").read_text())
+    assert kept == {"probe before": 0.123456}
+
+
+def test_a_slow_test_runs_when_asked(suite: pytest.Pytester):
+    suite.makepyfile(**{"tests/test_e": "import pytest\n@pytest.mark.slow\ndef test_e(): pass"})
+    suite.runpytest_inprocess("-p", "no:cacheprovider", "--slow").assert_outcomes(passed=1)
+
+
+def test_failed_lint_fails_a_session_of_passing_tests(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    suite.makepyfile(**{"tests/test_f": "def test_f(): pass"})
+    monkeypatch.setenv("NEWBIE_FAILED_CHECKS", "mypy")
+    result = suite.runpytest_inprocess("-p", "no:cacheprovider")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["checks *FAILED before the tests: mypy"])

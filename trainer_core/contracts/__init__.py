@@ -1,0 +1,1 @@
+"""What engine and browser side agree on: options, events, run folder, errors. Never imports torch."""

@@ -1,0 +1,70 @@
+"""Errors that are meant for a person: what happened, where, what is allowed, what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class UserError(Exception):
+    """A failure the user can act on.
+
+    Args:
+        code: stable snake_case identifier ("dataset_empty"); the browser side translates by it.
+        message: what, where, what is allowed. ``str(error)`` is exactly this text.
+        hints: things to try, one sentence each.
+    """
+
+    def __init__(self, code: str, message: str, hints: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hints = tuple(hints)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[type["UserError"], tuple[str, str, tuple[str, ...]]]:
+        # Exception's own pickling would call the class with the message alone, which fails between processes.
+        return UserError, (self.code, self.message, self.hints)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing wrong with one option.
+
+    Attributes:
+        field: the option's name, or the key as written, or "" for the file as a whole.
+        value: what was given (``None`` where nothing was).
+        message: what is wrong and what is allowed.
+    """
+
+    field: str
+    value: object
+    message: str
+
+    def __str__(self) -> str:
+        if not self.field:
+            return self.message
+        if self.value is None:
+            return f"{self.field}: {self.message}"
+        return f"{self.field} = {_shortened(self.value)}: {self.message}"
+
+
+class ConfigError(UserError):
+    """The configuration cannot be used; ``problems`` holds every reason, not only the first."""
+
+    def __init__(self, problems: Sequence[Problem], source: str = "") -> None:
+        assert problems, "a ConfigError needs at least one problem"
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        where = f" in {source}" if source else ""
+        lines = [f"The configuration is not valid: {count}{where}", *(f"  - {p}" for p in problems)]
+        super().__init__("config_invalid", "\n".join(lines))
+        self.problems = list(problems)
+        self.source = source
+
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[list[Problem], str]]:  # type: ignore[override]
+        return ConfigError, (self.problems, self.source)
+
+
+def _shortened(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

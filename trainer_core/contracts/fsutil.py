@@ -1,0 +1,91 @@
+"""File writing that survives a crash: a reader sees the old file or the new one, never half of one."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_RETRY_DELAYS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` (UTF-8, ``\\n`` kept as it is), flushed to disk before it becomes visible.
+
+    The folder must exist. On failure the old file stays and the temporary one is removed.
+
+    Raises:
+        OSError: the disk refused (full, read-only, missing folder).
+    """
+    # The process id keeps two writers from sharing one temporary file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_dir(path.parent)
+
+
+def write_json_atomic(path: Path, obj: object) -> None:
+    """Like `write_text_atomic`, with ``obj`` as indented JSON. NaN and infinity are refused (ValueError)."""
+    write_text_atomic(path, json_text(obj, indent=2) + "\n")
+
+
+def json_text(obj: object, *, indent: int | None = None) -> str:
+    """JSON with non-ASCII characters as they are. NaN and infinity are refused (ValueError).
+
+    Undecodable file names hold lone surrogates, which UTF-8 cannot write: they become JSON escapes.
+    """
+    text = json.dumps(obj, ensure_ascii=False, indent=indent, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def replace(src: Path, dst: Path) -> None:
+    """`os.replace`, tried again for about two seconds on Windows while another program has ``dst`` open.
+
+    Raises:
+        OSError: it still failed, or failed for another reason.
+    """
+    retry_when_shared(lambda: os.replace(src, dst))
+
+
+def retry_when_shared(action: Callable[[], None], delays_s: tuple[float, ...] = _RETRY_DELAYS_S) -> None:
+    """Run ``action``; after a PermissionError wait and try again, once per delay (seconds), then let it out.
+
+    Windows refuses to replace or delete a file that a virus scanner or a reader holds open for a moment.
+    """
+    for delay_s in delays_s:
+        try:
+            action()
+            return
+        except PermissionError:
+            time.sleep(delay_s)
+    action()
+
+
+def fsync_file(path: Path) -> None:
+    """Force the bytes of ``path`` to disk."""
+    # Windows needs a writable descriptor for this.
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_dir(path: Path) -> None:
+    """Force a folder's list of names to disk, so that a rename survives a power cut. No-op on Windows."""
+    if os.name != "nt":
+        fsync_file(path)
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,305 @@
+"""Every setting of a training, declared once: reader, template, form and messages derive from this list.
+
+A `TrainConfig` that exists is valid: all problems are found together; no file is read or written for that.
+"""
+
+from dataclasses import dataclass
+
+from trainer_core.contracts.errors import ConfigError
+from trainer_core.contracts.options import option, required, specs_of
+from trainer_core.contracts.validation import all_problems
+
+SYSTEM_PROMPT_TAGS = (
+    "You are an assistant designed to generate high-quality anime images with the highest degree of "
+    "image-text alignment based on textual prompts. <Prompt Start> "
+)
+SYSTEM_PROMPT_XML = (
+    "You are an assistant designed to generate high-quality anime images based on xml format prompts. <Prompt Start> "
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The settings of one training run. Paths that are not absolute mean the current folder.
+
+    Raises:
+        ConfigError: on construction, with every problem.
+    """
+
+    base_model_path: str = required(
+        "Folder of the base model (transformer, text encoders, VAE), Diffusers style.",
+        group="Model and data",
+        rule="path",
+        level="basic",
+        rerun="refuse",
+    )
+    train_data_dir: str = required(
+        "Folder with the images and their .txt captions. A sub-folder named 10_name is repeated 10 times.",
+        rule="path",
+        level="basic",
+    )
+    output_dir: str = option(
+        "output",
+        "Folder that holds the run folders.",
+        rule="path",
+        nonempty=True,
+        level="basic",
+        rerun="continue",
+    )
+    output_name: str = option(
+        "my_lora",
+        "Name of the run: its folder inside output_dir and its files.",
+        rule="name",
+        level="basic",
+        rerun="continue",
+    )
+    cache_dir: str = option(
+        "",
+        "Folder of the feature cache; empty means .cache inside output_dir.",
+        rule="path",
+        rerun="continue",
+    )
+    strict_data: bool = option(False, "Stop at a broken image or caption instead of leaving it out.", rerun="continue")
+
+    resolution: int = option(
+        1024,
+        "Side of the square whose area every training image is brought to.",
+        group="Image sizes",
+        unit="px",
+        minimum=64,
+        maximum=2048,
+        multiple_of=16,
+        level="basic",
+    )
+    enable_bucket: bool = option(True, "Keep aspect ratios in buckets of equal area; false crops to squares.")
+    min_bucket_reso: int = option(
+        0,
+        "Shortest side of a bucket.",
+        unit="px",
+        minimum=32,
+        maximum=2048,
+        multiple_of=16,
+        zero="automatic: half of resolution",
+    )
+    max_bucket_reso: int = option(
+        0,
+        "Longest side of a bucket.",
+        unit="px",
+        minimum=64,
+        maximum=4096,
+        multiple_of=16,
+        zero="automatic: twice the resolution",
+    )
+    bucket_reso_step: int = option(
+        0,
+        "Step between bucket sides.",
+        unit="px",
+        minimum=16,
+        maximum=256,
+        multiple_of=16,
+        zero="automatic: 64, or 16 for a resolution below 512",
+    )
+    bucket_upscale: bool = option(False, "Enlarge images that are smaller than their bucket.")
+
+    train_batch_size: int = option(
+        1, "Images in one forward pass.", group="Length and batches", minimum=1, maximum=256, level="basic"
+    )
+    gradient_accumulation_steps: int = option(
+        1, "Forward passes whose gradients make one step.", minimum=1, maximum=1024
+    )
+    num_epochs: int = option(
+        50,
+        "How often the whole data set is seen.",
+        minimum=1,
+        maximum=100_000,
+        level="basic",
+        rerun="continue",
+    )
+    max_train_steps: int = option(
+        0,
+        "Optimizer steps after which training ends, instead of num_epochs.",
+        minimum=1,
+        maximum=100_000_000,
+        zero="num_epochs decides",
+        rerun="continue",
+    )
+    seed: int = option(
+        42, "Start of everything random; the same seed gives the same run.", minimum=0, maximum=2**32 - 1
+    )
+
+    learning_rate: float = option(1e-4, "Peak learning rate.", group="Optimizer", above=0, maximum=1, level="basic")
+    lr_scheduler: str = option(
+        "cosine",
+        "Course of the learning rate after the warm-up.",
+        choices=(
+            "cosine",
+            "linear",
+            "constant",
+            "constant_with_warmup",
+            "cosine_with_restarts",
+            "polynomial",
+        ),
+    )
+    lr_warmup_steps: int = option(
+        100, "Optimizer steps in which the learning rate rises from 0.", minimum=0, maximum=1_000_000
+    )
+    lr_restarts: int = option(1, "Number of cosines of cosine_with_restarts.", minimum=1, maximum=1000)
+    optimizer_type: str = option(
+        "AdamW8bit",
+        "AdamW8bit keeps its state in 8 bits and needs the bitsandbytes package.",
+        choices=("AdamW", "AdamW8bit"),
+        level="basic",
+        rerun="refuse",
+    )
+    weight_decay: float = option(0.01, "Decoupled weight decay.", minimum=0, maximum=1)
+    adam_beta1: float = option(0.9, "Decay of Adam's mean of gradients.", minimum=0, below=1)
+    adam_beta2: float = option(0.999, "Decay of Adam's mean of squared gradients.", minimum=0, below=1)
+    adam_epsilon: float = option(1e-8, "Term that keeps Adam's division finite.", above=0, maximum=1)
+    gradient_clip_norm: float = option(
+        1.0, "Largest norm of the gradient; 0 switches clipping off.", minimum=0, maximum=1_000_000
+    )
+
+    lora_rank: int = option(
+        32, "Rank of the adapter.", group="LoRA", minimum=1, maximum=1024, level="basic", rerun="refuse"
+    )
+    lora_alpha: float = option(
+        32.0,
+        "Scale of the adapter: its output is multiplied by lora_alpha / lora_rank.",
+        above=0,
+        maximum=65536,
+        level="basic",
+        rerun="refuse",
+    )
+    lora_dropout: float = option(0.05, "Share of the adapter's inputs dropped in training.", minimum=0, below=1)
+    lora_target_modules: list[str] = option(
+        ["attention.qkv", "attention.out", "feed_forward.w2", "time_text_embed.1", "clip_text_pooled_proj.1"],
+        "Modules that get an adapter: all whose dotted name ends in one of these.",
+        nonempty=True,
+        rerun="refuse",
+    )
+    resume_from_lora: str = option(
+        "",
+        "LoRA file or PEFT folder that the adapter starts from; empty starts from zero.",
+        rule="path",
+        rerun="refuse",
+    )
+    timestep_sampling: str = option(
+        "uniform", "Distribution of the training timesteps.", choices=("uniform", "lognorm")
+    )
+
+    mixed_precision: str = option(
+        "bf16",
+        "Number format of the forward pass; fp16 needs a GPU.",
+        group="Hardware",
+        choices=("bf16", "fp16", "no"),
+    )
+    gradient_checkpointing: bool = option(
+        True,
+        "Recompute activations in the backward pass: less memory, about a quarter slower.",
+        rerun="continue",
+    )
+    attention_backend: str = option(
+        "sdpa",
+        "Attention kernel; varlen and flash need a GPU, flash the flash-attn package.",
+        choices=("sdpa", "varlen", "flash"),
+    )
+    device: str = option("auto", "Where to train; auto takes a GPU if one is there.", choices=("auto", "cpu", "cuda"))
+
+    caption_dropout_rate: float = option(
+        0.1, "Share of training items whose caption is left empty.", group="Captions", minimum=0, maximum=1
+    )
+    caption_dropout_jina: bool = option(
+        False, "Drop the caption for Jina too; the base was trained with dropout for Gemma only."
+    )
+    shuffle_caption: bool = option(False, "Shuffle the tags of a caption.")
+    keep_tokens: int = option(0, "Tags at the start that shuffling leaves in place.", minimum=0, maximum=1000)
+    caption_variants: int = option(
+        4, "Shuffled variants of a caption that are encoded and cached.", minimum=1, maximum=32
+    )
+    system_prompt_tags: str = option(SYSTEM_PROMPT_TAGS, "Put before every caption of tags, for Gemma only.")
+    system_prompt_xml: str = option(SYSTEM_PROMPT_XML, "Put before every caption in XML, for Gemma only.")
+    max_gemma_tokens: int = option(
+        512, "Longer captions are cut for Gemma (and named).", unit="tokens", minimum=8, maximum=1023
+    )
+    max_jina_tokens: int = option(
+        2048, "Longer captions are cut for Jina (and named).", unit="tokens", minimum=8, maximum=8192
+    )
+
+    save_epochs_interval: int = option(
+        1,
+        "Save a checkpoint and an export every so many epochs.",
+        group="Checkpoints",
+        minimum=1,
+        maximum=100_000,
+        zero="every epoch, as 1",
+        level="basic",
+        rerun="continue",
+    )
+    save_every_n_steps: int = option(
+        0,
+        "Save every so many optimizer steps as well.",
+        minimum=1,
+        maximum=100_000_000,
+        zero="off",
+        rerun="continue",
+    )
+    keep_last_n_checkpoints: int = option(
+        3,
+        "Checkpoints that are kept; older ones are deleted after a save.",
+        minimum=2,
+        maximum=100_000,
+        note="1 is refused because the only copy would be lost if a save is interrupted",
+        rerun="continue",
+    )
+
+    sample_prompts: list[str] = option(
+        [],
+        "Prompts to draw while training; an empty list draws none.",
+        group="Samples",
+        level="basic",
+        rerun="continue",
+    )
+    sample_negative_prompt: str = option("", "What the samples should not show.", rerun="continue")
+    sample_every_n_epochs: int = option(
+        1, "Draw samples every so many epochs.", minimum=1, maximum=100_000, zero="off", rerun="continue"
+    )
+    sample_every_n_steps: int = option(
+        0,
+        "Draw samples every so many optimizer steps as well.",
+        minimum=1,
+        maximum=100_000_000,
+        zero="off",
+        rerun="continue",
+    )
+    sample_steps: int = option(24, "Euler steps of one sample.", minimum=1, maximum=1000, rerun="continue")
+    sample_cfg: float = option(4.5, "Guidance scale; 1 means no guidance.", minimum=0, maximum=100, rerun="continue")
+    sample_shift: float = option(6.0, "Time shift of the sampler.", above=0, maximum=100, rerun="continue")
+    sample_seed: int = option(42, "Seed of the first prompt's noise.", minimum=0, maximum=2**32 - 1, rerun="continue")
+    sample_width: int = option(
+        0,
+        "Width of a sample.",
+        unit="px",
+        minimum=64,
+        maximum=4096,
+        multiple_of=16,
+        zero="resolution",
+        rerun="continue",
+    )
+    sample_height: int = option(
+        0,
+        "Height of a sample.",
+        unit="px",
+        minimum=64,
+        maximum=4096,
+        multiple_of=16,
+        zero="resolution",
+        rerun="continue",
+    )
+
+    def __post_init__(self) -> None:
+        values, problems = all_problems(specs_of(TrainConfig), vars(self))
+        if problems:
+            raise ConfigError(problems)
+        for name, value in values.items():
+            # Frozen, but a value must have its declared type (16 becomes 16.0, a list our own copy).
+            object.__setattr__(self, name, value)

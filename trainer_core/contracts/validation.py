@@ -1,0 +1,79 @@
+"""Checking a whole set of values: names, single values, and what several options say together."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainer_core.contracts.errors import Problem
+from trainer_core.contracts.options import OptionSpec, checked
+
+
+def all_problems(specs: Sequence[OptionSpec], values: Mapping[str, object]) -> tuple[dict[str, Any], list[Problem]]:
+    """Check ``values`` against ``specs``.
+
+    Returns:
+        The usable values in their declared types with defaults filled in, and every problem found. The first
+        is complete only if the second is empty.
+    """
+    known = {spec.name: spec for spec in specs}
+    problems = [_unknown(name, value, known) for name, value in values.items() if name not in known]
+    good: dict[str, Any] = {}
+    for spec in specs:
+        if spec.name not in values and spec.required:
+            problems.append(Problem(field=spec.name, value=None, message=f"must be set. {spec.help}"))
+            continue
+        value = values.get(spec.name, spec.default)
+        try:
+            good[spec.name] = checked(spec, value)
+        except ValueError as error:
+            problems.append(Problem(field=spec.name, value=value, message=str(error)))
+    return good, problems + _cross_problems(good)
+
+
+def _unknown(name: str, value: object, known: Mapping[str, OptionSpec]) -> Problem:
+    if isinstance(value, Mapping):
+        message = "sections are not used; write its options at the top of the file, without this heading"
+        return Problem(field=f"[{name}]", value=None, message=message)
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f'; did you mean "{near[0]}"?' if near else "; config_template.toml lists all of them"
+    return Problem(field=name, value=value, message=f"is not an option{hint}")
+
+
+def _cross_problems(values: Mapping[str, Any]) -> list[Problem]:
+    """Contradictions between options; one whose own value is bad is missing here and left out."""
+    return _bucket_problems(values) + _device_problems(values)
+
+
+def _bucket_problems(values: Mapping[str, Any]) -> list[Problem]:
+    if not values.get("enable_bucket") or "resolution" not in values:
+        return []
+    resolution = values["resolution"]
+    # 0 stands for "automatic", which always fits; a default of `resolution` does the same for a bad value.
+    shortest = values.get("min_bucket_reso", 0)
+    longest = values.get("max_bucket_reso", 0) or resolution
+    step = values.get("bucket_reso_step", 0)
+    found = []
+    if shortest > resolution:
+        message = f"must be at most resolution ({resolution}), or 0"
+        found.append(Problem(field="min_bucket_reso", value=shortest, message=message))
+    if longest < resolution:
+        message = f"must be at least resolution ({resolution}), or 0"
+        found.append(Problem(field="max_bucket_reso", value=longest, message=message))
+    if step > resolution:
+        message = f"must be at most resolution ({resolution}), or 0"
+        found.append(Problem(field="bucket_reso_step", value=step, message=message))
+    return found
+
+
+def _device_problems(values: Mapping[str, Any]) -> list[Problem]:
+    if values.get("device") != "cpu":
+        return []
+    found = []
+    if values.get("mixed_precision") == "fp16":
+        message = 'needs a GPU, but device is "cpu"; use "bf16" or "no"'
+        found.append(Problem(field="mixed_precision", value="fp16", message=message))
+    backend = values.get("attention_backend", "sdpa")
+    if backend != "sdpa":
+        message = 'needs a GPU, but device is "cpu"; use "sdpa"'
+        found.append(Problem(field="attention_backend", value=backend, message=message))
+    return found

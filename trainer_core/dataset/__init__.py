@@ -1,0 +1,1 @@
+"""Finding, checking, captioning and ordering training images. No torch here."""

@@ -1,0 +1,82 @@
+"""Reading a training image safely: closed list of formats, size from the header first, always plain RGB out."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF")
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".avif"})
+MAX_PIXELS = 64_000_000
+_EXIF_ORIENTATION = 0x0112
+_QUARTER_TURNS = frozenset({5, 6, 7, 8})
+
+
+class ImageProblem(Exception):
+    """A picture that cannot be used. kind: broken, truncated, too_large, format."""
+
+    def __init__(self, kind: str, path: Path, reason: str) -> None:
+        self.kind = kind
+        self.path = path
+        self.message = f"{path}: {reason}"
+        super().__init__(self.message)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own bomb warning starts at 89 MP; our limit is lower and checked below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ImageProblem("too_large", path, f"more than {MAX_PIXELS // 10**6} megapixels") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ImageProblem("format", path, f"not a readable picture of {', '.join(FORMATS)}") from error
+    if image.width * image.height > MAX_PIXELS:
+        size = f"{image.width} x {image.height}"
+        image.close()
+        raise ImageProblem("too_large", path, f"{size} is more than {MAX_PIXELS // 10**6} megapixels")
+    return image
+
+
+def probe_size(path: Path) -> tuple[int, int]:
+    """(width, height) as shown, EXIF turn applied, from the header alone. Raises ImageProblem."""
+    with _open(path) as image:
+        try:
+            turned = image.getexif().get(_EXIF_ORIENTATION) in _QUARTER_TURNS
+        except (OSError, ValueError, SyntaxError):
+            # Broken EXIF is no reason to refuse a good picture.
+            turned = False
+        return (image.height, image.width) if turned else image.size
+
+
+def load_rgb(path: Path) -> Image.Image:
+    """The picture as RGB: EXIF turn applied, transparency on white, 16 bit scaled, first frame only.
+
+    Raises ImageProblem.
+    """
+    with _open(path) as image:
+        try:
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            return _to_rgb(upright)
+        except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+            raise ImageProblem("truncated", path, f"broken or cut off ({error})") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        # 16-bit greys are opened as I;16 or I; eight-bit values never are.
+        return Image.fromarray(np.clip(values / 257.0, 0, 255).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def crop_to(image: Image.Image, bucket: tuple[int, int]) -> Image.Image:
+    """Scale to cover `bucket` (width, height), then crop the centre; exactly that size, never padded."""
+    return ImageOps.fit(image, bucket, method=Image.Resampling.LANCZOS, centering=(0.5, 0.5))

@@ -1,0 +1,1 @@
+"""The model: transformer, text encoders, VAE, and the reading of their files."""

@@ -1,0 +1,116 @@
+"""Attention kernels behind one call: PyTorch's SDPA by default, `varlen` and `flash` on CUDA when asked for.
+
+Tokens of a sample are contiguous at the front; `Lengths` says how many are real. SDPA gets a key mask only when
+the batch really has padding. The other two work on the unpadded tokens and never build a mask.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from trainer_core.contracts.errors import UserError
+
+BACKENDS = ("sdpa", "varlen", "flash")
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Real tokens per sample [batch] of a padded batch, read on the host once per batch."""
+
+    each: tuple[int, ...]
+    padded: int
+
+    @property
+    def full(self) -> bool:
+        return min(self.each) == self.padded
+
+    def key_mask(self, device: torch.device) -> Tensor | None:
+        """Boolean [batch, 1, 1, tokens], True where a key is real; None when nothing is padded."""
+        if self.full:
+            return None
+        ends = torch.tensor(self.each, device=device).view(-1, 1, 1, 1)
+        return torch.arange(self.padded, device=device).view(1, 1, 1, -1) < ends
+
+    def packed(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Flat indices of the real tokens [total] and cumulative lengths [batch + 1] int32."""
+        ends = torch.tensor(self.each, device=device)
+        real = torch.arange(self.padded, device=device).view(1, -1) < ends.view(-1, 1)
+        cumulative = F.pad(torch.cumsum(ends, 0), (1, 0)).to(torch.int32)
+        return real.flatten().nonzero().flatten(), cumulative
+
+
+Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(q [B, T, H, D], k [B, T, Hkv, D], v [B, T, Hkv, D]) -> [B, T, H, D], softmax scale 1 / sqrt(D)."""
+
+
+def check_backend(name: str, device: torch.device) -> None:
+    """Raises UserError `attention_unavailable` when the asked-for kernel cannot run here."""
+    if name not in BACKENDS:
+        raise UserError("attention_unavailable", f"attention_backend is '{name}'; allowed: {', '.join(BACKENDS)}.")
+    if name == "sdpa":
+        return
+    missing = "needs an NVIDIA GPU" if device.type != "cuda" else ""
+    if not missing and name == "flash" and find_spec("flash_attn") is None:
+        missing = "needs the package flash-attn (pip install -r requirements-flash.txt)"
+    if not missing and name == "varlen" and find_spec("torch.nn.attention.varlen") is None:
+        missing = "needs torch.nn.attention.varlen (PyTorch 2.10 or newer)"
+    if missing:
+        raise UserError(
+            "attention_unavailable",
+            f"attention_backend '{name}' {missing}.",
+            ['Set attention_backend = "sdpa": same results, PyTorch\'s own kernels.'],
+        )
+
+
+def build_attention(name: str, lengths: Lengths, device: torch.device) -> Attention:
+    """The kernel for every block of one forward pass; masks and indices are made here, once."""
+    if name == "sdpa":
+        return _sdpa(lengths.key_mask(device))
+    return _unpadded(_varlen_kernel() if name == "varlen" else _flash_kernel(), lengths, device)
+
+
+def _sdpa(mask: Tensor | None) -> Attention:
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        grouped = q.shape[1] != k.shape[1]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped).transpose(1, 2)
+
+    return attend
+
+
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
+
+
+def _varlen_kernel() -> Kernel:
+    from torch.nn.attention.varlen import varlen_attn
+
+    def kernel(q: Tensor, k: Tensor, v: Tensor, cumulative: Tensor, longest: int) -> Tensor:
+        return varlen_attn(q, k, v, cumulative, cumulative, longest, longest, enable_gqa=q.shape[1] != k.shape[1])
+
+    return kernel
+
+
+def _flash_kernel() -> Kernel:
+    from flash_attn import flash_attn_varlen_func
+
+    def kernel(q: Tensor, k: Tensor, v: Tensor, cumulative: Tensor, longest: int) -> Tensor:
+        return flash_attn_varlen_func(q, k, v, cumulative, cumulative, longest, longest)
+
+    return kernel
+
+
+def _unpadded(kernel: Kernel, lengths: Lengths, device: torch.device) -> Attention:
+    indices, cumulative = lengths.packed(device)
+    longest = max(lengths.each)
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        packed = [x.flatten(0, 1).index_select(0, indices) for x in (q, k, v)]
+        out = kernel(*packed, cumulative, longest)
+        spread = out.new_zeros(q.shape[0] * q.shape[1], *out.shape[1:])
+        return spread.index_copy(0, indices, out).unflatten(0, (q.shape[0], q.shape[1]))
+
+    return attend

@@ -1,0 +1,290 @@
+"""NextDiT_CLIP, the transformer of NewBie-image, with the parameter names of the official checkpoint.
+
+Time runs from noise (t = 0) to data (t = 1); the output is the velocity dx/dt = data - noise.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from trainer_core.model.attention import Attention, Lengths, build_attention
+from trainer_core.model.rope import Rotation, caption_positions, image_positions, rotate, rotation
+
+TIME_FREQUENCIES = 256
+MAX_PERIOD = 10000.0
+MODULATION_WIDTH = 1024
+FFN_MULTIPLE = 256
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm: fp32 inside, back to the input's dtype before the weight."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), (x.shape[-1],), eps=self.eps).to(x.dtype) * self.weight
+
+
+class TimestepEmbedder(nn.Module):
+    """Sinusoids of the raw t in [0, 1] (cosines first), then a two-layer MLP."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(TIME_FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, timesteps: Tensor) -> Tensor:
+        half = TIME_FREQUENCIES // 2
+        exponents = torch.arange(half, dtype=torch.float32, device=timesteps.device) / half
+        angles = timesteps.float()[:, None] * MAX_PERIOD**-exponents
+        waves = torch.cat((angles.cos(), angles.sin()), dim=-1)
+        return self.mlp(waves.to(self.mlp[0].weight.dtype))
+
+
+class SelfAttention(nn.Module):
+    """Fused qkv with grouped key/value heads; q and k are normed per head, then rotated."""
+
+    def __init__(self, dim: int, n_heads: int, n_kv_heads: int, *, qk_norm: bool, eps: float) -> None:
+        super().__init__()
+        self.head_dim = dim // n_heads
+        self.heads = (n_heads, n_kv_heads, n_kv_heads)
+        self.qkv = nn.Linear(dim, sum(self.heads) * self.head_dim, bias=False)
+        self.out = nn.Linear(dim, dim, bias=False)
+        self.q_norm = RMSNorm(self.head_dim, eps) if qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(self.head_dim, eps) if qk_norm else nn.Identity()
+
+    def forward(self, x: Tensor, turn: Rotation, attend: Attention) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (-1, self.head_dim)).split(self.heads, dim=2)
+        q, k = rotate(self.q_norm(q), turn), rotate(self.k_norm(k), turn)
+        return self.out(attend(q, k, v).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: w2(silu(w1 x) * w3 x)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        hidden = -(-4 * dim // FFN_MULTIPLE) * FFN_MULTIPLE
+        self.w1 = nn.Linear(dim, hidden, bias=False)
+        self.w2 = nn.Linear(hidden, dim, bias=False)
+        self.w3 = nn.Linear(dim, hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+
+
+class Block(nn.Module):
+    """Sandwich-norm block. Modulated by (1 + scale) before and tanh(gate) after each part, or not at all."""
+
+    def __init__(self, attention: SelfAttention, dim: int, *, modulated: bool, eps: float) -> None:
+        super().__init__()
+        self.attention = attention
+        self.feed_forward = FeedForward(dim)
+        self.attention_norm1 = RMSNorm(dim, eps)
+        self.attention_norm2 = RMSNorm(dim, eps)
+        self.ffn_norm1 = RMSNorm(dim, eps)
+        self.ffn_norm2 = RMSNorm(dim, eps)
+        if modulated:
+            width = min(dim, MODULATION_WIDTH)
+            self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 4 * dim))
+
+    def forward(self, x: Tensor, turn: Rotation, attend: Attention, condition: Tensor | None = None) -> Tensor:
+        if condition is None:
+            x = x + self.attention_norm2(self.attention(self.attention_norm1(x), turn, attend))
+            return x + self.ffn_norm2(self.feed_forward(self.ffn_norm1(x)))
+        modulation = self.adaLN_modulation(condition).unsqueeze(1)
+        scale_msa, gate_msa, scale_mlp, gate_mlp = modulation.chunk(4, dim=-1)
+        attended = self.attention(self.attention_norm1(x) * (1 + scale_msa), turn, attend)
+        x = x + gate_msa.tanh() * self.attention_norm2(attended)
+        fed = self.feed_forward(self.ffn_norm1(x) * (1 + scale_mlp))
+        return x + gate_mlp.tanh() * self.ffn_norm2(fed)
+
+
+class FinalLayer(nn.Module):
+    """Affine-free LayerNorm, scaled by the condition, then a linear map to patch pixels."""
+
+    def __init__(self, dim: int, patch_values: int) -> None:
+        super().__init__()
+        self.norm_final = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.linear = nn.Linear(dim, patch_values)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(min(dim, MODULATION_WIDTH), dim))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        return self.linear(self.norm_final(x) * (1 + self.adaLN_modulation(condition).unsqueeze(1)))
+
+
+class NextDiT(nn.Module):
+    """The transformer. Constructor keywords and parameter names are the official checkpoint's.
+
+    `attention_backend` (sdpa, varlen, flash) and `gradient_checkpointing` may be set at any time; checkpointing
+    recomputes each of the main layers in the backward pass of a model in training mode.
+    """
+
+    def __init__(  # noqa: PLR0913 - the checkpoint's own config keys
+        self,
+        *,
+        patch_size: int = 2,
+        in_channels: int = 16,
+        dim: int = 2304,
+        n_layers: int = 36,
+        n_refiner_layers: int = 2,
+        n_heads: int = 24,
+        n_kv_heads: int = 8,
+        axes_dims: Sequence[int] = (32, 32, 32),
+        axes_lens: Sequence[int] = (1024, 512, 512),
+        qk_norm: bool = True,
+        cap_feat_dim: int = 2560,
+        clip_text_dim: int = 1024,
+        norm_eps: float = 1e-5,
+        qk_norm_eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        if dim != n_heads * sum(axes_dims):
+            raise ValueError(f"dim {dim} is not n_heads {n_heads} x the sum of axes_dims {tuple(axes_dims)}")
+        self.patch_size = patch_size
+        self.in_channels = in_channels
+        self.axes_dims = tuple(axes_dims)
+        self.axes_lens = tuple(axes_lens)
+        self.attention_backend = "sdpa"
+        self.gradient_checkpointing = False
+        width = min(dim, MODULATION_WIDTH)
+        patch_values = patch_size * patch_size * in_channels
+
+        def blocks(count: int, *, modulated: bool) -> nn.ModuleList:
+            return nn.ModuleList(
+                Block(
+                    SelfAttention(dim, n_heads, n_kv_heads, qk_norm=qk_norm, eps=qk_norm_eps),
+                    dim,
+                    modulated=modulated,
+                    eps=norm_eps,
+                )
+                for _ in range(count)
+            )
+
+        self.x_embedder = nn.Linear(patch_values, dim)
+        self.noise_refiner = blocks(n_refiner_layers, modulated=True)
+        self.context_refiner = blocks(n_refiner_layers, modulated=False)
+        self.t_embedder = TimestepEmbedder(width)
+        self.cap_embedder = nn.Sequential(RMSNorm(cap_feat_dim, norm_eps), nn.Linear(cap_feat_dim, dim))
+        self.clip_text_pooled_proj = nn.Sequential(
+            RMSNorm(clip_text_dim, qk_norm_eps), nn.Linear(clip_text_dim, clip_text_dim)
+        )
+        self.time_text_embed = nn.Sequential(nn.SiLU(), nn.Linear(width + clip_text_dim, width))
+        self.layers = blocks(n_layers, modulated=True)
+        # Part of the checkpoint, though the base's own forward never applies it.
+        self.norm_final = RMSNorm(dim, norm_eps)
+        self.final_layer = FinalLayer(dim, patch_values)
+
+    def forward(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        cap_feats: Tensor,
+        cap_mask: Tensor,
+        clip_text_pooled: Tensor | None,
+    ) -> Tensor:
+        """Velocity, shaped like `latents`.
+
+        Args:
+            latents: [B, in_channels, H, W]; H and W multiples of patch_size.
+            timesteps: [B] in [0, 1]; 0 is noise.
+            cap_feats: [B, L, cap_feat_dim], right padded.
+            cap_mask: [B, L], nonzero on the real tokens, which come first.
+            clip_text_pooled: [B, clip_text_dim]. None means "time embedding alone", as upstream has it.
+
+        Raises:
+            ValueError: sides that patches do not divide, or positions beyond axes_lens.
+        """
+        rows, columns = self._grid(latents)
+        lengths = cap_mask.ne(0).sum(dim=1)
+        caption = Lengths(tuple(lengths.tolist()), cap_feats.shape[1])
+        self._check_positions(max(caption.each), rows, columns)
+        condition = self._condition(timesteps, clip_text_pooled)
+
+        text_turn = rotation(caption_positions(*cap_feats.shape[:2], cap_feats.device), self.axes_dims)
+        image_turn = rotation(image_positions(lengths, rows, columns), self.axes_dims)
+        text = self._refine_text(cap_feats, caption, text_turn)
+        image = self._refine_image(latents, image_turn, condition)
+
+        joint, turn, total = _join(text, image, (text_turn, image_turn), caption)
+        attend = build_attention(self.attention_backend, total, latents.device)
+        for block in self.layers:
+            if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+                joint = checkpoint(block, joint, turn, attend, condition, use_reentrant=False)
+            else:
+                joint = block(joint, turn, attend, condition)
+        image = _image_part(joint, caption, rows * columns)
+        return self._unpatchify(self.final_layer(image, condition), rows, columns)
+
+    def _grid(self, latents: Tensor) -> tuple[int, int]:
+        height, width = latents.shape[-2:]
+        if height % self.patch_size or width % self.patch_size:
+            raise ValueError(f"latents of {height} x {width}: sides must be multiples of {self.patch_size}")
+        return height // self.patch_size, width // self.patch_size
+
+    def _check_positions(self, caption: int, rows: int, columns: int) -> None:
+        wanted = (caption + 1, rows, columns)
+        if any(want > have for want, have in zip(wanted, self.axes_lens, strict=True)):
+            raise ValueError(f"positions (caption + 1, rows, columns) = {wanted} exceed axes_lens {self.axes_lens}")
+
+    def _condition(self, timesteps: Tensor, pooled: Tensor | None) -> Tensor:
+        time = self.t_embedder(timesteps)
+        if pooled is None:
+            return time
+        return self.time_text_embed(torch.cat((time, self.clip_text_pooled_proj(pooled)), dim=-1))
+
+    def _refine_text(self, cap_feats: Tensor, caption: Lengths, turn: Rotation) -> Tensor:
+        text = self.cap_embedder(cap_feats)
+        attend = build_attention(self.attention_backend, caption, text.device)
+        for block in self.context_refiner:
+            text = block(text, turn, attend)
+        return text
+
+    def _refine_image(self, latents: Tensor, turn: Rotation, condition: Tensor) -> Tensor:
+        patches = F.pixel_unshuffle(latents, self.patch_size)
+        patches = patches.unflatten(1, (self.in_channels, -1)).transpose(1, 2).flatten(1, 2)
+        image = self.x_embedder(patches.flatten(2).transpose(1, 2))
+        tokens = Lengths((image.shape[1],) * image.shape[0], image.shape[1])
+        attend = build_attention(self.attention_backend, tokens, image.device)
+        for block in self.noise_refiner:
+            image = block(image, turn, attend, condition)
+        return image
+
+    def _unpatchify(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
+        patch = self.patch_size
+        grid = tokens.unflatten(1, (rows, columns)).unflatten(-1, (patch, patch, self.in_channels))
+        return grid.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+
+def _join(
+    text: Tensor, image: Tensor, turns: tuple[Rotation, Rotation], caption: Lengths
+) -> tuple[Tensor, Rotation, Lengths]:
+    """Text then image of each sample, without the caption's padding; the tail of shorter samples is padded."""
+    text_turn, image_turn = turns
+    if caption.full:
+        joint = torch.cat((text, image), dim=1)
+        turn = Rotation(
+            torch.cat((text_turn.cos, image_turn.cos), dim=1),
+            torch.cat((text_turn.sin, image_turn.sin), dim=1),
+        )
+        return joint, turn, Lengths((joint.shape[1],) * len(caption.each), joint.shape[1])
+    totals = tuple(length + image.shape[1] for length in caption.each)
+    longest = max(totals)
+
+    def splice(front: Tensor, back: Tensor) -> Tensor:
+        rows = [torch.cat((front[i, :length], back[i])) for i, length in enumerate(caption.each)]
+        return torch.stack([F.pad(row, (0, 0) * (row.dim() - 1) + (0, longest - len(row))) for row in rows])
+
+    turn = Rotation(splice(text_turn.cos, image_turn.cos), splice(text_turn.sin, image_turn.sin))
+    return splice(text, image), turn, Lengths(totals, longest)
+
+
+def _image_part(joint: Tensor, caption: Lengths, tokens: int) -> Tensor:
+    if caption.full:
+        return joint[:, caption.padded :]
+    return torch.stack([joint[i, length : length + tokens] for i, length in enumerate(caption.each)])

@@ -1,0 +1,96 @@
+"""The picture codec: diffusers' AutoencoderKL with the scaling and shift of its own config."""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.model.tokens import read_config
+from trainer_core.model.weights import load_strict, open_tensors
+
+# For a config that states none; AutoencoderKL's own defaults (0.18215, no shift) belong to another family.
+FALLBACK_SCALING = 0.13025
+FALLBACK_SHIFT = 0.0
+
+
+class LatentCodec:
+    """Pixels to latents and back; made by `load_vae` around an AutoencoderKL."""
+
+    def __init__(self, model: Any, *, scaling: float, shift: float) -> None:
+        self.model = model
+        self.scaling = scaling
+        self.shift = shift
+
+    @property
+    def channels(self) -> int:
+        """Latent channels (16 for NewBie)."""
+        return int(self.model.config.latent_channels)
+
+    @property
+    def downscale(self) -> int:
+        """Pixels per latent cell along one side (8 for NewBie)."""
+        return int(2 ** (len(self.model.config.block_out_channels) - 1))
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] in [-1, 1] -> float32 [B, C, H/8, W/8]: (mode - shift) * scaling. Deterministic."""
+        height, width = pixels.shape[-2:]
+        assert height % self.downscale == 0 and width % self.downscale == 0, (height, width, self.downscale)
+        latents = self.model.encode(pixels.to(self._device, self._dtype)).latent_dist.mode()
+        return (latents.float() - self.shift) * self.scaling
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """[B, C, h, w] -> float32 pixels [B, 3, 8h, 8w], nominally in [-1, 1], not clamped."""
+        raw = latents.to(self._device).float() / self.scaling + self.shift
+        pixels: Tensor = self.model.decode(raw.to(self._dtype)).sample
+        return pixels.float()
+
+    @property
+    def _device(self) -> torch.device:
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        dtype: torch.dtype = next(self.model.parameters()).dtype
+        return dtype
+
+
+def load_vae(folder: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> LatentCodec:
+    """Loads a diffusers VAE folder.
+
+    Raises UserError: "weights_missing", "weights_mismatch", "config_unreadable", "wrong_model".
+    """
+    config = read_config(folder)
+    kind = config.get("_class_name", "AutoencoderKL")
+    if kind != "AutoencoderKL":
+        raise UserError(
+            "wrong_model",
+            f"{folder / 'config.json'} describes a '{kind}'; NewBie's vae/ is an 'AutoencoderKL'.",
+            ["Use the vae folder of FLUX.1 or of NewBie-image-Exp0.1."],
+        )
+    with torch.device("meta"):
+        model: Any = AutoencoderKL(**_constructor_arguments(config))
+    with open_tensors(folder) as source:
+        load_strict(model, source, what="VAE", dtype=dtype, device=device)
+    return LatentCodec(
+        model.eval(),
+        scaling=_number(config, "scaling_factor", FALLBACK_SCALING),
+        shift=_number(config, "shift_factor", FALLBACK_SHIFT),
+    )
+
+
+def _constructor_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    known = inspect.signature(AutoencoderKL).parameters
+    return {key: value for key, value in config.items() if key in known}
+
+
+def _number(config: Mapping[str, Any], key: str, fallback: float) -> float:
+    value = config.get(key)
+    return fallback if value is None else float(value)

@@ -1,0 +1,311 @@
+"""Strict, lazy loading of safetensors weights.
+
+Promises: a file is memory-mapped and read once; only the tensor being assigned is ever materialised; a module
+that was loaded has no parameter left on the meta device and none that came from anywhere but the file.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from trainer_core.contracts.errors import UserError
+
+CANONICAL_FILES = ("diffusion_pytorch_model.safetensors", "model.safetensors")
+SHARD = re.compile(r"-(\d+)-of-(\d+)\.safetensors$")
+NAMES_SHOWN = 8
+
+Rename = Callable[[str], str | None] | Mapping[str, str | None]
+
+
+class TensorSource(Protocol):
+    """Named tensors that can be asked for their shape without being read."""
+
+    @property
+    def location(self) -> str:
+        """Where the tensors come from, for messages."""
+
+    def names(self) -> Sequence[str]:
+        """All names, in a stable order."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of one tensor, without reading it."""
+
+    def read(self, name: str) -> Tensor:
+        """One tensor on the CPU in its stored dtype. Never write into it: it may be mapped memory."""
+
+
+class SafetensorsFiles:
+    """One or several memory-mapped safetensors files seen as one `TensorSource`; a context manager."""
+
+    def __init__(self, files: Sequence[Path], location: Path) -> None:
+        """Raises UserError: "weights_broken" (unreadable file), "weights_ambiguous" (a name stored twice)."""
+        self._location = location
+        self._handles: list[Any] = []
+        self._owner: dict[str, Any] = {}
+        for file in files:
+            self._open(file)
+
+    def _open(self, file: Path) -> None:
+        try:
+            handle = safe_open(file, framework="pt")
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                "weights_broken",
+                f"{file} is not a readable safetensors file ({error}).",
+                ["The download was probably cut short: delete the file and fetch it again."],
+            ) from error
+        self._handles.append(handle)
+        for name in handle.keys():  # a safe_open is no dict: it cannot be iterated itself
+            if name in self._owner:
+                raise UserError(
+                    "weights_ambiguous",
+                    f"{self._location} holds several weight files that both contain '{name}'.",
+                    ["Keep one version of the weights in this folder."],
+                )
+            self._owner[name] = handle
+
+    @property
+    def location(self) -> str:
+        return str(self._location)
+
+    def names(self) -> Sequence[str]:
+        return sorted(self._owner)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._owner[name].get_slice(name).get_shape())
+
+    def read(self, name: str) -> Tensor:
+        tensor: Tensor = self._owner[name].get_tensor(name)
+        return tensor
+
+    def close(self) -> None:
+        """Unmaps the files; tensors that were read stay valid."""
+        for handle in self._handles:
+            handle.__exit__(None, None, None)
+        self._handles.clear()
+        self._owner.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_tensors(path: Path) -> SafetensorsFiles:
+    """Opens a safetensors file, or a folder with one file, an index.json or a set of shards.
+
+    Raises UserError("weights_missing") when there is nothing to read or a shard is absent.
+    """
+    if path.is_file():
+        return SafetensorsFiles([path], path)
+    if not path.is_dir():
+        raise UserError("weights_missing", f"{path} does not exist; a weight file or its folder is expected there.")
+    return SafetensorsFiles(_weight_files(path), path)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files of a folder that together are one model; a plain single file wins, as in transformers."""
+    for name in CANONICAL_FILES:
+        if (folder / name).is_file():
+            return [folder / name]
+    indexes = sorted(folder.glob("*.safetensors.index.json"))
+    if len(indexes) > 1:
+        raise UserError("weights_ambiguous", f"{folder} holds several weight indexes: {_listing(indexes)}.")
+    if indexes:
+        return _indexed_files(indexes[0])
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise _nothing_to_read(folder)
+    _refuse_missing_shards(folder, files)
+    return files
+
+
+def _indexed_files(index: Path) -> list[Path]:
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files = [index.parent / name for name in sorted(set(weight_map.values()))]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError("weights_broken", f"{index} is not a readable weight index ({error}).") from error
+    _refuse_absent([file for file in files if not file.is_file()], index.parent)
+    return files
+
+
+def _refuse_missing_shards(folder: Path, files: Sequence[Path]) -> None:
+    """A shard set without an index still tells its size in every name."""
+    absent = set()
+    for file in files:
+        if match := SHARD.search(file.name):
+            stem, width = file.name[: match.start()], len(match[1])
+            wanted = {f"{stem}-{i:0{width}d}-of-{match[2]}.safetensors" for i in range(1, int(match[2]) + 1)}
+            absent |= wanted - {present.name for present in files}
+    _refuse_absent([folder / name for name in sorted(absent)], folder)
+
+
+def _refuse_absent(absent: Sequence[Path], folder: Path) -> None:
+    if absent:
+        raise UserError(
+            "weights_missing",
+            f"{folder} lacks part of its weights: {_listing(absent)}.",
+            ["The download is incomplete: fetch the missing files."],
+        )
+
+
+def _nothing_to_read(folder: Path) -> UserError:
+    others = sorted(f for f in folder.iterdir() if f.suffix in {".bin", ".pth", ".pt", ".ckpt"})
+    hints = ["Expected: a .safetensors file, or shards with their index.json."]
+    if others:
+        hints.append(f"Found pickle files ({_listing(others)}); these are not read: convert them to safetensors.")
+    return UserError("weights_missing", f"{folder} holds no .safetensors file.", hints)
+
+
+def _listing(paths: Sequence[Path]) -> str:
+    return shorten([path.name for path in paths])
+
+
+def shorten(names: Sequence[str]) -> str:
+    """Up to eight names, then how many more there are."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def load_strict(
+    module: nn.Module,
+    source: TensorSource,
+    *,
+    what: str,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    rename: Rename | None = None,
+    allow_missing: Collection[str] = (),
+    rebuild_buffers: Callable[[nn.Module], None] | None = None,
+) -> None:
+    """Fills `module`, built under `torch.device("meta")`, tensor by tensor from `source`.
+
+    rename:          stored name -> name in the module, None to leave the tensor out; a mapping keeps
+                     the names it lacks.
+    dtype:           of floating-point tensors (None: as stored); other tensors keep theirs.
+    allow_missing:   names the module may have and the file may lack; they are left untouched.
+    rebuild_buffers: recreates what no checkpoint holds (rotary tables and other non-persistent buffers).
+    Parameters end up frozen. Raises UserError("weights_mismatch") naming missing, unexpected and misshapen
+    tensors, or UserError("weights_ambiguous") when two stored names are the same tensor.
+    """
+    targets = _targets(source, rename)
+    expected = module.state_dict(keep_vars=True)
+    _refuse_mismatch(source, targets, expected, what, allow_missing)
+    for target, stored in targets.items():
+        _assign(module, target, _materialise(source.read(stored), dtype, torch.device(device)))
+    if rebuild_buffers is not None:
+        rebuild_buffers(module)
+    _move_buffers(module, torch.device(device))
+    left = [name for name, tensor in _all_tensors(module) if tensor.is_meta and name not in allow_missing]
+    assert not left, f"{what}: never materialised: {left}"
+
+
+def _targets(source: TensorSource, rename: Rename | None) -> dict[str, str]:
+    """Name in the module -> stored name."""
+    targets: dict[str, str] = {}
+    for stored in source.names():
+        target = _renamed(stored, rename)
+        if target is None:
+            continue
+        if target in targets:
+            raise UserError(
+                "weights_ambiguous",
+                f"{source.location}: '{stored}' and '{targets[target]}' are two names for the same tensor.",
+                ["Keep one version of the weights in this folder."],
+            )
+        targets[target] = stored
+    return targets
+
+
+def _renamed(stored: str, rename: Rename | None) -> str | None:
+    if rename is None:
+        return stored
+    return rename.get(stored, stored) if isinstance(rename, Mapping) else rename(stored)
+
+
+def _refuse_mismatch(
+    source: TensorSource,
+    targets: Mapping[str, str],
+    expected: Mapping[str, Tensor],
+    what: str,
+    allow_missing: Collection[str],
+) -> None:
+    missing = [name for name in expected if name not in targets and name not in allow_missing]
+    unexpected = [stored for target, stored in targets.items() if target not in expected]
+    misshapen = [
+        f"{stored} {list(source.shape(stored))} instead of {list(expected[target].shape)}"
+        for target, stored in targets.items()
+        if target in expected and source.shape(stored) != tuple(expected[target].shape)
+    ]
+    if missing or unexpected or misshapen:
+        raise mismatch(what, source.location, missing=missing, unexpected=unexpected, misshapen=misshapen)
+
+
+def mismatch(
+    what: str,
+    location: str,
+    *,
+    missing: Sequence[str] = (),
+    unexpected: Sequence[str] = (),
+    misshapen: Sequence[str] = (),
+) -> UserError:
+    """The error for weights that do not fit, with up to eight names of each kind and the likely cause."""
+    parts = [f"The weights in {location} do not fit the {what}."]
+    for title, names in (("missing", missing), ("unexpected", unexpected), ("wrong shape", misshapen)):
+        if names:
+            parts.append(f"{len(names)} {title}: {shorten(names)}.")
+    return UserError("weights_mismatch", " ".join(parts), [_likely_cause(missing, unexpected)])
+
+
+def _likely_cause(missing: Sequence[str], unexpected: Sequence[str]) -> str:
+    for name in missing:
+        for other in unexpected:
+            if other.endswith("." + name):
+                return f"Likely cause: the names carry an unknown prefix, '{other.removesuffix(name)}'."
+            if name.endswith("." + other):
+                return f"Likely cause: the names lack the prefix '{name.removesuffix(other)}'."
+    if missing and unexpected:
+        return "Likely cause: this is the wrong folder, or the weights of another model."
+    if missing:
+        return "Likely cause: an incomplete download or a damaged file; fetch the weights again."
+    if unexpected:
+        return "Likely cause: a variant of the model with extra parts, or a config.json of a smaller model."
+    return "Likely cause: another size of the model, or a config.json that does not belong to these weights."
+
+
+def _materialise(tensor: Tensor, dtype: torch.dtype | None, device: torch.device) -> Tensor:
+    """A copy of its own: a mapped view would follow later changes of the file, and lock it on Windows."""
+    wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+    return tensor.to(device=device, dtype=wanted, copy=True).contiguous()
+
+
+def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
+    parent_name, _, leaf = name.rpartition(".")
+    parent = module.get_submodule(parent_name)
+    if leaf in parent._parameters:
+        parent._parameters[leaf] = nn.Parameter(tensor, requires_grad=False)
+    else:
+        parent._buffers[leaf] = tensor
+
+
+def _move_buffers(module: nn.Module, device: torch.device) -> None:
+    """Only what is real: a buffer still on meta is the caller's mistake and is reported as such."""
+    for part in module.modules():
+        for leaf, buffer in part._buffers.items():
+            if buffer is not None and not buffer.is_meta:
+                part._buffers[leaf] = buffer.to(device)
+
+
+def _all_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]

@@ -1,0 +1,135 @@
+"""Merge LoRAs into a base: a new Diffusers-style folder with the transformer rewritten and the rest linked."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace
+from trainer_core.model.folder import BaseFolder, find_base
+from trainer_core.training.adapters import read_lora
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """A LoRA ready to be added: B [out, r] @ A [r, in] * scale for each module."""
+
+    path: Path
+    weights: dict[str, Tensor]
+    scales: dict[str, float]
+
+    def modules(self) -> set[str]:
+        return set(self.scales)
+
+    def delta(self, module: str) -> Tensor:
+        """fp32 [out, in]."""
+        up, down = self.weights[f"{module}.lora_B"], self.weights[f"{module}.lora_A"]
+        return (up @ down) * self.scales[module]
+
+
+def newest_export(path: Path) -> Path:
+    """The LoRA that `path` means: itself, or a run folder's newest export."""
+    exports = sorted((path / "exports").glob("*.safetensors")) if path.is_dir() else []
+    return exports[-1] if exports else path
+
+
+def load_adapter(path: Path, strength: float) -> Adapter:
+    """Raises UserError `lora_unreadable`, or `strength_invalid` for a strength that is not finite."""
+    if not -100 <= strength <= 100:  # also true for NaN
+        raise UserError("strength_invalid", f"Strength {strength} is not usable; allowed: -100 to 100.")
+    weights, alphas = read_lora(newest_export(path))
+    scales = {module: strength * alpha / weights[f"{module}.lora_A"].shape[0] for module, alpha in alphas.items()}
+    return Adapter(path=path, weights=weights, scales=scales)
+
+
+def merge(base_path: Path, loras: Sequence[tuple[Path, float]], output: Path, report: Report) -> Path:
+    """Write base + sum of strength * LoRA to `output`; fp32 arithmetic, tensor by tensor, the base's own dtypes.
+
+    Raises UserError: `output_exists`, `lora_mismatch` (a LoRA that fits only partly is refused with the names).
+    """
+    base = find_base(base_path)
+    if output.exists() and any(output.iterdir()):
+        raise UserError(
+            "output_exists",
+            f"{output} already exists and is not empty.",
+            ["Choose another folder, or remove it."],
+        )
+    adapters = [load_adapter(path, strength) for path, strength in loras]
+    for adapter in adapters:
+        require_fit(adapter, base)
+    files = sorted(base.transformer.glob("*.safetensors"))
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        (temporary / "transformer").mkdir(parents=True)
+        for number, file in enumerate(files):
+            report(f"merging {file.name}", number, len(files))
+            _merge_file(file, temporary / "transformer" / file.name, adapters)
+        _link_the_rest(base.root, base.transformer, temporary)
+        if output.exists():
+            output.rmdir()
+        replace(temporary, output)
+        fsync_dir(output.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return output
+
+
+def require_fit(adapter: Adapter, base: BaseFolder) -> None:
+    """Raises UserError `lora_mismatch` naming every module that the base lacks or has in another shape."""
+    shapes: dict[str, list[int]] = {}
+    for file in sorted(base.transformer.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            shapes |= {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}
+    wrong = []
+    for module in sorted(adapter.modules()):
+        up, down = adapter.weights[f"{module}.lora_B"], adapter.weights[f"{module}.lora_A"]
+        if shapes.get(f"{module}.weight") != [up.shape[0], down.shape[1]] or up.shape[1] != down.shape[0]:
+            wrong.append(module)
+    if wrong:
+        shown = ", ".join(wrong[:8]) + (" …" if len(wrong) > 8 else "")
+        raise UserError(
+            "lora_mismatch",
+            f"{adapter.path} does not fit this base: {len(wrong)} of {len(adapter.modules())} modules are absent or "
+            f"of another shape ({shown}). Nothing was written.",
+            ["Merge into the base model that the LoRA was trained on."],
+        )
+
+
+def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter]) -> None:
+    merged: dict[str, Tensor] = {}
+    with safe_open(source, framework="pt") as tensors:
+        for name in tensors.keys():
+            value = tensors.get_tensor(name)
+            module = name.removesuffix(".weight")
+            changes = [a for a in adapters if name.endswith(".weight") and module in a.scales]
+            if changes:
+                total = value.float()
+                for adapter in changes:
+                    total = total + adapter.delta(module)
+                value = total.to(value.dtype)
+            merged[name] = value
+        metadata = tensors.metadata() or {"format": "pt"}
+    save_file(merged, target, metadata=metadata)
+    fsync_file(target)
+
+
+def _link_the_rest(root: Path, transformer: Path, target: Path) -> None:
+    """Everything but the transformer's weights: hard links, or copies where links cannot be made."""
+    for file in sorted(p for p in root.rglob("*") if p.is_file()):
+        if transformer in file.parents and file.suffix == ".safetensors":
+            continue
+        place = target / file.relative_to(root)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(file.resolve(), place)
+        except OSError:
+            shutil.copyfile(file, place)

@@ -1,0 +1,1 @@
+"""The built-in toy base: a drawn world, probes that read pictures, and the script that trains the model on it."""

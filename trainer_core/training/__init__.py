@@ -1,0 +1,1 @@
+"""Flow, feature cache, adapters, the loop, checkpoints, sampling and export."""

@@ -1,0 +1,70 @@
+"""One micro-batch, made from the cache: every random choice is a function of (seed, step, index in the global batch)."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.dataset.order import keyed_seed
+from trainer_core.training.features import FeatureStore, Sample
+from trainer_core.training.flow import draw_time, shift_mu, shift_time
+from trainer_core.training.sampling import TextFeatures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Model inputs on the device. data and noise [B, C, H, W] fp32, t [B], text right padded [B, L, D] with mask."""
+
+    data: Tensor
+    noise: Tensor
+    t: Tensor
+    cap_feats: Tensor
+    cap_mask: Tensor
+    pooled: Tensor
+
+
+def make_batch(
+    config: TrainConfig,
+    store: FeatureStore,
+    samples: Sequence[Sample],
+    *,
+    step: int,
+    first_index: int,
+    patch: int,
+) -> Batch:
+    """The batch of `samples`, whose first one has index `first_index` in the global batch of `step`. On the CPU."""
+    data = torch.stack([store.latents(sample) for sample in samples])
+    mu = shift_mu(data.shape[-1] * data.shape[-2] // patch**2)
+    noise, times, texts = [], [], []
+    for offset, sample in enumerate(samples):
+        key = (config.seed, step, first_index + offset)
+        generator = torch.Generator().manual_seed(keyed_seed(*key, "noise"))
+        times.append(draw_time(config.timestep_sampling, generator))
+        noise.append(torch.randn(data.shape[1:], generator=generator))
+        texts.append(_choose_text(config, store, sample, random.Random(keyed_seed(*key, "caption"))))
+    lengths = torch.tensor([len(text.cap_feats) for text in texts])
+    return Batch(
+        data=data,
+        noise=torch.stack(noise),
+        t=shift_time(torch.stack(times), mu),
+        cap_feats=pad_sequence([text.cap_feats.float() for text in texts], batch_first=True),
+        cap_mask=(torch.arange(int(lengths.max()))[None] < lengths[:, None]).long(),
+        pooled=torch.stack([text.pooled.float() for text in texts]),
+    )
+
+
+def _choose_text(config: TrainConfig, store: FeatureStore, sample: Sample, rng: random.Random) -> TextFeatures:
+    """One of the cached caption variants; a dropped caption blanks Gemma's text and, if asked for, Jina's too."""
+    gemma, jina = sample.texts[rng.randrange(len(sample.texts))]
+    if rng.random() < config.caption_dropout_rate:
+        gemma = store.gemma_key("")
+        jina = store.jina_key("") if config.caption_dropout_jina else jina
+    return store.text(gemma, jina)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    return Batch(**{name: getattr(batch, name).to(device, non_blocking=True) for name in batch.__dataclass_fields__})

@@ -1,0 +1,133 @@
+"""Content-addressed store of features: latents and text features are found by what they were made from.
+
+A key is the SHA-256 of everything that decides the value (bytes, texts, encoder, dtype, format version), so an
+entry is never stale: what changed has another key. Entries are safetensors files, written atomically, each with
+the SHA-256 of its own tensors. An index by path, size and modification time spares hashing unchanged files.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from trainer_core.contracts.fsutil import fsync_file, replace, sha256_file, write_json_atomic
+
+FORMAT = 1
+
+
+class HashIndex:
+    """SHA-256 of files, remembered by (path, size, mtime); `save` writes what was learnt."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._known: dict[str, list[object]] = {}
+        self._changed = False
+        if file.exists():
+            try:
+                self._known = json.loads(file.read_text(encoding="utf-8"))
+            except ValueError:
+                # A damaged index only costs time: every file is hashed again.
+                self._known = {}
+
+    def hash_of(self, file: Path) -> str:
+        """Hex SHA-256 of the file's bytes."""
+        name = str(file.resolve())
+        status = file.stat()
+        stamp: list[object] = [status.st_size, status.st_mtime_ns]
+        known = self._known.get(name)
+        if known is not None and known[:2] == stamp:
+            return str(known[2])
+        digest = sha256_file(file)
+        self._known[name] = [*stamp, digest]
+        self._changed = True
+        return digest
+
+    def save(self) -> None:
+        if self._changed:
+            write_json_atomic(self._file, self._known)
+            self._changed = False
+
+
+def folder_id(folder: Path, index: HashIndex) -> str:
+    """Identity of a model folder: its weights, config and tokenizer files, by content."""
+    names = sorted(p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".model") and p.is_file())
+    return sha256(json.dumps([[name, index.hash_of(folder / name)] for name in names]).encode()).hexdigest()
+
+
+def key_of(**parts: object) -> str:
+    """The address of a value made from `parts` (JSON values)."""
+    text = json.dumps({"format": FORMAT, **parts}, sort_keys=True, ensure_ascii=False)
+    return sha256(text.encode()).hexdigest()
+
+
+class FeatureCache:
+    """The store under `root`; kinds are its folders (latents, gemma, jina)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.index = HashIndex(root / "index.json")
+
+    def file(self, kind: str, key: str) -> Path:
+        return self.root / kind / key[:2] / f"{key}.safetensors"
+
+    def has(self, kind: str, key: str) -> bool:
+        return self.file(kind, key).is_file()
+
+    def put(self, kind: str, key: str, tensors: Mapping[str, Tensor]) -> None:
+        """Write one entry: complete under its name, or not there at all."""
+        file = self.file(kind, key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(contiguous, temporary, metadata={"sha256": _digest(contiguous)})
+        fsync_file(temporary)
+        replace(temporary, file)
+
+    def get(self, kind: str, key: str) -> dict[str, Tensor]:
+        with safe_open(self.file(kind, key), framework="pt") as entry:
+            return {name: entry.get_tensor(name) for name in entry.keys()}
+
+    def entries(self) -> Iterator[Path]:
+        yield from sorted(self.root.glob("*/??/*.safetensors"))
+
+    def verify(self) -> list[Path]:
+        """Rehash every entry; the damaged ones are removed (they will be made anew) and returned."""
+        damaged = [file for file in self.entries() if not _is_whole(file)]
+        for file in damaged:
+            file.unlink()
+        return damaged
+
+    def clear(self) -> tuple[int, int]:
+        """Remove everything this store wrote; returns (entries, bytes)."""
+        files = list(self.entries())
+        size = sum(file.stat().st_size for file in files)
+        for kind in ("latents", "gemma", "jina"):
+            shutil.rmtree(self.root / kind, ignore_errors=True)
+        (self.root / "index.json").unlink(missing_ok=True)
+        return len(files), size
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = sha256()
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        with safe_open(file, framework="pt") as entry:
+            tensors = {name: entry.get_tensor(name) for name in entry.keys()}
+            stated = (entry.metadata() or {}).get("sha256")
+    except (SafetensorError, OSError):
+        return False
+    return stated == _digest(tensors)

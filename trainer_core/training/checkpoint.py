@@ -1,0 +1,196 @@
+"""Checkpoints that survive a crash: written aside, fsynced, listed in a manifest with SHA-256, renamed, then pruned.
+
+`checkpoints/step-00000120/` holds adapter.safetensors, optimizer.safetensors, state.json and manifest.json. A folder
+without a manifest that matches its files does not count. No pickle anywhere.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import fsync_dir, fsync_file, json_text, replace, sha256_file
+
+MANIFEST = "manifest.json"
+NESTING = "\x1f"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Everything a run needs to go on. `state` is JSON: step, epoch, position, fingerprints, versions."""
+
+    adapter: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    state: dict[str, Any]
+
+
+def step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def complete_checkpoints(root: Path) -> list[Path]:
+    """Folders whose manifest matches their files' sizes, oldest first. Contents are hashed when loading."""
+    folders = [p for p in root.glob("step-*") if p.name.removeprefix("step-").isdigit() and _sizes_match(p)]
+    return sorted(folders, key=step_of)
+
+
+def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Write `step-N` and prune to the newest `keep` (at least 2). Returns the folder.
+
+    Raises UserError `disk_full` before anything is written when less than twice the last checkpoint is free.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    step = checkpoint.state["step"]
+    final = root / f"step-{step:08d}"
+    earlier = complete_checkpoints(root)
+    _require_space(root, earlier)
+    temporary = root / f".tmp-{final.name}-{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    save_file(_contiguous(checkpoint.adapter), temporary / "adapter.safetensors")
+    tensors, plain = _flatten(checkpoint.optimizer)
+    save_file(_contiguous(tensors), temporary / "optimizer.safetensors")
+    state = {**checkpoint.state, "optimizer_values": plain}
+    (temporary / "state.json").write_text(json_text(state, indent=1), encoding="utf-8")
+    _seal(temporary)
+    if final.exists():
+        shutil.rmtree(final)
+    replace(temporary, final)
+    fsync_dir(root)
+    prune(root, keep)
+    return final
+
+
+def prune(root: Path, keep: int) -> None:
+    """Remove all but the newest max(2, keep) complete checkpoints."""
+    for folder in complete_checkpoints(root)[: -max(2, keep)]:
+        shutil.rmtree(folder)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read one checkpoint; every file is hashed first. Raises UserError `checkpoint_damaged`."""
+    manifest = _manifest(folder)
+    bad = [name for name, entry in manifest.items() if not _matches(folder / name, entry)]
+    if bad or not manifest:
+        raise UserError(
+            "checkpoint_damaged",
+            f"Checkpoint {folder} is damaged: {', '.join(bad) or 'no manifest'} does not match its SHA-256.",
+            ["The next older checkpoint is used where there is one."],
+        )
+    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    plain = state.pop("optimizer_values")
+    optimizer = _unflatten(load_file(folder / "optimizer.safetensors"), plain)
+    return Checkpoint(adapter=load_file(folder / "adapter.safetensors"), optimizer=optimizer, state=state)
+
+
+def newest_checkpoint(root: Path) -> tuple[Checkpoint | None, list[Path]]:
+    """The newest one that loads, and the damaged folders that were passed over. Leftovers of dead writers go."""
+    remove_leftovers(root)
+    damaged = []
+    for folder in reversed(complete_checkpoints(root)):
+        try:
+            return load_checkpoint(folder), damaged
+        except UserError:
+            damaged.append(folder)
+    return None, damaged
+
+
+def remove_leftovers(root: Path) -> None:
+    """Delete unfinished `.tmp-*` folders whose writer is gone."""
+    for folder in root.glob(".tmp-*"):
+        owner = folder.name.rsplit("-", 1)[-1]
+        if not owner.isdigit() or int(owner) == os.getpid() or not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _seal(folder: Path) -> None:
+    names = sorted(p.name for p in folder.iterdir())
+    for name in names:
+        fsync_file(folder / name)
+    listing = {name: {"size": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)} for name in names}
+    (folder / MANIFEST).write_text(json_text(listing, indent=1), encoding="utf-8")
+    fsync_file(folder / MANIFEST)
+    fsync_dir(folder)
+
+
+def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    try:
+        listing = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return listing if isinstance(listing, dict) else {}
+
+
+def _sizes_match(folder: Path) -> bool:
+    manifest = _manifest(folder)
+    files = {p.name: p.stat().st_size for p in folder.iterdir() if p.name != MANIFEST}
+    return bool(manifest) and files == {name: entry["size"] for name, entry in manifest.items()}
+
+
+def _matches(file: Path, entry: Mapping[str, Any]) -> bool:
+    return file.is_file() and sha256_file(file) == entry["sha256"]
+
+
+def _require_space(root: Path, earlier: list[Path]) -> None:
+    if not earlier:
+        return
+    needed = 2 * sum(p.stat().st_size for p in earlier[-1].iterdir())
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise UserError(
+            "disk_full",
+            f"Not enough space for a checkpoint in {root}: {needed / 2**20:.0f} MiB needed, {free / 2**20:.0f} MiB free.",
+            ["Free some space, then start the run again: it continues from its last checkpoint."],
+        )
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _flatten(state: Mapping[Any, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer state dict as tensors and JSON values by path; int keys are kept apart from their digits."""
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, Any] = {}
+
+    def walk(value: Any, path: tuple[str, ...]) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                walk(inner, (*path, f"i:{key}" if isinstance(key, int) else f"s:{key}"))
+        elif isinstance(value, Tensor):
+            tensors[NESTING.join(path)] = value
+        else:
+            plain[NESTING.join(path)] = value
+
+    walk(state, ())
+    return tensors, plain
+
+
+def _unflatten(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> dict[str, Any]:
+    result: dict[Any, Any] = {}
+    for path, value in [*tensors.items(), *plain.items()]:
+        *parents, last = [int(part[2:]) if part[0] == "i" else part[2:] for part in path.split(NESTING)]
+        place = result
+        for part in parents:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return result
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What must be kept of an optimizer: its per-parameter state (groups come from the config)."""
+    return dict(optimizer.state_dict()["state"])
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[Any, Any]) -> None:
+    """Put a kept state back; groups stay as built. Tensors keep their dtype (8-bit states included)."""
+    optimizer.load_state_dict({"state": dict(state), "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,223 @@
+"""From a data set to cached features: scan, buckets, then only what is missing is encoded, one encoder at a time.
+
+On a CPU one item is encoded at a time; on a GPU fixed batches of the sorted work list, and a batch with a gap is
+redone whole. So a caching run that was killed and repeated gives the same bits as one that was not.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.dataset.buckets import BucketPlan
+from trainer_core.dataset.captions import gemma_text, variants
+from trainer_core.dataset.images import ImageProblem, crop_to, load_rgb
+from trainer_core.dataset.scan import ImageItem
+from trainer_core.model.folder import BaseFolder
+from trainer_core.model.gemma import load_gemma
+from trainer_core.model.jina import load_jina
+from trainer_core.model.vae import load_vae
+from trainer_core.training.cache import FeatureCache, folder_id, key_of
+from trainer_core.training.sampling import TextFeatures
+
+GPU_IMAGE_BATCH = 4
+GPU_TEXT_BATCH = 8
+
+Report = Callable[[str, int, int], None]
+"""(phase, done, total): called after each batch; may raise to stop the work between two batches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One trainable image: where its features lie. `texts` = (Gemma key, Jina key) of each caption variant."""
+
+    item: ImageItem
+    image_hash: str
+    bucket: tuple[int, int]
+    latents: str
+    texts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """What decides the encoders' output: dtype, device, token limits and the files' identities."""
+
+    device: torch.device
+    dtype: torch.dtype
+    vae: str
+    gemma: str
+    jina: str
+
+
+def describe_encoding(base: BaseFolder, cache: FeatureCache, device: torch.device) -> Encoding:
+    """Hash the encoders' files (remembered by size and time). bf16 on GPUs that have it, else fp32."""
+    dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    ids = [folder_id(folder, cache.index) for folder in (base.vae, base.text_encoder, base.clip_model)]
+    cache.index.save()
+    return Encoding(device=device, dtype=dtype, vae=ids[0], gemma=ids[1], jina=ids[2])
+
+
+class FeatureStore:
+    """Keys, encodes and reads the features of one run."""
+
+    def __init__(self, config: TrainConfig, base: BaseFolder, cache: FeatureCache, device: torch.device) -> None:
+        self._config = config
+        self._base = base
+        self.cache = cache
+        self.encoding = describe_encoding(base, cache, device)
+        self.truncated: list[str] = []
+
+    # Keys
+
+    def gemma_key(self, text: str) -> str:
+        """`text` is what Gemma reads, system prompt included."""
+        e = self.encoding
+        return key_of(gemma=e.gemma, dtype=str(e.dtype), text=text, limit=self._config.max_gemma_tokens)
+
+    def jina_key(self, text: str) -> str:
+        e = self.encoding
+        return key_of(jina=e.jina, dtype=str(e.dtype), text=text, limit=self._config.max_jina_tokens)
+
+    def latents_key(self, image_hash: str, bucket: tuple[int, int]) -> str:
+        e = self.encoding
+        return key_of(vae=e.vae, dtype=str(e.dtype), image=image_hash, bucket=bucket, crop="cover-centre-lanczos")
+
+    # Reading
+
+    def latents(self, sample: Sample) -> Tensor:
+        """[C, H/8, W/8] fp32."""
+        return self.cache.get("latents", sample.latents)["latents"]
+
+    def text(self, gemma_key: str, jina_key: str) -> TextFeatures:
+        return TextFeatures(
+            cap_feats=self.cache.get("gemma", gemma_key)["cap_feats"],
+            pooled=self.cache.get("jina", jina_key)["pooled"],
+        )
+
+    def prompt(self, text: str) -> TextFeatures:
+        """A sample prompt as the base expects it; an empty one blanks both encoders."""
+        return self.text(self.gemma_key(self._gemma_text(text)), self.jina_key(text))
+
+    def _gemma_text(self, caption: str) -> str:
+        c = self._config
+        return gemma_text(caption, c.system_prompt_tags, c.system_prompt_xml) if caption.strip() else ""
+
+    # Making
+
+    def plan(self, items: Sequence[ImageItem]) -> tuple[list[Sample], list[str]]:
+        """Samples of the items, and every caption that training may ask for."""
+        c = self._config
+        plan = BucketPlan.from_config(c)
+        samples, captions = [], []
+        for item in items:
+            image_hash = self.cache.index.hash_of(item.path)
+            bucket = plan.assign(item.width, item.height).bucket
+            count = c.caption_variants if c.shuffle_caption else 1
+            texts = variants(item.caption, count, keep_tokens=c.keep_tokens, seed=c.seed, shuffle=c.shuffle_caption)
+            captions += texts
+            samples.append(
+                Sample(
+                    item=item,
+                    image_hash=image_hash,
+                    bucket=bucket,
+                    latents=self.latents_key(image_hash, bucket),
+                    texts=tuple((self.gemma_key(self.training_text(t)), self.jina_key(t)) for t in texts),
+                )
+            )
+        self.cache.index.save()
+        return samples, captions
+
+    def training_text(self, caption: str) -> str:
+        """What Gemma reads in training: an empty caption file still gets the system prompt."""
+        return gemma_text(caption, self._config.system_prompt_tags, self._config.system_prompt_xml)
+
+    def encode_texts(self, captions: Iterable[str], prompts: Iterable[str], report: Report) -> None:
+        """Encode what is missing for training captions and sample prompts; one encoder in memory at a time."""
+        captions, prompts = sorted(set(captions)), sorted({*prompts, ""})
+        read = {self.training_text(text): text for text in captions} | {self._gemma_text(t): t for t in prompts}
+        self._encode_gemma(read, report)
+        self._encode_jina(sorted({*captions, *prompts}), report)
+
+    def _encode_gemma(self, read: dict[str, str], report: Report) -> None:
+        batches = self._with_gaps(
+            sorted(read), GPU_TEXT_BATCH, lambda text: self.cache.has("gemma", self.gemma_key(text))
+        )
+        if not batches:
+            return
+        report("loading Gemma3", 0, len(batches))
+        encoder = load_gemma(self._base.text_encoder, dtype=self.encoding.dtype, device=self.encoding.device)
+        for done, batch in enumerate(batches):
+            report("encoding captions (Gemma3)", done, len(batches))
+            features = encoder.encode(batch, self._config.max_gemma_tokens)
+            for i, text in enumerate(batch):
+                length = int(features.mask[i].sum())
+                self.cache.put("gemma", self.gemma_key(text), {"cap_feats": features.hidden[i, :length]})
+                if features.truncated[i]:
+                    self.truncated.append(read[text])
+        del encoder
+        self._free()
+
+    def _encode_jina(self, texts: list[str], report: Report) -> None:
+        batches = self._with_gaps(texts, GPU_TEXT_BATCH, lambda text: self.cache.has("jina", self.jina_key(text)))
+        if not batches:
+            return
+        encoder = load_jina(self._base.clip_model, dtype=self.encoding.dtype, device=self.encoding.device)
+        for done, batch in enumerate(batches):
+            report("encoding captions (Jina CLIP)", done, len(batches))
+            pooled = encoder.encode(batch, self._config.max_jina_tokens).pooled
+            for i, text in enumerate(batch):
+                self.cache.put("jina", self.jina_key(text), {"pooled": pooled[i]})
+        del encoder
+        self._free()
+
+    def encode_images(self, samples: Sequence[Sample], report: Report) -> list[ImageProblem]:
+        """Encode missing latents; images that cannot be decoded are returned, not replaced."""
+        unique = {sample.latents: sample for sample in samples}
+        by_bucket: dict[tuple[int, int], list[str]] = {}
+        for key in sorted(unique):
+            by_bucket.setdefault(unique[key].bucket, []).append(key)
+        batches = [
+            batch
+            for bucket in sorted(by_bucket)
+            for batch in self._with_gaps(by_bucket[bucket], GPU_IMAGE_BATCH, lambda key: self.cache.has("latents", key))
+        ]
+        problems: list[ImageProblem] = []
+        if not batches:
+            return problems
+        codec = load_vae(self._base.vae, dtype=self.encoding.dtype, device=self.encoding.device)
+        for done, batch in enumerate(batches):
+            report("encoding images", done, len(batches))
+            pixels = []
+            whole = []
+            for key in batch:
+                try:
+                    pixels.append(to_pixels(unique[key].item.path, unique[key].bucket))
+                    whole.append(key)
+                except ImageProblem as problem:
+                    problems.append(problem)
+            if whole:
+                for key, latents in zip(whole, codec.encode(torch.stack(pixels)), strict=True):
+                    self.cache.put("latents", key, {"latents": latents})
+        del codec
+        self._free()
+        return problems
+
+    def _with_gaps(self, work: Sequence[str], gpu_batch: int, done: Callable[[str], bool]) -> list[list[str]]:
+        """Fixed batches of the sorted work list that have something missing."""
+        size = 1 if self.encoding.device.type == "cpu" else gpu_batch
+        batches = [list(work[i : i + size]) for i in range(0, len(work), size)]
+        return [batch for batch in batches if not all(done(entry) for entry in batch)]
+
+    def _free(self) -> None:
+        if self.encoding.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def to_pixels(file: Path, bucket: tuple[int, int]) -> Tensor:
+    """[3, H, W] in [-1, 1], resized and cropped to the bucket. Raises ImageProblem."""
+    image = crop_to(load_rgb(file), bucket)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0

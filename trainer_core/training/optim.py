@@ -1,0 +1,55 @@
+"""Optimizers and learning-rate schedules by their config names."""
+
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+
+import torch
+from diffusers.optimization import get_scheduler
+from torch import nn
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
+
+
+def build_optimizer(
+    config: TrainConfig, parameters: Iterable[nn.Parameter], device: torch.device
+) -> torch.optim.Optimizer:
+    """AdamW or bitsandbytes' AdamW8bit. Raises UserError `optimizer_unavailable`; there is no silent fallback."""
+    options = {
+        "lr": config.learning_rate,
+        "betas": (config.adam_beta1, config.adam_beta2),
+        "eps": config.adam_epsilon,
+        "weight_decay": config.weight_decay,
+    }
+    if config.optimizer_type == "AdamW":
+        return torch.optim.AdamW(list(parameters), **options)
+    if device.type != "cuda":
+        raise UserError(
+            "optimizer_unavailable",
+            'optimizer_type = "AdamW8bit" needs an NVIDIA GPU; this run uses the CPU.',
+            ['Set optimizer_type = "AdamW".'],
+        )
+    if find_spec("bitsandbytes") is None:
+        raise UserError(
+            "optimizer_unavailable",
+            'optimizer_type = "AdamW8bit" needs the package bitsandbytes, which is not installed.',
+            ["pip install -r requirements.txt", 'Or set optimizer_type = "AdamW" (1 to 2 GB more memory).'],
+        )
+    from bitsandbytes.optim import AdamW8bit
+
+    return AdamW8bit(list(parameters), **options)
+
+
+def rate_of_step(config: TrainConfig, total_steps: int) -> Callable[[int], float]:
+    """Learning rate as a pure function of the optimizer step (0-based), so that resuming needs no state."""
+    probe = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = get_scheduler(
+        config.lr_scheduler,
+        probe,
+        num_warmup_steps=config.lr_warmup_steps,
+        num_training_steps=total_steps,
+        num_cycles=config.lr_restarts,
+    )
+    if config.lr_scheduler == "polynomial":
+        return lambda step: config.learning_rate * schedule.lr_lambdas[0](min(step, total_steps))
+    return lambda step: config.learning_rate * schedule.lr_lambdas[0](step)

@@ -1,0 +1,65 @@
+"""What a run tells: each event goes to events.jsonl and, as a sentence, to the console and train.log."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainer_core.contracts.events import EventLog
+
+LOGGER = "trainer_core.run"
+
+
+class Reporter:
+    """Writes events and their sentences; `close` releases train.log."""
+
+    def __init__(self, events: EventLog, log_file: Path) -> None:
+        self._events = events
+        self._logger = logging.getLogger(LOGGER)
+        self._logger.setLevel(logging.INFO)
+        self._logger.propagate = False
+        form = logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S")
+        self._handlers: list[logging.Handler] = [
+            logging.StreamHandler(),
+            logging.FileHandler(log_file, encoding="utf-8"),
+        ]
+        for handler in self._handlers:
+            handler.setFormatter(form)
+            self._logger.addHandler(handler)
+
+    def emit(self, kind: str, **fields: object) -> None:
+        self._events.emit(kind, **fields)
+        sentence = _sentence(kind, fields)
+        if sentence:
+            self._logger.info(sentence)
+
+    def close(self) -> None:
+        for handler in self._handlers:
+            self._logger.removeHandler(handler)
+            handler.close()
+
+
+def _sentence(kind: str, fields: Mapping[str, object]) -> str:
+    """One readable line; empty for phases in between, which only the page shows."""
+    if kind == "phase":
+        return f"{fields['phase']}: {fields['total']} to do" if fields["done"] == 0 else ""
+    if kind == "step":
+        return (
+            f"step {fields['step']}/{fields['total_steps']}  epoch {fields['epoch']}  loss {fields['loss']:.4f}  "
+            f"smoothed {fields['loss_smoothed']:.4f}  lr {fields['lr']:.2e}  {fields['seconds_per_step']:.2f} s/step  "
+            f"ETA {duration(fields['eta_seconds'])}"
+        )
+    if kind in ("sample", "checkpoint", "export"):
+        return f"{kind}: {fields['path']}"
+    if kind == "warning":
+        return f"warning: {fields['message']}"
+    if kind == "failed":
+        hints = "".join(f"\n  - {hint}" for hint in fields.get("hints", ()))  # type: ignore[attr-defined]
+        return f"failed: {fields['message']}{hints}"
+    return f"{kind}: {fields.get('message', '')}"
+
+
+def duration(seconds: object) -> str:
+    """1:02:03 or 2:03."""
+    minutes, rest = divmod(round(float(seconds)), 60)  # type: ignore[arg-type]
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

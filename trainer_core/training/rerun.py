@@ -1,0 +1,32 @@
+"""What a changed config means for a run that has begun: go on, go on with a warning, or refuse."""
+
+from collections.abc import Iterable
+
+from trainer_core.contracts.config import Change, TrainConfig, changes, load_config
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.rundir import RunDir
+
+
+def check_rerun(run: RunDir, config: TrainConfig) -> tuple[Change, ...]:
+    """Changes against the run's frozen config. Raises UserError `rerun_refused` naming those it cannot take."""
+    if not run.config_file.exists():
+        return ()
+    changed = changes(load_config(run.config_file), config)
+    refused = [change for change in changed if change.rerun == "refuse"]
+    if refused and any(run.checkpoints.glob("step-*")):
+        listing = "; ".join(f"{change.name}: {change.old!r} -> {change.new!r}" for change in refused)
+        raise UserError(
+            "rerun_refused",
+            f"{run.path} was trained with other settings that cannot change in between: {listing}.",
+            ["Choose another output_name for a new run.", "Or set these back to continue this one."],
+        )
+    return changed
+
+
+def warnings_of(changed: Iterable[Change]) -> list[str]:
+    """A sentence for each change that alters what is learnt from here on."""
+    return [
+        f"{change.name} changed from {change.old!r} to {change.new!r}; the run continues with the new value."
+        for change in changed
+        if change.rerun == "warn"
+    ]

@@ -1,0 +1,161 @@
+"""The run around the loop: events, checkpoints, exports, samples, and requests to stop, save or sample."""
+
+import time
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.model.folder import BaseFolder
+from trainer_core.model.vae import load_vae
+from trainer_core.training.checkpoint import Checkpoint, optimizer_state, save_checkpoint, step_of
+from trainer_core.training.export import TrainingFacts, export_adapter
+from trainer_core.training.features import FeatureStore
+from trainer_core.training.loop import Meter, Trainer
+from trainer_core.training.reporting import Reporter
+from trainer_core.training.sampling import SampleSettings, decode, sample_latents, save_png
+from trainer_core.training.stopping import StopSignal
+
+VERSIONED = ("torch", "diffusers", "transformers", "peft", "accelerate")
+
+
+class Session:
+    """Runs the steps from `first` to the end and everything that happens between two steps."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a run, by name
+        self,
+        config: TrainConfig,
+        base: BaseFolder,
+        run: RunDir,
+        trainer: Trainer,
+        *,
+        store: FeatureStore,
+        reporter: Reporter,
+        stop: StopSignal,
+        facts: TrainingFacts,
+        state: dict[str, Any],
+    ) -> None:
+        self._config = config
+        self._base = base
+        self._run = run
+        self._trainer = trainer
+        self._store = store
+        self._reporter = reporter
+        self._stop = stop
+        self._facts = facts
+        self._state = state
+        self._meter = Meter(trainer.schedule.total_steps)
+        self._saved = -1
+
+    def train(self, first: int, smoothed: float | None) -> str:
+        """Returns "finished" or "stopped"."""
+        schedule = self._trainer.schedule
+        total = schedule.total_steps
+        self._meter.smoothed = smoothed
+        self._saved = first if first else -1
+        if first == 0:
+            self._sample(0)
+        for step in range(first, total):
+            self._meter.pause()
+            result = self._trainer.step(step)
+            done, epoch = step + 1, schedule.epoch_of(step)
+            fields = self._meter.fields(done, result)
+            self._reporter.emit("step", step=done, total_steps=total, epoch=epoch + 1, **fields)
+            self._run.write_state("running", step=done, total_steps=total, epoch=epoch + 1)
+            requests = self._stop.requests()
+            if "stop" in requests:
+                self._save(done)
+                self._run.write_state("stopped", step=done, total_steps=total, epoch=epoch + 1)
+                self._reporter.emit("stopped", step=done, message=f"stopped after step {done} of {total}; saved")
+                return "stopped"
+            if "save" in requests or self._save_due(done, total):
+                self._save(done)
+            if "sample" in requests or self._sample_due(done, total):
+                self._sample(done)
+        self._run.write_state("finished", step=total, total_steps=total, epoch=schedule.epoch_of(total - 1) + 1)
+        self._reporter.emit("finished", step=total, message=f"{total} steps done")
+        return "finished"
+
+    def _save_due(self, done: int, total: int) -> bool:
+        config, per_epoch = self._config, self._trainer.schedule.steps_per_epoch
+        by_epoch = done % (per_epoch * max(1, config.save_epochs_interval)) == 0
+        by_step = config.save_every_n_steps > 0 and done % config.save_every_n_steps == 0
+        return by_epoch or by_step or done == total
+
+    def _sample_due(self, done: int, total: int) -> bool:
+        config, per_epoch = self._config, self._trainer.schedule.steps_per_epoch
+        epochs = config.sample_every_n_epochs
+        by_epoch = epochs > 0 and done % (per_epoch * epochs) == 0
+        by_step = config.sample_every_n_steps > 0 and done % config.sample_every_n_steps == 0
+        return by_epoch or by_step or done == total
+
+    def _save(self, done: int) -> None:
+        if self._saved == done:
+            return
+        adapter = {name: value.detach() for name, value in self._trainer.parameters.items()}
+        epoch, position = divmod(done, self._trainer.schedule.steps_per_epoch)
+        state = {
+            **self._state,
+            "step": done,
+            "epoch": epoch,
+            "position": position,
+            "loss_smoothed": self._meter.smoothed,
+            "scheduler": {"name": self._config.lr_scheduler, "step": done},
+            "versions": {name: version(name) for name in VERSIONED},
+        }
+        checkpoint = Checkpoint(adapter=adapter, optimizer=optimizer_state(self._trainer.optimizer), state=state)
+        folder = save_checkpoint(self._run.checkpoints, checkpoint, keep=self._config.keep_last_n_checkpoints)
+        self._reporter.emit("checkpoint", step=step_of(folder), path=self._relative(folder))
+        facts = replace(self._facts, step=done, epoch=epoch)
+        file = export_adapter(self._run.exports, adapter, self._config, facts)
+        self._reporter.emit("export", step=done, path=self._relative(file))
+        self._saved = done
+
+    @torch.no_grad()
+    def _sample(self, done: int) -> None:
+        if not self._config.sample_prompts:
+            return
+        started = time.monotonic()
+        model = self._trainer.model
+        model.eval()
+        device = self._trainer.accelerator.device
+        dtype = torch.float32 if self._config.mixed_precision == "no" else torch.bfloat16
+        codec = load_vae(self._base.vae, dtype=self._store.encoding.dtype, device=device)
+        negative = self._store.prompt(self._config.sample_negative_prompt)
+        for number, prompt in enumerate(self._config.sample_prompts):
+            settings = self._settings(prompt, self._config.sample_seed + number)
+            latents = sample_latents(
+                model,
+                settings,
+                (self._store.prompt(prompt), negative),
+                dtype=dtype,
+                interrupted=self._stop.wanted,
+            )
+            if latents is None:
+                return
+            file = self._run.samples / f"step-{done:08d}-{number:02d}.png"
+            save_png(decode(codec, latents), file, settings, step=done)
+            seconds = time.monotonic() - started
+            self._reporter.emit(
+                "sample", step=done, number=number, prompt=prompt, path=self._relative(file), seconds=seconds
+            )
+
+    def _settings(self, prompt: str, seed: int) -> SampleSettings:
+        config = self._config
+        return SampleSettings(
+            prompt=prompt,
+            negative_prompt=config.sample_negative_prompt,
+            width=config.sample_width or config.resolution,
+            height=config.sample_height or config.resolution,
+            steps=config.sample_steps,
+            cfg=config.sample_cfg,
+            shift=config.sample_shift,
+            seed=seed,
+        )
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self._run.path).as_posix()

@@ -1,0 +1,55 @@
+"""How a run is asked to stop: a request file, SIGINT or SIGTERM. All three end it at the next step border."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+from trainer_core.contracts.rundir import RunDir
+
+
+class StopRequested(Exception):
+    """Raised between two pieces of work when the run was asked to stop before its first step."""
+
+
+class StopSignal:
+    """Collects requests while it is entered; restores the signal handlers on leaving."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._run = run
+        self._stop = False
+        self._pending: set[str] = set()
+        self._handlers: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        # A request left over from an earlier life of this run is not meant for this one.
+        self._run.take_requests()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop = True
+
+    def requests(self) -> set[str]:
+        """New requests (stop, save, sample) since the last call; a stop stays."""
+        self._pending |= self._run.take_requests()
+        self._stop |= "stop" in self._pending
+        taken, self._pending = self._pending - {"stop"}, set()
+        return taken | ({"stop"} if self._stop else set())
+
+    def wanted(self) -> bool:
+        """True once a stop was asked for; save and sample requests stay for the next step border."""
+        self._pending |= self._run.take_requests()
+        self._stop |= "stop" in self._pending
+        return self._stop
+
+    def check(self) -> None:
+        """Raises StopRequested once a stop was asked for."""
+        if self.wanted():
+            raise StopRequested
