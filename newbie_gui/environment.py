@@ -122,6 +122,8 @@ def pip_environment(project: Project, inherited: Mapping[str, str]) -> dict[str,
         | own
         | {
             "PIP_USER": "0",
+            # pip asks `rustc --version` for its user agent, and rustup's rustc makes this folder in HOME.
+            "RUSTUP_HOME": str(project.build / "cache" / "rustup"),
             "PIP_NO_INPUT": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
@@ -199,11 +201,11 @@ def ensure(project: Project, *, dev: bool) -> None:
         wanted = wanted_stamp(project, dev=dev, version=version, nvidia=has_nvidia(), asked=asked, old=old)
         if version and old == wanted:
             return
+        (project.build / "tmp").mkdir(exist_ok=True)
         if not version or project.marker.exists():
             old = None
             make_venv(project)
             version = venv_version(project)
-        (project.build / "tmp").mkdir(exist_ok=True)
         project.stamp.unlink(missing_ok=True)
         project.marker.touch()
         try:
@@ -249,7 +251,7 @@ def make_venv(project: Project) -> None:
     base = getattr(sys, "_base_executable", None) or sys.executable
     shutil.rmtree(project.venv, ignore_errors=True)
     command = [base, "-m", "venv", str(project.venv)]
-    done = subprocess.run(command, env=child_environment(project, os.environ))
+    done = subprocess.run(command, env=pip_environment(project, os.environ))
     if done.returncode != 0 or not venv_version(project):
         short = f"{sys.version_info[0]}.{sys.version_info[1]}"
         raise SetupError(
@@ -273,7 +275,7 @@ def install(project: Project, wanted: Stamp, old: Stamp | None, lock: IO[str]) -
     if pip(["install", *options]) is None:
         raise SetupError(
             "Installing the packages failed (pip's reason is above). No connection? Disk full?\n"
-            "Start again to continue: what was downloaded is kept."
+            "Start again once that is solved."
         )
     check_torch(project, wanted)
     project.stamp.write_text(json.dumps(asdict(wanted), indent=1), encoding="utf-8")

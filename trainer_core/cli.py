@@ -4,6 +4,7 @@ Nothing heavy is imported before the arguments are known to be good, so `--help`
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Nothing is fetched and nothing is reported home unless a command exists for it.
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ.setdefault(name, "1")
+    _quieten()
     try:
         return int(options.run(options) or 0)
     except UserError as error:
@@ -31,6 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _quieten() -> None:
+    """Keep libraries' notes about things we do on purpose (a Jina tower of our own, no 4-bit kernels) off the page."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -174,8 +183,8 @@ def _cache(options: argparse.Namespace) -> int:
         entries, size = cache.clear()
         print(f"removed {entries} entries, {size / 2**20:.1f} MiB")
         return 0
-    entries = list(cache.entries())
-    print(f"{len(entries)} entries, {sum(file.stat().st_size for file in entries) / 2**20:.1f} MiB")
+    files = list(cache.entries())
+    print(f"{len(files)} entries, {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB")
     damaged = cache.verify() if options.verify else []
     for file in damaged:
         print(f"damaged, removed (it will be made again): {file}")

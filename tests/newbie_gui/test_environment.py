@@ -137,7 +137,7 @@ def test_a_killed_set_up_is_rebuilt_from_nothing(project: Project, pip: FakePip)
 
 def test_a_failed_set_up_says_what_to_do_and_is_tried_again(project: Project, pip: FakePip):
     pip.fails = ["-r "]
-    with pytest.raises(SetupError, match="Start again to continue"):
+    with pytest.raises(SetupError, match="Start again once that is solved"):
         environment.ensure(project, dev=False)
     assert not project.stamp.exists() and not project.marker.exists()
     pip.fails = []
@@ -160,13 +160,13 @@ def test_children_see_no_foreign_packages_and_keep_their_caches_in_the_folder(pr
     made = environment.pip_environment(project, inherited)
     assert "PYTHONPATH" not in made and "PIP_TARGET" not in made
     assert made["OMP_NUM_THREADS"] == "3"
-    for name in ("PIP_CACHE_DIR", "HF_HOME", "XDG_CACHE_HOME", "TMPDIR"):
+    for name in ("PIP_CACHE_DIR", "HF_HOME", "XDG_CACHE_HOME", "TMPDIR", "RUSTUP_HOME"):
         assert Path(made[name]).is_relative_to(project.root)
 
 
 def test_a_real_venv_is_made_and_a_broken_one_is_noticed(tmp_path: Path):
     project = Project(tmp_path / "with space é")
-    project.root.mkdir()
+    (project.build / "tmp").mkdir(parents=True)
     environment.make_venv(project)
     assert environment.venv_version(project).startswith("3.")
     project.python.unlink()

@@ -74,7 +74,8 @@ class BucketPlan:
 
     def assign(self, width: int, height: int) -> Assignment:
         """The bucket nearest in log aspect ratio. An image too small to fill it gets the largest bucket of that
-        shape that it fills (never below one step a side), unless upscaling was asked for."""
+        shape that it fills (never below one step a side), unless upscaling was asked for.
+        """
         aspect = math.log(width / height)
         bucket = min(
             self.buckets,
@@ -87,12 +88,13 @@ class BucketPlan:
         return Assignment(bucket=bucket, scale=scale, crop_loss=max(0.0, 1.0 - kept))
 
     def _filled_by(self, width: int, height: int, bucket: Size) -> Size:
-        shrink = min(width / bucket[0], height / bucket[1])
+        """The short side is as long as fits; the long one follows the bucket's shape, so 4 : 1 stays the limit."""
         step = self._step if self._enabled else GRAIN
-        sides = [max(step, int(side * shrink + 1e-9) // step * step) for side in bucket]
-        if not self._enabled:
-            sides = [min(sides)] * 2
-        return sides[0], sides[1]
+        shrink = min(width / bucket[0], height / bucket[1])
+        room = [max(step, int(side * shrink + 1e-9) // step * step) for side in bucket]
+        short = min(room)
+        long = min(max(room), round(short * max(bucket) / min(bucket) / step) * step)
+        return (short, long) if bucket[0] < bucket[1] else (long, short)
 
     def report(self, sizes: Iterable[tuple[str, int, int]]) -> list[tuple[str, Assignment]]:
         """(name, assignment) of each (name, width, height)."""

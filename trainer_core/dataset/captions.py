@@ -30,7 +30,8 @@ def tags_of(caption: str) -> list[str]:
 def shuffle_tags(caption: str, *, keep_tokens: int, rng: random.Random) -> str:
     """Shuffle comma-separated tags, the first `keep_tokens` staying in place.
 
-    In XML each element's list is shuffled by itself, never across elements; <caption> prose and <n> names stay.
+    In XML each element's list is shuffled by itself, never across elements, and `keep_tokens` does not count;
+    <caption> prose and <n> names stay.
     """
 
     def shuffled(text: str, keep: int) -> str:

@@ -1,5 +1,7 @@
 """Reading a training image safely: closed list of formats, size from the header first, always plain RGB out."""
 
+import os
+import struct
 import warnings
 from pathlib import Path
 
@@ -10,7 +12,30 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".avif"})
 MAX_PIXELS = 64_000_000
 _EXIF_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})
+# What Pillow raises for damaged files, beside its own UnidentifiedImageError (an OSError).
+_DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 
 class ImageProblem(Exception):
@@ -31,7 +56,7 @@ def _open(path: Path) -> Image.Image:
             image = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageProblem("too_large", path, f"more than {MAX_PIXELS // 10**6} megapixels") from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except _DAMAGE as error:
         raise ImageProblem("format", path, f"not a readable picture of {', '.join(FORMATS)}") from error
     if image.width * image.height > MAX_PIXELS:
         size = f"{image.width} x {image.height}"
@@ -43,12 +68,10 @@ def _open(path: Path) -> Image.Image:
 def probe_size(path: Path) -> tuple[int, int]:
     """(width, height) as shown, EXIF turn applied, from the header alone. Raises ImageProblem."""
     with _open(path) as image:
-        try:
-            turned = image.getexif().get(_EXIF_ORIENTATION) in _QUARTER_TURNS
-        except (OSError, ValueError, SyntaxError):
-            # Broken EXIF is no reason to refuse a good picture.
-            turned = False
-        return (image.height, image.width) if turned else image.size
+        size = image.size
+        # Pillow decodes a whole PNG in search of EXIF data that may follow the pixels: done only where some does.
+        known = image.format != "PNG" or "exif" in image.info or _has_exif_chunk(path)
+        return size[::-1] if known and _orientation(image) in _QUARTER_TURNS else size
 
 
 def load_rgb(path: Path) -> Image.Image:
@@ -59,10 +82,30 @@ def load_rgb(path: Path) -> Image.Image:
     with _open(path) as image:
         try:
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            return _to_rgb(upright)
-        except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+            upright = _to_rgb(image)
+        except _DAMAGE as error:
             raise ImageProblem("truncated", path, f"broken or cut off ({error})") from error
+        turn = _TURNS.get(_orientation(image))
+        return upright if turn is None else upright.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> object:
+    try:
+        return image.getexif().get(_EXIF_ORIENTATION)
+    except _DAMAGE:
+        # Broken EXIF is no reason to refuse a good picture.
+        return None
+
+
+def _has_exif_chunk(path: Path) -> bool:
+    """Whether a PNG has an eXIf chunk anywhere; skips from chunk to chunk without reading them."""
+    with open(path, "rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            if head[4:] == b"eXIf":
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    return False
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -121,7 +121,11 @@ def _scan_folder(  # noqa: PLR0913 - the two lists are what it fills
             message = f"left out: {problem.message}"
             problems.append(DataProblem(kind=problem.kind, path=path, message=message, severe=True))
             continue
-        except UnicodeDecodeError:
+        except OSError as error:
+            message = f"{folder / captions[stem]}: cannot be read ({error.strerror}). {name} is left out."
+            problems.append(DataProblem(kind="caption_unreadable", path=path, message=message, severe=True))
+            continue
+        except ValueError:
             message = f"{folder / captions[stem]}: not UTF-8; save it as UTF-8. {name} is left out."
             problems.append(DataProblem(kind="caption_encoding", path=path, message=message, severe=True))
             continue
@@ -138,4 +142,9 @@ def _scan_folder(  # noqa: PLR0913 - the two lists are what it fills
 
 
 def _read_caption(file: Path) -> str:
-    return file.read_bytes().decode("utf-8-sig").strip()
+    """Raises ValueError for anything but UTF-8 text."""
+    text = file.read_bytes().decode("utf-8-sig")
+    if "\0" in text:
+        # UTF-16 without a mark decodes as UTF-8 when it is ASCII only.
+        raise ValueError(f"{file} holds NUL characters")
+    return text.strip()

@@ -83,13 +83,17 @@ def _sdpa(mask: Tensor | None) -> Attention:
 
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
+"""(q, k, v [tokens, heads, D], cumulative lengths, longest) -> [tokens, heads, D]."""
 
 
 def _varlen_kernel() -> Kernel:
     from torch.nn.attention.varlen import varlen_attn
 
     def kernel(q: Tensor, k: Tensor, v: Tensor, cumulative: Tensor, longest: int) -> Tensor:
-        return varlen_attn(q, k, v, cumulative, cumulative, longest, longest, enable_gqa=q.shape[1] != k.shape[1])
+        grouped = q.shape[1] != k.shape[1]
+        out = varlen_attn(q, k, v, cumulative, cumulative, longest, longest, enable_gqa=grouped)
+        assert isinstance(out, Tensor), type(out)
+        return out
 
     return kernel
 
@@ -108,8 +112,8 @@ def _unpadded(kernel: Kernel, lengths: Lengths, device: torch.device) -> Attenti
     longest = max(lengths.each)
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        packed = [x.flatten(0, 1).index_select(0, indices) for x in (q, k, v)]
-        out = kernel(*packed, cumulative, longest)
+        q_real, k_real, v_real = (x.flatten(0, 1).index_select(0, indices) for x in (q, k, v))
+        out = kernel(q_real, k_real, v_real, cumulative, longest)
         spread = out.new_zeros(q.shape[0] * q.shape[1], *out.shape[1:])
         return spread.index_copy(0, indices, out).unflatten(0, (q.shape[0], q.shape[1]))
 

@@ -38,12 +38,16 @@ class TimestepEmbedder(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(TIME_FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.mlp.parameters()).dtype
+
     def forward(self, timesteps: Tensor) -> Tensor:
         half = TIME_FREQUENCIES // 2
         exponents = torch.arange(half, dtype=torch.float32, device=timesteps.device) / half
         angles = timesteps.float()[:, None] * MAX_PERIOD**-exponents
         waves = torch.cat((angles.cos(), angles.sin()), dim=-1)
-        return self.mlp(waves.to(self.mlp[0].weight.dtype))
+        return self.mlp(waves.to(self.dtype))
 
 
 class SelfAttention(nn.Module):
@@ -206,7 +210,7 @@ class NextDiT(nn.Module):
         self._check_positions(max(caption.each), rows, columns)
         condition = self._condition(timesteps, clip_text_pooled)
 
-        text_turn = rotation(caption_positions(*cap_feats.shape[:2], cap_feats.device), self.axes_dims)
+        text_turn = rotation(caption_positions(cap_feats.shape[0], cap_feats.shape[1], cap_feats.device), self.axes_dims)
         image_turn = rotation(image_positions(lengths, rows, columns), self.axes_dims)
         text = self._refine_text(cap_feats, caption, text_turn)
         image = self._refine_image(latents, image_turn, condition)

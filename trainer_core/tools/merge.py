@@ -13,6 +13,7 @@ from torch import Tensor
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace
 from trainer_core.model.folder import BaseFolder, find_base
+from trainer_core.model.weights import open_tensors
 from trainer_core.training.adapters import read_lora
 
 Report = Callable[[str, int, int], None]
@@ -53,19 +54,15 @@ def load_adapter(path: Path, strength: float) -> Adapter:
 def merge(base_path: Path, loras: Sequence[tuple[Path, float]], output: Path, report: Report) -> Path:
     """Write base + sum of strength * LoRA to `output`; fp32 arithmetic, tensor by tensor, the base's own dtypes.
 
-    Raises UserError: `output_exists`, `lora_mismatch` (a LoRA that fits only partly is refused with the names).
+    Raises UserError: `output_exists`, `output_invalid`, `weights_missing`, `lora_mismatch` (a LoRA that fits only
+    partly is refused with the names).
     """
     base = find_base(base_path)
-    if output.exists() and any(output.iterdir()):
-        raise UserError(
-            "output_exists",
-            f"{output} already exists and is not empty.",
-            ["Choose another folder, or remove it."],
-        )
+    _require_usable(output, base)
     adapters = [load_adapter(path, strength) for path, strength in loras]
     for adapter in adapters:
         require_fit(adapter, base)
-    files = sorted(base.transformer.glob("*.safetensors"))
+    files = _weight_files(base)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -73,7 +70,7 @@ def merge(base_path: Path, loras: Sequence[tuple[Path, float]], output: Path, re
         for number, file in enumerate(files):
             report(f"merging {file.name}", number, len(files))
             _merge_file(file, temporary / "transformer" / file.name, adapters)
-        _link_the_rest(base.root, base.transformer, temporary)
+        _link_the_rest(base, temporary)
         if output.exists():
             output.rmdir()
         replace(temporary, output)
@@ -83,10 +80,31 @@ def merge(base_path: Path, loras: Sequence[tuple[Path, float]], output: Path, re
     return output
 
 
+def _require_usable(output: Path, base: BaseFolder) -> None:
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(
+            "output_exists",
+            f"{output} already exists and is not empty.",
+            ["Choose another folder, or remove it."],
+        )
+    if output.resolve().is_relative_to(base.root.resolve()):
+        raise UserError(
+            "output_invalid",
+            f"{output} lies inside the base model {base.root}.",
+            ["Choose a folder outside of it."],
+        )
+
+
+def _weight_files(base: BaseFolder) -> list[Path]:
+    # Opening them all refuses absent shards and names stored twice.
+    with open_tensors(base.transformer):
+        return sorted(base.transformer.glob("*.safetensors"))
+
+
 def require_fit(adapter: Adapter, base: BaseFolder) -> None:
     """Raises UserError `lora_mismatch` naming every module that the base lacks or has in another shape."""
     shapes: dict[str, list[int]] = {}
-    for file in sorted(base.transformer.glob("*.safetensors")):
+    for file in _weight_files(base):
         with safe_open(file, framework="pt") as tensors:
             shapes |= {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}
     wrong = []
@@ -122,14 +140,20 @@ def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter]) -> None
     fsync_file(target)
 
 
-def _link_the_rest(root: Path, transformer: Path, target: Path) -> None:
-    """Everything but the transformer's weights: hard links, or copies where links cannot be made."""
-    for file in sorted(p for p in root.rglob("*") if p.is_file()):
-        if transformer in file.parents and file.suffix == ".safetensors":
-            continue
-        place = target / file.relative_to(root)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(file.resolve(), place)
-        except OSError:
-            shutil.copyfile(file, place)
+def _link_the_rest(base: BaseFolder, target: Path) -> None:
+    """Everything but the transformer's weights: hard links, or copies where links cannot be made.
+
+    Parts that are links to folders elsewhere are followed; hidden files (a download's .git, .cache) are left out.
+    """
+    for entry in sorted(path for path in base.root.iterdir() if not path.name.startswith(".")):
+        # rglob does not enter links, so the part itself is resolved first.
+        source = entry.resolve()
+        for file in sorted(p for p in ([source] if entry.is_file() else source.rglob("*")) if p.is_file()):
+            if entry.name == base.transformer.name and file.suffix == ".safetensors":
+                continue
+            place = target / entry.name / file.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(file.resolve(), place)
+            except OSError:
+                shutil.copyfile(file, place)

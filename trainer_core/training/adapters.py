@@ -34,7 +34,7 @@ def matching_modules(model: nn.Module, targets: Sequence[str]) -> list[str]:
         endings = sorted({_ending(name) for name in linear})
         raise UserError(
             "targets_unmatched",
-            f"lora_target_modules: nothing in the transformer ends in {', '.join(map(repr, unmatched)) or '(empty list)'}. "
+            f"lora_target_modules: no module ends in {', '.join(map(repr, unmatched)) or '(none given)'}. "
             f"What exists: {', '.join(endings)}.",
             ["Remove the name or correct its spelling; names are matched by their dotted ending."],
         )
@@ -116,7 +116,27 @@ def read_lora(path: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
             f"{path} cannot be read as a LoRA ({error}).",
             ["Give a .safetensors file or a PEFT folder (adapter_model.safetensors and adapter_config.json)."],
         ) from error
-    return _plain_names(tensors, settings, path)
+    weights, alphas = _plain_names(tensors, path)
+    modules = sorted({name.rsplit(".", 1)[0] for name in weights})
+    if path.is_dir():
+        alphas = dict.fromkeys(modules, _peft_alpha(settings, path))
+    # Without an alpha, every reader takes a scale of 1.
+    return weights, {m: alphas.get(m, float(weights[f"{m}.lora_A"].shape[0])) for m in modules}
+
+
+def _peft_alpha(settings: object, path: Path) -> float:
+    """lora_alpha of a PEFT folder; variants that scale otherwise (and that we do not write) are refused."""
+    alpha = settings.get("lora_alpha") if isinstance(settings, dict) else None
+    variants = ("use_rslora", "use_dora", "alpha_pattern", "rank_pattern")
+    used = [name for name in variants if isinstance(settings, dict) and settings.get(name)]
+    if used or not isinstance(alpha, int | float):
+        reason = f"it uses {', '.join(used)}" if used else "adapter_config.json states no lora_alpha"
+        raise UserError(
+            "lora_unreadable",
+            f"{path} cannot be read as a LoRA: {reason}.",
+            ["Supported: LoRA files written by this trainer (ComfyUI file or PEFT folder)."],
+        )
+    return float(alpha)
 
 
 _PREFIXES = ("diffusion_model.", "base_model.model.")
@@ -128,22 +148,20 @@ _SUFFIXES = {
 }
 
 
-def _plain_names(
-    tensors: dict[str, Tensor], settings: dict[str, object], path: Path
-) -> tuple[dict[str, Tensor], dict[str, float]]:
+def _plain_names(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
     weights: dict[str, Tensor] = {}
     alphas: dict[str, float] = {}
     unknown = []
     for name, value in tensors.items():
         bare = next((name.removeprefix(p) for p in _PREFIXES if name.startswith(p)), None)
         suffix = next((s for s in _SUFFIXES if name.endswith(s)), None)
-        if bare is not None and name.endswith(".alpha"):
+        if bare is not None and name.endswith(".alpha") and value.numel() == 1:
             alphas[bare.removesuffix(".alpha")] = float(value)
-        elif bare is None or suffix is None:
+        elif bare is None or suffix is None or value.dim() != 2:
             unknown.append(name)
         else:
             weights[bare.removesuffix(suffix) + _SUFFIXES[suffix]] = value.float()
-    modules = {name.rsplit(".", 1)[0] for name in weights}
+    modules = {name.rsplit(".", 1)[0] for name in weights} | set(alphas)
     halves = [f"{m}.lora_{side}" for m in sorted(modules) for side in "AB" if f"{m}.lora_{side}" not in weights]
     if unknown or halves or not weights:
         shown = ", ".join((unknown + halves)[:6]) or "no LoRA tensors"
@@ -152,9 +170,4 @@ def _plain_names(
             f"{path} holds names that are not understood or lacks some: {shown}.",
             ["Supported: LoRA files written by this trainer (ComfyUI file or PEFT folder)."],
         )
-    if settings:
-        alphas = dict.fromkeys(modules, float(settings["lora_alpha"]))  # type: ignore[arg-type]
-    for module in modules:
-        # Without an alpha, every reader takes a scale of 1.
-        alphas.setdefault(module, float(weights[f"{module}.lora_A"].shape[0]))
     return weights, alphas

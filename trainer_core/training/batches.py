@@ -1,4 +1,4 @@
-"""One micro-batch, made from the cache: every random choice is a function of (seed, step, index in the global batch)."""
+"""One micro-batch from the cache: every random choice is a function of (seed, step, index in the global batch)."""
 
 import random
 from collections.abc import Sequence

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_file, replace, sha256_file, write_json_atomic
 
 FORMAT = 1
@@ -31,10 +32,12 @@ class HashIndex:
         self._changed = False
         if file.exists():
             try:
-                self._known = json.loads(file.read_text(encoding="utf-8"))
+                known = json.loads(file.read_text(encoding="utf-8"))
             except ValueError:
                 # A damaged index only costs time: every file is hashed again.
-                self._known = {}
+                known = {}
+            if isinstance(known, dict):
+                self._known = {name: entry for name, entry in known.items() if _is_index_entry(entry)}
 
     def hash_of(self, file: Path) -> str:
         """Hex SHA-256 of the file's bytes."""
@@ -51,8 +54,13 @@ class HashIndex:
 
     def save(self) -> None:
         if self._changed:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
             write_json_atomic(self._file, self._known)
             self._changed = False
+
+
+def _is_index_entry(entry: object) -> bool:
+    return isinstance(entry, list) and [type(part) for part in entry] == [int, int, str]
 
 
 def folder_id(folder: Path, index: HashIndex) -> str:
@@ -86,13 +94,25 @@ class FeatureCache:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
         contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(contiguous, temporary, metadata={"sha256": _digest(contiguous)})
-        fsync_file(temporary)
-        replace(temporary, file)
+        try:
+            save_file(contiguous, temporary, metadata={"sha256": _digest(contiguous)})
+            fsync_file(temporary)
+            replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def get(self, kind: str, key: str) -> dict[str, Tensor]:
-        with safe_open(self.file(kind, key), framework="pt") as entry:
-            return {name: entry.get_tensor(name) for name in entry.keys()}
+        """Raises UserError `cache_damaged` for an entry that is absent or cut off; only `verify` rehashes."""
+        file = self.file(kind, key)
+        try:
+            with safe_open(file, framework="pt") as entry:
+                return {name: entry.get_tensor(name) for name in entry.keys()}
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                "cache_damaged",
+                f"The feature cache entry {file} cannot be read ({error}).",
+                ["Run `python -m trainer_core cache --verify`, then start the run again: it is made anew."],
+            ) from error
 
     def entries(self) -> Iterator[Path]:
         yield from sorted(self.root.glob("*/??/*.safetensors"))

@@ -39,7 +39,11 @@ def step_of(folder: Path) -> int:
 
 def complete_checkpoints(root: Path) -> list[Path]:
     """Folders whose manifest matches their files' sizes, oldest first. Contents are hashed when loading."""
-    folders = [p for p in root.glob("step-*") if p.name.removeprefix("step-").isdigit() and _sizes_match(p)]
+    return [folder for folder in _step_folders(root) if _sizes_match(folder)]
+
+
+def _step_folders(root: Path) -> list[Path]:
+    folders = [p for p in root.glob("step-*") if p.name.removeprefix("step-").isdigit() and p.is_dir()]
     return sorted(folders, key=step_of)
 
 
@@ -55,25 +59,45 @@ def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     _require_space(root, earlier)
     temporary = root / f".tmp-{final.name}-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    save_file(_contiguous(checkpoint.adapter), temporary / "adapter.safetensors")
-    tensors, plain = _flatten(checkpoint.optimizer)
-    save_file(_contiguous(tensors), temporary / "optimizer.safetensors")
-    state = {**checkpoint.state, "optimizer_values": plain}
-    (temporary / "state.json").write_text(json_text(state, indent=1), encoding="utf-8")
-    _seal(temporary)
-    if final.exists():
-        shutil.rmtree(final)
-    replace(temporary, final)
+    try:
+        _write(temporary, checkpoint)
+        if final.exists():
+            _discard(final)
+        replace(temporary, final)
+    finally:
+        # After a failure (a full disk, above all) the half-written folder must not keep its space.
+        shutil.rmtree(temporary, ignore_errors=True)
     fsync_dir(root)
+    # What lies beyond this step was passed over as damaged when the run went on from an older one.
+    for folder in _step_folders(root):
+        if step_of(folder) > step:
+            _discard(folder)
     prune(root, keep)
     return final
+
+
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
+    folder.mkdir()
+    save_file(_contiguous(checkpoint.adapter), folder / "adapter.safetensors")
+    tensors, plain = _flatten(checkpoint.optimizer)
+    save_file(_contiguous(tensors), folder / "optimizer.safetensors")
+    state = {**checkpoint.state, "optimizer_values": plain}
+    (folder / "state.json").write_text(json_text(state, indent=1), encoding="utf-8")
+    _seal(folder)
+
+
+def _discard(folder: Path) -> None:
+    """Remove a checkpoint: renamed first, so that an interrupted removal leaves a leftover and no half one."""
+    aside = folder.with_name(f".tmp-old-{folder.name}-{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    replace(folder, aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def prune(root: Path, keep: int) -> None:
     """Remove all but the newest max(2, keep) complete checkpoints."""
     for folder in complete_checkpoints(root)[: -max(2, keep)]:
-        shutil.rmtree(folder)
+        _discard(folder)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -95,8 +119,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 def newest_checkpoint(root: Path) -> tuple[Checkpoint | None, list[Path]]:
     """The newest one that loads, and the damaged folders that were passed over. Leftovers of dead writers go."""
     remove_leftovers(root)
-    damaged = []
-    for folder in reversed(complete_checkpoints(root)):
+    damaged: list[Path] = []
+    for folder in reversed(_step_folders(root)):
         try:
             return load_checkpoint(folder), damaged
         except UserError:
@@ -127,7 +151,8 @@ def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
         listing = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return listing if isinstance(listing, dict) else {}
+    entries = list(listing.values()) if isinstance(listing, dict) else []
+    return listing if all(isinstance(entry, dict) and {"size", "sha256"} <= set(entry) for entry in entries) else {}
 
 
 def _sizes_match(folder: Path) -> bool:
@@ -148,13 +173,15 @@ def _require_space(root: Path, earlier: list[Path]) -> None:
     if free < needed:
         raise UserError(
             "disk_full",
-            f"Not enough space for a checkpoint in {root}: {needed / 2**20:.0f} MiB needed, {free / 2**20:.0f} MiB free.",
+            f"Not enough space for a checkpoint in {root}: {needed / 2**20:.0f} MiB needed, {free / 2**20:.0f} free.",
             ["Free some space, then start the run again: it continues from its last checkpoint."],
         )
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    # Always a copy: safetensors refuses tensors that share memory, as the tables of 8-bit optimizers may.
+    layout = torch.contiguous_format
+    return {name: value.detach().to("cpu", copy=True, memory_format=layout) for name, value in tensors.items()}
 
 
 def _flatten(state: Mapping[Any, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -32,7 +32,7 @@ class TrainingFacts:
     epoch: int
     images: int
     tag_frequency: Mapping[str, Mapping[str, int]]
-    buckets: Mapping[str, int]
+    buckets: Mapping[str, int]  # "1024x768" (width, height) -> images
     base_hash: str
     started_at: float
 
@@ -88,7 +88,7 @@ def metadata(tensors: Mapping[str, Tensor], config: TrainConfig, facts: Training
         "ss_seed": config.seed,
         "ss_resolution": f"({config.resolution}, {config.resolution})",
         "ss_enable_bucket": config.enable_bucket,
-        "ss_bucket_info": json.dumps({"buckets": dict(facts.buckets)}),
+        "ss_bucket_info": json.dumps({"buckets": _bucket_table(facts.buckets)}),
         "ss_caption_dropout_rate": config.caption_dropout_rate,
         "ss_shuffle_caption": config.shuffle_caption,
         "ss_keep_tokens": config.keep_tokens,
@@ -110,6 +110,14 @@ def metadata(tensors: Mapping[str, Tensor], config: TrainConfig, facts: Training
         "modelspec.license": LICENSE,
     }
     return {key: str(value) for key, value in values.items()}
+
+
+def _bucket_table(buckets: Mapping[str, int]) -> dict[str, dict[str, object]]:
+    """As kohya writes it and web UIs read it: numbered, with resolution [width, height] and image count."""
+    return {
+        str(number): {"resolution": [int(side) for side in size.split("x")], "count": count}
+        for number, (size, count) in enumerate(sorted(buckets.items()))
+    }
 
 
 def _tensor_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -112,7 +112,8 @@ class FeatureStore:
         """Samples of the items, and every caption that training may ask for."""
         c = self._config
         plan = BucketPlan.from_config(c)
-        samples, captions = [], []
+        samples: list[Sample] = []
+        captions: list[str] = []
         for item in items:
             image_hash = self.cache.index.hash_of(item.path)
             bucket = plan.assign(item.width, item.height).bucket

@@ -92,7 +92,7 @@ class Trainer:
 
     def step(self, step: int) -> StepResult:
         """Raises UserError `non_finite` naming the step's images; parameters are then untouched."""
-        config, accelerator = self._config, self.accelerator
+        accelerator = self.accelerator
         group = self.schedule.group(step)
         images = sum(len(batch) for batch in group)
         lr = self._rate(step)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from diffusers.optimization import get_scheduler
@@ -15,7 +16,7 @@ def build_optimizer(
     config: TrainConfig, parameters: Iterable[nn.Parameter], device: torch.device
 ) -> torch.optim.Optimizer:
     """AdamW or bitsandbytes' AdamW8bit. Raises UserError `optimizer_unavailable`; there is no silent fallback."""
-    options = {
+    options: dict[str, Any] = {
         "lr": config.learning_rate,
         "betas": (config.adam_beta1, config.adam_beta2),
         "eps": config.adam_epsilon,

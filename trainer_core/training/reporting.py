@@ -32,6 +32,10 @@ class Reporter:
         if sentence:
             self._logger.info(sentence)
 
+    def traceback(self) -> None:
+        """Keep the exception being handled, in full, in train.log and on the console."""
+        self._logger.exception("an unexpected error")
+
     def close(self) -> None:
         for handler in self._handlers:
             self._logger.removeHandler(handler)

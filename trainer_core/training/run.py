@@ -76,6 +76,8 @@ def run_training(config: TrainConfig) -> str:
             return "stopped"
         except Exception as error:
             problem = as_user_error(error)
+            if problem.code == "internal":
+                reporter.traceback()
             run.write_state("failed", code=problem.code, message=problem.message)
             reporter.emit("failed", code=problem.code, message=problem.message, hints=problem.hints)
             if problem is error:

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -17,13 +18,13 @@ from trainer_core.tools.tiny.vae_stage import pixels
 from trainer_core.tools.tiny.world import Portrait, all_portraits, draw, is_held_out, tag_caption, xml_caption
 from trainer_core.training.flow import interpolate, shift_mu, shift_time, velocity_loss
 
-STAGE = Stage(name="transformer", steps=5000, learning_rate=2e-3, warmup=200, average=0.999)
+STAGE = Stage(name="transformer", steps=3600, learning_rate=2e-3, warmup=200, average=0.999)
 BATCH = 32
 XML_SHARE = 0.4
 # The base drops Gemma's caption in a tenth of cases; half of those drop Jina's too, as an empty negative does.
 DROP_GEMMA = 0.1
 DROP_JINA = 0.5
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "patch_size": 2,
     "in_channels": 16,
     "dim": 192,

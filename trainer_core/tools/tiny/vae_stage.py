@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ STAGE = Stage(name="vae", steps=2200, learning_rate=2e-3)
 BATCH = 8
 KL_WEIGHT = 5e-4
 SCRIBBLE_SHARE = 0.2
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "in_channels": 3,
     "out_channels": 3,
     "latent_channels": 16,

@@ -5,7 +5,7 @@ eighth of all combinations (`is_held_out`) is never drawn in training; test prom
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from itertools import product
@@ -122,7 +122,7 @@ class _Pen:
     dy: float
     zoom: float
 
-    def _xy(self, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    def _xy(self, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         middle = SIZE / 2
         return [
             (
@@ -142,7 +142,7 @@ class _Pen:
         box = [c for p in self._xy([(x - rx, y - ry), (x + rx, y + ry)]) for c in p]
         self.canvas.ellipse(box, outline=outline, width=round(width * OVERSAMPLING))
 
-    def polygon(self, points: list[tuple[float, float]], fill: Colour) -> None:
+    def polygon(self, points: Sequence[tuple[float, float]], fill: Colour) -> None:
         self.canvas.polygon(self._xy(points), fill=fill)
 
     def line(self, points: list[tuple[float, float]], fill: Colour, width: float) -> None:

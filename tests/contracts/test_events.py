@@ -1,0 +1,133 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from trainer_core.contracts.events import EventLog, read_events, truncate_after_step
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "events.jsonl"
+
+
+def steps(path: Path) -> list[int]:
+    return [event["step"] for event in read_events(path)[0] if event["event"] == "step"]
+
+
+def test_events_are_read_from_where_one_left_off(path: Path):
+    log = EventLog(path)
+    log.emit("step", step=1, loss=0.5)
+    first, offset = read_events(path)
+    log.emit("sample", step=1, path=Path("猫.png"))
+    second, end = read_events(path, offset)
+    assert [(event["event"], event["step"]) for event in first + second] == [("step", 1), ("sample", 1)]
+    assert second[0]["path"] == "猫.png" and first[0]["time"] > 1.7e9
+    assert read_events(path, end) == ([], end)
+
+
+def test_a_missing_log_has_no_events(path: Path):
+    assert read_events(path, 50) == ([], 0)
+
+
+def test_numbers_that_are_not_finite_become_null(path: Path):
+    EventLog(path).emit("step", step=1, loss=float("nan"), extra={"norm": [float("inf"), 1.0]})
+    event = read_events(path)[0][0]
+    assert event["loss"] is None and event["extra"] == {"norm": [None, 1.0]}
+
+
+def test_a_line_is_one_line_whatever_it_says(path: Path):
+    message = "two\nlines\r\x85\u2028 " + os.fsdecode(b"\xff")
+    EventLog(path).emit("warning", message=message)
+    assert path.read_bytes().count(b"\n") == 1
+    assert read_events(path)[0][0]["message"] == message
+
+
+def test_an_unfinished_line_waits_for_its_end(path: Path):
+    path.write_bytes(b'{"event": "step", "step": 1}\n{"event": "st')
+    events, offset = read_events(path)
+    with path.open("ab") as file:
+        file.write(b'ep", "step": 2}\n')
+    assert [event["step"] for event in events + read_events(path, offset)[0]] == [1, 2]
+
+
+def test_unparsable_lines_are_skipped(path: Path):
+    path.write_bytes(b'\0\0\0\n[1]\n"x"\n\xff\xfe\n\n' + b"[" * 100_000 + b'\n{"event": "step", "step": 3}\n')
+    assert steps(path) == [3]
+
+
+@pytest.mark.parametrize("tail", [b'{"event": "st', b"\0" * 100, b"x" * 200_000], ids=["part", "zeros", "long"])
+def test_a_torn_end_is_cut_off_before_writing_goes_on(path: Path, tail: bytes):
+    path.write_bytes(b'{"event": "step", "step": 1}\n' + tail)
+    EventLog(path).emit("step", step=2)
+    assert [json.loads(line)["step"] for line in path.read_bytes().splitlines()] == [1, 2]
+
+
+def test_a_whole_line_without_its_break_is_kept(path: Path):
+    path.write_bytes(b'{"event": "step", "step": 1}')
+    EventLog(path).emit("step", step=2)
+    assert steps(path) == [1, 2]
+
+
+def test_opening_a_whole_log_changes_nothing(path: Path):
+    path.write_bytes(b'{"event": "step", "step": 1}\n')
+    EventLog(path)
+    assert path.read_bytes() == b'{"event": "step", "step": 1}\n'
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_reading_starts_anew_when_the_log_was_cut(path: Path, size: int):
+    log = EventLog(path)
+    for step in range(10):
+        log.emit("step", step=step)
+    _, offset = read_events(path)
+    path.write_bytes(b'{"event": "step", "step": 7}\n' * size)
+    assert [event["step"] for event in read_events(path, offset)[0]] == [7] * size
+
+
+def test_reading_starts_anew_when_the_log_was_cut_and_grew_again(path: Path):
+    path.write_bytes(b'{"event": "step", "step": 1}\n')
+    _, offset = read_events(path)
+    path.write_bytes(b'{"event": "step", "loss": 0.5, "step": 8}\n')
+    assert [event["step"] for event in read_events(path, offset)[0]] == [8]
+
+
+def test_resuming_leaves_no_ghosts(path: Path):
+    log = EventLog(path)
+    for kind, step in [("started", 0), ("step", 1), ("warning", 2), ("step", 2), ("sample", 2), ("export", 2)]:
+        log.emit(kind, step=step)
+    truncate_after_step(path, 1)
+    log.emit("step", step=2)
+    found = [(event["event"], event["step"]) for event in read_events(path)[0]]
+    assert found == [("started", 0), ("step", 1), ("warning", 2), ("step", 2)]
+
+
+def test_a_log_without_ghosts_is_left_alone(path: Path):
+    truncate_after_step(path, 3)
+    assert not path.exists()
+    EventLog(path).emit("step", step=3)
+    before = path.stat().st_ino
+    truncate_after_step(path, 3)
+    assert path.stat().st_ino == before
+
+
+def test_a_line_that_did_not_fit_leaves_nothing(path: Path):
+    resource = pytest.importorskip("resource", reason="needs file size limits")
+    log = EventLog(path)
+    log.emit("step", step=1)
+    whole = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space"):
+            log.emit("step", step=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == whole
+
+
+def test_unknown_kinds_are_our_own_mistake(path: Path):
+    with pytest.raises(AssertionError):
+        EventLog(path).emit("stpe")
+    assert not path.exists()

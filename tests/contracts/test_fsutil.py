@@ -1,0 +1,73 @@
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from trainer_core.contracts import fsutil
+
+
+def test_text_is_written_as_it_is(tmp_path: Path):
+    fsutil.write_text_atomic(tmp_path / "a.txt", "猫\r\nb\n")
+    assert (tmp_path / "a.txt").read_bytes() == "猫\r\nb\n".encode()
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def disk_full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    fsutil.write_text_atomic(tmp_path / "a.txt", "old")
+    monkeypatch.setattr(os, "fsync", disk_full)
+    with pytest.raises(OSError, match="No space"):
+        fsutil.write_text_atomic(tmp_path / "a.txt", "new")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_the_bytes_reach_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    calls: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append("fsync"))
+    monkeypatch.setattr(os, "replace", lambda src, dst: calls.append("replace"))
+    fsutil.write_text_atomic(tmp_path / "a.txt", "new")
+    assert calls[:2] == ["fsync", "replace"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_json_refuses_what_browsers_cannot_parse(tmp_path: Path, number: float):
+    with pytest.raises(ValueError, match="JSON"):
+        fsutil.write_json_atomic(tmp_path / "a.json", {"loss": number})
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_keeps_names_that_are_not_valid_unicode(tmp_path: Path):
+    name = os.fsdecode(b"caf\xe9 \xe7\x8c\xab")
+    fsutil.write_json_atomic(tmp_path / "a.json", {"name": name})
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"name": name}
+
+
+def test_replace_waits_for_a_file_that_is_open_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real, refusals = os.replace, iter([True, True, False])
+
+    def busy_at_first(src: Path, dst: Path) -> None:
+        if next(refusals):
+            raise PermissionError(13, "in use")
+        real(src, dst)
+
+    monkeypatch.setattr(os, "replace", busy_at_first)
+    (tmp_path / "new").write_text("x")
+    fsutil.replace(tmp_path / "new", tmp_path / "old")
+    assert (tmp_path / "old").read_text() == "x"
+
+
+def test_a_lasting_refusal_gets_out():
+    def refuse() -> None:
+        raise PermissionError(13, "in use")
+
+    with pytest.raises(PermissionError):
+        fsutil.retry_when_shared(refuse, delays_s=(0.0, 0.0))
+
+
+def test_sha256_of_a_file(tmp_path: Path):
+    data = bytes(range(256)) * 5000
+    (tmp_path / "a").write_bytes(data)
+    assert fsutil.sha256_file(tmp_path / "a") == hashlib.sha256(data).hexdigest()

@@ -1,0 +1,223 @@
+"""The run folder, the whole truth about a run: config, state, events, log, requests, results.
+
+Only this module spells the names inside a run folder.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal, get_args
+
+import psutil
+
+from trainer_core.contracts.config import TrainConfig, to_toml
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import retry_when_shared, write_json_atomic, write_text_atomic
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+Status = Literal["created", "running", "stopped", "finished", "failed"]
+Verb = Literal["stop", "save", "sample"]
+
+# Kept from one state to the next unless given anew; all else belongs to one state only.
+_KEPT_FIELDS = ("step", "total_steps", "epoch")
+# Clock corrections move the start time that the system reports by less than this; a process id is not
+# used again so soon.
+_START_TOLERANCE_S = 2.0
+
+
+class RunDir:
+    """The folder of one run, for training ``output_dir/output_name``. Making the object touches no disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration the run was started with last."""
+        return self.path / "config.toml"
+
+    @property
+    def state_file(self) -> Path:
+        return self.path / "state.json"
+
+    @property
+    def events_file(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / ".lock"
+
+    @property
+    def control(self) -> Path:
+        """Folder of the requests to the running trainer."""
+        return self.path / "control"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def exports(self) -> Path:
+        return self.path / "exports"
+
+    def create(self, cfg: TrainConfig) -> None:
+        """Make the folders and write ``cfg``. An existing run gets the new configuration and keeps the rest.
+
+        Raises:
+            UserError: ``run_folder_unusable``, the folder cannot be made or written.
+        """
+        self._make_folder(self.path)
+        for folder in (self.control, self.samples, self.checkpoints, self.exports):
+            self._make_folder(folder)
+        write_text_atomic(self.config_file, to_toml(cfg))
+        if not self.state_file.exists():
+            self.write_state("created")
+
+    def read_state(self) -> dict[str, Any]:
+        """The last written state: status, time, pid, process_start_time, step, total_steps, epoch and what
+        came with it; empty where none is readable. `status` tells whether it is still true.
+        """
+        try:
+            state = json.loads(self.state_file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
+
+    def write_state(self, status: Status, **fields: object) -> None:
+        """Replace the state by this process's; step, total_steps and epoch stay unless given anew."""
+        assert status in get_args(Status), status
+        before = self.read_state()
+        state = {
+            "status": status,
+            "time": time.time(),
+            "pid": os.getpid(),
+            "process_start_time": psutil.Process().create_time(),
+            **{name: before.get(name, 0) for name in _KEPT_FIELDS},
+            **fields,
+        }
+        write_json_atomic(self.state_file, state)
+
+    def status(self) -> Status:
+        """The state as it really is: a "running" whose process is gone is "failed"; no state is "created"."""
+        state = self.read_state()
+        if _died_silently(state):
+            return "failed"
+        return next((known for known in get_args(Status) if known == state.get("status")), "created")
+
+    def interrupted(self) -> bool:
+        """True if the run died without a word: it says "running", but its process is gone."""
+        return _died_silently(self.read_state())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process; the folder is made if needed. The system frees it when a process dies.
+
+        Raises:
+            UserError: ``run_busy``, another trainer holds it; ``run_folder_unusable``.
+        """
+        self._make_folder(self.path)
+        try:
+            file = open(self.lock_file, "ab")
+        except OSError as error:
+            raise self._unusable(error) from error
+        with file:
+            if not _lock_now(file):
+                raise self._busy()
+            yield
+
+    def request(self, verb: Verb) -> None:
+        """Ask the trainer for something; asking twice before it looks is asking once.
+
+        Raises:
+            UserError: ``run_missing``, there is no such run.
+            ValueError: an unknown verb.
+        """
+        if verb not in get_args(Verb):
+            raise ValueError(f"unknown request {verb!r}; known are {', '.join(get_args(Verb))}")
+        try:
+            # An empty file has no half-written state: making it is atomic.
+            (self.control / verb).touch()
+        except FileNotFoundError as error:
+            raise UserError("run_missing", f"{self.path} is not a run folder.") from error
+
+    def take_requests(self) -> set[str]:
+        """The requests since the last call, each handed out once."""
+        return {verb for verb in get_args(Verb) if _removed(self.control / verb)}
+
+    def _make_folder(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> UserError:
+        return UserError(
+            "run_folder_unusable",
+            f"The run folder {self.path} cannot be used: {error.strerror} ({error.filename}).",
+            ["Choose another output_dir or output_name, or free this path."],
+        )
+
+    def _busy(self) -> UserError:
+        pid = self.read_state().get("pid", "unknown")
+        return UserError(
+            "run_busy",
+            f"Another trainer is at work in {self.path} (process {pid}).",
+            ["Wait for it or stop it first.", "For a second run choose another output_name."],
+        )
+
+
+def _died_silently(state: Mapping[str, Any]) -> bool:
+    return state.get("status") == "running" and not _is_alive(state.get("pid"), state.get("process_start_time"))
+
+
+def _is_alive(pid: object, start_time: object) -> bool:
+    """The process id alone does not do: after a restart another program may have it."""
+    if not isinstance(pid, int) or not isinstance(start_time, int | float) or pid <= 0:
+        return False
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - start_time) < _START_TOLERANCE_S
+        # A zombie has ended; only its parent has not looked yet.
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _lock_now(file: IO[bytes]) -> bool:
+    """Take the file's lock without waiting, until it is closed; False if another holds it."""
+    try:
+        if sys.platform == "win32":
+            # Locks the byte at the position, the same for all.
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            # flock and not lockf: the latter lets the same process lock twice.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _removed(path: Path) -> bool:
+    try:
+        retry_when_shared(path.unlink)
+    except FileNotFoundError:
+        return False
+    return True
