@@ -40,7 +40,7 @@ def test_missing_options_are_named():
 
 @pytest.mark.parametrize(
     ("written", "words"),
-    [("learning_rte", '"learning_rate"'), ("Resolution", '"resolution"'), ("zzz", "config_template.toml")],
+    [("learning_rte", '"learning_rate"'), ("RESOLUTION", '"resolution"'), ("zzz", "config_template.toml")],
 )
 def test_an_unknown_name_gets_the_nearest_known_one(written: str, words: str):
     assert words in problems_of(**{written: 1})[written]

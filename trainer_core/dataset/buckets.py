@@ -1,4 +1,4 @@
-"""Aspect buckets of constant area. Sizes are (width, height) in pixels, multiples of the step and of 16."""
+"""Aspect buckets of constant area. Sizes are (width, height) in pixels, multiples of the step and so of 16."""
 
 import math
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import Self
 
 from trainer_core.contracts.config import TrainConfig
 
-MAX_ASPECT = 4.0
+MAX_ASPECT = 4
 GRAIN = 16
 Size = tuple[int, int]
 
@@ -26,18 +26,29 @@ def automatic_step(resolution: int) -> int:
     return 64 if resolution >= 512 else GRAIN
 
 
-def _shapes(area: int, step: int, least: int, most: int) -> list[Size]:
-    """For each width the tallest height whose area fits, and the same turned; aspect up to 4 : 1."""
+def _shapes(area: int, step: int, least: int, most: int) -> set[Size]:
+    """Each height with the widest width whose area fits, and the same turned; aspect up to 4 : 1.
+
+    A pair that the limits would make narrower is left out, not cut: its area would not be the constant one.
+    """
     found: set[Size] = set()
-    for width in range(math.ceil(least / step) * step, most + 1, step):
-        height = min(most, area // width // step * step)
-        if height >= least and max(width, height) <= MAX_ASPECT * min(width, height):
+    for height in range(math.ceil(least / step) * step, most + 1, step):
+        width = area // height // step * step
+        if least <= width <= most and max(width, height) <= MAX_ASPECT * min(width, height):
             found |= {(width, height), (height, width)}
-    return sorted(found)
+    return found
 
 
 class BucketPlan:
-    """The buckets of a run and the rule that assigns images to them."""
+    """The buckets of a run and the rule that assigns images to them.
+
+    Args:
+        resolution: side of the square whose area every bucket comes close to and none exceeds.
+        step: sides are multiples of it; itself a multiple of 16, at most ``resolution``.
+        smallest, largest: limits of a side. Images too small for any bucket may get smaller ones.
+        enabled: False leaves one square bucket of exactly ``resolution``.
+        upscale: enlarge small images into a full bucket.
+    """
 
     def __init__(
         self,
@@ -49,53 +60,70 @@ class BucketPlan:
         enabled: bool = True,
         upscale: bool = False,
     ) -> None:
-        self._resolution = resolution
+        assert step % GRAIN == 0 and resolution % GRAIN == 0 and 0 < step <= resolution, (step, resolution)
+        self._area = resolution**2
         self._step = step
+        self._largest = largest
         self._enabled = enabled
         self._upscale = upscale
-        square = (resolution, resolution)
-        shapes = _shapes(resolution**2, step, smallest, largest) if enabled else []
-        # The square is always there, also where the step does not divide the resolution.
-        self.buckets: tuple[Size, ...] = tuple(sorted({*shapes, square}))
+        # There is always a square, also where the limits and the step leave nothing between them.
+        side = resolution // step * step if enabled else resolution
+        shapes = _shapes(self._area, step, smallest, largest) if enabled else set()
+        self.buckets: tuple[Size, ...] = tuple(sorted({*shapes, (side, side)}))
+        # Assigning looks at lying images only, so that a turned image gets the turned bucket also in a tie.
+        self._lying = tuple(size for size in self.buckets if size[0] >= size[1])
 
     @classmethod
     def from_config(cls, config: TrainConfig) -> Self:
         """0 in the config means automatic: step by resolution, sides from half to twice the resolution."""
         resolution = config.resolution
-        step = config.bucket_reso_step or automatic_step(resolution)
+        # The config bounds the step by the resolution only where buckets are on.
+        step = min(resolution, config.bucket_reso_step or automatic_step(resolution))
         return cls(
             resolution,
             step=step,
-            smallest=config.min_bucket_reso or max(GRAIN, resolution // 2),
+            smallest=config.min_bucket_reso or resolution // 2,
             largest=config.max_bucket_reso or resolution * 2,
             enabled=config.enable_bucket,
             upscale=config.bucket_upscale,
         )
 
     def assign(self, width: int, height: int) -> Assignment:
-        """The bucket nearest in log aspect ratio. An image too small to fill it gets the largest bucket of that
-        shape that it fills (never below one step a side), unless upscaling was asked for.
-        """
-        aspect = math.log(width / height)
-        bucket = min(
-            self.buckets,
-            key=lambda size: (abs(math.log(size[0] / size[1]) - aspect), -size[0] * size[1], size),
-        )
-        if not self._upscale and (width < bucket[0] or height < bucket[1]):
-            bucket = self._filled_by(width, height, bucket)
-        scale = max(bucket[0] / width, bucket[1] / height)
-        kept = bucket[0] * bucket[1] / (width * scale * height * scale)
-        return Assignment(bucket=bucket, scale=scale, crop_loss=max(0.0, 1.0 - kept))
+        """The bucket nearest in log aspect ratio, the larger one in a tie.
 
-    def _filled_by(self, width: int, height: int, bucket: Size) -> Size:
-        """The short side is as long as fits; the long one follows the bucket's shape, so 4 : 1 stays the limit."""
+        An image that does not fill it gets, unless upscaling was asked for, the smaller size that it fills and that
+        keeps most of its pixels. Only one with a side below one step is enlarged then, to one step.
+        """
+        long, short = max(width, height), min(width, height)
+        bucket = min(self._lying, key=lambda size: (abs(math.log(size[0] * short / size[1] / long)), -size[0]))
+        if not self._upscale and (long < bucket[0] or short < bucket[1]):
+            bucket = self._filled_by(long, short)
+        bucket = bucket if width >= height else (bucket[1], bucket[0])
+        scale = max(bucket[0] / width, bucket[1] / height)
+        return Assignment(bucket=bucket, scale=scale, crop_loss=1.0 - _kept(width, height, bucket))
+
+    def _filled_by(self, long: int, short: int) -> Size:
+        """The largest size within a lying image, counting only what its crop keeps of the image."""
         step = self._step if self._enabled else GRAIN
-        shrink = min(width / bucket[0], height / bucket[1])
-        room = [max(step, int(side * shrink + 1e-9) // step * step) for side in bucket]
-        short = min(room)
-        long = min(max(room), round(short * max(bucket) / min(bucket) / step) * step)
-        return (short, long) if bucket[0] < bucket[1] else (long, short)
+        widest, tallest = max(1, min(long, self._largest) // step), max(1, short // step)
+        if not self._enabled:
+            return tallest * step, tallest * step
+        candidates: list[Size] = []
+        for high in range(1, tallest + 1):
+            limit = min(widest, MAX_ASPECT * high, self._area // (high * step * step))
+            # The image's own shape lies between these two; any wider one only crops more.
+            shape = high * long // short
+            for wide in {min(limit, shape), min(limit, shape + 1)}:
+                if wide >= high:
+                    candidates.append((wide * step, high * step))
+        return max(candidates, key=lambda size: (size[0] * size[1] * _kept(long, short, size), size))
 
     def report(self, sizes: Iterable[tuple[str, int, int]]) -> list[tuple[str, Assignment]]:
         """(name, assignment) of each (name, width, height)."""
         return [(name, self.assign(width, height)) for name, width, height in sizes]
+
+
+def _kept(width: int, height: int, bucket: Size) -> float:
+    """Share of an image's area that a covering, centred crop to `bucket` keeps."""
+    across, down = bucket[0] * height, bucket[1] * width
+    return min(across, down) / max(across, down)

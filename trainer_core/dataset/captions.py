@@ -2,66 +2,98 @@
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 
 from trainer_core.dataset.order import keyed_seed
 
-_XML = re.compile(r"<(character_\d+|general_tags|caption|image|n)>.*</\1>", re.DOTALL)
-_LEAF = re.compile(r"<(?P<name>[A-Za-z_]\w*)>(?P<text>[^<>]*)</(?P=name)>")
+# Single tags, walked once, quantifiers that never give back: no caption takes quadratic time. No XML parser, so no
+# entities either.
+_TAG = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z_][\w.-]*+)[^<>]*+(?<!/)>")
+_START = re.compile(r"\s*<(character_\d+|general_tags|caption|image)>")
 _PROSE = frozenset({"caption", "n"})
 
 
 def is_xml(caption: str) -> bool:
-    """True for NewBie's XML captions: at least one of its elements, opened and closed."""
-    return _XML.search(caption) is not None
+    """True for NewBie's XML captions: one of its outer elements first, or any element opened and closed.
 
-
-def _split(text: str) -> list[str]:
-    return [tag.strip() for tag in text.split(",") if tag.strip()]
+    Emoticons among tags (``>_<``, ``<o>_<o>``) do not make a caption XML.
+    """
+    if _START.match(caption):
+        return True
+    opened: set[str] = set()
+    for tag in _TAG.finditer(caption):
+        if tag["close"] and tag["name"] in opened:
+            return True
+        opened.add("" if tag["close"] else tag["name"])
+    return False
 
 
 def tags_of(caption: str) -> list[str]:
     """Every tag of a caption, in order; of XML, those inside its elements (prose and names left out)."""
     if not is_xml(caption):
         return _split(caption)
-    return [tag for leaf in _LEAF.finditer(caption) if leaf["name"] not in _PROSE for tag in _split(leaf["text"])]
+    return [tag for start, end in _leaves(caption) for tag in _split(caption[start:end])]
 
 
 def shuffle_tags(caption: str, *, keep_tokens: int, rng: random.Random) -> str:
     """Shuffle comma-separated tags, the first `keep_tokens` staying in place.
 
-    In XML each element's list is shuffled by itself, never across elements, and `keep_tokens` does not count;
-    <caption> prose and <n> names stay.
+    In XML each innermost element's list is shuffled by itself, never across elements, and `keep_tokens` does not
+    count; <caption> prose and <n> names stay as they are.
     """
-
-    def shuffled(text: str, keep: int) -> str:
-        tags = _split(text)
-        head, tail = tags[:keep], tags[keep:]
-        rng.shuffle(tail)
-        return ", ".join(head + tail)
-
-    def leaf(match: re.Match[str]) -> str:
-        name, text = match["name"], match["text"]
-        return match[0] if name in _PROSE or "," not in text else f"<{name}>{shuffled(text, 0)}</{name}>"
-
-    return _LEAF.sub(leaf, caption) if is_xml(caption) else shuffled(caption, keep_tokens)
+    if not is_xml(caption):
+        return _shuffled(caption, keep_tokens, rng)
+    parts: list[str] = []
+    done = 0
+    for start, end in _leaves(caption):
+        parts += [caption[done:start], _shuffled(caption[start:end], 0, rng)]
+        done = end
+    return "".join([*parts, caption[done:]])
 
 
 def variants(caption: str, count: int, *, keep_tokens: int, seed: int, shuffle: bool) -> tuple[str, ...]:
     """The caption alone, or `count` shuffles of it: a function of (seed, caption) only."""
     if not shuffle:
         return (caption,)
-    make: Callable[[int], str] = lambda number: shuffle_tags(  # noqa: E731
-        caption, keep_tokens=keep_tokens, rng=random.Random(keyed_seed(seed, "shuffle", caption, number))
-    )
-    return tuple(make(number) for number in range(count))
+    seeds = (keyed_seed(seed, "shuffle", caption, number) for number in range(count))
+    return tuple(shuffle_tags(caption, keep_tokens=keep_tokens, rng=random.Random(key)) for key in seeds)
 
 
 def spaced(prompt: str) -> str:
-    """A system prompt with the space it must end in; an empty one stays empty."""
+    """A system prompt with the space it must end in; an empty one stays empty. Differs from `prompt` = say so."""
     return prompt if not prompt or prompt[-1].isspace() else prompt + " "
 
 
 def gemma_text(caption: str, prompt_tags: str, prompt_xml: str) -> str:
-    """What Gemma reads: the system prompt of the caption's kind, then the caption."""
+    """What Gemma reads: the system prompt of the caption's kind, then the caption.
+
+    A dropped caption is not this function's: Gemma then reads "", without a system prompt.
+    """
     return spaced(prompt_xml if is_xml(caption) else prompt_tags) + caption
+
+
+def _split(text: str) -> list[str]:
+    return [tag.strip() for tag in text.split(",") if tag.strip()]
+
+
+def _shuffled(text: str, keep: int, rng: random.Random) -> str:
+    """A list with its tags shuffled and the white space around it kept; a single tag stays untouched."""
+    tags = _split(text)
+    if len(tags) < 2:
+        return text
+    tail = tags[keep:]
+    rng.shuffle(tail)
+    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    return before + ", ".join(tags[:keep] + tail) + after
+
+
+def _leaves(caption: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of the text of each innermost element that is not, or inside, prose."""
+    prose = 0
+    last: re.Match[str] | None = None
+    for tag in _TAG.finditer(caption):
+        if tag["close"] and last and not last["close"] and last["name"] == tag["name"] and not prose:
+            yield last.end(), tag.start()
+        if tag["name"] in _PROSE:
+            prose = max(0, prose + (-1 if tag["close"] else 1))
+        last = tag

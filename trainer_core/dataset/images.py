@@ -1,40 +1,46 @@
 """Reading a training image safely: closed list of formats, size from the header first, always plain RGB out."""
 
-import os
 import struct
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from PIL import Image, ImageOps
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".avif"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".avif"})
 MAX_PIXELS = 64_000_000
+
 _EXIF_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})
-# What Pillow raises for damaged files, beside its own UnidentifiedImageError (an OSError).
-_DAMAGE = (
+_UPRIGHT = MappingProxyType(
+    {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+)
+# What Pillow's decoders really raise on damaged files.
+_BROKEN = (
     OSError,
-    ValueError,
     SyntaxError,
-    EOFError,
-    LookupError,
+    ValueError,
     TypeError,
-    RuntimeError,
-    MemoryError,
+    LookupError,
+    EOFError,
     OverflowError,
+    MemoryError,
+    RuntimeError,
     struct.error,
-    Image.DecompressionBombError,
+    zlib.error,
 )
 
 
@@ -48,78 +54,108 @@ class ImageProblem(Exception):
         super().__init__(self.message)
 
 
-def _open(path: Path) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            # Pillow's own bomb warning starts at 89 MP; our limit is lower and checked below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise ImageProblem("too_large", path, f"more than {MAX_PIXELS // 10**6} megapixels") from error
-    except _DAMAGE as error:
-        raise ImageProblem("format", path, f"not a readable picture of {', '.join(FORMATS)}") from error
-    if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width} x {image.height}"
-        image.close()
-        raise ImageProblem("too_large", path, f"{size} is more than {MAX_PIXELS // 10**6} megapixels")
-    return image
-
-
 def probe_size(path: Path) -> tuple[int, int]:
     """(width, height) as shown, EXIF turn applied, from the header alone. Raises ImageProblem."""
-    with _open(path) as image:
-        size = image.size
-        # Pillow decodes a whole PNG in search of EXIF data that may follow the pixels: done only where some does.
-        known = image.format != "PNG" or "exif" in image.info or _has_exif_chunk(path)
-        return size[::-1] if known and _orientation(image) in _QUARTER_TURNS else size
+    with _opened(path) as image:
+        if image.format == "PNG" and _png_has_late_exif(path):
+            _decode(image, path)
+        turned = _orientation(image) in _QUARTER_TURNS
+        return (image.height, image.width) if turned else image.size
 
 
 def load_rgb(path: Path) -> Image.Image:
     """The picture as RGB: EXIF turn applied, transparency on white, 16 bit scaled, first frame only.
 
-    Raises ImageProblem.
+    Colour profiles are not applied. Not for several threads at once: it sets the process's warning filters.
+
+    Raises:
+        ImageProblem: not one of FORMATS, over MAX_PIXELS, damaged or cut off.
     """
-    with _open(path) as image:
-        try:
-            image.load()
-            upright = _to_rgb(image)
-        except _DAMAGE as error:
-            raise ImageProblem("truncated", path, f"broken or cut off ({error})") from error
-        turn = _TURNS.get(_orientation(image))
-        return upright if turn is None else upright.transpose(turn)
+    with _opened(path) as image:
+        _decode(image, path)
+        turn = _UPRIGHT.get(_orientation(image))
+        return to_rgb(image if turn is None else image.transpose(turn))
 
 
-def _orientation(image: Image.Image) -> object:
-    try:
-        return image.getexif().get(_EXIF_ORIENTATION)
-    except _DAMAGE:
-        # Broken EXIF is no reason to refuse a good picture.
-        return None
-
-
-def _has_exif_chunk(path: Path) -> bool:
-    """Whether a PNG has an eXIf chunk anywhere; skips from chunk to chunk without reading them."""
-    with open(path, "rb") as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            if head[4:] == b"eXIf":
-                return True
-            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
-    return False
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        # 16-bit greys are opened as I;16 or I; eight-bit values never are.
-        return Image.fromarray(np.clip(values / 257.0, 0, 255).round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A decoded picture of any mode as RGB: transparency composited on white, 16-bit grey scaled to 8 bits."""
+    if image.mode.startswith("I"):
+        return _from_16_bit(image)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(rgba, mask=rgba.getchannel("A"))
+    return white
 
 
 def crop_to(image: Image.Image, bucket: tuple[int, int]) -> Image.Image:
     """Scale to cover `bucket` (width, height), then crop the centre; exactly that size, never padded."""
     return ImageOps.fit(image, bucket, method=Image.Resampling.LANCZOS, centering=(0.5, 0.5))
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.int64).clip(0, 65535)
+    grey = ((values + 128) // 257).astype(np.uint8)
+    # A grey 16-bit PNG names at most one value that is transparent.
+    hidden = image.info.get("transparency")
+    if hidden is not None:
+        grey[values == hidden] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image with only its header read, and Pillow's warnings dealt with while it is used."""
+    with warnings.catch_warnings():
+        # Damaged metadata (EXIF, an MPO index) says nothing against the picture; damaged pixels raise by themselves.
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            image = Image.open(path, formats=FORMATS)
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ImageProblem("too_large", path, f"more than {MAX_PIXELS // 10**6} megapixels") from error
+        except Image.UnidentifiedImageError as error:
+            raise ImageProblem("format", path, f"not a readable picture of {', '.join(FORMATS)}") from error
+        except _BROKEN as error:
+            raise ImageProblem("broken", path, f"cannot be opened ({_reason(error)})") from error
+        with image:
+            if image.width * image.height > MAX_PIXELS:
+                size = f"{image.width} x {image.height}"
+                raise ImageProblem("too_large", path, f"{size} is more than {MAX_PIXELS // 10**6} megapixels")
+            yield image
+
+
+def _decode(image: Image.Image, path: Path) -> None:
+    try:
+        image.load()
+    except _BROKEN as error:
+        raise ImageProblem("truncated", path, f"damaged or cut off ({_reason(error)})") from error
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1 to 8; 1 (upright) where there is none or the EXIF data is damaged."""
+    try:
+        # Not image.getexif(): for PNG that decodes all pixels first.
+        value = Image.Image.getexif(image).get(_EXIF_ORIENTATION, 1)
+    except _BROKEN:
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _png_has_late_exif(path: Path) -> bool:
+    """True for a PNG with metadata after its pixels, which Pillow reads only when it decodes them."""
+    with path.open("rb") as file:
+        file.seek(8)
+        pixels_seen = False
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if pixels_seen and kind in (b"eXIf", b"iTXt", b"zTXt", b"tEXt"):
+                return True
+            pixels_seen = pixels_seen or kind == b"IDAT"
+            file.seek(length + 4, 1)
+    return False

@@ -210,7 +210,9 @@ class NextDiT(nn.Module):
         self._check_positions(max(caption.each), rows, columns)
         condition = self._condition(timesteps, clip_text_pooled)
 
-        text_turn = rotation(caption_positions(cap_feats.shape[0], cap_feats.shape[1], cap_feats.device), self.axes_dims)
+        text_turn = rotation(
+            caption_positions(cap_feats.shape[0], cap_feats.shape[1], cap_feats.device), self.axes_dims
+        )
         image_turn = rotation(image_positions(lengths, rows, columns), self.axes_dims)
         text = self._refine_text(cap_feats, caption, text_turn)
         image = self._refine_image(latents, image_turn, condition)

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.tools.merge import merge, newest_export
 from trainer_core.tools.tiny.exam import (
     character,
@@ -36,8 +37,8 @@ def demo_config(base: Path, folder: Path) -> TrainConfig:
         output_name=NAME,
         resolution=SIZE,
         train_batch_size=4,
-        num_epochs=60,
-        learning_rate=1e-3,
+        num_epochs=100,
+        learning_rate=2e-3,
         lr_scheduler="cosine",
         lr_warmup_steps=10,
         optimizer_type="AdamW",
@@ -46,11 +47,12 @@ def demo_config(base: Path, folder: Path) -> TrainConfig:
         device="cpu",
         lora_rank=16,
         lora_alpha=16.0,
+        lora_target_modules=["attention.qkv", "attention.out", "feed_forward.w1", "feed_forward.w2", "feed_forward.w3"],
         lora_dropout=0.0,
         caption_dropout_rate=0.0,
-        save_epochs_interval=20,
+        save_epochs_interval=50,
         sample_prompts=[first, second],
-        sample_every_n_epochs=15,
+        sample_every_n_epochs=25,
     )
 
 
@@ -107,4 +109,6 @@ LoRA         {lora}
 Merged model {merged}
 Run folder   {folder / NAME} (losses in events.jsonl, pictures in samples/)
 Took {seconds:.0f} s.""")
-    return {"before": before, "after": after, "others": others.mean, "seconds": seconds}
+    figures = {"before": before, "after": after, "others": others.mean, "seconds": seconds}
+    write_json_atomic(folder / "figures.json", figures)
+    return figures

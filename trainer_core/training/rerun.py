@@ -9,11 +9,11 @@ from trainer_core.contracts.rundir import RunDir
 
 def check_rerun(run: RunDir, config: TrainConfig) -> tuple[Change, ...]:
     """Changes against the run's frozen config. Raises UserError `rerun_refused` naming those it cannot take."""
-    if not run.config_file.exists():
+    if not run.config_file.exists() or not any(run.checkpoints.glob("step-*")):
         return ()
     changed = changes(load_config(run.config_file), config)
     refused = [change for change in changed if change.rerun == "refuse"]
-    if refused and any(run.checkpoints.glob("step-*")):
+    if refused:
         listing = "; ".join(f"{change.name}: {change.old!r} -> {change.new!r}" for change in refused)
         raise UserError(
             "rerun_refused",

@@ -46,7 +46,8 @@ class SampleSettings:
 def simple_sigmas(steps: int, shift: float) -> list[float]:
     """`steps` + 1 sigmas, 1 to 0: every (1000 / steps)-th entry from the top of shift * u / (1 + (shift - 1) * u)."""
     table = [shift * u / (1 + (shift - 1) * u) for u in ((i + 1) / TABLE for i in range(TABLE))]
-    return [table[-(1 + int(i * TABLE / steps))] for i in range(steps)] + [0.0]
+    # The division first, as ComfyUI does it: 1000 / 38 * 19 is a little less than 500.
+    return [table[-(1 + int(i * (TABLE / steps)))] for i in range(steps)] + [0.0]
 
 
 def guided_velocity(

@@ -50,6 +50,7 @@ class Session:
         self._state = state
         self._meter = Meter(trainer.schedule.total_steps)
         self._saved = -1
+        self._state_written = 0.0
 
     def train(self, first: int, smoothed: float | None) -> str:
         """Returns "finished" or "stopped"."""
@@ -65,7 +66,7 @@ class Session:
             done, epoch = step + 1, schedule.epoch_of(step)
             fields = self._meter.fields(done, result)
             self._reporter.emit("step", step=done, total_steps=total, epoch=epoch + 1, **fields)
-            self._run.write_state("running", step=done, total_steps=total, epoch=epoch + 1)
+            self._write_progress(step=done, total_steps=total, epoch=epoch + 1)
             requests = self._stop.requests()
             if "stop" in requests:
                 self._save(done)
@@ -79,6 +80,12 @@ class Session:
         self._run.write_state("finished", step=total, total_steps=total, epoch=schedule.epoch_of(total - 1) + 1)
         self._reporter.emit("finished", step=total, message=f"{total} steps done")
         return "finished"
+
+    def _write_progress(self, **fields: int) -> None:
+        """state.json is replaced and fsynced: once a second is enough, the events tell of every step."""
+        if time.monotonic() - self._state_written >= 1.0:
+            self._run.write_state("running", **fields)
+            self._state_written = time.monotonic()
 
     def _save_due(self, done: int, total: int) -> bool:
         config, per_epoch = self._config, self._trainer.schedule.steps_per_epoch

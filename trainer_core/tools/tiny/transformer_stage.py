@@ -18,7 +18,7 @@ from trainer_core.tools.tiny.vae_stage import pixels
 from trainer_core.tools.tiny.world import Portrait, all_portraits, draw, is_held_out, tag_caption, xml_caption
 from trainer_core.training.flow import interpolate, shift_mu, shift_time, velocity_loss
 
-STAGE = Stage(name="transformer", steps=3600, learning_rate=2e-3, warmup=200, average=0.999)
+STAGE = Stage(name="transformer", steps=3000, learning_rate=2e-3, warmup=200, average=0.999)
 BATCH = 32
 XML_SHARE = 0.4
 # The base drops Gemma's caption in a tenth of cases; half of those drop Jina's too, as an empty negative does.

@@ -1,0 +1,96 @@
+"""Captions: what counts as XML, what shuffling may touch, what Gemma reads."""
+
+import random
+import re
+
+import pytest
+
+from trainer_core.dataset.captions import gemma_text, is_xml, shuffle_tags, spaced, tags_of, variants
+
+XML = (
+    "<character_1><n>ann, of_the_hill</n><gender>1girl</gender>"
+    "<appearance>red_hair, long_hair, blue_eyes, cat_ears, small_smile</appearance></character_1>\n"
+    "<general_tags><style>flat, lineart, pastel, clean</style></general_tags>\n"
+    "<caption>Ann stands here, red hair, long, in the wind.</caption>"
+)
+
+
+def shuffled(caption: str, seed: int, keep: int = 0) -> str:
+    return shuffle_tags(caption, keep_tokens=keep, rng=random.Random(seed))
+
+
+def leaf(caption: str, name: str) -> str:
+    found = re.search(f"<{name}>(.*?)</{name}>", caption, re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize("caption", [XML, "<general_tags>a, b</general_tags>", "<n>x</n>", "<caption>x\ny</caption>"])
+def test_xml_is_recognised(caption: str) -> None:
+    assert is_xml(caption)
+
+
+@pytest.mark.parametrize("caption", ["", "1girl, red_hair", "smile, >_<, <3", "<o>_<o>, girl", "a < b, c > d"])
+def test_tags_and_emoticons_are_not_xml(caption: str) -> None:
+    assert not is_xml(caption)
+
+
+def test_tags_are_shuffled_and_none_is_lost() -> None:
+    tags = [f"tag{i}" for i in range(12)]
+    results = {shuffled(", ".join(tags), seed) for seed in range(5)}
+    assert len(results) == 5
+    assert all(sorted(result.split(", ")) == sorted(tags) for result in results)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 3, 12, 99])
+def test_the_first_tags_stay(keep: int) -> None:
+    tags = [f"tag{i}" for i in range(12)]
+    result = shuffled(", ".join(tags), 7, keep).split(", ")
+    assert result[:keep] == tags[:keep]
+    assert (result == tags) == (keep >= 11)
+
+
+def test_xml_is_shuffled_inside_each_leaf_only() -> None:
+    result = shuffled(XML, 3)
+    assert result != XML
+    for name in ("appearance", "style"):
+        assert sorted(leaf(result, name).split(", ")) == sorted(leaf(XML, name).split(", "))
+        assert leaf(result, name) != leaf(XML, name)
+    assert re.findall("<[^>]+>", result) == re.findall("<[^>]+>", XML)
+
+
+@pytest.mark.parametrize("name", ["n", "caption", "gender"])
+def test_prose_and_names_stay_as_they_are(name: str) -> None:
+    assert all(leaf(shuffled(XML, seed), name) == leaf(XML, name) for seed in range(5))
+
+
+def test_emoticons_inside_xml_survive() -> None:
+    caption = "<general_tags><other>smile, >_<, blush, hat</other></general_tags>"
+    assert sorted(tags_of(shuffled(caption, 1))) == sorted(tags_of(caption))
+    assert shuffled(caption, 1).count(">_<") == 1
+
+
+def test_variants_depend_on_seed_and_caption_alone() -> None:
+    caption = ", ".join(f"tag{i}" for i in range(9))
+    first = variants(caption, 4, keep_tokens=1, seed=5, shuffle=True)
+    assert first == variants(caption, 4, keep_tokens=1, seed=5, shuffle=True)
+    assert first != variants(caption, 4, keep_tokens=1, seed=6, shuffle=True)
+    assert len(set(first)) == 4
+    assert variants(caption, 4, keep_tokens=1, seed=5, shuffle=False) == (caption,)
+
+
+def test_the_tags_of_xml_leave_out_names_and_prose() -> None:
+    assert tags_of("a, b ,, c") == ["a", "b", "c"]
+    assert tags_of(XML)[:2] == ["1girl", "red_hair"]
+    assert not any("Ann" in tag or tag == "ann" for tag in tags_of(XML))
+
+
+@pytest.mark.parametrize(("prompt", "wanted"), [("", ""), ("Say.", "Say. "), ("Say. ", "Say. "), ("Say.\n", "Say.\n")])
+def test_a_system_prompt_ends_in_white_space(prompt: str, wanted: str) -> None:
+    assert spaced(prompt) == wanted
+
+
+def test_gemma_reads_the_prompt_of_the_captions_kind() -> None:
+    assert gemma_text("1girl", "tags <Prompt Start>", "xml ") == "tags <Prompt Start> 1girl"
+    assert gemma_text(XML, "tags ", "xml <Prompt Start>") == f"xml <Prompt Start> {XML}"
+    assert gemma_text("1girl", "", "xml ") == "1girl"

@@ -1,0 +1,63 @@
+"""Small real runs on the built-in base."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from trainer_core.cli import TINY_BASE
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.tools.tiny.world import all_portraits, draw, tag_caption
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five pictures in two shapes, one folder of them repeated twice: 7 micro-batches of 1 an epoch."""
+    root = tmp_path_factory.mktemp("data")
+    for number, portrait in enumerate(all_portraits()[100:8000:1600]):
+        folder = root / ("2_twice" if number < 2 else "plain set")
+        folder.mkdir(exist_ok=True)
+        image = draw(portrait, number)
+        if number == 4:
+            image = image.resize((192, 96), Image.Resampling.BILINEAR)
+        image.save(folder / f"絵 {number}.png")
+        (folder / f"絵 {number}.txt").write_text(tag_caption(portrait), encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def config(data: Path, cache: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
+    """A run of 7 steps in 2 epochs (accumulation 2, so each epoch ends in an incomplete group)."""
+
+    def make(name: str = "run", **changed: Any) -> TrainConfig:
+        values: dict[str, Any] = {
+            "base_model_path": str(TINY_BASE),
+            "train_data_dir": str(data),
+            "output_dir": str(tmp_path),
+            "output_name": name,
+            "cache_dir": str(cache),
+            "resolution": 128,
+            "gradient_accumulation_steps": 2,
+            "num_epochs": 2,
+            "learning_rate": 1e-3,
+            "lr_warmup_steps": 2,
+            "optimizer_type": "AdamW",
+            "mixed_precision": "no",
+            "device": "cpu",
+            "lora_rank": 4,
+            "lora_alpha": 4.0,
+            "lora_dropout": 0.1,
+            "caption_dropout_rate": 0.3,
+            "shuffle_caption": True,
+            "caption_variants": 2,
+        }
+        return TrainConfig(**(values | changed))
+
+    return make

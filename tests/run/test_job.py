@@ -1,0 +1,102 @@
+"""One whole job: events, samples, exports, merge."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from runs import events, losses, run_of
+from safetensors import safe_open
+
+from trainer_core.cli import TINY_BASE, main
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
+from trainer_core.model.folder import load_transformer
+from trainer_core.tools.merge import merge, newest_export
+from trainer_core.training.adapters import add_lora, load_weights, read_lora
+from trainer_core.training.run import run_training
+
+Make = Callable[..., TrainConfig]
+
+
+def test_the_step_event_and_the_samples(config: Make) -> None:
+    made = config(num_epochs=1, sample_prompts=["1girl, red hair", ""], sample_steps=2, sample_seed=5)
+    assert run_training(made) == "finished"
+    event = events(made, "step")[-1]
+    assert {"loss", "loss_smoothed", "lr", "grad_norm", "images_per_second", "memory_gib", "eta_seconds"} <= set(event)
+    assert [(e["step"], e["number"]) for e in events(made, "sample")] == [(0, 0), (0, 1), (4, 0), (4, 1)]
+    with Image.open(run_of(made).path / events(made, "sample")[0]["path"]) as picture:
+        assert picture.size == (128, 128) and '"seed": 5' in picture.text["newbie"]
+
+
+def test_merged_and_adapted_models_give_the_same_velocity(config: Make, tmp_path: Path) -> None:
+    made = config(num_epochs=1)
+    run_training(made)
+    file = newest_export(run_of(made).path)
+    merged_folder = merge(TINY_BASE, [(file, 0.75)], tmp_path / "merged", lambda name, done, total: None)
+    cpu = {"dtype": torch.float32, "device": "cpu"}
+    adapted, merged = (
+        load_transformer(TINY_BASE / "transformer", **cpu),
+        load_transformer(merged_folder / "transformer", **cpu),
+    )
+    weights, alphas = read_lora(file)
+    parameters = add_lora(
+        adapted, targets=made.lora_target_modules, rank=4, alpha=0.75 * alphas["time_text_embed.1"], dropout=0.0, seed=0
+    )
+    load_weights(parameters, weights, "export")
+    inputs = (
+        torch.randn(1, 16, 8, 8),
+        torch.tensor([0.4]),
+        torch.randn(1, 6, 128),
+        torch.ones(1, 6),
+        torch.randn(1, 128),
+    )
+    with torch.no_grad():
+        difference = (adapted(*inputs) - merged(*inputs)).norm() / merged(*inputs).norm()
+        untouched = (load_transformer(TINY_BASE / "transformer", **cpu)(*inputs) - merged(*inputs)).norm()
+    # The merged weights are rounded to the base's bf16; the LoRA itself moves the velocity much more.
+    assert difference < 4e-3 and untouched > 2 * difference * merged(*inputs).norm()
+
+
+def test_a_strict_run_stops_at_a_broken_image_and_a_lenient_one_names_it(config: Make, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    Image.new("RGB", (128, 128), "red").save(data / "good.png")
+    (data / "cut.png").write_bytes((data / "good.png").read_bytes()[:150])
+    with pytest.raises(UserError, match=r"cut\.png"):
+        run_training(config(train_data_dir=str(data), strict_data=True, num_epochs=1))
+    made = config("lenient", train_data_dir=str(data), num_epochs=1)
+    run_training(made)
+    assert len(losses(made)) == 1 and any("cut.png" in event["message"] for event in events(made, "warning"))
+
+
+def test_a_bad_config_is_told_whole_with_exit_code_2_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.toml").write_text('train_data_dir = "x"\nresolution = 100\nlora_rnak = 3\n', encoding="utf-8")
+    assert main(["train", "bad.toml"]) == 2
+    told = capsys.readouterr().err
+    assert "base_model_path" in told and "resolution" in told and "lora_rank" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.toml"]
+
+
+def test_the_cache_is_used_again_and_gives_the_same_run(config: Make, tmp_path: Path) -> None:
+    one, two = config("one", num_epochs=1), config("two", num_epochs=1, cache_dir=str(tmp_path / "fresh"))
+    run_training(one)
+    run_training(two)
+    assert losses(one) == losses(two)
+    run_training(config("three", num_epochs=1, cache_dir=str(tmp_path / "fresh")))
+    assert not [e for e in events(config("three"), "phase") if e["phase"].startswith("encoding")]
+
+
+def test_metadata_of_the_export(config: Make) -> None:
+    made = config(num_epochs=1)
+    run_training(made)
+    with safe_open(newest_export(run_of(made).path), framework="pt") as file:
+        metadata, names = file.metadata(), set(file.keys())
+    assert metadata["ss_output_name"] == "run" and not {"lora_rank", "lora_alpha"} & set(metadata)
+    assert "diffusion_model.layers.0.attention.qkv.alpha" in names and all(
+        n.startswith("diffusion_model.") for n in names
+    )

@@ -1,0 +1,69 @@
+"""What starting the same run again does, by what changed."""
+
+from collections.abc import Callable
+
+import pytest
+from runs import events, losses, run_of
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
+from trainer_core.training import loop
+from trainer_core.training.run import run_training
+
+Make = Callable[..., TrainConfig]
+
+
+def test_finished_says_so_and_more_epochs_continue(config: Make) -> None:
+    first = config(num_epochs=1)
+    assert run_training(first) == "finished" and len(losses(first)) == 4
+    assert run_training(first) == "already finished"
+    assert run_training(config(num_epochs=2)) == "finished" and len(losses(first)) == 8
+
+
+def test_a_changed_learning_rate_continues_with_a_warning(config: Make) -> None:
+    run_training(config(num_epochs=1))
+    changed = config(num_epochs=2, learning_rate=5e-4)
+    assert run_training(changed) == "finished"
+    assert any("learning_rate" in event["message"] for event in events(changed, "warning"))
+
+
+def test_a_changed_rank_is_refused_by_name_and_changes_nothing(config: Make) -> None:
+    first = config(num_epochs=1)
+    run_training(first)
+    before = run_of(first).config_file.read_bytes()
+    with pytest.raises(UserError, match="lora_rank: 4 -> 8"):
+        run_training(config(num_epochs=2, lora_rank=8))
+    assert run_of(first).config_file.read_bytes() == before and run_of(first).status() == "finished"
+
+
+def test_a_non_finite_loss_names_the_images_and_keeps_the_checkpoint(
+    config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = config(num_epochs=1, save_every_n_steps=1)
+    real, calls = loop.velocity_loss, iter(range(100))
+    monkeypatch.setattr(loop, "velocity_loss", lambda *a: real(*a) * (float("nan") if next(calls) == 4 else 1.0))
+    with pytest.raises(UserError, match=r"loss of step 3 is not a finite number.*絵"):
+        run_training(made)
+    assert run_of(made).status() == "failed" and events(made, "failed")[-1]["code"] == "non_finite"
+    assert [event["step"] for event in events(made, "checkpoint")] == [1, 2]
+
+
+def test_save_and_sample_requests(config: Make) -> None:
+    made = config(num_epochs=1, sample_prompts=["1girl, red hair"], sample_steps=2, sample_every_n_epochs=0)
+    run = run_of(made)
+    run.create(made)
+    from trainer_core.training.stopping import StopSignal
+
+    enter = StopSignal.__enter__
+
+    def ask_after_entering(self: StopSignal) -> StopSignal:
+        entered = enter(self)
+        run.request("save")
+        run.request("sample")
+        return entered
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StopSignal, "__enter__", ask_after_entering)
+        run_training(made)
+    assert [event["step"] for event in events(made, "checkpoint")] == [1, 4]
+    assert [event["step"] for event in events(made, "sample")] == [0, 1, 4]

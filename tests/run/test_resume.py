@@ -1,0 +1,70 @@
+"""Stop anywhere and go on: the same bits as a run that was left alone."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+from runs import assert_same_run, losses, run_of, start, wait_for_steps
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.training.run import run_training
+from trainer_core.training.stopping import StopSignal
+
+Make = Callable[..., TrainConfig]
+
+
+def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop request that arrives during step `step` of the coming run."""
+    calls = iter(range(1, 1000))
+    monkeypatch.setattr(StopSignal, "requests", lambda self: {"stop"} if next(calls) == step else set())
+
+
+@pytest.fixture
+def undisturbed(config: Make) -> TrainConfig:
+    made = config("undisturbed")
+    assert run_training(made) == "finished"
+    return made
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 7])
+def test_resume_is_bit_exact(
+    config: Make, undisturbed: TrainConfig, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps 1, mid-epoch, the epoch's border (4), and just before the last (8)."""
+    made = config("stopped")
+    with monkeypatch.context() as patch:
+        stop_after(step, patch)
+        assert run_training(made) == "stopped"
+    assert run_of(made).status() == "stopped" and len(losses(made)) == step
+    assert run_training(made) == "finished"
+    assert_same_run(made, undisturbed)
+
+
+def test_resume_at_every_single_step(config: Make, undisturbed: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = config("often")
+    with monkeypatch.context() as patch:
+        patch.setattr(StopSignal, "requests", lambda self: {"stop"})
+        outcomes = [run_training(made) for _ in losses(undisturbed)]
+    assert outcomes == ["stopped"] * len(outcomes)
+    assert run_training(made) == "already finished"
+    assert_same_run(made, undisturbed)
+
+
+def test_sigkill_and_sigterm_lose_nothing(config: Make) -> None:
+    """Killed mid-epoch, continued, ended by SIGTERM, continued: equal to a run left alone."""
+    settings = {"num_epochs": 6, "save_every_n_steps": 3, "save_epochs_interval": 100}
+    made = config("killed", **settings)
+    process = start(made)
+    wait_for_steps(made, 4, process)
+    process.kill()
+    process.wait()
+    assert run_of(made).interrupted()
+    process = start(made)
+    wait_for_steps(made, 6, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert run_of(made).status() in ("stopped", "finished")
+    assert run_training(made) in ("finished", "already finished")
+    left_alone = config("left-alone", **settings)
+    run_training(left_alone)
+    assert_same_run(made, left_alone)
