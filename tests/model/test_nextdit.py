@@ -58,3 +58,39 @@ def test_forward_loss_and_gradients(case: dict) -> None:
     parameters = dict(model.named_parameters())
     norms = {name: parameters[name].grad.norm().item() for name in case["grad_norms"] if case["grad_norms"][name]}
     assert norms == pytest.approx({k: v for k, v in case["grad_norms"].items() if v}, rel=RELATIVE)
+
+
+def test_gradient_checkpointing_changes_nothing() -> None:
+    case = FIGURES["forward"][1]
+    x, feats, mask, pooled, _ = inputs_of(case, 2)
+    gradients = []
+    for checkpointing in (False, True):
+        model = model_of(case).train()
+        model.gradient_checkpointing = checkpointing
+        model(x, torch.tensor([0.1, 0.9]), feats, mask, pooled).square().mean().backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+
+
+def test_a_sample_does_not_depend_on_its_neighbours_padding() -> None:
+    case = FIGURES["forward"][1]
+    model = model_of(case)
+    x, feats, mask, pooled, _ = inputs_of(case, 2)
+    t = torch.tensor([0.1, 0.9])
+    together = model(x, t, feats, mask, pooled)[1]
+    alone = model(x[1:], t[1:], feats[1:, :9], mask[1:, :9], pooled[1:])[0]
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "tokens", "word"), [(7, 4, "multiples"), (8, 300, "axes_lens")])
+def test_impossible_shapes_are_refused(height: int, tokens: int, word: str) -> None:
+    case = FIGURES["forward"][0]
+    model = NextDiT(**case["config"])
+    with pytest.raises(ValueError, match=word):
+        model(
+            torch.zeros(1, 16, height, 8),
+            torch.tensor([0.5]),
+            torch.zeros(1, tokens, 40),
+            torch.ones(1, tokens),
+            torch.zeros(1, 24),
+        )

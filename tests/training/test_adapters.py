@@ -113,7 +113,9 @@ def halves(prefix: str, down: str, up: str) -> dict[str, Tensor]:
 def test_a_single_file_is_read_with_and_without_alpha(tmp_path: Path, down: str, up: str) -> None:
     tensors = halves("diffusion_model.", down, up)
     save_file(tensors, tmp_path / "plain.safetensors")
-    save_file({**tensors, "diffusion_model.layers.0.attention.qkv.alpha": torch.tensor(5.0)}, tmp_path / "a.safetensors")
+    save_file(
+        {**tensors, "diffusion_model.layers.0.attention.qkv.alpha": torch.tensor(5.0)}, tmp_path / "a.safetensors"
+    )
     weights, alphas = read_lora(tmp_path / "plain.safetensors")
     assert sorted(weights) == ["layers.0.attention.qkv.lora_A", "layers.0.attention.qkv.lora_B"]
     assert alphas == {"layers.0.attention.qkv": 2.0}  # the rank: a scale of 1

@@ -66,7 +66,7 @@ class BucketPlan:
         self._largest = largest
         self._enabled = enabled
         self._upscale = upscale
-        # There is always a square, also where the limits and the step leave nothing between them.
+        # There is always a square: the commonest shape, also where the step does not divide the resolution.
         side = resolution // step * step if enabled else resolution
         shapes = _shapes(self._area, step, smallest, largest) if enabled else set()
         self.buckets: tuple[Size, ...] = tuple(sorted({*shapes, (side, side)}))

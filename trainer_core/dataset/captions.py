@@ -9,7 +9,7 @@ from trainer_core.dataset.order import keyed_seed
 # Single tags, walked once, quantifiers that never give back: no caption takes quadratic time. No XML parser, so no
 # entities either.
 _TAG = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z_][\w.-]*+)[^<>]*+(?<!/)>")
-_START = re.compile(r"\s*<(character_\d+|general_tags|caption|image)>")
+_START = re.compile(r"\s*<(character_\d+|general_tags|caption|image)(\s[^<>]*)?>")
 _PROSE = frozenset({"caption", "n"})
 
 

@@ -128,7 +128,7 @@ class FeatureCache:
         """Remove everything this store wrote; returns (entries, bytes)."""
         files = list(self.entries())
         size = sum(file.stat().st_size for file in files)
-        for kind in ("latents", "gemma", "jina"):
+        for kind in ("latents", "gemma", "jina", "cut"):
             shutil.rmtree(self.root / kind, ignore_errors=True)
         (self.root / "index.json").unlink(missing_ok=True)
         return len(files), size

@@ -140,13 +140,12 @@ class FeatureStore:
         """Encode what is missing for training captions and sample prompts; one encoder in memory at a time."""
         captions, prompts = sorted(set(captions)), sorted({*prompts, ""})
         read = {self.training_text(text): text for text in captions} | {self._gemma_text(t): t for t in prompts}
-        self._encode_gemma(read, report)
+        self._encode_gemma(sorted(read), report)
+        self.truncated = [text for full, text in read.items() if self.cache.has("cut", self.gemma_key(full))]
         self._encode_jina(sorted({*captions, *prompts}), report)
 
-    def _encode_gemma(self, read: dict[str, str], report: Report) -> None:
-        batches = self._with_gaps(
-            sorted(read), GPU_TEXT_BATCH, lambda text: self.cache.has("gemma", self.gemma_key(text))
-        )
+    def _encode_gemma(self, texts: list[str], report: Report) -> None:
+        batches = self._with_gaps(texts, GPU_TEXT_BATCH, lambda text: self.cache.has("gemma", self.gemma_key(text)))
         if not batches:
             return
         report("loading Gemma3", 0, len(batches))
@@ -158,7 +157,9 @@ class FeatureStore:
                 length = int(features.mask[i].sum())
                 self.cache.put("gemma", self.gemma_key(text), {"cap_feats": features.hidden[i, :length]})
                 if features.truncated[i]:
-                    self.truncated.append(read[text])
+                    # Remembered beside the features, so that a later run on the same cache names it again.
+                    limit = torch.tensor(self._config.max_gemma_tokens)
+                    self.cache.put("cut", self.gemma_key(text), {"limit": limit})
         del encoder
         self._free()
 

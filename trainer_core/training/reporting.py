@@ -1,6 +1,7 @@
 """What a run tells: each event goes to events.jsonl and, as a sentence, to the console and train.log."""
 
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ class Reporter:
 
     def __init__(self, events: EventLog, log_file: Path) -> None:
         self._events = events
+        self._step_told = 0.0
         self._logger = logging.getLogger(LOGGER)
         self._logger.setLevel(logging.INFO)
         self._logger.propagate = False
@@ -28,9 +30,17 @@ class Reporter:
 
     def emit(self, kind: str, **fields: object) -> None:
         self._events.emit(kind, **fields)
-        sentence = _sentence(kind, fields)
+        sentence = "" if kind == "step" and self._too_soon(fields) else _sentence(kind, fields)
         if sentence:
             self._logger.info(sentence)
+
+    def _too_soon(self, fields: Mapping[str, object]) -> bool:
+        """Fast steps are told once a second, the last one always; events.jsonl has them all."""
+        now = time.monotonic()
+        if fields["step"] != fields["total_steps"] and now - self._step_told < 1.0:
+            return True
+        self._step_told = now
+        return False
 
     def traceback(self) -> None:
         """Keep the exception being handled, in full, in train.log and on the console."""

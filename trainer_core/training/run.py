@@ -14,7 +14,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import EventLog, truncate_after_step
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.dataset.captions import tags_of
+from trainer_core.dataset.captions import spaced, tags_of
 from trainer_core.dataset.scan import scan_dataset
 from trainer_core.model.attention import check_backend
 from trainer_core.model.folder import BaseFolder, find_base, load_transformer
@@ -154,6 +154,10 @@ class _Run:
     def _prepare(self) -> _Prepared:
         config = self.config
         self._phase("checking data", 0, 1)
+        for name in ("system_prompt_tags", "system_prompt_xml"):
+            prompt = getattr(config, name)
+            if spaced(prompt) != prompt:
+                self._warn(f"{name} does not end in a space, as the base was trained with; one is added.")
         scan = scan_dataset(Path(config.train_data_dir), strict=config.strict_data)
         for problem in scan.problems:
             self._warn(problem.message)

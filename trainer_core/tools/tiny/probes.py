@@ -94,9 +94,9 @@ def expression(image: Image.Image) -> str:
     p = _box(_array(image), 55, 80, 74, 96)
     if _share(p, MOUTH, 75) > 0.10:
         return "open mouth"
-    # Teeth are the only thing around the mouth that is as blue as it is red.
-    white = (p.min(-1) > 205) & (p[:, 0] - p[:, 2] < 28)
-    return "smile" if white.mean() > 0.12 else "closed mouth"
+    # Teeth are the only thing around the mouth that is nearly as blue as it is red.
+    white = (p.min(-1) > 200) & (p[:, 0] - p[:, 2] < 36)
+    return "smile" if white.mean() > 0.08 else "closed mouth"
 
 
 def accessory(image: Image.Image) -> str:

@@ -40,12 +40,17 @@ CONFIG: dict[str, Any] = {
 }
 
 
+def drawn_portraits() -> list[Portrait]:
+    """The combinations that the transformer is trained on."""
+    return [portrait for portrait in all_portraits() if not is_held_out(portrait)]
+
+
 def train_transformer(seed: int, work: Path, *, vae: AutoencoderKL, gemma: GemmaEncoder, jina: JinaEncoder) -> NextDiT:
     """Train or resume; returns the model with its averaged weights."""
     torch.manual_seed(seed)
     model = NextDiT(**CONFIG)
     _initialise(model)
-    portraits = [portrait for portrait in all_portraits() if not is_held_out(portrait)]
+    portraits = drawn_portraits()
     latents = _latents_of(portraits, vae, work)
     mu = shift_mu(latents.shape[-1] * latents.shape[-2] // 4)
 
