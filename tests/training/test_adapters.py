@@ -147,7 +147,7 @@ BROKEN = {
     "foreign": {"lora_unet_x.lora_up.weight": torch.ones(2, 2)},
     "dora": {**halves("diffusion_model.", "lora_A", "lora_B"), "diffusion_model.x.dora_scale": torch.ones(2)},
     "alpha alone": {**halves("diffusion_model.", "lora_A", "lora_B"), "diffusion_model.x.alpha": torch.tensor(1.0)},
-    "convolution": {"diffusion_model.x.lora_up.weight": torch.ones(2), "diffusion_model.x.lora_down.weight": torch.ones(2)},
+    "no matrix": {f"diffusion_model.x.{half}.weight": torch.ones(2) for half in ("lora_up", "lora_down")},
     "nothing": {"diffusion_model.x.alpha": torch.tensor(1.0)},
 }  # fmt: skip
 

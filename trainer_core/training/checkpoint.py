@@ -151,8 +151,10 @@ def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
         listing = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    entries = list(listing.values()) if isinstance(listing, dict) else []
-    return listing if all(isinstance(entry, dict) and {"size", "sha256"} <= set(entry) for entry in entries) else {}
+    if not isinstance(listing, dict):
+        return {}
+    sound = all(isinstance(entry, dict) and {"size", "sha256"} <= entry.keys() for entry in listing.values())
+    return listing if sound else {}
 
 
 def _sizes_match(folder: Path) -> bool:

@@ -63,7 +63,7 @@ def run_training(config: TrainConfig) -> str:
     with run.lock():
         changed = check_rerun(run, config)
         run.create(config)
-        run.write_state("running", step=0, total_steps=0)
+        run.write_state("running")
         reporter = Reporter(EventLog(run.events_file), run.log_file)
         try:
             with StopSignal(run) as stop:
@@ -72,7 +72,8 @@ def run_training(config: TrainConfig) -> str:
                 return _Run(config, base, run, device, reporter=reporter, stop=stop).go()
         except StopRequested:
             run.write_state("stopped")
-            reporter.emit("stopped", step=0, message="stopped before the first step; what was encoded is kept")
+            step = run.read_state().get("step", 0)
+            reporter.emit("stopped", step=step, message="stopped before training began; what was encoded is kept")
             return "stopped"
         except Exception as error:
             problem = as_user_error(error)

@@ -1,0 +1,237 @@
+"""Merging: the merged model is base + adapter, the base folder stays untouched, misfits are refused by name."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.model.folder import load_transformer
+from trainer_core.model.nextdit import NextDiT
+from trainer_core.tools import merge as module
+from trainer_core.tools.merge import merge, newest_export
+from trainer_core.training.adapters import add_lora
+
+CONFIG = {
+    "patch_size": 2,
+    "in_channels": 4,
+    "dim": 24,
+    "n_layers": 2,
+    "n_heads": 2,
+    "n_kv_heads": 1,
+    "axes_dims": [4, 4, 4],
+    "axes_lens": [32, 16, 16],
+}
+TARGETS = ["attention.qkv", "feed_forward.w2", "time_text_embed.1"]
+WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
+
+
+def quiet(phase: str, done: int, total: int) -> None:
+    assert 0 <= done < total, phase
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A base folder with a random transformer; the other parts hold one file each."""
+    torch.manual_seed(0)
+    model = NextDiT(**CONFIG, cap_feat_dim=12, clip_text_dim=10, qk_norm=True, n_refiner_layers=1)
+    tensors = {name: torch.randn(value.shape) * 0.2 for name, value in model.state_dict().items()}
+    root = tmp_path / "base"
+    for part in ("transformer", "text_encoder", "clip_model", "vae"):
+        (root / part).mkdir(parents=True)
+        (root / part / "config.json").write_text(json.dumps({**CONFIG, "n_refiner_layers": 1}))
+    (root / "vae" / "model.safetensors").write_bytes(b"vae weights")
+    (root / "model_index.json").write_text("{}")
+    save_file(tensors, root / WEIGHTS)
+    return root
+
+
+def write_lora(base: Path, file: Path, *, seed: int, targets: list[str] = TARGETS, alpha: float = 3.0) -> Path:
+    model = load_transformer(base / "transformer", dtype=torch.float32)
+    parameters = add_lora(model, targets=targets, rank=2, alpha=alpha, dropout=0.0, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, Tensor] = {}
+    for name in parameters:
+        module_name, side = name.rsplit(".", 1)
+        half = "lora_down" if side == "lora_A" else "lora_up"
+        shape = parameters[name].shape
+        tensors[f"diffusion_model.{module_name}.{half}.weight"] = torch.randn(shape, generator=generator) * 0.3
+        tensors[f"diffusion_model.{module_name}.alpha"] = torch.tensor(alpha)
+    save_file(tensors, file)
+    return file
+
+
+@pytest.fixture
+def lora(base: Path, tmp_path: Path) -> Path:
+    return write_lora(base, tmp_path / "lora.safetensors", seed=1)
+
+
+def velocity(model: torch.nn.Module) -> Tensor:
+    generator = torch.Generator().manual_seed(9)
+    x, feats, pooled = (torch.randn(shape, generator=generator) for shape in ((2, 4, 8, 8), (2, 5, 12), (2, 10)))
+    with torch.no_grad():
+        return model(x, torch.tensor([0.2, 0.7]), feats, torch.ones(2, 5, dtype=torch.int64), pooled)
+
+
+def with_adapter(base: Path, file: Path, strength: float) -> Tensor:
+    """Velocity of base + adapter, put together by PEFT."""
+    model = load_transformer(base / "transformer", dtype=torch.float32)
+    parameters = add_lora(model, targets=TARGETS, rank=2, alpha=3.0 * strength, dropout=0.0, seed=0)
+    tensors = load_file(file)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            half = name.replace("lora_A", "lora_down").replace("lora_B", "lora_up")
+            parameter.copy_(tensors[f"diffusion_model.{half}.weight"])
+    return velocity(model)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.6, -1.0])
+def test_the_merged_model_is_base_plus_adapter(base: Path, lora: Path, tmp_path: Path, strength: float) -> None:
+    merged = merge(base, [(lora, strength)], tmp_path / "merged", quiet)
+    found = velocity(load_transformer(merged / "transformer", dtype=torch.float32))
+    torch.testing.assert_close(found, with_adapter(base, lora, strength), rtol=1e-4, atol=1e-5)
+    assert (found - velocity(load_transformer(base / "transformer", dtype=torch.float32))).abs().max() > 1e-3
+
+
+def delta(file: Path, name: str) -> Tensor:
+    tensors = load_file(file)
+    down, up = (tensors[f"diffusion_model.{name}.{half}.weight"] for half in ("lora_down", "lora_up"))
+    return up @ down * (tensors[f"diffusion_model.{name}.alpha"] / down.shape[0])
+
+
+def test_several_loras_add_up_each_with_its_strength(base: Path, lora: Path, tmp_path: Path) -> None:
+    second = write_lora(base, tmp_path / "second.safetensors", seed=2, targets=["attention.qkv"], alpha=1.0)
+    merged = load_file(merge(base, [(lora, 0.5), (second, 2.0)], tmp_path / "merged", quiet) / WEIGHTS)
+    original = load_file(base / WEIGHTS)
+    name = "layers.1.attention.qkv"
+    wanted = original[f"{name}.weight"] + 0.5 * delta(lora, name) + 2.0 * delta(second, name)
+    torch.testing.assert_close(merged[f"{name}.weight"], wanted)
+    untouched = "layers.1.attention.out.weight"
+    assert torch.equal(merged[untouched], original[untouched])
+
+
+def test_the_bases_dtype_is_kept_and_the_sum_is_made_in_fp32(base: Path, lora: Path, tmp_path: Path) -> None:
+    original = {name: value.bfloat16() for name, value in load_file(base / WEIGHTS).items()}
+    save_file(original, base / WEIGHTS)
+    merged = load_file(merge(base, [(lora, 1.0)], tmp_path / "merged", quiet) / WEIGHTS)
+    assert {value.dtype for value in merged.values()} == {torch.bfloat16}
+    name = "layers.0.feed_forward.w2"
+    assert torch.equal(merged[f"{name}.weight"], (original[f"{name}.weight"].float() + delta(lora, name)).bfloat16())
+
+
+def snapshot(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_the_rest_is_linked_and_the_base_never_written(base: Path, lora: Path, tmp_path: Path) -> None:
+    before = snapshot(base)
+    merged = merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
+    assert snapshot(base) == before
+    assert snapshot(merged).keys() == before.keys()
+    assert os.path.samefile(merged / "vae" / "model.safetensors", base / "vae" / "model.safetensors")
+    assert not os.path.samefile(merged / WEIGHTS, base / WEIGHTS)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_where_links_cannot_be_made_files_are_copied(
+    base: Path, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(module.os, "link", refused)
+    merged = merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
+    assert (merged / "vae" / "model.safetensors").read_bytes() == b"vae weights"
+    assert not os.path.samefile(merged / "vae" / "model.safetensors", base / "vae" / "model.safetensors")
+
+
+def test_parts_that_are_links_are_followed_and_hidden_files_left_out(base: Path, lora: Path, tmp_path: Path) -> None:
+    (base / "vae").rename(tmp_path / "shared vae")
+    (base / "vae").symlink_to(tmp_path / "shared vae", target_is_directory=True)
+    (base / ".git").mkdir()
+    (base / ".git" / "HEAD").write_text("x")
+    merged = merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
+    assert (merged / "vae" / "model.safetensors").read_bytes() == b"vae weights"
+    assert not (merged / "vae").is_symlink() and not (merged / ".git").exists()
+
+
+def test_shards_are_merged_file_by_file(base: Path, lora: Path, tmp_path: Path) -> None:
+    whole = merge(base, [(lora, 1.0)], tmp_path / "whole", quiet)
+    tensors = load_file(base / WEIGHTS)
+    names = sorted(tensors)
+    (base / WEIGHTS).unlink()
+    for number, part in enumerate((names[::2], names[1::2]), start=1):
+        save_file({n: tensors[n] for n in part}, base / "transformer" / f"model-0000{number}-of-00002.safetensors")
+    merged = merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
+    found = velocity(load_transformer(merged / "transformer", dtype=torch.float32))
+    torch.testing.assert_close(found, velocity(load_transformer(whole / "transformer", dtype=torch.float32)))
+
+
+def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.replace("layers.1.", "layers.7."): value for name, value in tensors.items()}
+
+
+def reshaped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    name = "diffusion_model.layers.1.attention.qkv.lora_down.weight"
+    return {**tensors, name: torch.zeros(2, 99)}
+
+
+@pytest.mark.parametrize(("spoil", "named"), [(renamed, "layers.7.feed_forward.w2"), (reshaped, "layers.1.attention")])
+def test_a_lora_that_fits_only_partly_is_refused(
+    base: Path, lora: Path, tmp_path: Path, spoil: Callable[[dict[str, Tensor]], dict[str, Tensor]], named: str
+) -> None:
+    save_file(spoil(load_file(lora)), lora)
+    with pytest.raises(UserError, match=named) as caught:
+        merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
+    assert caught.value.code == "lora_mismatch"
+    assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize("strength", [float("nan"), float("inf"), -101.0])
+def test_strengths_that_are_no_numbers_to_use_are_refused(
+    base: Path, lora: Path, tmp_path: Path, strength: float
+) -> None:
+    with pytest.raises(UserError, match="Strength"):
+        merge(base, [(lora, strength)], tmp_path / "merged", quiet)
+
+
+@pytest.mark.parametrize(("place", "code"), [("full", "output_exists"), ("file", "output_exists"),
+                                            ("base/merged", "output_invalid"), ("base", "output_exists")])  # fmt: skip
+def test_outputs_that_would_overwrite_something_are_refused(
+    base: Path, lora: Path, tmp_path: Path, place: str, code: str
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("kept")
+    (tmp_path / "file").write_text("kept")
+    before = snapshot(tmp_path)
+    with pytest.raises(UserError) as caught:
+        merge(base, [(lora, 1.0)], tmp_path / place, quiet)
+    assert caught.value.code == code
+    assert snapshot(tmp_path) == before
+
+
+def test_a_failure_on_the_way_leaves_nothing(
+    base: Path, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "fsync_file", full)
+    before = snapshot(tmp_path)
+    with pytest.raises(OSError):
+        merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_run_folder_means_its_newest_export(tmp_path: Path) -> None:
+    exports = tmp_path / "run" / "exports"
+    exports.mkdir(parents=True)
+    for step in (20, 3):
+        (exports / f"ann-step-{step:08d}.safetensors").write_bytes(b"")
+    assert newest_export(tmp_path / "run").name == "ann-step-00000020.safetensors"
+    assert newest_export(tmp_path / "a.safetensors") == tmp_path / "a.safetensors"

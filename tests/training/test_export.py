@@ -1,0 +1,129 @@
+"""Exports: the names ComfyUI reads, metadata that others understand, a PEFT folder that PEFT itself loads."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftConfig
+from peft.utils.save_and_load import load_peft_weights
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.training import export as module
+from trainer_core.training.adapters import read_lora
+from trainer_core.training.export import TrainingFacts, export_adapter
+
+WEIGHTS = {
+    "layers.0.attention.qkv.lora_A": torch.randn(2, 6),
+    "layers.0.attention.qkv.lora_B": torch.randn(10, 2),
+    "time_text_embed.1.lora_A": torch.randn(2, 4).bfloat16(),
+    "time_text_embed.1.lora_B": torch.nn.Parameter(torch.randn(2, 4)).T,
+}
+FACTS = TrainingFacts(
+    step=120,
+    epoch=3,
+    images=16,
+    tag_frequency={"10_ann": {"1girl": 16, "häkeln": 2}},
+    buckets={"1024x1024": 10, "832x1216": 6},
+    base_hash="abc",
+    started_at=1_700_000_000.0,
+)
+
+
+def config() -> TrainConfig:
+    return TrainConfig(
+        base_model_path="/models/base", train_data_dir="data", output_name="ann", lora_rank=2, lora_alpha=1.0
+    )
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return export_adapter(tmp_path / "exports", WEIGHTS, config(), FACTS)
+
+
+def metadata_of(file: Path) -> dict[str, str]:
+    with safe_open(file, framework="pt") as tensors:
+        return tensors.metadata()
+
+
+def test_the_names_are_those_comfyui_reads(file: Path) -> None:
+    assert file.name == "ann-step-00000120.safetensors"
+    tensors = load_file(file)
+    qkv = "diffusion_model.layers.0.attention.qkv"
+    assert {name for name in tensors if name.startswith(qkv)} == {
+        f"{qkv}.lora_down.weight",
+        f"{qkv}.lora_up.weight",
+        f"{qkv}.alpha",
+    }
+    assert all(name.startswith("diffusion_model.") for name in tensors)
+    assert not [name for name in tensors if "to_q" in name or "to_k" in name]
+    # Its readers multiply by alpha / rank.
+    assert tensors[f"{qkv}.alpha"].shape == () and tensors[f"{qkv}.alpha"].item() == 1.0
+
+
+def test_values_are_stored_in_fp32_unscaled(file: Path) -> None:
+    tensors = load_file(file)
+    assert {value.dtype for value in tensors.values()} == {torch.float32}
+    name = "diffusion_model.layers.0.attention.qkv.lora_up.weight"
+    assert torch.equal(tensors[name], WEIGHTS["layers.0.attention.qkv.lora_B"])
+
+
+def test_no_key_makes_the_loader_node_scale_twice(file: Path) -> None:
+    metadata = metadata_of(file)
+    assert all(isinstance(value, str) for value in metadata.values())
+    assert not {"lora_rank", "lora_alpha"} & set(metadata)
+    assert metadata["ss_network_dim"] == "2" and metadata["ss_network_alpha"] == "1.0"
+
+
+def test_metadata_tell_web_uis_what_it_is(file: Path) -> None:
+    metadata = metadata_of(file)
+    assert metadata["ss_output_name"] == "ann"
+    assert json.loads(metadata["ss_tag_frequency"]) == {"10_ann": {"1girl": 16, "häkeln": 2}}
+    buckets = json.loads(metadata["ss_bucket_info"])["buckets"]
+    assert buckets["1"] == {"resolution": [832, 1216], "count": 6}
+    assert float(metadata["ss_training_started_at"]) == 1_700_000_000.0
+    assert metadata["modelspec.license"].startswith("Newbie-NC")
+    assert len(metadata["sshs_model_hash"]) == 64
+
+
+def test_the_hash_is_of_the_tensors_alone(file: Path, tmp_path: Path) -> None:
+    again = export_adapter(tmp_path / "again", WEIGHTS, config(), FACTS)
+    other = {**WEIGHTS, "time_text_embed.1.lora_A": torch.zeros(2, 4)}
+    changed = export_adapter(tmp_path / "changed", other, config(), FACTS)
+    hashes = [metadata_of(path)["sshs_model_hash"] for path in (file, again, changed)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_pefts_own_loader_reads_the_folder(file: Path) -> None:
+    folder = file.with_name("ann-step-00000120-peft")
+    settings = PeftConfig.from_pretrained(str(folder))
+    assert (settings.r, settings.lora_alpha, settings.peft_type) == (2, 1.0, "LORA")
+    assert set(settings.target_modules) == {"layers.0.attention.qkv", "time_text_embed.1"}
+    weights = load_peft_weights(str(folder), device="cpu")
+    assert set(weights) == {f"base_model.model.{name}.weight" for name in WEIGHTS}
+    assert torch.equal(
+        weights["base_model.model.layers.0.attention.qkv.lora_A.weight"], WEIGHTS["layers.0.attention.qkv.lora_A"]
+    )
+
+
+def test_both_forms_are_read_back_alike(file: Path) -> None:
+    for path in (file, file.with_name("ann-step-00000120-peft")):
+        weights, alphas = read_lora(path)
+        assert alphas == {"layers.0.attention.qkv": 1.0, "time_text_embed.1": 1.0}
+        assert all(torch.equal(weights[name], value.float()) for name, value in WEIGHTS.items())
+
+
+def test_an_export_is_replaced_whole_and_leaves_nothing_aside(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export_adapter(file.parent, WEIGHTS, config(), FACTS)
+    assert sorted(path.name for path in file.parent.iterdir()) == ["ann-step-00000120-peft", file.name]
+    before = file.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "fsync_file", full)
+    with pytest.raises(OSError):
+        export_adapter(file.parent, WEIGHTS, config(), FACTS)
+    assert file.read_bytes() == before
