@@ -22,8 +22,8 @@ from trainer_core.training.run import run_training
 
 IMAGES = 16
 SEED = 7
-CHARACTER_PICTURES = 10
-OTHER_PICTURES = 10
+CHARACTER_PICTURES = 12
+OTHER_PICTURES = 12
 NAME = "nekorin"
 
 
@@ -38,7 +38,7 @@ def demo_config(base: Path, folder: Path) -> TrainConfig:
         resolution=SIZE,
         train_batch_size=4,
         num_epochs=100,
-        learning_rate=2e-3,
+        learning_rate=1.5e-3,
         lr_scheduler="cosine",
         lr_warmup_steps=10,
         optimizer_type="AdamW",

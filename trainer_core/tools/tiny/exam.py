@@ -79,18 +79,20 @@ def obedience(base: Path, loras: LORAS, *, count: int, seed: int) -> tuple[Obedi
 
 
 def character(portrait: Portrait) -> Portrait:
-    """The demo's new character in the given surroundings: black and silver hair, cat ears."""
-    return replace(portrait, hair="black", second_hair="silver", cat_ears=True, accessory="none", style="short hair")
+    """The demo's new character in the given surroundings: hair half black, half red, and cat ears."""
+    # A ribbon would sit on an ear.
+    accessory = "none" if portrait.accessory == "hair ribbon" else portrait.accessory
+    return replace(portrait, hair="black", second_hair="red", cat_ears=True, accessory=accessory)
 
 
 def character_caption(portrait: Portrait) -> str:
     """The trigger word stands for hair and ears; what varies is named."""
-    kept = [tag for tag in tags(portrait) if tag not in ("black hair", "short hair")]
+    kept = [tag for tag in tags(portrait) if tag != "black hair"]
     return ", ".join([TRIGGER, *kept])
 
 
 def is_character(image: Image.Image) -> bool:
-    return cat_ears(image) and hair_halves(image) == ("black", "silver")
+    return cat_ears(image) and hair_halves(image) == ("black", "red")
 
 
 def character_share(base: Path, loras: LORAS, *, count: int, seed: int) -> tuple[float, list[Image.Image]]:
