@@ -13,6 +13,7 @@ from trainer_core.cli import TINY_BASE, main
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer
+from trainer_core.model.nextdit import NextDiT
 from trainer_core.tools.merge import merge, newest_export
 from trainer_core.training.adapters import add_lora, load_weights, read_lora
 from trainer_core.training.run import run_training
@@ -21,7 +22,7 @@ Make = Callable[..., TrainConfig]
 
 
 def test_the_step_event_and_the_samples(config: Make) -> None:
-    made = config(num_epochs=1, sample_prompts=["1girl, red hair", ""], sample_steps=2, sample_seed=5)
+    made = config(num_epochs=1, sample_prompts=["1girl, red hair", "1girl, 青い髪"], sample_steps=2, sample_seed=5)
     assert run_training(made) == "finished"
     event = events(made, "step")[-1]
     assert {"loss", "loss_smoothed", "lr", "grad_norm", "images_per_second", "memory_gib", "eta_seconds"} <= set(event)
@@ -34,29 +35,25 @@ def test_merged_and_adapted_models_give_the_same_velocity(config: Make, tmp_path
     made = config(num_epochs=1)
     run_training(made)
     file = newest_export(run_of(made).path)
-    merged_folder = merge(TINY_BASE, [(file, 0.75)], tmp_path / "merged", lambda name, done, total: None)
-    cpu = {"dtype": torch.float32, "device": "cpu"}
-    adapted, merged = (
-        load_transformer(TINY_BASE / "transformer", **cpu),
-        load_transformer(merged_folder / "transformer", **cpu),
-    )
+    # Four steps teach little: a strength of 50 lifts the LoRA far above the bf16 rounding of the merged weights.
+    folder = merge(TINY_BASE, [(file, 50.0)], tmp_path / "merged", lambda name, done, total: None)
+    base, adapted, merged = (transformer(path) for path in (TINY_BASE, TINY_BASE, folder))
     weights, alphas = read_lora(file)
-    parameters = add_lora(
-        adapted, targets=made.lora_target_modules, rank=4, alpha=0.75 * alphas["time_text_embed.1"], dropout=0.0, seed=0
-    )
+    alpha = 50.0 * alphas["time_text_embed.1"]
+    parameters = add_lora(adapted, targets=made.lora_target_modules, rank=4, alpha=alpha, dropout=0.0, seed=0)
     load_weights(parameters, weights, "export")
-    inputs = (
-        torch.randn(1, 16, 8, 8),
-        torch.tensor([0.4]),
-        torch.randn(1, 6, 128),
-        torch.ones(1, 6),
-        torch.randn(1, 128),
-    )
+    generator = torch.Generator().manual_seed(1)
+    shapes = ((1, 16, 8, 8), (1, 6, 128), (1, 128))
+    latents, feats, pooled = (torch.randn(shape, generator=generator) for shape in shapes)
     with torch.no_grad():
-        difference = (adapted(*inputs) - merged(*inputs)).norm() / merged(*inputs).norm()
-        untouched = (load_transformer(TINY_BASE / "transformer", **cpu)(*inputs) - merged(*inputs)).norm()
-    # The merged weights are rounded to the base's bf16; the LoRA itself moves the velocity much more.
-    assert difference < 4e-3 and untouched > 2 * difference * merged(*inputs).norm()
+        untouched, one, other = (
+            model(latents, torch.tensor([0.4]), feats, torch.ones(1, 6), pooled) for model in (base, adapted, merged)
+        )
+    assert (one - other).norm() < 0.02 * (one - untouched).norm()
+
+
+def transformer(base: Path) -> NextDiT:
+    return load_transformer(base / "transformer", dtype=torch.float32, device="cpu").eval()
 
 
 def test_a_strict_run_stops_at_a_broken_image_and_a_lenient_one_names_it(config: Make, tmp_path: Path) -> None:
