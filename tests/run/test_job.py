@@ -97,3 +97,28 @@ def test_metadata_of_the_export(config: Make) -> None:
     assert "diffusion_model.layers.0.attention.qkv.alpha" in names and all(
         n.startswith("diffusion_model.") for n in names
     )
+
+
+def test_cut_captions_are_named_each_time(config: Make) -> None:
+    for name in ("first", "second"):
+        made = config(name, num_epochs=1, max_gemma_tokens=30, shuffle_caption=False)
+        run_training(made)
+        assert sum("cut at 30 tokens" in event["message"] for event in events(made, "warning")) == 5
+
+
+def test_a_run_may_start_from_a_lora_at_its_own_strength(config: Make) -> None:
+    first = config("first", lora_alpha=8.0)
+    run_training(first)
+    export = newest_export(run_of(first).path)
+    on = config("on", resume_from_lora=str(export), max_train_steps=1, learning_rate=1e-12, lr_scheduler="constant")
+    run_training(on)
+    (ours, _), (theirs, _) = read_lora(newest_export(run_of(on).path)), read_lora(export)
+    for name, value in theirs.items():
+        # alpha 8 / rank 4 becomes alpha 4 / rank 4, so B carries the factor 2.
+        torch.testing.assert_close(ours[name], value * (2.0 if name.endswith("lora_B") else 1.0))
+
+
+def test_a_missing_space_after_the_system_prompt_is_added_with_a_notice(config: Make) -> None:
+    made = config(num_epochs=1, system_prompt_tags="Draw. <Prompt Start>")
+    run_training(made)
+    assert any("does not end in a space" in event["message"] for event in events(made, "warning"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.tools.merge import merge, newest_export
 from trainer_core.tools.tiny.exam import (
@@ -25,6 +26,7 @@ SEED = 7
 CHARACTER_PICTURES = 12
 OTHER_PICTURES = 12
 NAME = "nekorin"
+MARKER = ".newbie-demo"
 
 
 def demo_config(base: Path, folder: Path) -> TrainConfig:
@@ -75,11 +77,25 @@ def contact_sheet(rows: list[list[Image.Image]], file: Path) -> None:
     sheet.save(file)
 
 
+def _make_room(folder: Path, keep: bool) -> None:
+    """Clear an earlier demo away; anything else that is in the way stays. Raises UserError `output_exists`."""
+    marker = folder / MARKER
+    if folder.exists() and any(folder.iterdir()) and not marker.exists():
+        raise UserError(
+            "output_exists",
+            f"{folder} holds files that no demo made; nothing was touched.",
+            ["Choose another folder with --output."],
+        )
+    if folder.exists() and not keep:
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text("Made by the demo; a new demo removes this folder.\n", encoding="utf-8")
+
+
 def run_demo(base: Path, folder: Path, *, keep: bool = False) -> dict[str, float]:
     """Run everything, print what happened and return the figures (shares 0 to 1, seconds)."""
     started = time.monotonic()
-    if folder.exists() and not keep:
-        shutil.rmtree(folder)
+    _make_room(folder, keep)
     draw_data(folder / "data")
     print(f"Drew {IMAGES} pictures of a new character into {folder / 'data'}; its trigger word is '{NAME}'.")
     before, pictures_before = character_share(base, (), count=CHARACTER_PICTURES, seed=SEED)

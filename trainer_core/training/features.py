@@ -209,14 +209,18 @@ class FeatureStore:
         return problems
 
     def _with_gaps(self, work: Sequence[str], gpu_batch: int, done: Callable[[str], bool]) -> list[list[str]]:
-        """Fixed batches of the sorted work list that have something missing."""
-        size = 1 if self.encoding.device.type == "cpu" else gpu_batch
-        batches = [list(work[i : i + size]) for i in range(0, len(work), size)]
-        return [batch for batch in batches if not all(done(entry) for entry in batch)]
+        return batches_with_gaps(work, 1 if self.encoding.device.type == "cpu" else gpu_batch, done)
 
     def _free(self) -> None:
         if self.encoding.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def batches_with_gaps(work: Sequence[str], size: int, done: Callable[[str], bool]) -> list[list[str]]:
+    """The work list in fixed batches, without those that are wholly done: where one entry is missing its whole
+    batch is redone, because its neighbours in a batch may change the last bits of an entry."""
+    batches = [list(work[i : i + size]) for i in range(0, len(work), size)]
+    return [batch for batch in batches if not all(done(entry) for entry in batch)]
 
 
 def to_pixels(file: Path, bucket: tuple[int, int]) -> Tensor:

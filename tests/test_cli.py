@@ -1,0 +1,56 @@
+"""The command line: quick help, plain errors, exit codes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainer_core.cli import main
+
+ROOT = Path(__file__).parents[1]
+Captured = pytest.CaptureFixture[str]
+
+
+def test_help_names_every_command_without_loading_torch() -> None:
+    code = "import sys, trainer_core.cli as c\ntry: c.main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert all(command in told for command in ("train", "sample", "merge", "cache", "demo", "tiny"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "nowhere.toml"], "nowhere.toml"),
+        (["merge", "--base", "nowhere", "--lora", "x", "--output", "out"], "nowhere"),
+        (["sample", "--prompt", "x", "--size", "100x64"], "multiples of 16"),
+        (["sample", "--prompt", "x", "--lora", "a=strong"], "not a number"),
+        (["cache", "nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_are_told_in_words(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) in (1, 2)
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and words in told and "Traceback" not in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_never_removes_what_it_did_not_make(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "thesis.txt").write_text("years", encoding="utf-8")
+    assert main(["demo", "--output", str(tmp_path)]) == 1
+    assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "years"
+    assert "nothing was touched" in capsys.readouterr().err
+
+
+def test_check_lists_buckets_and_what_is_cropped(tmp_path: Path, capsys: Captured) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (512, 256)).save(tmp_path / "wide.png")
+    config = tmp_path / "c.toml"
+    config.write_text(f"base_model_path = 'x'\ntrain_data_dir = '{tmp_path}'\nresolution = 256\n", encoding="utf-8")
+    assert main(["train", "--check", str(config)]) == 0
+    told = capsys.readouterr().out
+    assert "wide.png" in told and "352x176" in told.replace(" ", "") and "1 images" in told
