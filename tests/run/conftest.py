@@ -1,10 +1,11 @@
 """Small real runs on the built-in base."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 from trainer_core.cli import TINY_BASE
@@ -61,3 +62,10 @@ def config(data: Path, cache: Path, tmp_path: Path) -> Callable[..., TrainConfig
         return TrainConfig(**(values | changed))
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> Iterator[None]:
+    """Accelerate remembers a process's precision and device for good; a run normally has a process of its own."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)

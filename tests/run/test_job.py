@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 from runs import events, losses, run_of
 from safetensors import safe_open
@@ -16,6 +17,7 @@ from trainer_core.model.folder import load_transformer
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.tools.merge import merge, newest_export
 from trainer_core.training.adapters import add_lora, load_weights, read_lora
+from trainer_core.training.checkpoint import newest_checkpoint
 from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]
@@ -122,3 +124,17 @@ def test_a_missing_space_after_the_system_prompt_is_added_with_a_notice(config: 
     made = config(num_epochs=1, system_prompt_tags="Draw. <Prompt Start>")
     run_training(made)
     assert any("does not end in a space" in event["message"] for event in events(made, "warning"))
+
+
+def test_bf16_with_checkpointing_follows_fp32_closely(config: Make) -> None:
+    """The path a GPU takes: base in bf16 under autocast, adapter in fp32, blocks recomputed."""
+    more = {"gradient_checkpointing": True, "sample_prompts": ["1girl"], "sample_steps": 2}
+    exact = config("exact", num_epochs=1)
+    rounded = config("rounded", num_epochs=1, mixed_precision="bf16", **more)
+    run_training(exact)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    run_training(rounded)
+    assert losses(rounded) == pytest.approx(losses(exact), rel=0.03) and losses(rounded) != losses(exact)
+    assert len(events(rounded, "sample")) == 2
+    checkpoint, _ = newest_checkpoint(run_of(rounded).checkpoints)
+    assert checkpoint is not None and {value.dtype for value in checkpoint.adapter.values()} == {torch.float32}
