@@ -20,10 +20,10 @@ class Reporter:
         self._logger.setLevel(logging.INFO)
         self._logger.propagate = False
         form = logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S")
-        self._handlers: list[logging.Handler] = [
-            logging.StreamHandler(),
-            logging.FileHandler(log_file, encoding="utf-8"),
-        ]
+        console = logging.StreamHandler()
+        # Whoever started the run prints its error; said twice it would read like two.
+        console.addFilter(lambda record: record.levelno < logging.ERROR)
+        self._handlers: list[logging.Handler] = [console, logging.FileHandler(log_file, encoding="utf-8")]
         for handler in self._handlers:
             handler.setFormatter(form)
             self._logger.addHandler(handler)
@@ -32,7 +32,7 @@ class Reporter:
         self._events.emit(kind, **fields)
         sentence = "" if kind == "step" and self._too_soon(fields) else _sentence(kind, fields)
         if sentence:
-            self._logger.info(sentence)
+            self._logger.log(logging.ERROR if kind == "failed" else logging.INFO, sentence)
 
     def _too_soon(self, fields: Mapping[str, object]) -> bool:
         """Fast steps are told once a second, the last one always; events.jsonl has them all."""
@@ -43,7 +43,7 @@ class Reporter:
         return False
 
     def traceback(self) -> None:
-        """Keep the exception being handled, in full, in train.log and on the console."""
+        """Keep the exception being handled, in full, in train.log."""
         self._logger.exception("an unexpected error")
 
     def close(self) -> None:
