@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from trainer_core.contracts.config import TrainConfig, load_config
@@ -70,6 +71,10 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _train(options: argparse.Namespace) -> None:
     file = options.config / "config.toml" if options.config.is_dir() else options.config
     config = load_config(file)
+    if options.config.is_dir():
+        # The folder given is the one to continue, wherever it was moved to or is called from.
+        run = options.config.resolve()
+        config = replace(config, output_dir=str(run.parent), output_name=run.name)
     if options.check:
         _check_data(config)
         return
@@ -103,7 +108,7 @@ def _add_sample(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument("--prompt", action="append", required=True, help="what to draw; may be given several times")
     command.add_argument("--negative", default="", help="negative prompt (default: empty)")
     command.add_argument(
-        "--size", default="1024x1024", help="WIDTHxHEIGHT in px, multiples of 16 (default: %(default)s)"
+        "--size", help="WIDTHxHEIGHT in px, multiples of 16 (default: 1024x1024; 128x128 for the built-in base)"
     )
     command.add_argument("--steps", type=int, default=24, help="Euler steps, 1 to 1000 (default: %(default)s)")
     command.add_argument("--cfg", type=float, default=4.5, help="guidance scale (default: %(default)s)")
@@ -115,9 +120,11 @@ def _add_sample(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _sample(options: argparse.Namespace) -> None:
-    width, height = _size(options.size)
-    if not 1 <= options.steps <= 1000:
-        raise UserError("steps_invalid", f"--steps {options.steps}; allowed: 1 to 1000.")
+    width, height = _size(options.size or ("128x128" if options.base == TINY_BASE else "1024x1024"))
+    for name, low, high in (("steps", 1, 1000), ("cfg", 0, 100), ("shift", 0.01, 100)):
+        value = getattr(options, name)
+        if not low <= value <= high:
+            raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
     from trainer_core.tools.painter import paint
     from trainer_core.training.run import pick_device
     from trainer_core.training.sampling import SampleSettings, save_png

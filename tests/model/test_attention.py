@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model import attention
-from trainer_core.model.attention import Lengths, build_attention, check_backend
+from trainer_core.model.attention import Lengths, _sdpa_each, build_attention, check_backend
 
 CPU = torch.device("cpu")
 
@@ -35,6 +35,14 @@ def test_grouped_heads_and_padding_equal_plain_softmax() -> None:
         scores = torch.einsum("qhd,khd->hqk", q[row, :length], keys) / 32**0.5
         expected = torch.einsum("hqk,khd->qhd", scores.softmax(-1), values)
         torch.testing.assert_close(got[row, :length], expected)
+
+
+def test_sample_by_sample_equals_the_masked_kernel() -> None:
+    """The form that CUDA gets for unequal captions; what padded queries give is never read."""
+    lengths = Lengths((5, 3), 5)
+    one, other = (attend(*qkv(lengths)) for attend in (build_attention("sdpa", lengths, CPU), _sdpa_each(lengths)))
+    torch.testing.assert_close(one[0], other[0])
+    torch.testing.assert_close(one[1, :3], other[1, :3])
 
 
 @pytest.mark.parametrize("name", ["varlen", "flash", "xformers"])

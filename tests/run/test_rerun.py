@@ -7,7 +7,7 @@ from runs import events, losses, run_of
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.training import loop
+from trainer_core.training import loop, session
 from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]
@@ -66,4 +66,31 @@ def test_save_and_sample_requests(config: Make) -> None:
         patch.setattr(StopSignal, "__enter__", ask_after_entering)
         run_training(made)
     assert [event["step"] for event in events(made, "checkpoint")] == [1, 4]
-    assert [event["step"] for event in events(made, "sample")] == [0, 1, 4]
+    assert [event["step"] for event in events(made, "sample")] == [1]
+
+
+def test_another_spelling_of_the_same_settings_continues_in_silence(config: Make) -> None:
+    first = config(num_epochs=1)
+    run_training(first)
+    targets = list(reversed(first.lora_target_modules))
+    again = config(num_epochs=2, lora_target_modules=targets, base_model_path=first.base_model_path + "/")
+    assert run_training(again) == "finished"
+    assert not any("lora_target_modules" in event["message"] for event in events(again, "warning"))
+
+
+def test_what_cannot_run_here_is_said_before_anything_is_written(config: Make) -> None:
+    for wrong in ({"optimizer_type": "AdamW8bit"}, {"lora_target_modules": ["bogus"]}, {"resume_from_lora": "none"}):
+        made = config("never", **wrong)
+        with pytest.raises(UserError):
+            run_training(made)
+        assert not run_of(made).path.exists()
+
+
+def test_a_kill_between_export_and_checkpoint_makes_both_again(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = config(num_epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "save_checkpoint", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_training(made)
+    assert run_training(made) == "finished"
+    assert [len(events(made, kind)) for kind in ("checkpoint", "export")] == [1, 1] and len(losses(made)) == 4

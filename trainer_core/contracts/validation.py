@@ -66,13 +66,16 @@ def _bucket_problems(values: Mapping[str, Any]) -> list[Problem]:
 
 
 def _device_problems(values: Mapping[str, Any]) -> list[Problem]:
-    if values.get("device") != "cpu":
-        return []
     found = []
+    backend = values.get("attention_backend", "sdpa")
+    if backend != "sdpa" and values.get("mixed_precision") == "no":
+        message = 'needs bf16 or fp16, but mixed_precision is "no"; use "sdpa"'
+        found.append(Problem(field="attention_backend", value=backend, message=message))
+    if values.get("device") != "cpu":
+        return found
     if values.get("mixed_precision") == "fp16":
         message = 'needs a GPU, but device is "cpu"; use "bf16" or "no"'
         found.append(Problem(field="mixed_precision", value="fp16", message=message))
-    backend = values.get("attention_backend", "sdpa")
     if backend != "sdpa":
         message = 'needs a GPU, but device is "cpu"; use "sdpa"'
         found.append(Problem(field="attention_backend", value=backend, message=message))

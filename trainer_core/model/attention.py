@@ -69,6 +69,8 @@ def check_backend(name: str, device: torch.device) -> None:
 def build_attention(name: str, lengths: Lengths, device: torch.device) -> Attention:
     """The kernel for every block of one forward pass; masks and indices are made here, once."""
     if name == "sdpa":
+        if device.type == "cuda" and not lengths.full:
+            return _sdpa_each(lengths)
         return _sdpa(lengths.key_mask(device))
     return _unpadded(_varlen_kernel() if name == "varlen" else _flash_kernel(), lengths, device)
 
@@ -78,6 +80,21 @@ def _sdpa(mask: Tensor | None) -> Attention:
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
         grouped = q.shape[1] != k.shape[1]
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped).transpose(1, 2)
+
+    return attend
+
+
+def _sdpa_each(lengths: Lengths) -> Attention:
+    """Sample by sample without padding: PyTorch's flash kernel takes no mask, and with grouped heads the kernel
+    that does take one falls back to materialised scores."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        whole = _sdpa(None)
+        rows = [
+            F.pad(whole(*(x[i : i + 1, :n] for x in (q, k, v)))[0], (0, 0, 0, 0, 0, lengths.padded - n))
+            for i, n in enumerate(lengths.each)
+        ]
+        return torch.stack(rows)
 
     return attend
 

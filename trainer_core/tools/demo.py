@@ -59,7 +59,7 @@ def demo_config(base: Path, folder: Path) -> TrainConfig:
 
 
 def draw_data(folder: Path) -> None:
-    """Sixteen captioned drawings in `folder`/10_... as anyone would put them there."""
+    """Sixteen captioned drawings in `folder`/1_nekorin, as anyone would put them there."""
     place = folder / f"1_{NAME}"
     place.mkdir(parents=True, exist_ok=True)
     for number, portrait in enumerate(unseen_portraits(IMAGES, SEED)):

@@ -1,13 +1,14 @@
 """Merge LoRAs into a base: a new Diffusers-style folder with the transformer rewritten and the rest linked."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
@@ -123,21 +124,30 @@ def require_fit(adapter: Adapter, base: BaseFolder) -> None:
 
 
 def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter]) -> None:
-    merged: dict[str, Tensor] = {}
-    with safe_open(source, framework="pt") as tensors:
-        for name in tensors.keys():
-            value = tensors.get_tensor(name)
-            module = name.removesuffix(".weight")
-            changes = [a for a in adapters if name.endswith(".weight") and module in a.scales]
-            if changes:
-                total = value.float()
-                for adapter in changes:
-                    total = total + adapter.delta(module)
-                value = total.to(value.dtype)
-            merged[name] = value
-        metadata = tensors.metadata() or {"format": "pt"}
-    save_file(merged, target, metadata=metadata)
+    """Names, shapes and dtypes stay, so the file's own header is kept and one tensor after another is written
+    behind it; memory grows with the largest tensor, not with the file."""
+    with open(source, "rb") as file:
+        length = file.read(8)
+        header = file.read(int.from_bytes(length, "little"))
+    offsets = {name: entry["data_offsets"][0] for name, entry in json.loads(header).items() if name != "__metadata__"}
+    with safe_open(source, framework="pt") as tensors, open(target, "wb") as out:
+        out.write(length + header)
+        for name in sorted(offsets, key=offsets.__getitem__):
+            value = _merged(tensors.get_tensor(name), name, adapters)
+            out.write(value.contiguous().view(-1).view(torch.uint8).numpy().data)
     fsync_file(target)
+
+
+def _merged(value: Tensor, name: str, adapters: Sequence[Adapter]) -> Tensor:
+    """The tensor with every LoRA of its module added in fp32; itself where there is none."""
+    module = name.removesuffix(".weight")
+    changes = [adapter for adapter in adapters if name.endswith(".weight") and module in adapter.scales]
+    if not changes:
+        return value
+    total = value.float()
+    for adapter in changes:
+        total = total + adapter.delta(module)
+    return total.to(value.dtype)
 
 
 def _link_the_rest(base: BaseFolder, target: Path) -> None:

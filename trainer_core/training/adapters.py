@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -59,6 +60,10 @@ def add_lora(
     model.requires_grad_(False)
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=modules, bias="none")
     inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            # Autocast brings inputs and adapter to one dtype; PEFT's own fp32 copy of each input only costs memory.
+            module.cast_input_dtype_enabled = False
     parameters: dict[str, nn.Parameter] = {}
     for name, parameter in model.named_parameters():
         if ".lora_A." in name or ".lora_B." in name:

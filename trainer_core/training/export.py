@@ -45,9 +45,12 @@ def export_adapter(folder: Path, weights: Mapping[str, Tensor], config: TrainCon
     file = folder / f"{name}.safetensors"
     temporary = folder / f".{file.name}.{os.getpid()}.tmp"
     tensors = comfy_tensors(stored, config.lora_alpha)
-    save_file(tensors, temporary, metadata=metadata(tensors, config, facts))
-    fsync_file(temporary)
-    replace(temporary, file)
+    try:
+        save_file(tensors, temporary, metadata=metadata(tensors, config, facts))
+        fsync_file(temporary)
+        replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
     _write_peft(folder / f"{name}-peft", stored, config)
     fsync_dir(folder)
     return file

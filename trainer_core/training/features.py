@@ -141,8 +141,17 @@ class FeatureStore:
         captions, prompts = sorted(set(captions)), sorted({*prompts, ""})
         read = {self.training_text(text): text for text in captions} | {self._gemma_text(t): t for t in prompts}
         self._encode_gemma(sorted(read), report)
-        self.truncated = [text for full, text in read.items() if self.cache.has("cut", self.gemma_key(full))]
         self._encode_jina(sorted({*captions, *prompts}), report)
+        limits = self._config.max_gemma_tokens, self._config.max_jina_tokens
+        self.truncated = [
+            f"cut at {limits[0]} tokens for Gemma: {text[:100]}"
+            for full, text in read.items()
+            if self.cache.has("cut", self.gemma_key(full))
+        ] + [
+            f"cut at {limits[1]} tokens for Jina: {text[:100]}"
+            for text in sorted({*captions, *prompts})
+            if self.cache.has("cut", self.jina_key(text))
+        ]
 
     def _encode_gemma(self, texts: list[str], report: Report) -> None:
         batches = self._with_gaps(texts, GPU_TEXT_BATCH, lambda text: self.cache.has("gemma", self.gemma_key(text)))
@@ -154,14 +163,16 @@ class FeatureStore:
             report("encoding captions (Gemma3)", done, len(batches))
             features = encoder.encode(batch, self._config.max_gemma_tokens)
             for i, text in enumerate(batch):
-                length = int(features.mask[i].sum())
-                self.cache.put("gemma", self.gemma_key(text), {"cap_feats": features.hidden[i, :length]})
-                if features.truncated[i]:
-                    # Remembered beside the features, so that a later run on the same cache names it again.
-                    limit = torch.tensor(self._config.max_gemma_tokens)
-                    self.cache.put("cut", self.gemma_key(text), {"limit": limit})
+                key, length = self.gemma_key(text), int(features.mask[i].sum())
+                self._note_cut(key, features.truncated[i])
+                self.cache.put("gemma", key, {"cap_feats": features.hidden[i, :length]})
         del encoder
         self._free()
+
+    def _note_cut(self, key: str, cut: bool) -> None:
+        """Remembered beside the features (and before them), so that a later run names the caption again."""
+        if cut:
+            self.cache.put("cut", key, {"cut": torch.tensor(True)})
 
     def _encode_jina(self, texts: list[str], report: Report) -> None:
         batches = self._with_gaps(texts, GPU_TEXT_BATCH, lambda text: self.cache.has("jina", self.jina_key(text)))
@@ -170,9 +181,10 @@ class FeatureStore:
         encoder = load_jina(self._base.clip_model, dtype=self.encoding.dtype, device=self.encoding.device)
         for done, batch in enumerate(batches):
             report("encoding captions (Jina CLIP)", done, len(batches))
-            pooled = encoder.encode(batch, self._config.max_jina_tokens).pooled
+            features = encoder.encode(batch, self._config.max_jina_tokens)
             for i, text in enumerate(batch):
-                self.cache.put("jina", self.jina_key(text), {"pooled": pooled[i]})
+                self._note_cut(self.jina_key(text), features.truncated[i])
+                self.cache.put("jina", self.jina_key(text), {"pooled": features.pooled[i]})
         del encoder
         self._free()
 

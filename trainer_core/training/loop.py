@@ -113,9 +113,15 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return StepResult(loss=total / images, lr=lr, grad_norm=norm, images=images)
 
-    def restore_optimizer(self, state: Mapping[Any, Any]) -> None:
-        """Put back a checkpoint's optimizer state."""
-        restore_optimizer(self.optimizer, state)
+    def restore(self, optimizer: Mapping[Any, Any], scaler: Mapping[str, Any]) -> None:
+        """Put back a checkpoint's optimizer and, with fp16, its loss scale."""
+        restore_optimizer(self.optimizer, optimizer)
+        if self.accelerator.scaler is not None and scaler:
+            self.accelerator.scaler.load_state_dict(dict(scaler))
+
+    def scaler_state(self) -> dict[str, Any]:
+        """The loss scale of fp16; empty otherwise."""
+        return {} if self.accelerator.scaler is None else self.accelerator.scaler.state_dict()
 
     def _losses(self, step: int, micro: int, samples: Sequence[Sample]) -> torch.Tensor:
         config = self._config

@@ -15,15 +15,25 @@ from trainer_core.contracts.errors import UserError
 def build_optimizer(
     config: TrainConfig, parameters: Iterable[nn.Parameter], device: torch.device
 ) -> torch.optim.Optimizer:
-    """AdamW or bitsandbytes' AdamW8bit. Raises UserError `optimizer_unavailable`; there is no silent fallback."""
+    """AdamW or bitsandbytes' AdamW8bit; what `check_optimizer` let through."""
     options: dict[str, Any] = {
         "lr": config.learning_rate,
         "betas": (config.adam_beta1, config.adam_beta2),
         "eps": config.adam_epsilon,
         "weight_decay": config.weight_decay,
     }
+    check_optimizer(config, device)
     if config.optimizer_type == "AdamW":
         return torch.optim.AdamW(list(parameters), **options)
+    from bitsandbytes.optim import AdamW8bit
+
+    return AdamW8bit(list(parameters), **options)
+
+
+def check_optimizer(config: TrainConfig, device: torch.device) -> None:
+    """Raises UserError `optimizer_unavailable` when it cannot run here; there is no silent fallback."""
+    if config.optimizer_type == "AdamW":
+        return
     if device.type != "cuda":
         raise UserError(
             "optimizer_unavailable",
@@ -36,9 +46,6 @@ def build_optimizer(
             'optimizer_type = "AdamW8bit" needs the package bitsandbytes, which is not installed.',
             ["pip install -r requirements.txt", 'Or set optimizer_type = "AdamW" (1 to 2 GB more memory).'],
         )
-    from bitsandbytes.optim import AdamW8bit
-
-    return AdamW8bit(list(parameters), **options)
 
 
 def rate_of_step(config: TrainConfig, total_steps: int) -> Callable[[int], float]:

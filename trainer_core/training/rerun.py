@@ -1,6 +1,7 @@
 """What a changed config means for a run that has begun: go on, go on with a warning, or refuse."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from trainer_core.contracts.config import Change, TrainConfig, changes, load_config
 from trainer_core.contracts.errors import UserError
@@ -11,7 +12,7 @@ def check_rerun(run: RunDir, config: TrainConfig) -> tuple[Change, ...]:
     """Changes against the run's frozen config. Raises UserError `rerun_refused` naming those it cannot take."""
     if not run.config_file.exists() or not any(run.checkpoints.glob("step-*")):
         return ()
-    changed = changes(load_config(run.config_file), config)
+    changed = tuple(c for c in changes(load_config(run.config_file), config) if not _same(c))
     refused = [change for change in changed if change.rerun == "refuse"]
     if refused:
         listing = "; ".join(f"{change.name}: {change.old!r} -> {change.new!r}" for change in refused)
@@ -21,6 +22,16 @@ def check_rerun(run: RunDir, config: TrainConfig) -> tuple[Change, ...]:
             ["Choose another output_name for a new run.", "Or set these back to continue this one."],
         )
     return changed
+
+
+def _same(change: Change) -> bool:
+    """Two spellings of one thing: a path relative and absolute, targets in another order."""
+    if isinstance(change.old, str) and isinstance(change.new, str) and change.name.endswith(("_path", "_dir")):
+        return Path(change.old).resolve() == Path(change.new).resolve()
+    if change.name == "lora_target_modules":
+        assert isinstance(change.old, list) and isinstance(change.new, list)
+        return set(change.old) == set(change.new)
+    return False
 
 
 def warnings_of(changed: Iterable[Change]) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import spaced, tags_of
 from trainer_core.dataset.scan import scan_dataset
 from trainer_core.model.attention import check_backend
-from trainer_core.model.folder import BaseFolder, find_base, load_transformer
-from trainer_core.training.adapters import add_lora, load_weights, read_lora
+from trainer_core.model.folder import BaseFolder, find_base, load_transformer, transformer_config
+from trainer_core.model.nextdit import NextDiT
+from trainer_core.training.adapters import add_lora, load_weights, matching_modules, read_lora
 from trainer_core.training.cache import FeatureCache, folder_id, key_of
 from trainer_core.training.checkpoint import Checkpoint, newest_checkpoint
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import FeatureStore, Sample
 from trainer_core.training.loop import Schedule, Trainer
+from trainer_core.training.optim import check_optimizer
 from trainer_core.training.reporting import Reporter
 from trainer_core.training.rerun import check_rerun, warnings_of
 from trainer_core.training.session import Session
@@ -54,11 +57,12 @@ def pick_device(name: str) -> torch.device:
 def run_training(config: TrainConfig) -> str:
     """Train or continue the run `output_dir/output_name`; returns finished, stopped or "already finished".
 
-    Raises UserError for anything the user can mend. Whatever happens, state.json and events.jsonl say so.
+    Raises UserError for anything the user can mend: before anything is written where that can be known, else
+    state.json and events.jsonl say so too.
     """
     base = find_base(Path(config.base_model_path))
     device = pick_device(config.device)
-    check_backend(config.attention_backend, device)
+    _check_early(config, base, device)
     run = RunDir(Path(config.output_dir) / config.output_name)
     with run.lock():
         changed = check_rerun(run, config)
@@ -79,13 +83,33 @@ def run_training(config: TrainConfig) -> str:
             problem = as_user_error(error)
             if problem.code == "internal":
                 reporter.traceback()
-            run.write_state("failed", code=problem.code, message=problem.message)
-            reporter.emit("failed", code=problem.code, message=problem.message, hints=problem.hints)
+            # On a full disk these two fail as well; the problem itself must still reach the user.
+            with suppress(OSError):
+                run.write_state("failed", code=problem.code, message=problem.message)
+            with suppress(OSError):
+                reporter.emit("failed", code=problem.code, message=problem.message, hints=problem.hints)
             if problem is error:
                 raise
             raise problem from error
         finally:
             reporter.close()
+
+
+def _check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> None:
+    """What would stop the run after hours of encoding, asked before the first file is written."""
+    check_backend(config.attention_backend, device)
+    check_optimizer(config, device)
+    if config.mixed_precision == "fp16" and device.type == "cpu":
+        raise UserError(
+            "device_unavailable",
+            'mixed_precision = "fp16" needs a GPU; this run uses the CPU.',
+            ['Set mixed_precision = "no" or "bf16".'],
+        )
+    with torch.device("meta"):
+        model = NextDiT(**transformer_config(base.transformer))
+    matching_modules(model, config.lora_target_modules)
+    if config.resume_from_lora:
+        read_lora(Path(config.resume_from_lora))
 
 
 def as_user_error(error: Exception) -> UserError:
@@ -168,7 +192,7 @@ class _Run:
         prompts = [*config.sample_prompts, config.sample_negative_prompt]
         store.encode_texts(captions, prompts, self._phase)
         for caption in store.truncated:
-            self._warn(f"Caption cut at {config.max_gemma_tokens} tokens: {caption[:100]}…")
+            self._warn(f"caption {caption}…")
         samples = self._encode_images(store, samples)
         base_hash = folder_id(self.base.transformer, store.cache.index)
         store.cache.index.save()
@@ -193,10 +217,10 @@ class _Run:
             self._warn(f"Checkpoint {folder.name} is damaged and was passed over.")
         if checkpoint is None:
             return None
-        if checkpoint.state["base"] != prepared.base_hash:
+        if checkpoint.state["base"] != self._base_id(prepared):
             raise UserError(
                 "rerun_refused",
-                f"The transformer in {self.base.transformer} is not the one this run was trained on.",
+                f"The base model in {self.base.root} is not the one this run was trained on.",
                 ["Choose another output_name, or restore the base model."],
             )
         if checkpoint.state["data"] != prepared.data_hash:
@@ -229,7 +253,7 @@ class _Run:
             accelerator=accelerator,
         )
         if checkpoint:
-            trainer.restore_optimizer(checkpoint.optimizer)
+            trainer.restore(checkpoint.optimizer, checkpoint.state["scaler"])
         return trainer
 
     def _facts(self, prepared: _Prepared) -> TrainingFacts:
@@ -244,7 +268,13 @@ class _Run:
         )  # fmt: skip
 
     def _constant_state(self, prepared: _Prepared) -> dict[str, Any]:
-        return {"base": prepared.base_hash, "data": prepared.data_hash}
+        return {"base": self._base_id(prepared), "data": prepared.data_hash}
+
+    def _base_id(self, prepared: _Prepared) -> str:
+        """Transformer and encoders: a run that goes on with another VAE would learn another thing."""
+        encoding = prepared.store.encoding
+        parts = {"vae": encoding.vae, "gemma": encoding.gemma, "jina": encoding.jina}
+        return key_of(transformer=prepared.base_hash, **parts)
 
     def _phase(self, name: str, done: int, total: int) -> None:
         self.stop.check()

@@ -58,8 +58,11 @@ class Session:
         total = schedule.total_steps
         self._meter.smoothed = smoothed
         self._saved = first if first else -1
-        if first == 0:
-            self._sample(0)
+        if self._sample_due(first, total) and not self._sample_file(first, 0).exists():
+            self._sample(first)
+        if torch.cuda.is_initialized():
+            # From here on the peak is training's, no longer the encoders'.
+            torch.cuda.reset_peak_memory_stats()
         for step in range(first, total):
             self._meter.pause()
             result = self._trainer.step(step)
@@ -95,10 +98,10 @@ class Session:
 
     def _sample_due(self, done: int, total: int) -> bool:
         config, per_epoch = self._config, self._trainer.schedule.steps_per_epoch
-        epochs = config.sample_every_n_epochs
+        epochs, steps = config.sample_every_n_epochs, config.sample_every_n_steps
         by_epoch = epochs > 0 and done % (per_epoch * epochs) == 0
-        by_step = config.sample_every_n_steps > 0 and done % config.sample_every_n_steps == 0
-        return by_epoch or by_step or done == total
+        by_step = steps > 0 and done % steps == 0
+        return by_epoch or by_step or (done == total and bool(epochs or steps))
 
     def _save(self, done: int) -> None:
         if self._saved == done:
@@ -112,14 +115,17 @@ class Session:
             "position": position,
             "loss_smoothed": self._meter.smoothed,
             "scheduler": {"name": self._config.lr_scheduler, "step": done},
+            "scaler": self._trainer.scaler_state(),
             "versions": {name: version(name) for name in VERSIONED},
         }
         checkpoint = Checkpoint(adapter=adapter, optimizer=optimizer_state(self._trainer.optimizer), state=state)
-        folder = save_checkpoint(self._run.checkpoints, checkpoint, keep=self._config.keep_last_n_checkpoints)
-        self._reporter.emit("checkpoint", step=step_of(folder), path=self._relative(folder))
+        # The export comes first: a kill between the two is made good by doing the steps again, whereas a
+        # checkpoint of the last step without its export would pass for a finished run.
         facts = replace(self._facts, step=done, epoch=epoch)
         file = export_adapter(self._run.exports, adapter, self._config, facts)
         self._reporter.emit("export", step=done, path=self._relative(file))
+        folder = save_checkpoint(self._run.checkpoints, checkpoint, keep=self._config.keep_last_n_checkpoints)
+        self._reporter.emit("checkpoint", step=step_of(folder), path=self._relative(folder))
         self._saved = done
 
     @torch.no_grad()
@@ -144,12 +150,15 @@ class Session:
             )
             if latents is None:
                 return
-            file = self._run.samples / f"step-{done:08d}-{number:02d}.png"
+            file = self._sample_file(done, number)
             save_png(decode(codec, latents), file, settings, step=done)
             seconds = time.monotonic() - started
             self._reporter.emit(
                 "sample", step=done, number=number, prompt=prompt, path=self._relative(file), seconds=seconds
             )
+
+    def _sample_file(self, done: int, number: int) -> Path:
+        return self._run.samples / f"step-{done:08d}-{number:02d}.png"
 
     def _settings(self, prompt: str, seed: int) -> SampleSettings:
         config = self._config
