@@ -235,7 +235,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _add_tiny(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    text = "Build the built-in base from nothing (over an hour on two cores; go on after a kill by running it again)."
+    text = "Build the built-in base from nothing (most of an hour on two cores; after a kill run it again)."
     command = commands.add_parser("tiny", help="rebuild the built-in base", description=f"{text} {PATHS}")
     command.add_argument("action", choices=("build",))
     command.add_argument("--output", type=Path, default=TINY_BASE, help="where to put it (default: %(default)s)")
