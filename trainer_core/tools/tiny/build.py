@@ -1,6 +1,6 @@
 """`python -m trainer_core tiny build`: draws the world, trains VAE and transformer, writes the built-in base.
 
-Takes about three quarters of an hour on two idle cores. Killed at any moment it goes on where it was: progress is in `work`.
+Takes about three quarters of an hour on two idle cores. Killed at any moment it goes on: progress is in `work`.
 """
 
 import json
