@@ -138,23 +138,25 @@ class FeatureStore:
 
     def encode_texts(self, captions: Iterable[str], prompts: Iterable[str], report: Report) -> None:
         """Encode what is missing for training captions and sample prompts; one encoder in memory at a time."""
-        captions, prompts = sorted(set(captions)), sorted({*prompts, ""})
-        read = {self.training_text(text): text for text in captions} | {self._gemma_text(t): t for t in prompts}
-        self._encode_gemma(sorted(read), report)
-        self._encode_jina(sorted({*captions, *prompts}), report)
+        trained, shown = set(captions), {*prompts, ""}
+        read = {self.training_text(text): text for text in trained}
+        asked = {self._gemma_text(text): text for text in shown}
+        # Prompts have batches of their own: another prompt must not shift the batches that captions are made in.
+        self._encode_gemma([sorted(read), sorted(asked.keys() - read)], report)
+        self._encode_jina([sorted(trained), sorted(shown - trained)], report)
         limits = self._config.max_gemma_tokens, self._config.max_jina_tokens
         self.truncated = [
             f"cut at {limits[0]} tokens for Gemma: {text[:100]}"
-            for full, text in read.items()
+            for full, text in (read | asked).items()
             if self.cache.has("cut", self.gemma_key(full))
         ] + [
             f"cut at {limits[1]} tokens for Jina: {text[:100]}"
-            for text in sorted({*captions, *prompts})
+            for text in sorted(trained | shown)
             if self.cache.has("cut", self.jina_key(text))
         ]
 
-    def _encode_gemma(self, texts: list[str], report: Report) -> None:
-        batches = self._with_gaps(texts, GPU_TEXT_BATCH, lambda text: self.cache.has("gemma", self.gemma_key(text)))
+    def _encode_gemma(self, groups: Sequence[list[str]], report: Report) -> None:
+        batches = self._text_batches(groups, lambda text: self.cache.has("gemma", self.gemma_key(text)))
         if not batches:
             return
         report("loading Gemma3", 0, len(batches))
@@ -174,8 +176,11 @@ class FeatureStore:
         if cut:
             self.cache.put("cut", key, {"cut": torch.tensor(True)})
 
-    def _encode_jina(self, texts: list[str], report: Report) -> None:
-        batches = self._with_gaps(texts, GPU_TEXT_BATCH, lambda text: self.cache.has("jina", self.jina_key(text)))
+    def _text_batches(self, groups: Sequence[list[str]], done: Callable[[str], bool]) -> list[list[str]]:
+        return [batch for texts in groups for batch in self._with_gaps(texts, GPU_TEXT_BATCH, done)]
+
+    def _encode_jina(self, groups: Sequence[list[str]], report: Report) -> None:
+        batches = self._text_batches(groups, lambda text: self.cache.has("jina", self.jina_key(text)))
         if not batches:
             return
         encoder = load_jina(self._base.clip_model, dtype=self.encoding.dtype, device=self.encoding.device)

@@ -7,7 +7,6 @@ from torch import Tensor
 
 SHIFT_AT_256_TOKENS = 0.5
 SHIFT_AT_4096_TOKENS = 1.15
-SAMPLING = ("uniform", "lognorm")
 
 
 def shift_mu(image_tokens: int) -> float:
