@@ -1,0 +1,54 @@
+"""The command line, one module a command; each has `add(commands)`, which declares it.
+
+Nothing heavy is imported before the arguments are known to be good, so `--help` is quick.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from trainer_core.cli import cache, demo, merge, sample, tiny, train
+from trainer_core.cli.shared import PATHS, TINY_BASE
+from trainer_core.contracts.errors import ConfigError, UserError
+
+__all__ = ["TINY_BASE", "main"]
+
+COMMANDS = (train, sample, merge, cache, demo, tiny)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done or stopped on request, 1 something the user can mend, 2 a bad config or command line."""
+    options = _parser().parse_args(arguments)
+    # Nothing is fetched and nothing is reported home unless a command exists for it.
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        os.environ.setdefault(name, "1")
+    _quieten()
+    try:
+        return int(options.run(options) or 0)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        for hint in error.hints:
+            print(f"  - {hint}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _quieten() -> None:
+    """Keep libraries' notes about things we do on purpose (a Jina tower of our own, no 4-bit kernels) off the page."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer_core", description=f"Train, try and merge LoRAs for NewBie-image. {PATHS}"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    return parser

@@ -1,0 +1,35 @@
+"""`cache`: look after a feature cache."""
+
+import argparse
+from pathlib import Path
+
+from trainer_core.cli.shared import PATHS, Commands
+from trainer_core.contracts.errors import UserError
+
+
+def add(commands: Commands) -> None:
+    text = "Look after a feature cache: how large it is, --verify (rehash every entry), --clear."
+    command = commands.add_parser("cache", help="check or clear the feature cache", description=f"{text} {PATHS}")
+    command.add_argument("folder", type=Path, nargs="?", default=Path("output/.cache"), help="default: %(default)s")
+    action = command.add_mutually_exclusive_group()
+    action.add_argument("--verify", action="store_true", help="rehash every entry; remove the damaged ones")
+    action.add_argument("--clear", action="store_true", help="remove everything in it")
+    command.set_defaults(run=_cache)
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from trainer_core.training.cache import FeatureCache
+
+    if not options.folder.is_dir():
+        raise UserError("cache_missing", f"{options.folder} is not a folder; caches lie in <output_dir>/.cache.")
+    cache = FeatureCache(options.folder)
+    if options.clear:
+        entries, size = cache.clear()
+        print(f"removed {entries} entries, {size / 2**20:.1f} MiB")
+        return 0
+    files = list(cache.entries())
+    print(f"{len(files)} entries, {sum(file.stat().st_size for file in files) / 2**20:.1f} MiB")
+    damaged = cache.verify() if options.verify else []
+    for file in damaged:
+        print(f"damaged, removed (it will be made again): {file}")
+    return 1 if damaged else 0

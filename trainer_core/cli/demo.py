@@ -1,0 +1,20 @@
+"""`demo`: the main job on the built-in base."""
+
+import argparse
+from pathlib import Path
+
+from trainer_core.cli.shared import PATHS, TINY_BASE, Commands
+
+
+def add(commands: Commands) -> None:
+    text = "The main job on the built-in base, without a GPU: draw a character, train a LoRA on it, sample, merge."
+    command = commands.add_parser("demo", help="watch a LoRA train in minutes", description=f"{text} {PATHS}")
+    command.add_argument("--output", type=Path, default=Path("output/demo"), help="folder (default: %(default)s)")
+    command.add_argument("--keep", action="store_true", help="continue an earlier demo instead of starting anew")
+    command.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from trainer_core.tools.demo import run_demo
+
+    run_demo(TINY_BASE, options.output, keep=options.keep)

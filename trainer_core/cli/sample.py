@@ -1,0 +1,59 @@
+"""`sample`: make pictures from a base model, with or without LoRAs."""
+
+import argparse
+from pathlib import Path
+
+from trainer_core.cli.shared import PATHS, TINY_BASE, Commands, add_loras, loras_of
+from trainer_core.contracts.errors import UserError
+
+
+def add(commands: Commands) -> None:
+    text = "Make pictures from a base model, with or without LoRAs."
+    command = commands.add_parser("sample", help="make pictures", description=f"{text} {PATHS}")
+    command.add_argument("--base", type=Path, default=TINY_BASE, help="base model folder (default: the built-in one)")
+    add_loras(command, required=False)
+    command.add_argument("--prompt", action="append", required=True, help="what to draw; may be given several times")
+    command.add_argument("--negative", default="", help="negative prompt (default: empty)")
+    command.add_argument(
+        "--size", help="WIDTHxHEIGHT in px, multiples of 16 (default: 1024x1024; 128x128 for the built-in base)"
+    )
+    command.add_argument("--steps", type=int, default=24, help="Euler steps, 1 to 1000 (default: %(default)s)")
+    command.add_argument("--cfg", type=float, default=4.5, help="guidance scale (default: %(default)s)")
+    command.add_argument("--shift", type=float, default=6.0, help="time shift (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=42, help="seed of the first picture (default: %(default)s)")
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    command.add_argument("--output", type=Path, default=Path("samples"), help="folder (default: %(default)s)")
+    command.set_defaults(run=_sample)
+
+
+def _sample(options: argparse.Namespace) -> None:
+    width, height = _size(options.size or ("128x128" if options.base == TINY_BASE else "1024x1024"))
+    for name, low, high in (("steps", 1, 1000), ("cfg", 0, 100), ("shift", 0.01, 100)):
+        value = getattr(options, name)
+        if not low <= value <= high:
+            raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
+    from trainer_core.tools.painter import paint
+    from trainer_core.training.run import pick_device
+    from trainer_core.training.sampling import SampleSettings, save_png
+
+    wanted = [
+        SampleSettings(
+            prompt=prompt, negative_prompt=options.negative, width=width, height=height, steps=options.steps,
+            cfg=options.cfg, shift=options.shift, seed=options.seed + number,
+        )
+        for number, prompt in enumerate(options.prompt)
+    ]  # fmt: skip
+
+    def painted(index: int, settings: SampleSettings, image: object) -> None:
+        file = options.output / f"{index:02d}-seed-{settings.seed}.png"
+        save_png(image, file, settings)  # type: ignore[arg-type]
+        print(file)
+
+    paint(options.base, loras_of(options), wanted, device=pick_device(options.device), painted=painted)
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdigit() and 64 <= int(part) <= 2048 and int(part) % 16 == 0 for part in parts):
+        raise UserError("size_invalid", f"--size {text}; write WIDTHxHEIGHT, each 64 to 2048 in multiples of 16.")
+    return int(parts[0]), int(parts[1])

@@ -1,0 +1,32 @@
+"""What several commands share: LoRA arguments, the built-in base, the words about paths."""
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+from trainer_core.contracts.errors import UserError
+
+PATHS = "Paths that are not absolute mean the current folder."
+TINY_BASE = Path(__file__).parents[2] / "assets" / "newbie-tiny"
+
+# Text: at run time argparse's own class takes no parameter.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_loras(command: argparse.ArgumentParser, *, required: bool) -> None:
+    text = "a LoRA file, PEFT folder or run folder (its newest export), with an optional strength; may be repeated"
+    command.add_argument("--lora", action="append", default=[], required=required, metavar="PATH[=STRENGTH]", help=text)
+
+
+def loras_of(options: argparse.Namespace) -> list[tuple[Path, float]]:
+    return [_lora(text) for text in options.lora]
+
+
+def _lora(text: str) -> tuple[Path, float]:
+    path, mark, strength = text.rpartition("=")
+    if not mark or Path(text).exists():
+        return Path(text), 1.0
+    try:
+        return Path(path), float(strength)
+    except ValueError as error:
+        raise UserError("strength_invalid", f"--lora {text}: '{strength}' is not a number.") from error
