@@ -46,8 +46,44 @@ def test_an_unknown_name_gets_the_nearest_known_one(written: str, words: str):
     assert words in problems_of(**{written: 1})[written]
 
 
-def test_a_section_is_explained():
-    assert "at the top of the file" in problems_of(Model={"resolution": 64})["[Model]"]
+def test_an_unknown_section_is_explained():
+    assert "at the top of the file" in problems_of(Network={"resolution": 64})["[Network]"]
+
+
+def test_the_upstream_sections_are_opened():
+    cfg = parse_config({"Model": {**NEEDED, "lora_alpha": 4, "trust_remote_code": True}, "Optimization": {"seed": 3}})
+    assert (cfg.lora_alpha, cfg.seed) == (4.0, 3)
+
+
+def test_a_name_in_two_sections_and_a_section_that_is_none_are_refused():
+    found = problems_of(Model={"seed": 1}, Optimization={"seed": 2})
+    assert "set twice" in found["seed"] and "section" in problems_of(Model=3)["Model"]
+
+
+def test_trust_remote_code_is_accepted_and_said_to_be_ignored(tmp_path: Path):
+    (tmp_path / "a.toml").write_text('base_model_path = "b"\ntrain_data_dir = "d"\ntrust_remote_code = true\n')
+    assert "no code from a model" in contracts_config.load_with_notes(tmp_path / "a.toml").notes[0]
+
+
+def test_the_base_may_be_named_part_by_part():
+    parts = {"transformer_path": "t", "gemma_model_path": "org/gemma", "clip_model_path": "c", "vae_path": "v"}
+    assert parse_config({"train_data_dir": "d", **parts}).base_model_path == ""
+    with pytest.raises(ConfigError, match="base_model_path: must be set"):
+        parse_config({"train_data_dir": "d", **parts, "vae_path": ""})
+
+
+@pytest.mark.parametrize("text", ["all", "0", "0,2", "7,1"])
+def test_gpu_lists(text: str):
+    assert parse_config({**NEEDED, "gpus": text}).gpus == text
+
+
+@pytest.mark.parametrize("text", ["", "0,0", "cuda:0", "1,", "-1"])
+def test_gpu_lists_that_mean_nothing_are_refused(text: str):
+    assert list(problems_of(gpus=text)) == ["gpus"]
+
+
+def test_one_prompt_for_all_captions_replaces_the_two():
+    assert parse_config({**NEEDED, "gemma3_prompt": "x "}).system_prompts == ("x ", "x ")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +94,7 @@ def test_a_section_is_explained():
         ("bucket_reso_step", {"bucket_reso_step": 128, "resolution": 64}),
         ("mixed_precision", {"device": "cpu", "mixed_precision": "fp16"}),
         ("attention_backend", {"device": "cpu", "attention_backend": "flash"}),
+        ("validation_split", {"validation_data_dir": "held", "validation_split": 0.1}),
     ],
 )
 def test_contradictions_are_found(field: str, values: dict[str, Any]):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainer_core.cli.shared import PATHS, Commands
-from trainer_core.contracts.config import TrainConfig, load_config
+from trainer_core.contracts.config import TrainConfig, load_with_notes
 
 
 def add(commands: Commands) -> None:
@@ -20,7 +20,10 @@ def add(commands: Commands) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     file = options.config / "config.toml" if options.config.is_dir() else options.config
-    config = load_config(file)
+    loaded = load_with_notes(file)
+    for note in loaded.notes:
+        print(f"note: {note}")
+    config = loaded.config
     if options.config.is_dir():
         # The folder given is the one to continue, wherever it was moved to or is called from.
         run = options.config.resolve()

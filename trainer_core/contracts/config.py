@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from trainer_core.contracts.errors import ConfigError
+from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.options import OptionSpec, Rerun, specs_of
 from trainer_core.contracts.toml_text import read_toml, template_text, values_text
 from trainer_core.contracts.train_config import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML, TrainConfig
@@ -14,14 +15,24 @@ __all__ = [
     "SYSTEM_PROMPT_TAGS",
     "SYSTEM_PROMPT_XML",
     "Change",
+    "Loaded",
     "TrainConfig",
     "changes",
     "config_template",
+    "flattened",
     "load_config",
+    "load_with_notes",
     "options",
     "parse_config",
     "to_toml",
 ]
+
+# The upstream trainer's files put their keys under these two headings; the names are the same ones.
+SECTIONS = ("Model", "Optimization")
+# Keys of existing files that ask for nothing we do: accepted, and said once.
+IGNORED_KEYS = MappingProxyType(
+    {"trust_remote_code": "ignored: no code from a model's folder is ever run here, so nothing has to be trusted"}
+)
 
 _INTRODUCTION = """\
 Every setting of the trainer, with its default value. Copy this file and set the required ones.
@@ -39,25 +50,61 @@ class Change:
     rerun: Rerun
 
 
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A configuration and what should be said about the file it came from, one sentence each."""
+
+    config: TrainConfig
+    notes: tuple[str, ...]
+
+
 def load_config(path: Path) -> TrainConfig:
     """The configuration in a TOML file (UTF-8, with or without BOM). Nothing is written.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML (with its line), or holds bad values (all of them).
     """
-    return parse_config(read_toml(path), source=str(path))
+    return load_with_notes(path).config
+
+
+def load_with_notes(path: Path) -> Loaded:
+    """Like `load_config`, with what was ignored and why."""
+    values = read_toml(path)
+    flat, _ = flattened(values)
+    notes = tuple(f"{name} is {reason}." for name, reason in IGNORED_KEYS.items() if name in flat)
+    return Loaded(config=parse_config(values, source=str(path)), notes=notes)
 
 
 def parse_config(values: Mapping[str, object], *, source: str = "") -> TrainConfig:
     """A configuration from values by option name; ``source`` names their origin in the message.
 
+    The sections [Model] and [Optimization] are opened, as the upstream trainer's files have them.
+
     Raises:
         ConfigError: with every problem; unknown names come with the nearest known one.
     """
-    good, problems = all_problems(options(), values)
-    if problems:
-        raise ConfigError(problems, source)
+    flat, twice = flattened(values)
+    good, problems = all_problems(options(), {name: v for name, v in flat.items() if name not in IGNORED_KEYS})
+    if twice or problems:
+        raise ConfigError([*twice, *problems], source)
     return TrainConfig(**good)
+
+
+def flattened(values: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]:
+    """``values`` with [Model] and [Optimization] opened, and a problem for each name that is set twice."""
+    flat = {name: value for name, value in values.items() if name not in SECTIONS}
+    problems = []
+    for section in SECTIONS:
+        inner = values.get(section, {})
+        if not isinstance(inner, Mapping):
+            problems.append(Problem(field=section, value=inner, message=f"must be a section, written [{section}]"))
+            continue
+        for name, value in inner.items():
+            if name in flat:
+                message = f"is set twice, here in [{section}] and elsewhere in the file; keep one"
+                problems.append(Problem(field=name, value=value, message=message))
+            flat[name] = value
+    return flat, problems
 
 
 def to_toml(cfg: TrainConfig) -> str:

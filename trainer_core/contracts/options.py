@@ -7,15 +7,25 @@ help derive from the `OptionSpec` that `specs_of` makes of it.
 import math
 import re
 from dataclasses import MISSING, dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast
 
 Level = Literal["basic", "advanced"]
 Rerun = Literal["continue", "warn", "refuse"]
-TextRule = Literal["any", "path", "name"]
+TextRule = Literal["any", "path", "name", "gpus"]
 
 T = TypeVar("T")
 
 _TYPE_NAMES = {int: "int", float: "float", bool: "bool", str: "str", list[str]: "list"}
+_TEXT_RULES = MappingProxyType(
+    {
+        "any": "text",
+        "path": "a path",
+        "name": "a plain file name",
+        "gpus": '"all", or GPU numbers as nvidia-smi counts them, such as "0" or "0,2"',
+    }
+)
+_GPUS = re.compile(r"all|[0-9]{1,3}(,[0-9]{1,3})*")
 _ESCAPES = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r", "\b": r"\b", "\f": r"\f", "\x1b": r"\e"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
@@ -52,7 +62,7 @@ class OptionSpec:
         minimum, maximum: inclusive bounds; ``above`` and ``below`` are the exclusive ones. In ``unit``.
         zero: what 0 means, where 0 is allowed besides the range.
         choices: the allowed texts; empty = any.
-        rule: "path" (no control characters) or "name" (one safe path component).
+        rule: "path" (no control characters), "name" (one safe path component) or "gpus" ("all" or numbers).
         nonempty: an empty list or text is refused.
         note: a reason worth knowing when a value is refused.
         rerun: what a changed value does to a run that has begun: it continues, continues with a warning, or
@@ -88,7 +98,7 @@ class OptionSpec:
         if self.type == "list":
             return "a list of texts" + (" with at least one entry" if self.nonempty else "")
         if self.type == "str":
-            return {"any": "text", "path": "a path", "name": "a plain file name"}[self.rule]
+            return _TEXT_RULES[self.rule]
         words = ["a whole number" if self.type == "int" else "a number", *self._range_words()]
         if self.multiple_of:
             words.append(f"in multiples of {self.multiple_of}")
@@ -201,6 +211,8 @@ def _checked_text(spec: OptionSpec, value: str) -> str:
         _require_path(value)
     elif spec.rule == "name":
         _require_name(value)
+    elif spec.rule == "gpus" and not _is_gpu_list(value):
+        raise ValueError(f"must be {spec.allowed()}, each once")
     return value
 
 
@@ -247,6 +259,11 @@ def _require_name(value: str) -> None:
         raise ValueError("must not begin with a dot or a space, nor end with one")
     if _RESERVED_NAMES.fullmatch(value):
         raise ValueError("is a reserved name on Windows; choose another")
+
+
+def _is_gpu_list(value: str) -> bool:
+    numbers = value.split(",")
+    return _GPUS.fullmatch(value) is not None and len(set(numbers)) == len(numbers)
 
 
 def _wrong_type(spec: OptionSpec, value: object) -> ValueError:

@@ -26,11 +26,37 @@ class TrainConfig:
         ConfigError: on construction, with every problem.
     """
 
-    base_model_path: str = required(
-        "Folder of the base model (transformer, text encoders, VAE), Diffusers style.",
+    base_model_path: str = option(
+        "",
+        "Folder of the base model (transformer, text encoders, VAE), Diffusers style. Required, unless all four parts "
+        "are named below.",
         group="Model and data",
         rule="path",
         level="basic",
+        rerun="refuse",
+    )
+    transformer_path: str = option(
+        "",
+        "Transformer to use instead of the base's: a folder, a .safetensors file (any layout), or a .pth dump.",
+        rule="path",
+        rerun="refuse",
+    )
+    gemma_model_path: str = option(
+        "",
+        "Gemma3 to use instead of the base's: a folder, a ComfyUI file, or a hub id such as google/gemma-3-4b-it.",
+        rule="path",
+        rerun="refuse",
+    )
+    clip_model_path: str = option(
+        "",
+        "Jina CLIP to use instead of the base's: a folder, a ComfyUI file, or a hub id such as jinaai/jina-clip-v2.",
+        rule="path",
+        rerun="refuse",
+    )
+    vae_path: str = option(
+        "",
+        "VAE to use instead of the base's: a folder, a FLUX ae.safetensors, or a hub id. It must have 16 channels.",
+        rule="path",
         rerun="refuse",
     )
     train_data_dir: str = required(
@@ -57,6 +83,12 @@ class TrainConfig:
         "",
         "Folder of the feature cache; empty means .cache inside output_dir.",
         rule="path",
+        rerun="continue",
+    )
+    use_cache: bool = option(
+        True,
+        "Keep encoded images and captions on disk, so that the next start needs no encoding; false keeps them in "
+        "memory for this run only.",
         rerun="continue",
     )
     strict_data: bool = option(False, "Stop at a broken image or caption instead of leaving it out.", rerun="continue")
@@ -203,7 +235,24 @@ class TrainConfig:
         "Attention kernel; varlen and flash need a GPU, flash the flash-attn package.",
         choices=("sdpa", "varlen", "flash"),
     )
+    use_flash_attention_2: bool = option(
+        False,
+        "Use the flash-attn package where it can run, else PyTorch's own kernels (which include a flash kernel).",
+    )
     device: str = option("auto", "Where to train; auto takes a GPU if one is there.", choices=("auto", "cpu", "cuda"))
+    gpus: str = option(
+        "all",
+        "GPUs to train on, each with a share of the images of a step.",
+        rule="gpus",
+        nonempty=True,
+    )
+    dataloader_num_workers: int = option(
+        2,
+        "Threads that prepare the next batches while the current one is computed; 0 prepares each when it is needed.",
+        minimum=0,
+        maximum=64,
+        rerun="continue",
+    )
 
     caption_dropout_rate: float = option(
         0.1, "Share of training items whose caption is left empty.", group="Captions", minimum=0, maximum=1
@@ -215,6 +264,9 @@ class TrainConfig:
     keep_tokens: int = option(0, "Tags at the start that shuffling leaves in place.", minimum=0, maximum=1000)
     caption_variants: int = option(
         4, "Shuffled variants of a caption that are encoded and cached.", minimum=1, maximum=32
+    )
+    gemma3_prompt: str = option(
+        "", "One system prompt for all captions, for Gemma only; empty uses the two below, by kind of caption."
     )
     system_prompt_tags: str = option(SYSTEM_PROMPT_TAGS, "Put before every caption of tags, for Gemma only.")
     system_prompt_xml: str = option(SYSTEM_PROMPT_XML, "Put before every caption in XML, for Gemma only.")
@@ -295,6 +347,39 @@ class TrainConfig:
         zero="resolution",
         rerun="continue",
     )
+
+    validation_data_dir: str = option(
+        "",
+        "Folder of held-out images with captions: their loss is measured, they are never trained on.",
+        group="Validation",
+        rule="path",
+        rerun="continue",
+    )
+    validation_split: float = option(
+        0.0, "Share of the training images that is held out instead; 0 holds none out.", minimum=0, maximum=0.5
+    )
+    validation_every_n_steps: int = option(
+        0,
+        "Measure the validation loss every so many optimizer steps.",
+        minimum=1,
+        maximum=100_000_000,
+        zero="at every save",
+        rerun="continue",
+    )
+
+    tensorboard: bool = option(
+        False,
+        "Write losses, rates and samples for TensorBoard too (tensorboard --logdir output_dir).",
+        group="Logging",
+        rerun="continue",
+    )
+
+    @property
+    def system_prompts(self) -> tuple[str, str]:
+        """What Gemma reads before a caption of tags, and before one in XML."""
+        if self.gemma3_prompt:
+            return self.gemma3_prompt, self.gemma3_prompt
+        return self.system_prompt_tags, self.system_prompt_xml
 
     def __post_init__(self) -> None:
         values, problems = all_problems(specs_of(TrainConfig), vars(self))

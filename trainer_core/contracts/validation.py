@@ -27,12 +27,14 @@ def all_problems(specs: Sequence[OptionSpec], values: Mapping[str, object]) -> t
             good[spec.name] = checked(spec, value)
         except ValueError as error:
             problems.append(Problem(field=spec.name, value=value, message=str(error)))
-    return good, problems + _cross_problems(good)
+    order = list(known)
+    problems += _cross_problems(good)
+    return good, sorted(problems, key=lambda p: order.index(p.field) if p.field in known else -1)
 
 
 def _unknown(name: str, value: object, known: Mapping[str, OptionSpec]) -> Problem:
     if isinstance(value, Mapping):
-        message = "sections are not used; write its options at the top of the file, without this heading"
+        message = "is not a section used here; write its options at the top of the file, without this heading"
         return Problem(field=f"[{name}]", value=None, message=message)
     near = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f'; did you mean "{near[0]}"?' if near else "; config_template.toml lists all of them"
@@ -41,7 +43,24 @@ def _unknown(name: str, value: object, known: Mapping[str, OptionSpec]) -> Probl
 
 def _cross_problems(values: Mapping[str, Any]) -> list[Problem]:
     """Contradictions between options; one whose own value is bad is missing here and left out."""
-    return _bucket_problems(values) + _device_problems(values)
+    return _base_problems(values) + _bucket_problems(values) + _device_problems(values) + _validation_problems(values)
+
+
+PART_OPTIONS = ("transformer_path", "gemma_model_path", "clip_model_path", "vae_path")
+
+
+def _base_problems(values: Mapping[str, Any]) -> list[Problem]:
+    if values.get("base_model_path", " ").strip() or all(values.get(name, " ").strip() for name in PART_OPTIONS):
+        return []
+    message = f"must be set: the folder of the base model. (Or set all of {', '.join(PART_OPTIONS)}.)"
+    return [Problem(field="base_model_path", value=None, message=message)]
+
+
+def _validation_problems(values: Mapping[str, Any]) -> list[Problem]:
+    if not (values.get("validation_data_dir") and values.get("validation_split")):
+        return []
+    message = "cannot be combined with validation_data_dir; set one of the two"
+    return [Problem(field="validation_split", value=values["validation_split"], message=message)]
 
 
 def _bucket_problems(values: Mapping[str, Any]) -> list[Problem]:

@@ -103,8 +103,7 @@ class FeatureStore:
         return self.text(self.gemma_key(self._gemma_text(text)), self.jina_key(text))
 
     def _gemma_text(self, caption: str) -> str:
-        c = self._config
-        return gemma_text(caption, c.system_prompt_tags, c.system_prompt_xml) if caption.strip() else ""
+        return self.training_text(caption) if caption.strip() else ""
 
     # Making
 
@@ -134,7 +133,7 @@ class FeatureStore:
 
     def training_text(self, caption: str) -> str:
         """What Gemma reads in training: an empty caption file still gets the system prompt."""
-        return gemma_text(caption, self._config.system_prompt_tags, self._config.system_prompt_xml)
+        return gemma_text(caption, *self._config.system_prompts)
 
     def encode_texts(self, captions: Iterable[str], prompts: Iterable[str], report: Report) -> None:
         """Encode what is missing for training captions and sample prompts; one encoder in memory at a time."""

@@ -179,10 +179,11 @@ class _Run:
     def _prepare(self) -> _Prepared:
         config = self.config
         self._phase("checking data", 0, 1)
-        for name in ("system_prompt_tags", "system_prompt_xml"):
-            prompt = getattr(config, name)
+        for prompt in dict.fromkeys(config.system_prompts):
             if spaced(prompt) != prompt:
-                self._warn(f"{name} does not end in a space, as the base was trained with; one is added.")
+                self._warn(
+                    f"This system prompt does not end in a space, as the base was trained with; one is added: {prompt}"
+                )
         scan = scan_dataset(Path(config.train_data_dir), strict=config.strict_data)
         for problem in scan.problems:
             self._warn(problem.message)
