@@ -1,0 +1,106 @@
+"""Writing safetensors files tensor by tensor, so that memory grows with the largest tensor and not with the file.
+
+The format is 8 bytes of header length, a JSON header (name -> dtype, shape, byte range), then the bytes in order
+(https://github.com/huggingface/safetensors). `safetensors.torch.save_file` needs every tensor in memory at once.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace
+
+DTYPE_NAMES = MappingProxyType(
+    {
+        torch.float64: "F64",
+        torch.float32: "F32",
+        torch.float16: "F16",
+        torch.bfloat16: "BF16",
+        torch.float8_e4m3fn: "F8_E4M3",
+        torch.float8_e5m2: "F8_E5M2",
+        torch.int64: "I64",
+        torch.int32: "I32",
+        torch.int16: "I16",
+        torch.int8: "I8",
+        torch.uint8: "U8",
+        torch.bool: "BOOL",
+    }
+)
+_ALIGNMENT = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One tensor to be written: its name in the new file, its dtype and its shape."""
+
+    name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+
+def write_tensors(
+    file: Path,
+    entries: Sequence[Entry],
+    read: Callable[[str], Tensor],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    report: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> None:
+    """Write `file` atomically: `read(name)` is asked for one tensor after the other, on the CPU.
+
+    `report(name, done, total)` is called before each tensor, in bytes; it may raise to stop, and nothing stays then.
+
+    Raises:
+        OSError: the disk refused; the temporary file is removed.
+        ValueError: `read` gave another dtype or shape than its entry states.
+    """
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    total = sum(entry.nbytes for entry in entries)
+    done = 0
+    try:
+        with open(temporary, "wb") as out:
+            out.write(_header(entries, metadata or {}))
+            for entry in entries:
+                report(entry.name, done, total)
+                out.write(_bytes_of(read(entry.name), entry))
+                done += entry.nbytes
+        fsync_file(temporary)
+        replace(temporary, file)
+        fsync_dir(file.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
+    listing: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    start = 0
+    for entry in entries:
+        assert entry.name not in listing, entry.name
+        end = start + entry.nbytes
+        listing[entry.name] = {
+            "dtype": DTYPE_NAMES[entry.dtype],
+            "shape": list(entry.shape),
+            "data_offsets": [start, end],
+        }
+        start = end
+    text = json.dumps(listing, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _bytes_of(tensor: Tensor, entry: Entry) -> memoryview:
+    if tensor.dtype != entry.dtype or tuple(tensor.shape) != entry.shape:
+        found = f"{tensor.dtype} {tuple(tensor.shape)}"
+        raise ValueError(f"{entry.name}: {found} was read where {entry.dtype} {entry.shape} was announced")
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
