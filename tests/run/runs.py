@@ -14,6 +14,8 @@ from trainer_core.contracts.events import read_events
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.training.checkpoint import newest_checkpoint
 
+ROOT = Path(__file__).parents[2]
+
 
 def run_of(config: TrainConfig) -> RunDir:
     return RunDir(Path(config.output_dir) / config.output_name)
@@ -44,17 +46,22 @@ def assert_same_run(one: TrainConfig, other: TrainConfig) -> None:
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
 
 
-def start(config: TrainConfig) -> subprocess.Popen[bytes]:
-    """The trainer as its own process, as the command line starts it."""
+def config_file(config: TrainConfig) -> Path:
+    """The config as a file, beside the run folder."""
     file = Path(config.output_dir) / f"{config.output_name}.toml"
     file.write_text(to_toml(config), encoding="utf-8")
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "trainer_core", "train", str(file)]
-    return subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+    return file
 
 
-def wait_for_steps(config: TrainConfig, count: int, process: subprocess.Popen[bytes]) -> None:
+def start(config: TrainConfig) -> subprocess.Popen[bytes]:
+    """The trainer as its own process, as the command line starts it."""
+    command = [sys.executable, "-m", "trainer_core", "train", str(config_file(config))]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def wait_for_steps(config: TrainConfig, count: int, process: "subprocess.Popen[bytes] | None" = None) -> None:
     deadline = time.monotonic() + 120
     while len(events(config, "step")) < count:
-        assert process.poll() is None and time.monotonic() < deadline, process.returncode
-        time.sleep(0.05)
+        assert process is None or process.poll() is None, process.returncode
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -79,7 +79,11 @@ def test_another_spelling_of_the_same_settings_continues_in_silence(config: Make
 
 
 def test_what_cannot_run_here_is_said_before_anything_is_written(config: Make) -> None:
-    for wrong in ({"optimizer_type": "AdamW8bit"}, {"lora_target_modules": ["bogus"]}, {"resume_from_lora": "none"}):
+    for wrong in (
+        {"mixed_precision": "fp16", "device": "auto"},
+        {"lora_target_modules": ["bogus"]},
+        {"resume_from_lora": "none"},
+    ):
         made = config("never", **wrong)
         with pytest.raises(UserError):
             run_training(made)

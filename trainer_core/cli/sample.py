@@ -33,7 +33,7 @@ def _sample(options: argparse.Namespace) -> None:
         if not low <= value <= high:
             raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
     from trainer_core.tools.painter import paint
-    from trainer_core.training.run import pick_device
+    from trainer_core.training.checks import pick_device
     from trainer_core.training.sampling import SampleSettings, save_png
 
     wanted = [

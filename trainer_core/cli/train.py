@@ -1,15 +1,21 @@
 """`train`: train a LoRA, or continue the run that a config names."""
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.config import TrainConfig, load_with_notes
+from trainer_core.contracts.errors import UserError
+from trainer_core.jobs.ranks import child_environment, is_launched, repository_python, run_ranks
 
 
 def add(commands: Commands) -> None:
-    text = "Train a LoRA, or continue the run that the config names. Stop with Ctrl+C: it saves first."
+    text = (
+        "Train a LoRA, or continue the run that the config names, on all GPUs or those that its `gpus` names. "
+        "Stop with Ctrl+C: it saves first."
+    )
     command = commands.add_parser("train", help="train a LoRA from a TOML config", description=f"{text} {PATHS}")
     command.add_argument("config", type=Path, help="TOML config (see config_template.toml), or a run folder")
     command.add_argument(
@@ -18,10 +24,12 @@ def add(commands: Commands) -> None:
     command.set_defaults(run=_train)
 
 
-def _train(options: argparse.Namespace) -> None:
+def _train(options: argparse.Namespace) -> int:
     file = options.config / "config.toml" if options.config.is_dir() else options.config
     loaded = load_with_notes(file)
-    for note in loaded.notes:
+    launched = is_launched(os.environ)
+    main_process = os.environ.get("RANK", "0") == "0"
+    for note in loaded.notes if main_process else ():
         print(f"note: {note}")
     config = loaded.config
     if options.config.is_dir():
@@ -30,10 +38,35 @@ def _train(options: argparse.Namespace) -> None:
         config = replace(config, output_dir=str(run.parent), output_name=run.name)
     if options.check:
         _check_data(config)
-        return
+        return 0
+    count = 1 if launched else _gpu_count(config)
+    if count > 1:
+        return run_ranks(repository_python(["train", str(options.config)]), count, os.environ).code
     from trainer_core.training.run import run_training
 
-    print(run_training(config))
+    outcome = run_training(config)
+    if main_process:
+        print(outcome)
+    return 0
+
+
+def _gpu_count(config: TrainConfig) -> int:
+    """How many GPUs this training uses; from here on CUDA sees no others. 0 without any."""
+    if config.device == "cpu":
+        return 0
+    # Before torch is loaded: it reads these variables once.
+    os.environ.update(child_environment(os.environ, config.gpus))
+    import torch
+
+    count = torch.cuda.device_count()
+    asked = 0 if config.gpus == "all" else len(config.gpus.split(","))
+    if asked > count and (count or config.device == "cuda"):
+        raise UserError(
+            "device_unavailable",
+            f'gpus = "{config.gpus}" names {asked} GPUs; PyTorch finds {count} of them.',
+            ["nvidia-smi lists the GPUs with their numbers.", 'Set gpus = "all" to use every one.'],
+        )
+    return count
 
 
 def _check_data(config: TrainConfig) -> None:

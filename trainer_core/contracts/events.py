@@ -19,6 +19,7 @@ EVENT_KINDS = (
     "started",
     "phase",
     "step",
+    "validation",
     "sample",
     "checkpoint",
     "export",
@@ -28,19 +29,20 @@ EVENT_KINDS = (
     "failed",
 )
 # What a resumed run does again; these lines go when it goes back to an earlier step.
-_REPEATED_KINDS = frozenset({"step", "sample", "checkpoint", "export"})
+_REPEATED_KINDS = frozenset({"step", "validation", "sample", "checkpoint", "export"})
 _BLOCK = 64 * 1024
 
 
 class EventLog:
     """Appends events to ``path``. No handle stays open: `truncate_after_step` may replace the file in between.
 
-    On construction a torn last line is mended: ended if it is whole but for its line break, else cut off.
+    On construction a torn last line is mended: ended if it is whole but for its line break, else cut off. Not so
+    with ``mend`` false, for a process that adds its last words to a log that another one writes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, mend: bool = True) -> None:
         self._path = path
-        if path.exists():
+        if mend and path.exists():
             _mend_end(path)
 
     def emit(self, kind: str, **fields: object) -> None:

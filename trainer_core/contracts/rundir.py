@@ -57,6 +57,16 @@ class RunDir:
         return self.path / "train.log"
 
     @property
+    def validation_file(self) -> Path:
+        """Every measured validation loss, and which checkpoint is the best."""
+        return self.path / "validation.json"
+
+    @property
+    def board(self) -> Path:
+        """Folder of what TensorBoard reads, where the run was asked to write it."""
+        return self.path / "tensorboard"
+
+    @property
     def lock_file(self) -> Path:
         return self.path / ".lock"
 
@@ -158,8 +168,24 @@ class RunDir:
             raise UserError("run_missing", f"{self.path} is not a run folder.") from error
 
     def take_requests(self) -> set[str]:
-        """The requests since the last call, each handed out once."""
-        return {verb for verb in get_args(Verb) if _removed(self.control / verb)}
+        """The requests since the last call, each handed out once. A stop also stays to be seen by `stop_announced`."""
+        taken = {verb for verb in get_args(Verb) if _removed(self.control / verb)}
+        if "stop" in taken:
+            self._stop_mark.touch()
+        return taken
+
+    def stop_announced(self) -> bool:
+        """True once the process that takes the requests has taken a stop: for the other processes of the run."""
+        return self._stop_mark.exists()
+
+    def forget_requests(self) -> None:
+        """Requests left over from an earlier life of this run are not meant for the next one."""
+        self.take_requests()
+        _removed(self._stop_mark)
+
+    @property
+    def _stop_mark(self) -> Path:
+        return self.control / ".stopping"
 
     def _make_folder(self, folder: Path) -> None:
         try:

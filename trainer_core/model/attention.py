@@ -47,21 +47,28 @@ Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(q [B, T, H, D], k [B, T, Hkv, D], v [B, T, Hkv, D]) -> [B, T, H, D], softmax scale 1 / sqrt(D)."""
 
 
+def backend_problem(name: str, device: torch.device) -> str | None:
+    """Why the kernel `name` cannot run here, as the end of a sentence; None if it can."""
+    if name == "sdpa":
+        return None
+    if device.type != "cuda":
+        return "needs an NVIDIA GPU"
+    if name == "flash" and find_spec("flash_attn") is None:
+        return "needs the package flash-attn (pip install -r requirements-flash.txt)"
+    if name == "varlen" and find_spec("torch.nn.attention.varlen") is None:
+        return "needs torch.nn.attention.varlen (PyTorch 2.10 or newer)"
+    return None
+
+
 def check_backend(name: str, device: torch.device) -> None:
     """Raises UserError `attention_unavailable` when the asked-for kernel cannot run here."""
     if name not in BACKENDS:
         raise UserError("attention_unavailable", f"attention_backend is '{name}'; allowed: {', '.join(BACKENDS)}.")
-    if name == "sdpa":
-        return
-    missing = "needs an NVIDIA GPU" if device.type != "cuda" else ""
-    if not missing and name == "flash" and find_spec("flash_attn") is None:
-        missing = "needs the package flash-attn (pip install -r requirements-flash.txt)"
-    if not missing and name == "varlen" and find_spec("torch.nn.attention.varlen") is None:
-        missing = "needs torch.nn.attention.varlen (PyTorch 2.10 or newer)"
-    if missing:
+    problem = backend_problem(name, device)
+    if problem:
         raise UserError(
             "attention_unavailable",
-            f"attention_backend '{name}' {missing}.",
+            f"attention_backend '{name}' {problem}.",
             ['Set attention_backend = "sdpa": same results, PyTorch\'s own kernels.'],
         )
 

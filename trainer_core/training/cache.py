@@ -24,13 +24,13 @@ FORMAT = 1
 
 
 class HashIndex:
-    """SHA-256 of files, remembered by (path, size, mtime); `save` writes what was learnt."""
+    """SHA-256 of files, remembered by (path, size, mtime); `save` writes what was learnt. None = nowhere."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         self._file = file
         self._known: dict[str, list[object]] = {}
         self._changed = False
-        if file.exists():
+        if file is not None and file.exists():
             try:
                 known = json.loads(file.read_text(encoding="utf-8"))
             except ValueError:
@@ -53,7 +53,7 @@ class HashIndex:
         return digest
 
     def save(self) -> None:
-        if self._changed:
+        if self._changed and self._file is not None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             write_json_atomic(self._file, self._known)
             self._changed = False
@@ -73,6 +73,24 @@ def key_of(**parts: object) -> str:
     """The address of a value made from `parts` (JSON values)."""
     text = json.dumps({"format": FORMAT, **parts}, sort_keys=True, ensure_ascii=False)
     return sha256(text.encode()).hexdigest()
+
+
+class MemoryCache:
+    """The same store for one run only, in memory: nothing of it reaches the disk, not even the hash index."""
+
+    def __init__(self) -> None:
+        self.index = HashIndex(None)
+        self._entries: dict[tuple[str, str], dict[str, Tensor]] = {}
+
+    def has(self, kind: str, key: str) -> bool:
+        return (kind, key) in self._entries
+
+    def put(self, kind: str, key: str, tensors: Mapping[str, Tensor]) -> None:
+        # Copied: a slice of a batch would keep the whole batch alive.
+        self._entries[kind, key] = {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}
+
+    def get(self, kind: str, key: str) -> dict[str, Tensor]:
+        return self._entries[kind, key]
 
 
 class FeatureCache:

@@ -95,9 +95,27 @@ def _discard(folder: Path) -> None:
 
 
 def prune(root: Path, keep: int) -> None:
-    """Remove all but the newest max(2, keep) complete checkpoints."""
+    """Remove all but the newest max(2, keep) complete checkpoints and the best one."""
+    best = best_checkpoint(root)
     for folder in complete_checkpoints(root)[: -max(2, keep)]:
-        _discard(folder)
+        if folder != best:
+            _discard(folder)
+
+
+def best_checkpoint(root: Path) -> Path | None:
+    """The complete checkpoint with the lowest validation loss, the oldest of equals; None where none was measured."""
+    losses = {folder: _validation_loss(folder) for folder in complete_checkpoints(root)}
+    measured = {folder: loss for folder, loss in losses.items() if loss is not None}
+    return min(measured, key=measured.__getitem__, default=None)
+
+
+def _validation_loss(folder: Path) -> float | None:
+    try:
+        loss = json.loads((folder / "state.json").read_text(encoding="utf-8")).get("validation_loss")
+    except (OSError, ValueError, AttributeError):
+        # A damaged one is found, and said, when a run goes on from it.
+        return None
+    return float(loss) if isinstance(loss, int | float) else None
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

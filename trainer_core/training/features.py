@@ -21,12 +21,13 @@ from trainer_core.model.folder import BaseFolder
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
 from trainer_core.model.vae import load_vae
-from trainer_core.training.cache import FeatureCache, folder_id, key_of
+from trainer_core.training.cache import FeatureCache, MemoryCache, folder_id, key_of
 from trainer_core.training.sampling import TextFeatures
 
 GPU_IMAGE_BATCH = 4
 GPU_TEXT_BATCH = 8
 
+Cache = FeatureCache | MemoryCache
 Report = Callable[[str, int, int], None]
 """(phase, done, total): called after each batch; may raise to stop the work between two batches."""
 
@@ -53,7 +54,7 @@ class Encoding:
     jina: str
 
 
-def describe_encoding(base: BaseFolder, cache: FeatureCache, device: torch.device) -> Encoding:
+def describe_encoding(base: BaseFolder, cache: Cache, device: torch.device) -> Encoding:
     """Hash the encoders' files (remembered by size and time). bf16 on GPUs that have it, else fp32."""
     dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     ids = [folder_id(folder, cache.index) for folder in (base.vae, base.text_encoder, base.clip_model)]
@@ -62,14 +63,24 @@ def describe_encoding(base: BaseFolder, cache: FeatureCache, device: torch.devic
 
 
 class FeatureStore:
-    """Keys, encodes and reads the features of one run."""
+    """Keys, encodes and reads the features of one run.
 
-    def __init__(self, config: TrainConfig, base: BaseFolder, cache: FeatureCache, device: torch.device) -> None:
+    `share` = (place, count): of the batches to be encoded this process does every count-th, beginning with place.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        base: BaseFolder,
+        cache: Cache,
+        device: torch.device,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
         self._config = config
         self._base = base
         self.cache = cache
+        self._share = share
         self.encoding = describe_encoding(base, cache, device)
-        self.truncated: list[str] = []
 
     # Keys
 
@@ -107,8 +118,8 @@ class FeatureStore:
 
     # Making
 
-    def plan(self, items: Sequence[ImageItem]) -> tuple[list[Sample], list[str]]:
-        """Samples of the items, and every caption that training may ask for."""
+    def plan(self, items: Sequence[ImageItem], *, shuffle: bool) -> tuple[list[Sample], list[str]]:
+        """Samples of the items, and every caption that may be asked for; without `shuffle` each as it is written."""
         c = self._config
         plan = BucketPlan.from_config(c)
         samples: list[Sample] = []
@@ -116,8 +127,7 @@ class FeatureStore:
         for item in items:
             image_hash = self.cache.index.hash_of(item.path)
             bucket = plan.assign(item.width, item.height).bucket
-            count = c.caption_variants if c.shuffle_caption else 1
-            texts = variants(item.caption, count, keep_tokens=c.keep_tokens, seed=c.seed, shuffle=c.shuffle_caption)
+            texts = variants(item.caption, c.caption_variants, keep_tokens=c.keep_tokens, seed=c.seed, shuffle=shuffle)
             captions += texts
             samples.append(
                 Sample(
@@ -143,8 +153,14 @@ class FeatureStore:
         # Prompts have batches of their own: another prompt must not shift the batches that captions are made in.
         self._encode_gemma([sorted(read), sorted(asked.keys() - read)], report)
         self._encode_jina([sorted(trained), sorted(shown - trained)], report)
+
+    def cut_captions(self, captions: Iterable[str], prompts: Iterable[str]) -> list[str]:
+        """A sentence for each caption or prompt that a token limit cut, known once all are encoded."""
+        trained, shown = set(captions), {*prompts, ""}
+        read = {self.training_text(text): text for text in sorted(trained)}
+        asked = {self._gemma_text(text): text for text in sorted(shown)}
         limits = self._config.max_gemma_tokens, self._config.max_jina_tokens
-        self.truncated = [
+        return [
             f"cut at {limits[0]} tokens for Gemma: {text[:100]}"
             for full, text in (read | asked).items()
             if self.cache.has("cut", self.gemma_key(full))
@@ -155,7 +171,7 @@ class FeatureStore:
         ]
 
     def _encode_gemma(self, groups: Sequence[list[str]], report: Report) -> None:
-        batches = self._text_batches(groups, lambda text: self.cache.has("gemma", self.gemma_key(text)))
+        batches = self._to_do(self._text_batches(groups), lambda text: self.cache.has("gemma", self.gemma_key(text)))
         if not batches:
             return
         report("loading Gemma3", 0, len(batches))
@@ -175,11 +191,11 @@ class FeatureStore:
         if cut:
             self.cache.put("cut", key, {"cut": torch.tensor(True)})
 
-    def _text_batches(self, groups: Sequence[list[str]], done: Callable[[str], bool]) -> list[list[str]]:
-        return [batch for texts in groups for batch in self._with_gaps(texts, GPU_TEXT_BATCH, done)]
+    def _text_batches(self, groups: Sequence[list[str]]) -> list[list[str]]:
+        return [batch for texts in groups for batch in self._batches(texts, GPU_TEXT_BATCH)]
 
     def _encode_jina(self, groups: Sequence[list[str]], report: Report) -> None:
-        batches = self._text_batches(groups, lambda text: self.cache.has("jina", self.jina_key(text)))
+        batches = self._to_do(self._text_batches(groups), lambda text: self.cache.has("jina", self.jina_key(text)))
         if not batches:
             return
         encoder = load_jina(self._base.clip_model, dtype=self.encoding.dtype, device=self.encoding.device)
@@ -198,11 +214,8 @@ class FeatureStore:
         by_bucket: dict[tuple[int, int], list[str]] = {}
         for key in sorted(unique):
             by_bucket.setdefault(unique[key].bucket, []).append(key)
-        batches = [
-            batch
-            for bucket in sorted(by_bucket)
-            for batch in self._with_gaps(by_bucket[bucket], GPU_IMAGE_BATCH, lambda key: self.cache.has("latents", key))
-        ]
+        fixed = [batch for bucket in sorted(by_bucket) for batch in self._batches(by_bucket[bucket], GPU_IMAGE_BATCH)]
+        batches = self._to_do(fixed, lambda key: self.cache.has("latents", key))
         problems: list[ImageProblem] = []
         if not batches:
             return problems
@@ -224,18 +237,26 @@ class FeatureStore:
         self._free()
         return problems
 
-    def _with_gaps(self, work: Sequence[str], gpu_batch: int, done: Callable[[str], bool]) -> list[list[str]]:
-        return batches_with_gaps(work, 1 if self.encoding.device.type == "cpu" else gpu_batch, done)
+    def _batches(self, work: Sequence[str], gpu_batch: int) -> list[list[str]]:
+        return fixed_batches(work, 1 if self.encoding.device.type == "cpu" else gpu_batch)
+
+    def _to_do(self, batches: Sequence[list[str]], done: Callable[[str], bool]) -> list[list[str]]:
+        place, count = self._share
+        return with_gaps(batches[place::count], done)
 
     def _free(self) -> None:
         if self.encoding.device.type == "cuda":
             torch.cuda.empty_cache()
 
 
-def batches_with_gaps(work: Sequence[str], size: int, done: Callable[[str], bool]) -> list[list[str]]:
-    """The work list in fixed batches, without those that are wholly done: where one entry is missing its whole
-    batch is redone, because its neighbours in a batch may change the last bits of an entry."""
-    batches = [list(work[i : i + size]) for i in range(0, len(work), size)]
+def fixed_batches(work: Sequence[str], size: int) -> list[list[str]]:
+    """The work list in batches that depend on nothing else."""
+    return [list(work[i : i + size]) for i in range(0, len(work), size)]
+
+
+def with_gaps(batches: Sequence[list[str]], done: Callable[[str], bool]) -> list[list[str]]:
+    """Those batches that are not wholly done: where one entry is missing its whole batch is redone, because its
+    neighbours in a batch may change the last bits of an entry."""
     return [batch for batch in batches if not all(done(entry) for entry in batch)]
 
 

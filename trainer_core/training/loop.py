@@ -2,24 +2,26 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.order import epoch_order, keyed_seed
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.training.batches import make_batch, to_device
+from trainer_core.training.batches import Batch, make_batch, to_device
 from trainer_core.training.checkpoint import restore_optimizer
+from trainer_core.training.distributed import World
 from trainer_core.training.features import FeatureStore, Sample
 from trainer_core.training.flow import interpolate, velocity_loss
+from trainer_core.training.loading import Prefetcher
 from trainer_core.training.optim import build_optimizer, rate_of_step
 
 SMOOTHING = 0.98
@@ -36,12 +38,13 @@ class StepResult:
 
 
 class Schedule:
-    """Which images each step sees: a pure function of (config, samples), nothing is remembered but the last epoch."""
+    """Which images each step sees: a pure function of (config, samples, world size); two epochs are remembered."""
 
-    def __init__(self, config: TrainConfig, samples: Sequence[Sample]) -> None:
+    def __init__(self, config: TrainConfig, samples: Sequence[Sample], world_size: int = 1) -> None:
         self._config = config
         self._samples = samples
-        self._epoch: tuple[int, list[list[tuple[int, ...]]]] = (-1, [])
+        self._group_size = config.gradient_accumulation_steps * world_size
+        self._epochs: OrderedDict[int, list[list[tuple[int, ...]]]] = OrderedDict()
         self.steps_per_epoch = len(self._groups(0))
         self.total_steps = config.max_train_steps or config.num_epochs * self.steps_per_epoch
 
@@ -49,12 +52,12 @@ class Schedule:
         return step // self.steps_per_epoch
 
     def group(self, step: int) -> list[list[Sample]]:
-        """The micro-batches of one optimizer step; the last group of an epoch may be smaller."""
+        """The micro-batches of one optimizer step in all processes; the last group of an epoch may be smaller."""
         epoch, position = divmod(step, self.steps_per_epoch)
         return [[self._samples[i] for i in batch] for batch in self._groups(epoch)[position]]
 
     def _groups(self, epoch: int) -> list[list[tuple[int, ...]]]:
-        if self._epoch[0] != epoch:
+        if epoch not in self._epochs:
             batches = epoch_order(
                 [sample.bucket for sample in self._samples],
                 [sample.item.repeats for sample in self._samples],
@@ -62,9 +65,21 @@ class Schedule:
                 seed=self._config.seed,
                 epoch=epoch,
             )
-            size = self._config.gradient_accumulation_steps
-            self._epoch = (epoch, [list(batches[i : i + size]) for i in range(0, len(batches), size)])
-        return self._epoch[1]
+            size = self._group_size
+            self._epochs[epoch] = [list(batches[i : i + size]) for i in range(0, len(batches), size)]
+            # The batches made ahead reach into the next epoch.
+            if len(self._epochs) > 2:
+                self._epochs.popitem(last=False)
+        return self._epochs[epoch]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """One micro-batch: its step, its place in the step's global batch, its images."""
+
+    step: int
+    micro: int
+    samples: tuple[Sample, ...]
 
 
 class Trainer:
@@ -78,40 +93,56 @@ class Trainer:
         *,
         store: FeatureStore,
         schedule: Schedule,
-        accelerator: Accelerator,
+        world: World,
     ) -> None:
         self._config = config
         self._store = store
+        self._world = world
         self.schedule = schedule
-        self.accelerator = accelerator
+        self.accelerator = world.accelerator
         self.model = model
         self.parameters = dict(parameters)
-        optimizer = build_optimizer(config, self.parameters.values(), accelerator.device)
-        self._wrapped, self.optimizer = accelerator.prepare(model, optimizer)
+        optimizer = build_optimizer(config, self.parameters.values(), self.accelerator.device)
+        trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self._wrapped, self.optimizer = world.wrap(model, trained, optimizer)
         self._rate = rate_of_step(config, schedule.total_steps)
+        self._batches = Prefetcher(self._make, self._after, config.dataloader_num_workers)
 
     def step(self, step: int) -> StepResult:
         """Raises UserError `non_finite` naming the step's images; parameters are then untouched."""
-        accelerator = self.accelerator
         group = self.schedule.group(step)
         images = sum(len(batch) for batch in group)
         lr = self._rate(step)
         for settings in self.optimizer.param_groups:
             settings["lr"] = lr
         self._wrapped.train()
-        total = 0.0
-        for micro, samples in enumerate(group):
-            last = micro + 1 == len(group)
-            with nullcontext() if last else accelerator.no_sync(self._wrapped):
-                losses = self._losses(step, micro, samples)
-                # Each image of the step counts the same, also in an epoch's smaller last batches.
-                accelerator.backward(losses.sum() / images)
-            total += losses.detach().sum().item()
+        loss = self._backward(step, len(group), images)
         norm = self._clip()
-        self._require_finite(step, total / images, norm, group)
+        self._require_finite(step, loss, norm, group)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return StepResult(loss=total / images, lr=lr, grad_norm=norm, images=images)
+        return StepResult(loss=loss, lr=lr, grad_norm=norm, images=images)
+
+    def close(self) -> None:
+        """Stop the threads that make batches."""
+        self._batches.close()
+
+    def _backward(self, step: int, micro_batches: int, images: int) -> float:
+        """Gradients of this process's micro-batches, summed over all processes; returns the step's mean loss."""
+        accelerator, world = self.accelerator, self._world
+        # More processes than micro-batches: one left over joins with a weight of 0, for gradients are exchanged by all.
+        weight = float(world.rank < micro_batches)
+        totals: list[float] = []
+        work = self._work(step)
+        for part in work:
+            with nullcontext() if part is work[-1] else accelerator.no_sync(self._wrapped):
+                losses = self._losses(part)
+                # Each image of the step counts the same, also in an epoch's smaller last batches.
+                accelerator.backward(losses.sum() / images * weight)
+            totals.append(losses.detach().sum().item())
+        padded = totals + [0.0] * (self._config.gradient_accumulation_steps - len(totals))
+        rows = world.gather_numbers(padded)
+        return sum(rows[micro % world.size][micro // world.size] for micro in range(micro_batches)) / images
 
     def restore(self, optimizer: Mapping[Any, Any], scaler: Mapping[str, Any]) -> None:
         """Put back a checkpoint's optimizer and, with fp16, its loss scale."""
@@ -123,13 +154,30 @@ class Trainer:
         """The loss scale of fp16; empty otherwise."""
         return {} if self.accelerator.scaler is None else self.accelerator.scaler.state_dict()
 
-    def _losses(self, step: int, micro: int, samples: Sequence[Sample]) -> torch.Tensor:
-        config = self._config
-        first = micro * config.train_batch_size
-        batch = make_batch(config, self._store, samples, step=step, first_index=first, patch=self.model.patch_size)
-        batch = to_device(batch, self.accelerator.device)
+    def _make(self, work: _Work) -> Batch:
+        """The batch of one micro-batch, on the CPU; may run in a thread."""
+        first = work.micro * self._config.train_batch_size
+        return make_batch(
+            self._config, self._store, work.samples, step=work.step, first_index=first, patch=self.model.patch_size
+        )
+
+    def _work(self, step: int) -> list[_Work]:
+        """What this process computes in one step; with nothing left for it the first, as gradients need all."""
+        group = self.schedule.group(step)
+        mine = list(range(self._world.rank, len(group), self._world.size)) or [0]
+        return [_Work(step=step, micro=micro, samples=tuple(group[micro])) for micro in mine]
+
+    def _after(self, work: _Work) -> Iterator[_Work]:
+        """What follows `work` in this process, to the end of training."""
+        yield from (following for following in self._work(work.step) if following.micro > work.micro)
+        for step in range(work.step + 1, self.schedule.total_steps):
+            yield from self._work(step)
+
+    def _losses(self, work: _Work) -> torch.Tensor:
+        batch = to_device(self._batches.get(work), self.accelerator.device)
         # LoRA dropout draws from torch's global generators; nothing else in a step does.
-        torch.manual_seed(keyed_seed(config.seed, step, first, "dropout"))
+        first = work.micro * self._config.train_batch_size
+        torch.manual_seed(keyed_seed(self._config.seed, work.step, first, "dropout"))
         x_t = interpolate(batch.data, batch.noise, batch.t)
         with self.accelerator.autocast():
             velocity = self._wrapped(x_t, batch.t, batch.cap_feats, batch.cap_mask, batch.pooled)

@@ -4,10 +4,22 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from trainer_core.contracts.events import EventLog
+from trainer_core.training.tensorboard import Board
 
 LOGGER = "trainer_core.run"
+
+
+class Teller(Protocol):
+    """Who a run tells what happens."""
+
+    def emit(self, kind: str, **fields: object) -> None: ...
+
+    def traceback(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Reporter:
@@ -15,6 +27,7 @@ class Reporter:
 
     def __init__(self, events: EventLog, log_file: Path) -> None:
         self._events = events
+        self._board: Board | None = None
         self._step_told = 0.0
         self._logger = logging.getLogger(LOGGER)
         self._logger.setLevel(logging.INFO)
@@ -34,6 +47,13 @@ class Reporter:
         if sentence:
             self._logger.log(logging.ERROR if kind == "failed" else logging.INFO, sentence)
 
+        if self._board is not None:
+            self._board.add(kind, fields)
+
+    def add_board(self, board: Board) -> None:
+        """From here on TensorBoard is told as well."""
+        self._board = board
+
     def _too_soon(self, fields: Mapping[str, object]) -> bool:
         """Fast steps are told once a second, the last one always; events.jsonl has them all."""
         now = time.monotonic()
@@ -47,9 +67,29 @@ class Reporter:
         self._logger.exception("an unexpected error")
 
     def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
         for handler in self._handlers:
             self._logger.removeHandler(handler)
             handler.close()
+
+
+class LastWords:
+    """The other processes of a run: silent, but for a failure, which may be why the main one dies without a word."""
+
+    def __init__(self, events_file: Path, rank: int) -> None:
+        self._events_file = events_file
+        self._rank = rank
+
+    def emit(self, kind: str, **fields: object) -> None:
+        if kind == "failed":
+            EventLog(self._events_file, mend=False).emit(kind, **fields, rank=self._rank)
+
+    def traceback(self) -> None:
+        logging.getLogger(LOGGER).exception("an unexpected error in process %d", self._rank)
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 def _sentence(kind: str, fields: Mapping[str, object]) -> str:
@@ -62,8 +102,11 @@ def _sentence(kind: str, fields: Mapping[str, object]) -> str:
             f"smoothed {fields['loss_smoothed']:.4f}  lr {fields['lr']:.2e}  {fields['seconds_per_step']:.2f} s/step  "
             f"ETA {duration(fields['eta_seconds'])}"
         )
+    if kind == "validation":
+        return f"validation: loss {fields['loss']:.4f} on {fields['images']} held-out images"
     if kind in ("sample", "checkpoint", "export"):
-        return f"{kind}: {fields['path']}"
+        best = ", the best so far" if fields.get("best") else ""
+        return f"{kind}: {fields['path']}{best}"
     if kind == "warning":
         return f"warning: {fields['message']}"
     if kind == "failed":

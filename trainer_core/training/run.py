@@ -3,34 +3,31 @@
 import os
 import time
 from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from accelerate import Accelerator
 
-from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.config import Change, TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import EventLog, truncate_after_step
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.dataset.captions import spaced, tags_of
-from trainer_core.dataset.scan import scan_dataset
-from trainer_core.model.attention import check_backend
-from trainer_core.model.folder import BaseFolder, find_base, load_transformer, transformer_config
-from trainer_core.model.nextdit import NextDiT
-from trainer_core.training.adapters import add_lora, load_weights, matching_modules, read_lora
-from trainer_core.training.cache import FeatureCache, folder_id, key_of
-from trainer_core.training.checkpoint import Checkpoint, newest_checkpoint
+from trainer_core.dataset.captions import tags_of
+from trainer_core.model.folder import BaseFolder, find_base, load_transformer
+from trainer_core.training.adapters import add_lora, load_weights, read_lora
+from trainer_core.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
+from trainer_core.training.checks import adapted, check_early, pick_device
+from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
-from trainer_core.training.features import FeatureStore, Sample
-from trainer_core.training.loop import Schedule, Trainer
-from trainer_core.training.optim import check_optimizer
-from trainer_core.training.reporting import Reporter
+from trainer_core.training.loop import Trainer
+from trainer_core.training.preparation import Preparation, Prepared
+from trainer_core.training.reporting import LastWords, Reporter, Teller
 from trainer_core.training.rerun import check_rerun, warnings_of
 from trainer_core.training.session import Session
 from trainer_core.training.stopping import StopRequested, StopSignal
+from trainer_core.training.tensorboard import Board
+from trainer_core.training.validation import Validator
 
 OUT_OF_MEMORY_HINTS = (
     "train_batch_size = 1",
@@ -41,75 +38,69 @@ OUT_OF_MEMORY_HINTS = (
 )
 
 
-def pick_device(name: str) -> torch.device:
-    """auto = the first GPU, else the CPU. Raises UserError `device_unavailable`."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "device_unavailable",
-            'device = "cuda", but PyTorch sees no NVIDIA GPU here.',
-            ["Check the driver with nvidia-smi.", 'Set device = "auto" or "cpu".'],
-        )
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
 def run_training(config: TrainConfig) -> str:
     """Train or continue the run `output_dir/output_name`; returns finished, stopped or "already finished".
 
+    Started as one of several processes (accelerate launch, torchrun, jobs/ranks.py) it takes part in their common run.
     Raises UserError for anything the user can mend: before anything is written where that can be known, else
     state.json and events.jsonl say so too.
     """
     base = find_base(Path(config.base_model_path))
     device = pick_device(config.device)
-    _check_early(config, base, device)
+    carried_out, notes = adapted(config, device)
+    check_early(carried_out, base, device)
+    world = World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu")
     run = RunDir(Path(config.output_dir) / config.output_name)
-    with run.lock():
-        changed = check_rerun(run, config)
-        run.create(config)
-        run.write_state("running")
-        reporter = Reporter(EventLog(run.events_file), run.log_file)
+    with ExitStack() as stack:
+        stack.callback(world.close)
+        changed = world.on_main(lambda: _open(run, config, stack))
+        teller: Teller = (
+            Reporter(EventLog(run.events_file), run.log_file) if world.main else LastWords(run.events_file, world.rank)
+        )
+        stack.callback(teller.close)
         try:
-            with StopSignal(run) as stop:
-                for message in warnings_of(changed):
-                    reporter.emit("warning", message=message)
-                return _Run(config, base, run, device, reporter=reporter, stop=stop).go()
+            with StopSignal(run, main=world.main) as stop:
+                for message in [*warnings_of(changed), *notes]:
+                    teller.emit("warning", message=message)
+                return _Run(carried_out, base, run, world, teller=teller, stop=stop).go()
         except StopRequested:
-            run.write_state("stopped")
+            if world.main:
+                run.write_state("stopped")
             step = run.read_state().get("step", 0)
-            reporter.emit("stopped", step=step, message="stopped before training began; what was encoded is kept")
+            teller.emit("stopped", step=step, message="stopped before training began; what was encoded is kept")
             return "stopped"
         except Exception as error:
             problem = as_user_error(error)
+            if world.size > 1 and (cause := _failure_elsewhere(run)):
+                raise cause from error
             if problem.code == "internal":
-                reporter.traceback()
+                teller.traceback()
             # On a full disk these two fail as well; the problem itself must still reach the user.
             with suppress(OSError):
                 run.write_state("failed", code=problem.code, message=problem.message)
             with suppress(OSError):
-                reporter.emit("failed", code=problem.code, message=problem.message, hints=problem.hints)
+                teller.emit("failed", code=problem.code, message=problem.message, hints=problem.hints)
             if problem is error:
                 raise
             raise problem from error
-        finally:
-            reporter.close()
 
 
-def _check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> None:
-    """What would stop the run after hours of encoding, asked before the first file is written."""
-    check_backend(config.attention_backend, device)
-    check_optimizer(config, device)
-    if config.mixed_precision == "fp16" and device.type == "cpu":
-        raise UserError(
-            "device_unavailable",
-            'mixed_precision = "fp16" needs a GPU; this run uses the CPU.',
-            ['Set mixed_precision = "no" or "bf16".'],
-        )
-    with torch.device("meta"):
-        model = NextDiT(**transformer_config(base.transformer))
-    matching_modules(model, config.lora_target_modules)
-    if config.resume_from_lora:
-        read_lora(Path(config.resume_from_lora))
+def _open(run: RunDir, config: TrainConfig, stack: ExitStack) -> tuple[Change, ...]:
+    """Take the run for this process until `stack` closes; returns what changed since it was last trained."""
+    stack.enter_context(run.lock())
+    changed = check_rerun(run, config)
+    run.create(config)
+    run.forget_requests()
+    run.write_state("running")
+    return changed
+
+
+def _failure_elsewhere(run: RunDir) -> UserError | None:
+    """What another process of this run failed of: this one's own error is then only the lost connection."""
+    state = run.read_state()
+    if state.get("status") != "failed" or state.get("pid") == os.getpid():
+        return None
+    return UserError(state.get("code", "internal"), state.get("message", "Another process of this run failed."))
 
 
 def as_user_error(error: Exception) -> UserError:
@@ -127,98 +118,78 @@ def as_user_error(error: Exception) -> UserError:
     return UserError("internal", f"{type(error).__name__}: {error}", ["See train.log; please report this."])
 
 
-@dataclass
-class _Prepared:
-    samples: list[Sample]
-    store: FeatureStore
-    schedule: Schedule
-    base_hash: str
-    data_hash: str
-
-
 class _Run:
     def __init__(
         self,
         config: TrainConfig,
         base: BaseFolder,
         run: RunDir,
-        device: torch.device,
+        world: World,
         *,
-        reporter: Reporter,
+        teller: Teller,
         stop: StopSignal,
     ) -> None:
         self.config = config
         self.base = base
         self.run = run
-        self.device = device
-        self.reporter = reporter
+        self.world = world
+        self.teller = teller
         self.stop = stop
         self._last_phase = 0.0
 
     def go(self) -> str:
-        config = self.config
-        self.reporter.emit("started", message=f"run {self.run.path}", pid=os.getpid(), device=str(self.device))
-        prepared = self._prepare()
+        config, world = self.config, self.world
+        self.teller.emit(
+            "started", message=f"run {self.run.path}", pid=os.getpid(), device=str(world.accelerator.device),
+            processes=world.size,
+        )  # fmt: skip
+        self._phase("checking data", 0, 1)
+        prepared = Preparation(
+            config, self.base, world, stop=self.stop, report=self._work, warn=self._warn
+        ).go()  # fmt: skip
         checkpoint = self._restore_point(prepared)
         first = checkpoint.state["step"] if checkpoint else 0
         total = prepared.schedule.total_steps
         if checkpoint and first >= total:
-            self.run.write_state("finished", step=first, total_steps=total)
-            self.reporter.emit("finished", step=first, message=f"already finished: {first} of {total} steps are done")
+            if world.main:
+                self.run.write_state("finished", step=first, total_steps=total)
+            self.teller.emit("finished", step=first, message=f"already finished: {first} of {total} steps are done")
             return "already finished"
         if config.lr_warmup_steps >= total and config.lr_scheduler != "constant":
             self._warn(f"lr_warmup_steps = {config.lr_warmup_steps} covers all {total} steps; the rate never peaks.")
+        if any(world.any([self.stop.wanted()])):
+            raise StopRequested
         trainer = self._build_trainer(prepared, checkpoint)
-        truncate_after_step(self.run.events_file, first)
+        if world.main:
+            truncate_after_step(self.run.events_file, first)
+            if config.tensorboard and isinstance(self.teller, Reporter):
+                self.teller.add_board(Board(self.run.board, self.run.path, step=first))
+        validator = Validator(config, prepared.validation, prepared.store, world)
         session = Session(
-            config, self.base, self.run, trainer, store=prepared.store, reporter=self.reporter, stop=self.stop,
-            facts=self._facts(prepared), state=self._constant_state(prepared),
+            config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
+            teller=self.teller, stop=self.stop, facts=self._facts(prepared), state=self._constant_state(prepared),
         )  # fmt: skip
-        return session.train(first, checkpoint.state.get("loss_smoothed") if checkpoint else None)
+        try:
+            return session.train(first, checkpoint.state.get("loss_smoothed") if checkpoint else None)
+        finally:
+            trainer.close()
 
-    def _prepare(self) -> _Prepared:
-        config = self.config
-        self._phase("checking data", 0, 1)
-        for prompt in dict.fromkeys(config.system_prompts):
-            if spaced(prompt) != prompt:
-                self._warn(
-                    f"This system prompt does not end in a space, as the base was trained with; one is added: {prompt}"
-                )
-        scan = scan_dataset(Path(config.train_data_dir), strict=config.strict_data)
-        for problem in scan.problems:
-            self._warn(problem.message)
-        root = Path(config.cache_dir) if config.cache_dir else Path(config.output_dir) / ".cache"
-        store = FeatureStore(config, self.base, FeatureCache(root), self.device)
-        samples, captions = store.plan(scan.items)
-        prompts = [*config.sample_prompts, config.sample_negative_prompt]
-        store.encode_texts(captions, prompts, self._phase)
-        for caption in store.truncated:
-            self._warn(f"caption {caption}…")
-        samples = self._encode_images(store, samples)
-        base_hash = folder_id(self.base.transformer, store.cache.index)
-        store.cache.index.save()
-        data = [[str(s.item.relative), s.image_hash, s.item.caption, s.item.repeats, s.bucket] for s in samples]
-        return _Prepared(samples, store, Schedule(config, samples), base_hash, key_of(data=data))
+    def _restore_point(self, prepared: Prepared) -> Checkpoint | None:
+        """The newest checkpoint that loads; the main process finds it, the others read the same one."""
+        found: list[Checkpoint | None] = [None]
 
-    def _encode_images(self, store: FeatureStore, samples: list[Sample]) -> list[Sample]:
-        problems = store.encode_images(samples, self._phase)
-        if problems and self.config.strict_data:
-            listing = "; ".join(problem.message for problem in problems)
-            raise UserError("dataset_problem", f"strict_data is on and images are broken: {listing}")
-        for problem in problems:
-            self._warn(f"left out: {problem.message}")
-        whole = [sample for sample in samples if store.cache.has("latents", sample.latents)]
-        if not whole:
-            raise UserError("dataset_empty", f"No image in {self.config.train_data_dir} could be read.")
-        return whole
+        def search() -> tuple[str, list[str]]:
+            found[0], damaged = newest_checkpoint(self.run.checkpoints)
+            step = f"step-{found[0].state['step']:08d}" if found[0] else ""
+            return step, [folder.name for folder in damaged]
 
-    def _restore_point(self, prepared: _Prepared) -> Checkpoint | None:
-        checkpoint, damaged = newest_checkpoint(self.run.checkpoints)
+        name, damaged = self.world.on_main(search)
         for folder in damaged:
-            self._warn(f"Checkpoint {folder.name} is damaged and was passed over.")
-        if checkpoint is None:
+            self._warn(f"Checkpoint {folder} is damaged and was passed over.")
+        if not name:
             return None
-        if checkpoint.state["base"] != self._base_id(prepared):
+        checkpoint = found[0] or load_checkpoint(self.run.checkpoints / name)
+        if checkpoint.state["base"] != prepared.base_id:
             raise UserError(
                 "rerun_refused",
                 f"The base model in {self.base.root} is not the one this run was trained on.",
@@ -226,14 +197,32 @@ class _Run:
             )
         if checkpoint.state["data"] != prepared.data_hash:
             self._warn("The data set (images, captions, repeats or buckets) differs from the one trained on so far.")
+        before = checkpoint.state.get("world_size", 1)
+        if before != self.world.size:
+            self._warn(
+                f"Trained by {before} process(es) so far and by {self.world.size} now: a step holds other images."
+            )
         return checkpoint
 
-    def _build_trainer(self, prepared: _Prepared, checkpoint: Checkpoint | None) -> Trainer:
-        config = self.config
+    def _optimizer_of(self, checkpoint: Checkpoint | None) -> str:
+        """The optimizer that goes on: what a checkpoint holds belongs to the kind that made it."""
+        wanted = self.config.optimizer_type
+        kept = checkpoint.state.get("optimizer", wanted) if checkpoint else wanted
+        if kept == "AdamW8bit" != wanted:
+            raise UserError(
+                "rerun_refused",
+                "This run was trained with AdamW8bit on a GPU; its optimizer state cannot go on without one.",
+                ["Continue it on a machine with an NVIDIA GPU, or choose another output_name for a new run."],
+            )
+        if kept != wanted:
+            self._warn(f"This run was begun with {kept} and goes on with it; {wanted} cannot take over its state.")
+        return str(kept)
+
+    def _build_trainer(self, prepared: Prepared, checkpoint: Checkpoint | None) -> Trainer:
+        self.config = config = replace(self.config, optimizer_type=self._optimizer_of(checkpoint))
         self._phase("loading the transformer", 0, 1)
-        accelerator = Accelerator(mixed_precision=config.mixed_precision, cpu=self.device.type == "cpu")
         dtype = torch.float32 if config.mixed_precision == "no" else torch.bfloat16
-        model = load_transformer(self.base.transformer, dtype=dtype, device=self.device)
+        model = load_transformer(self.base.transformer, dtype=dtype, device=self.world.accelerator.device)
         model.attention_backend = config.attention_backend
         model.gradient_checkpointing = config.gradient_checkpointing
         parameters = add_lora(
@@ -246,18 +235,13 @@ class _Run:
             start = Path(config.resume_from_lora)
             load_weights(parameters, _rescaled(start, config), str(start))
         trainer = Trainer(
-            config,
-            model,
-            parameters,
-            store=prepared.store,
-            schedule=prepared.schedule,
-            accelerator=accelerator,
-        )
+            config, model, parameters, store=prepared.store, schedule=prepared.schedule, world=self.world
+        )  # fmt: skip
         if checkpoint:
             trainer.restore(checkpoint.optimizer, checkpoint.state["scaler"])
         return trainer
 
-    def _facts(self, prepared: _Prepared) -> TrainingFacts:
+    def _facts(self, prepared: Prepared) -> TrainingFacts:
         frequency: dict[str, Counter[str]] = {}
         for sample in prepared.samples:
             folder = sample.item.path.parent.name
@@ -268,24 +252,26 @@ class _Run:
             base_hash=prepared.base_hash, started_at=time.time(),
         )  # fmt: skip
 
-    def _constant_state(self, prepared: _Prepared) -> dict[str, Any]:
-        return {"base": self._base_id(prepared), "data": prepared.data_hash}
+    def _constant_state(self, prepared: Prepared) -> dict[str, str]:
+        return {
+            "base": prepared.base_id,
+            "data": prepared.data_hash,
+            "optimizer": self.config.optimizer_type,
+        }
 
-    def _base_id(self, prepared: _Prepared) -> str:
-        """Transformer and encoders: a run that goes on with another VAE would learn another thing."""
-        encoding = prepared.store.encoding
-        parts = {"vae": encoding.vae, "gemma": encoding.gemma, "jina": encoding.jina}
-        return key_of(transformer=prepared.base_hash, **parts)
+    def _work(self, name: str, done: int, total: int) -> None:
+        """Like `_phase`, between two pieces of encoding: where a stop may come in."""
+        self.stop.check()
+        self._phase(name, done, total)
 
     def _phase(self, name: str, done: int, total: int) -> None:
-        self.stop.check()
         now = time.monotonic()
         if done == 0 or now - self._last_phase > 0.5:
             self._last_phase = now
-            self.reporter.emit("phase", phase=name, done=done, total=total)
+            self.teller.emit("phase", phase=name, done=done, total=total)
 
     def _warn(self, message: str) -> None:
-        self.reporter.emit("warning", message=message)
+        self.teller.emit("warning", message=message)
 
 
 def _rescaled(path: Path, config: TrainConfig) -> dict[str, torch.Tensor]:

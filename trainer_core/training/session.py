@@ -9,22 +9,27 @@ from typing import Any
 import torch
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.contracts.rundir import RunDir
+from trainer_core.contracts.rundir import RunDir, Status
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.vae import load_vae
 from trainer_core.training.checkpoint import Checkpoint, optimizer_state, save_checkpoint, step_of
+from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts, export_adapter
 from trainer_core.training.features import FeatureStore
 from trainer_core.training.loop import Meter, Trainer
-from trainer_core.training.reporting import Reporter
+from trainer_core.training.reporting import Teller
 from trainer_core.training.sampling import SampleSettings, decode, sample_latents, save_png
 from trainer_core.training.stopping import StopSignal
+from trainer_core.training.validation import ValidationResult, Validator, mark_best, record_validation
 
 VERSIONED = ("torch", "diffusers", "transformers", "peft", "accelerate")
 
 
 class Session:
-    """Runs the steps from `first` to the end and everything that happens between two steps."""
+    """Runs the steps from `first` to the end and everything that happens between two steps.
+
+    All processes step together; only the main one writes, draws and tells.
+    """
 
     def __init__(  # noqa: PLR0913 - the parts of a run, by name
         self,
@@ -33,8 +38,10 @@ class Session:
         run: RunDir,
         trainer: Trainer,
         *,
+        world: World,
         store: FeatureStore,
-        reporter: Reporter,
+        validator: Validator,
+        teller: Teller,
         stop: StopSignal,
         facts: TrainingFacts,
         state: dict[str, Any],
@@ -43,8 +50,10 @@ class Session:
         self._base = base
         self._run = run
         self._trainer = trainer
+        self._world = world
         self._store = store
-        self._reporter = reporter
+        self._validator = validator
+        self._teller = teller
         self._stop = stop
         self._facts = facts
         self._state = state
@@ -58,6 +67,8 @@ class Session:
         total = schedule.total_steps
         self._meter.smoothed = smoothed
         self._saved = first if first else -1
+        if first == 0:
+            self._validate(0)
         if self._sample_due(first, total) and not self._sample_file(first, 0).exists():
             self._sample(first)
         if torch.cuda.is_initialized():
@@ -68,27 +79,55 @@ class Session:
             result = self._trainer.step(step)
             done, epoch = step + 1, schedule.epoch_of(step)
             fields = self._meter.fields(done, result)
-            self._reporter.emit("step", step=done, total_steps=total, epoch=epoch + 1, **fields)
+            self._teller.emit("step", step=done, total_steps=total, epoch=epoch + 1, **fields)
             self._write_progress(step=done, total_steps=total, epoch=epoch + 1)
-            requests = self._stop.requests()
-            if "stop" in requests:
-                self._save(done)
-                self._run.write_state("stopped", step=done, total_steps=total, epoch=epoch + 1)
-                self._reporter.emit("stopped", step=done, message=f"stopped after step {done} of {total}; saved")
+            stop, save, sample = self._requests()
+            if stop:
+                self._save(done, None)
+                self._write_state("stopped", step=done, total_steps=total, epoch=epoch + 1)
+                self._teller.emit("stopped", step=done, message=f"stopped after step {done} of {total}; saved")
                 return "stopped"
-            if "save" in requests or self._save_due(done, total):
-                self._save(done)
-            if "sample" in requests or self._sample_due(done, total):
+            save = save or self._save_due(done, total)
+            validated = self._validate(done) if save or self._validation_due(done) else None
+            if save:
+                self._save(done, validated)
+            if sample or self._sample_due(done, total):
                 self._sample(done)
-        self._run.write_state("finished", step=total, total_steps=total, epoch=schedule.epoch_of(total - 1) + 1)
-        self._reporter.emit("finished", step=total, message=f"{total} steps done")
+        self._write_state("finished", step=total, total_steps=total, epoch=schedule.epoch_of(total - 1) + 1)
+        self._teller.emit("finished", step=total, message=f"{total} steps done")
         return "finished"
+
+    def _requests(self) -> list[bool]:
+        """Stop, save, sample: asked of any process, done by all."""
+        requests = self._stop.requests()
+        return self._world.any(verb in requests for verb in ("stop", "save", "sample"))
+
+    def _write_state(self, status: Status, **fields: int) -> None:
+        if self._world.main:
+            self._run.write_state(status, **fields)
 
     def _write_progress(self, **fields: int) -> None:
         """state.json is replaced and fsynced: once a second is enough, the events tell of every step."""
         if time.monotonic() - self._state_written >= 1.0:
-            self._run.write_state("running", **fields)
+            self._write_state("running", **fields)
             self._state_written = time.monotonic()
+
+    def _validation_due(self, done: int) -> bool:
+        every = self._config.validation_every_n_steps
+        return every > 0 and done % every == 0
+
+    def _validate(self, done: int) -> ValidationResult | None:
+        if not self._validator.active:
+            return None
+        started = time.monotonic()
+        result = self._validator.measure(self._trainer.model)
+        seconds = time.monotonic() - started
+        if self._world.main:
+            record_validation(self._run, done, result)
+        self._teller.emit(
+            "validation", step=done, loss=result.loss, bands=result.bands, images=result.images, seconds=seconds
+        )
+        return result
 
     def _save_due(self, done: int, total: int) -> bool:
         config, per_epoch = self._config, self._trainer.schedule.steps_per_epoch
@@ -103,9 +142,15 @@ class Session:
         by_step = steps > 0 and done % steps == 0
         return by_epoch or by_step or (done == total and bool(epochs or steps))
 
-    def _save(self, done: int) -> None:
+    def _save(self, done: int, validated: ValidationResult | None) -> None:
         if self._saved == done:
             return
+        self._saved = done
+        if self._world.main:
+            self._write(done, validated)
+        self._world.wait()
+
+    def _write(self, done: int, validated: ValidationResult | None) -> None:
         adapter = {name: value.detach() for name, value in self._trainer.parameters.items()}
         epoch, position = divmod(done, self._trainer.schedule.steps_per_epoch)
         state = {
@@ -116,6 +161,8 @@ class Session:
             "loss_smoothed": self._meter.smoothed,
             "scheduler": {"name": self._config.lr_scheduler, "step": done},
             "scaler": self._trainer.scaler_state(),
+            "world_size": self._world.size,
+            "validation_loss": validated.loss if validated else None,
             "versions": {name: version(name) for name in VERSIONED},
         }
         checkpoint = Checkpoint(adapter=adapter, optimizer=optimizer_state(self._trainer.optimizer), state=state)
@@ -123,15 +170,20 @@ class Session:
         # checkpoint of the last step without its export would pass for a finished run.
         facts = replace(self._facts, step=done, epoch=epoch)
         file = export_adapter(self._run.exports, adapter, self._config, facts)
-        self._reporter.emit("export", step=done, path=self._relative(file))
+        self._teller.emit("export", step=done, path=self._relative(file))
         folder = save_checkpoint(self._run.checkpoints, checkpoint, keep=self._config.keep_last_n_checkpoints)
-        self._reporter.emit("checkpoint", step=step_of(folder), path=self._relative(folder))
-        self._saved = done
+        best = mark_best(self._run) if self._validator.active else None
+        self._teller.emit("checkpoint", step=step_of(folder), path=self._relative(folder), best=best == step_of(folder))
 
-    @torch.no_grad()
     def _sample(self, done: int) -> None:
         if not self._config.sample_prompts:
             return
+        if self._world.main:
+            self._draw(done)
+        self._world.wait()
+
+    @torch.no_grad()
+    def _draw(self, done: int) -> None:
         started = time.monotonic()
         model = self._trainer.model
         model.eval()
@@ -153,7 +205,7 @@ class Session:
             file = self._sample_file(done, number)
             save_png(decode(codec, latents), file, settings, step=done)
             seconds = time.monotonic() - started
-            self._reporter.emit(
+            self._teller.emit(
                 "sample", step=done, number=number, prompt=prompt, path=self._relative(file), seconds=seconds
             )
 

@@ -12,17 +12,19 @@ class StopRequested(Exception):
 
 
 class StopSignal:
-    """Collects requests while it is entered; restores the signal handlers on leaving."""
+    """Collects requests while it is entered; restores the signal handlers on leaving.
 
-    def __init__(self, run: RunDir) -> None:
+    Of several processes one takes the request files (`main`); the others see the stop that it took.
+    """
+
+    def __init__(self, run: RunDir, *, main: bool = True) -> None:
         self._run = run
+        self._main = main
         self._stop = False
         self._pending: set[str] = set()
         self._handlers: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        # A request left over from an earlier life of this run is not meant for this one.
-        self._run.take_requests()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._on_signal)
         return self
@@ -38,16 +40,21 @@ class StopSignal:
 
     def requests(self) -> set[str]:
         """New requests (stop, save, sample) since the last call; a stop stays."""
-        self._pending |= self._run.take_requests()
-        self._stop |= "stop" in self._pending
+        self._look()
         taken, self._pending = self._pending - {"stop"}, set()
         return taken | ({"stop"} if self._stop else set())
 
     def wanted(self) -> bool:
         """True once a stop was asked for; save and sample requests stay for the next step border."""
-        self._pending |= self._run.take_requests()
-        self._stop |= "stop" in self._pending
+        self._look()
         return self._stop
+
+    def _look(self) -> None:
+        if self._main:
+            self._pending |= self._run.take_requests()
+            self._stop |= "stop" in self._pending
+        else:
+            self._stop |= self._run.stop_announced()
 
     def check(self) -> None:
         """Raises StopRequested once a stop was asked for."""

@@ -1,0 +1,79 @@
+"""Several processes on one run: the same bits as one process with the accumulation of all of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from runs import ROOT, assert_same_run, config_file, events, run_of, wait_for_steps
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.jobs.ranks import repository_python, run_ranks
+from trainer_core.training.run import run_training
+
+Make = Callable[..., TrainConfig]
+# The number of threads decides the order of sums inside an operation.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def alone(config: Make) -> Iterator[TrainConfig]:
+    """Undisturbed, in one process, with accumulation 2; the last step of an epoch is incomplete."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    made = config("alone", gradient_accumulation_steps=2, validation_split=0.2, save_every_n_steps=3)
+    run_training(made)
+    yield made
+    torch.set_num_threads(threads)
+
+
+def test_two_processes_equal_one_with_accumulation_also_after_a_stop_and_a_kill(
+    config: Make, alone: TrainConfig
+) -> None:
+    made = config("together", gradient_accumulation_steps=1, validation_split=0.2, save_every_n_steps=3)
+    script = [str(ROOT / "train_newbie_lora.py"), "--config_file", str(config_file(made))]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    process = subprocess.Popen([*torchrun, *script], cwd=ROOT, env=ENVIRONMENT)
+    wait_for_steps(made, 2, process)
+    run_of(made).request("stop")
+    assert process.wait(60) == 0 and run_of(made).status() == "stopped"
+
+    command = repository_python(["train", str(run_of(made).path)])
+    killer = threading.Thread(target=kill_main_after, args=(made, 5))
+    killer.start()
+    outcome = run_ranks(command, 2, ENVIRONMENT)
+    killer.join()
+    assert len(outcome.codes) == 2 and outcome.code != 0 and run_of(made).status() == "failed"
+
+    assert run_ranks(command, 2, ENVIRONMENT).codes == (0, 0)
+    assert [event["processes"] for event in events(made, "started")] == [2, 2, 2]
+    assert_same_run(made, alone)
+    assert events(made, "validation")[-1]["loss"] == events(alone, "validation")[-1]["loss"]
+
+
+def kill_main_after(config: TrainConfig, steps: int) -> None:
+    wait_for_steps(config, steps)
+    os.kill(run_of(config).read_state()["pid"], signal.SIGKILL)
+
+
+def test_a_failure_of_any_process_is_told_and_ends_all(config: Make, tmp_path: Path) -> None:
+    made = config("failing", gradient_accumulation_steps=1)
+    broken = tmp_path / "fails_in_rank_1.py"
+    broken.write_text(
+        "import os, sys\n"
+        "from trainer_core.training import loop\n"
+        "from trainer_core.cli import main\n"
+        "def fail(*args): raise MemoryError('no memory in this process')\n"
+        "if os.environ['RANK'] == '1': loop.interpolate = fail\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    outcome = run_ranks([sys.executable, str(broken), "train", str(config_file(made))], 2, ENVIRONMENT)
+    assert outcome.codes[1] == 1 and outcome.code == 1
+    assert run_of(made).status() == "failed"
+    failed = events(made, "failed")[-1]
+    assert failed["rank"] == 1 and "no memory in this process" in failed["message"]

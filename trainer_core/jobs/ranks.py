@@ -1,0 +1,117 @@
+"""One process for each GPU: start them, pass signals on, end all when one fails.
+
+torch's and accelerate's launchers end their children 30 seconds after a stop; a run that saves first may need more.
+"""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+# What torch.distributed, accelerate and MPI set for the processes they start.
+LAUNCHED = ("LOCAL_RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+_GRACE_S = 20.0
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Exit codes in the order of ranks; a negative one is the signal that ended the process."""
+
+    codes: tuple[int, ...]
+
+    @property
+    def code(self) -> int:
+        """0 if all are; else the code of the process that failed by itself rather than by being ended with it."""
+        failed = [code for code in self.codes if code != 0]
+        own = [code for code in failed if code > 0]
+        return (own or [128 - code for code in failed] or [0])[0]
+
+
+def is_launched(environment: Mapping[str, str]) -> bool:
+    """True in a process that a launcher (accelerate, torchrun, MPI, this one) started as one of several."""
+    return any(environment.get(name, "") not in ("", "-1") for name in LAUNCHED)
+
+
+def run_ranks(command: Sequence[str], count: int, environment: Mapping[str, str]) -> Outcome:
+    """Run `command` `count` times on this machine as one torch.distributed world; returns when all have ended.
+
+    SIGINT and SIGTERM are passed on, once each. When one process fails, the others get SIGTERM and, after 20 seconds,
+    SIGKILL: they would wait for ever for the one that is gone.
+    """
+    port = str(_free_port())
+    children = [
+        subprocess.Popen(command, env={**environment, **_rank_variables(rank, count, port)}) for rank in range(count)
+    ]
+    handlers = {number: signal.signal(number, _passing_on(children)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _wait(children)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        _end(children)
+    return Outcome(codes=tuple(child.returncode for child in children))
+
+
+def _rank_variables(rank: int, count: int, port: str) -> dict[str, str]:
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _passing_on(children: Sequence["subprocess.Popen[bytes]"]) -> "signal._HANDLER":
+    def handler(number: int, frame: FrameType | None) -> None:
+        for child in children:
+            # Ctrl+C reaches the children by itself: they belong to the same terminal.
+            if child.poll() is None and not (number == signal.SIGINT and sys.stdin.isatty()):
+                child.send_signal(number)
+
+    return handler
+
+
+def _wait(children: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """Until all have ended, or one has failed."""
+    while any(child.poll() is None for child in children):
+        if any(child.poll() not in (None, 0) for child in children):
+            return
+        time.sleep(_POLL_S)
+
+
+def _end(children: Sequence["subprocess.Popen[bytes]"]) -> None:
+    for child in children:
+        if child.poll() is None:
+            child.terminate()
+    deadline = time.monotonic() + _GRACE_S
+    for child in children:
+        try:
+            child.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def child_environment(environment: Mapping[str, str], gpus: str) -> dict[str, str]:
+    """`environment` in which CUDA sees `gpus` only, "0,2" as nvidia-smi counts them; "all" changes nothing."""
+    chosen = {} if gpus == "all" else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpus}
+    return {**environment, **chosen}
+
+
+def repository_python(arguments: Sequence[str]) -> list[str]:
+    """The command that runs `python -m trainer_core` with `arguments` in this very Python."""
+    return [sys.executable, "-m", "trainer_core", *arguments]

@@ -1,0 +1,63 @@
+"""What a config asks for and what this machine can do: refused early, or done in the nearest way, which is said."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
+from trainer_core.model.attention import backend_problem, check_backend
+from trainer_core.model.folder import BaseFolder, transformer_config
+from trainer_core.model.nextdit import NextDiT
+from trainer_core.training.adapters import matching_modules, read_lora
+from trainer_core.training.optim import check_optimizer
+
+
+def pick_device(name: str) -> torch.device:
+    """auto = a GPU if there is one, else the CPU. Raises UserError `device_unavailable`."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "device_unavailable",
+            'device = "cuda", but PyTorch sees no NVIDIA GPU here.',
+            ["Check the driver with nvidia-smi.", 'Set device = "auto" or "cpu".'],
+        )
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def adapted(config: TrainConfig, device: torch.device) -> tuple[TrainConfig, list[str]]:
+    """The config as it is carried out on `device`, and a sentence for each setting that this changes."""
+    notes: list[str] = []
+    if config.optimizer_type == "AdamW8bit" and device.type == "cpu":
+        config = replace(config, optimizer_type="AdamW")
+        notes.append(
+            "AdamW8bit needs an NVIDIA GPU; this run on the CPU uses AdamW: the same update, its state in 32 bits."
+        )
+    if config.use_flash_attention_2 and config.attention_backend == "sdpa":
+        problem = backend_problem("flash", device)
+        if problem is None and config.mixed_precision == "no":
+            problem = 'needs mixed_precision "bf16" or "fp16"'
+        if problem is None:
+            config = replace(config, attention_backend="flash")
+        else:
+            notes.append(f"use_flash_attention_2: flash-attn {problem}; PyTorch's own attention kernels are used.")
+    return config, notes
+
+
+def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> None:
+    """What would stop the run after hours of encoding, asked before the first file is written."""
+    check_backend(config.attention_backend, device)
+    check_optimizer(config, device)
+    if config.mixed_precision == "fp16" and device.type == "cpu":
+        raise UserError(
+            "device_unavailable",
+            'mixed_precision = "fp16" needs a GPU; this run uses the CPU.',
+            ['Set mixed_precision = "no" or "bf16".'],
+        )
+    with torch.device("meta"):
+        model = NextDiT(**transformer_config(base.transformer))
+    matching_modules(model, config.lora_target_modules)
+    if config.resume_from_lora:
+        read_lora(Path(config.resume_from_lora))

@@ -1,0 +1,132 @@
+"""Several processes as one run: who is who, what they agree on, and gradients that add up.
+
+Micro-batches of a step are dealt out in turn, index = micro-step x world size + rank, so that N processes see what
+one process with N times the accumulation sees. Gradients are summed, not averaged: each micro-batch's loss is
+already divided by the images of the whole step.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from trainer_core.contracts.errors import UserError
+
+# Others wait while the main process draws samples or writes to a slow disk; the default of NCCL is 10 minutes.
+PATIENCE = timedelta(hours=12)
+
+T = TypeVar("T")
+
+
+class World:
+    """The processes of this run; one alone is a world of size 1, for which every method is a plain no-op."""
+
+    def __init__(self, *, mixed_precision: str, cpu: bool) -> None:
+        self.accelerator = Accelerator(
+            mixed_precision=mixed_precision,
+            cpu=cpu,
+            kwargs_handlers=[
+                InitProcessGroupKwargs(timeout=PATIENCE),
+                DistributedDataParallelKwargs(find_unused_parameters=False),
+            ],
+        )
+
+    @property
+    def rank(self) -> int:
+        return self.accelerator.process_index
+
+    @property
+    def size(self) -> int:
+        return self.accelerator.num_processes
+
+    @property
+    def main(self) -> bool:
+        """True in the one process that writes the run folder."""
+        return self.accelerator.is_main_process
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """(place, count) of this process among those of its machine, which share its disk."""
+        if self.size == 1:
+            return 0, 1
+        places = self.gather(self.accelerator.local_process_index)
+        # Machines hold their processes in a row: a machine ends where the local index starts at 0 again.
+        starts = [rank for rank, place in enumerate(places) if place == 0] + [self.size]
+        begin = max(start for start in starts if start <= self.rank)
+        return places[self.rank], min(start for start in starts if start > self.rank) - begin
+
+    def on_main(self, work: Callable[[], T]) -> T:
+        """Run `work` in the main process; every process gets its result, or raises its UserError."""
+        if self.size == 1:
+            return work()
+        answer: list[object] = [None, None]
+        if self.main:
+            try:
+                answer[0] = work()
+            except UserError as error:
+                answer[1] = error
+        dist.broadcast_object_list(answer, src=0)
+        if isinstance(answer[1], UserError):
+            raise answer[1]
+        return answer[0]  # type: ignore[return-value]
+
+    def gather(self, value: T) -> list[T]:
+        """Every process's `value`, in the order of ranks, in every process. Any picklable object."""
+        if self.size == 1:
+            return [value]
+        found: list[T] = [value] * self.size
+        dist.all_gather_object(found, value)
+        return found
+
+    def gather_numbers(self, values: Sequence[float]) -> list[list[float]]:
+        """Like `gather` for a row of numbers, equally long everywhere; float64, so that nothing is rounded."""
+        if self.size == 1:
+            return [list(values)]
+        row = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
+        rows = [torch.empty_like(row) for _ in range(self.size)]
+        dist.all_gather(rows, row)
+        return [row.tolist() for row in rows]
+
+    def any(self, values: Iterable[bool]) -> list[bool]:
+        """For each place, whether any process says True there."""
+        wanted = [float(value) for value in values]
+        return [any(column) for column in zip(*self.gather_numbers(wanted), strict=True)]
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        self.accelerator.wait_for_everyone()
+
+    @contextmanager
+    def local_main_first(self) -> Iterator[None]:
+        """The first process of each machine goes first; the others then find on disk what it wrote."""
+        with self.accelerator.local_main_process_first():
+            yield
+
+    def wrap(
+        self, model: nn.Module, trained: Collection[str], optimizer: torch.optim.Optimizer
+    ) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """Model and optimizer as accelerate prepares them; only the parameters named `trained` are kept in step."""
+        # DDP would otherwise send the whole frozen base through the network at the start.
+        frozen = [name for name, _ in [*model.named_parameters(), *model.named_buffers()] if name not in trained]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, frozen)
+        wrapped, prepared = self.accelerator.prepare(model, optimizer)
+        if isinstance(wrapped, DistributedDataParallel):
+            wrapped.register_comm_hook(None, _add_up)
+        return wrapped, prepared
+
+    def close(self) -> None:
+        """Leave the process group; called once, also after a failure."""
+        self.accelerator.end_training()
+
+
+def _add_up(state: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+    """Sum of all processes' gradients. DDP's own mean divides by the world size, which rounds unless it is 2, 4, 8."""
+    work = dist.all_reduce(bucket.buffer(), op=dist.ReduceOp.SUM, async_op=True)
+    return work.get_future().then(lambda future: future.value()[0])

@@ -1,0 +1,156 @@
+"""From a data set to everything the loop reads: scan, hold out, buckets, encoded features, all checked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
+from trainer_core.dataset.captions import spaced
+from trainer_core.dataset.order import keyed_seed
+from trainer_core.dataset.scan import ImageItem, Scan, scan_dataset
+from trainer_core.model.folder import BaseFolder
+from trainer_core.training.cache import FeatureCache, MemoryCache, folder_id, key_of
+from trainer_core.training.distributed import World
+from trainer_core.training.features import FeatureStore, Report, Sample
+from trainer_core.training.loop import Schedule
+from trainer_core.training.stopping import StopRequested, StopSignal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What training needs of the data. The hashes identify the data set and the transformer's files."""
+
+    samples: list[Sample]
+    validation: list[Sample]
+    store: FeatureStore
+    schedule: Schedule
+    base_hash: str
+    data_hash: str
+
+    @property
+    def base_id(self) -> str:
+        """Transformer and encoders: a run that goes on with another VAE would learn another thing."""
+        encoding = self.store.encoding
+        return key_of(transformer=self.base_hash, vae=encoding.vae, gemma=encoding.gemma, jina=encoding.jina)
+
+
+class Preparation:
+    """Prepares a run; with several processes each encodes its share of what is missing."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a run, by name
+        self,
+        config: TrainConfig,
+        base: BaseFolder,
+        world: World,
+        *,
+        stop: StopSignal,
+        report: Report,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._base = base
+        self._world = world
+        self._stop = stop
+        self._report = report
+        self._warn = warn
+
+    def go(self) -> Prepared:
+        """Raises UserError for data that cannot be used, StopRequested (in every process) when asked to stop."""
+        config = self._config
+        for prompt in dict.fromkeys(config.system_prompts):
+            if spaced(prompt) != prompt:
+                self._warn(
+                    f"This system prompt does not end in a space, as the base was trained with; one is added: {prompt}"
+                )
+        trained, held_out = self._items()
+        share = self._world.share if config.use_cache else (0, 1)
+        with self._world.local_main_first():
+            store = FeatureStore(config, self._base, self._cache(), self._world.accelerator.device, share)
+            samples, captions = store.plan(trained, shuffle=config.shuffle_caption)
+            validation, plain = store.plan(held_out, shuffle=False)
+            base_hash = folder_id(self._base.transformer, store.cache.index)
+            store.cache.index.save()
+        prompts = [*config.sample_prompts, config.sample_negative_prompt]
+        self._encode(store, [*captions, *plain], prompts, [*samples, *validation])
+        for caption in store.cut_captions([*captions, *plain], prompts):
+            self._warn(f"caption {caption}…")
+        samples, validation = (
+            [sample for sample in group if store.cache.has("latents", sample.latents)]
+            for group in (samples, validation)
+        )
+        if not samples:
+            raise UserError("dataset_empty", f"No image in {config.train_data_dir} could be read.")
+        data = [[str(s.item.relative), s.image_hash, s.item.caption, s.item.repeats, s.bucket] for s in samples]
+        data_hash = key_of(data=data)
+        if len(set(self._world.gather(data_hash))) > 1:
+            raise UserError(
+                "data_differ",
+                f"The processes of this run see different images in {config.train_data_dir}.",
+                ["Every machine needs the same data set under the same path, and nobody may change it meanwhile."],
+            )
+        schedule = Schedule(config, samples, self._world.size)
+        return Prepared(
+            samples=samples,
+            validation=validation,
+            store=store,
+            schedule=schedule,
+            base_hash=base_hash,
+            data_hash=data_hash,
+        )
+
+    def _cache(self) -> FeatureCache | MemoryCache:
+        config = self._config
+        if not config.use_cache:
+            return MemoryCache()
+        return FeatureCache(Path(config.cache_dir) if config.cache_dir else Path(config.output_dir) / ".cache")
+
+    def _items(self) -> tuple[Sequence[ImageItem], Sequence[ImageItem]]:
+        """The images to train on and those to validate with."""
+        config = self._config
+        scan = self._scanned(config.train_data_dir)
+        if config.validation_data_dir:
+            return scan.items, self._scanned(config.validation_data_dir).items
+        trained, held_out = split(scan.items, config.validation_split, config.seed)
+        if held_out:
+            self._warn(f"{len(held_out)} of {len(scan.items)} images are held out for validation, not trained on.")
+        return trained, held_out
+
+    def _scanned(self, folder: str) -> Scan:
+        scan = scan_dataset(Path(folder), strict=self._config.strict_data)
+        for problem in scan.problems:
+            self._warn(problem.message)
+        return scan
+
+    def _encode(
+        self, store: FeatureStore, captions: Sequence[str], prompts: Sequence[str], samples: Sequence[Sample]
+    ) -> None:
+        broken: list[str] = []
+        try:
+            store.encode_texts(captions, prompts, self._report)
+            broken = [problem.message for problem in store.encode_images(samples, self._report)]
+        except StopRequested:
+            # Said below, where the other processes hear of it.
+            pass
+        if any(self._world.any([self._stop.wanted()])):
+            raise StopRequested
+        broken = sorted({message for part in self._world.gather(broken) for message in part})
+        if broken and self._config.strict_data:
+            raise UserError("dataset_problem", f"strict_data is on and images are broken: {'; '.join(broken)}")
+        for message in broken:
+            self._warn(f"left out: {message}")
+
+
+def split(items: Sequence[ImageItem], share: float, seed: int) -> tuple[list[ImageItem], list[ImageItem]]:
+    """(to train on, held out): each image's place is a function of (seed, its path), so that images that come later
+    move none of the others. With a share above 0 both sides get at least one image where there are two."""
+    if share <= 0 or len(items) < 2:
+        return list(items), []
+    ranked = sorted(items, key=lambda item: keyed_seed(seed, "validation", str(item.relative)))
+    limit = int(share * 2**63)
+    below = sum(keyed_seed(seed, "validation", str(item.relative)) < limit for item in ranked)
+    chosen = {item.relative for item in ranked[: min(max(1, below), len(items) - 1)]}
+    return (
+        [item for item in items if item.relative not in chosen],
+        [item for item in items if item.relative in chosen],
+    )
