@@ -1,0 +1,48 @@
+"""The launcher of several processes: variables, exit codes, signals."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from trainer_core.jobs.ranks import Outcome, child_environment, is_launched, run_ranks
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", f"import os, signal, sys, time\nrank = int(os.environ['RANK'])\n{code}"]
+
+
+def test_each_process_knows_its_place_and_all_share_one_address(tmp_path: Path) -> None:
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    code = f"open(f'{tmp_path}/{{rank}}', 'w').write(' '.join(os.environ[n] for n in {names}))"
+    assert run_ranks(python(code), 2, os.environ).codes == (0, 0)
+    first, second = ((tmp_path / rank).read_text().split() for rank in "01")
+    assert first[:3] == ["0", "0", "2"] and second[:3] == ["1", "1", "2"] and first[3:] == second[3:]
+
+
+def test_when_one_fails_the_others_are_ended_and_its_code_counts() -> None:
+    started = time.monotonic()
+    outcome = run_ranks(python("sys.exit(7) if rank == 1 else time.sleep(60)"), 2, os.environ)
+    assert outcome.codes == (-signal.SIGTERM, 7) and outcome.code == 7 and time.monotonic() - started < 15
+
+
+def test_a_stop_is_passed_on_and_may_take_its_time() -> None:
+    code = "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.3), sys.exit(0)))\ntime.sleep(60)"
+    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    assert run_ranks(python(code), 2, os.environ).codes == (0, 0)
+
+
+@pytest.mark.parametrize(("codes", "code"), [((0, 0), 0), ((1, -15), 1), ((-9, -15), 137), ((0, 3), 3)])
+def test_the_code_of_all(codes: tuple[int, ...], code: int) -> None:
+    assert Outcome(codes=codes).code == code
+
+
+def test_who_was_launched_and_what_cuda_sees() -> None:
+    assert is_launched({"LOCAL_RANK": "0"}) and not is_launched({"LOCAL_RANK": "-1", "RANK": "0"})
+    assert child_environment({"A": "b"}, "all") == {"A": "b"}
+    assert child_environment({}, "0,2")["CUDA_VISIBLE_DEVICES"] == "0,2"

@@ -1,0 +1,45 @@
+"""Held-out images: measured at every save, never trained on, the best checkpoint kept and named."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from runs import events, losses, run_of
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.training.run import run_training
+from trainer_core.training.validation import ValidationResult, Validator
+
+Make = Callable[..., TrainConfig]
+
+
+def test_the_loss_of_held_out_images_falls_and_training_never_notices(config: Make, data: Path) -> None:
+    settings = {"learning_rate": 5e-3, "num_epochs": 4, "caption_dropout_rate": 0.0, "lora_dropout": 0.0}
+    watched = config("watched", **settings, validation_data_dir=str(data), validation_every_n_steps=6)
+    run_training(watched)
+    alone = config("alone", **settings)
+    run_training(alone)
+    assert losses(watched) == losses(alone)
+    measured = events(watched, "validation")
+    assert [event["step"] for event in measured] == [0, 4, 6, 8, 12, 16]
+    assert measured[-1]["loss"] < measured[0]["loss"] and len(measured[0]["bands"]) == 4
+    assert sum(measured[0]["bands"].values()) / 4 == pytest.approx(measured[0]["loss"])
+    assert [entry["loss"] for entry in json.loads(run_of(watched).validation_file.read_bytes())["measured"]] == [
+        event["loss"] for event in measured
+    ]
+
+
+def test_the_best_checkpoint_is_kept_and_named(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = iter([9.0, 5.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    monkeypatch.setattr(
+        Validator, "measure", lambda *_: ValidationResult(loss=next(figures), bands={"0.00-1.00": 1.0}, images=1)
+    )
+    made = config(num_epochs=6, keep_last_n_checkpoints=2, max_train_steps=6, save_every_n_steps=1,
+                  validation_split=0.2)  # fmt: skip
+    run_training(made)
+    run = run_of(made)
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == [f"step-0000000{n}" for n in (2, 5, 6)]
+    best = json.loads(run.validation_file.read_bytes())["best"]
+    assert (best["step"], best["loss"], best["export"]) == (2, 1.0, "run-step-00000002.safetensors")
+    assert [event["best"] for event in events(made, "checkpoint")] == [True, True, False, False, False, False]

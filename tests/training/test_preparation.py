@@ -1,0 +1,40 @@
+"""Which images are held out."""
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from trainer_core.dataset.scan import ImageItem
+from trainer_core.training.preparation import split
+
+
+def items(*names: str) -> list[ImageItem]:
+    return [
+        ImageItem(path=Path(name), relative=PurePosixPath(name), caption="", repeats=1, width=64, height=64)
+        for name in names
+    ]
+
+
+def names(group: list[ImageItem]) -> set[str]:
+    return {str(item.relative) for item in group}
+
+
+MANY = [f"{number:03d}.png" for number in range(400)]
+
+
+def test_the_share_is_held_out_in_order_and_nothing_is_lost() -> None:
+    trained, held_out = split(items(*MANY), 0.25, seed=1)
+    assert names(trained) | names(held_out) == set(MANY) and not names(trained) & names(held_out)
+    assert 70 < len(held_out) < 130 and [str(i.relative) for i in held_out] == sorted(names(held_out))
+
+
+def test_new_images_move_no_old_one_and_another_seed_chooses_others() -> None:
+    before, after = split(items(*MANY[:200]), 0.25, seed=1)[1], split(items(*MANY), 0.25, seed=1)[1]
+    assert names(before) <= names(after)
+    assert names(split(items(*MANY), 0.25, seed=2)[1]) != names(after)
+
+
+@pytest.mark.parametrize(("count", "share", "held_out"), [(400, 0.0, 0), (1, 0.5, 0), (2, 0.01, 1), (2, 0.5, 1)])
+def test_both_sides_get_an_image_where_there_are_two(count: int, share: float, held_out: int) -> None:
+    trained, found = split(items(*MANY[:count]), share, seed=3)
+    assert len(found) == held_out and len(trained) == count - held_out
