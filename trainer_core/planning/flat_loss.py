@@ -29,7 +29,7 @@ def is_flat(losses: Sequence[float]) -> bool:
     run stands out above the rest, as that of a loss which fell early and has settled does.
 
     Too few or too scattered losses to tell (at least 300 are needed, 500 to 1500 as they usually scatter) give
-    False. A loss that truly falls by `SMALLEST_FALL` is called flat in about 1 of 100 runs, one that falls by more less.
+    False. A loss that truly falls by `SMALLEST_FALL` is called flat in about 1 of 100 runs.
     """
     logs = [math.log(loss) for loss in losses if math.isfinite(loss) and loss > 0]
     if len(logs) < _BLOCKS * _STEPS_PER_BLOCK:
