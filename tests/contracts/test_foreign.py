@@ -125,6 +125,8 @@ def test_secrets_are_shown_by_neither_reader():
 def test_the_ordinary_reader_points_to_the_import():
     with pytest.raises(ConfigError, match="trainer_core import FILE"):
         parse_config({**NEEDED, "cache_in_memory": True})
+    with pytest.raises(ConfigError, match="another model"):
+        parse_config({**NEEDED, "anima_repo_root": "x"})
 
 
 def test_the_upstream_loras_keys_need_no_import():

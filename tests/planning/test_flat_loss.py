@@ -93,4 +93,6 @@ def test_the_published_checks_name_what_the_run_has():
     rate, captions, length, model = flat_loss_hints(config(num_epochs=10), images=50, captionless=3, steps=20)
     assert "still rising" in rate and "3 of 50" in captions
     assert "num_epochs = 100" in length and "my/base" in model
+    unknown = flat_loss_hints(config(), images=0, steps=500)
+    assert not any(" 0 images" in hint for hint in unknown)
     assert "max_train_steps = 9" in flat_loss_hints(config(max_train_steps=9), images=50)[2]

@@ -1,5 +1,6 @@
 """Hardware detection against a fake of NVIDIA's library: working, half working, dying, absent."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -73,6 +74,12 @@ def test_without_a_driver_the_rest_is_still_known():
     machine = asked(FakeNvml(init=False))
     assert machine.gpus == () and "Driver Not Loaded" in machine.notes[0]
     assert machine.memory_total_mib > 0 and machine.cpu_count > 0 and machine.disk_free_mib > 0
+
+
+def test_without_the_package_no_gpu_is_listed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    machine = detect(Path())
+    assert machine.gpus == () and "nvidia-ml-py is not installed" in machine.notes[0]
 
 
 def test_a_card_that_fell_off_the_bus_hides_no_other():

@@ -75,6 +75,8 @@ def test_a_card_that_is_too_small_is_told_so_with_numbers():
     assert not made.fits and made.preset.name == "16gb"
     assert "8.0 of 8.0 GiB free" in made.sentences[0] and "10 GiB" in made.sentences[0]
     assert made.alternatives[0].preset.name == "cpu-demo"
+    two = choice(gpu(6144), gpu(8192, index=1))
+    assert two.values == {"gpus": "1"} and any('gpus = "1"' in sentence for sentence in two.sentences)
 
 
 def test_of_two_unequal_cards_the_smaller_stays_out():

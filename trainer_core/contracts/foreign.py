@@ -155,7 +155,9 @@ _THEIR_DEFAULTS: Mapping[str, tuple[object, str]] = MappingProxyType(
 
 def hint_of(key: str) -> str:
     """The end of "is not an option ..." for ``key`` in an ordinary config; empty if no other trainer has it."""
-    if key not in FOREIGN_KEYS and key not in _OTHER_TRAINERS:
+    if key in _OTHER_TRAINERS:
+        return f"; it belongs to a config for {_OTHER_TRAINERS[key]}"
+    if key not in FOREIGN_KEYS:
         return ""
     return '; it belongs to another trainer\'s config; "python -m trainer_core import FILE" translates such a file'
 

@@ -57,7 +57,7 @@ def flat_loss_hints(config: TrainConfig, *, images: int, captionless: int = 0, s
     """The published checks for a loss that does not fall, each with what this run has.
 
     Args:
-        images: image files trained on; captionless: those of them without a caption.
+        images: image files trained on, 0 where that is not known; captionless: those of them without a caption.
         steps: optimizer steps done so far.
     """
     return (
@@ -84,18 +84,20 @@ def _rate_check(config: TrainConfig, steps: int) -> str:
 def _caption_check(images: int, captionless: int) -> str:
     if captionless:
         return f"Captions: {captionless} of {images} images have none; write what each picture shows into its .txt."
-    return f"Captions: all {images} images have one; read a few beside their pictures, do they say what is there?"
+    have = f"all {images} images have one; " if images else ""
+    return f"Captions: {have}read a few beside their pictures, do they say what is there?"
 
 
 def _epoch_check(config: TrainConfig, images: int) -> str:
-    low, high = dataset_advice(images).epochs
+    low, high = dataset_advice(images).epochs if images else (20, 200)
+    size = f"{images} images" if images else "most data sets"
     length = f"max_train_steps = {config.max_train_steps}" if config.max_train_steps else f"{config.num_epochs} epochs"
     verdict = "enough"
     if config.max_train_steps:
         verdict = "see that it comes to as much"
     elif config.num_epochs < low:
         verdict = f"try num_epochs = {low}"
-    return f"Length: {length}; for {images} images {low} to {high} epochs are usual: {verdict}."
+    return f"Length: {length}; for {size} {low} to {high} epochs are usual: {verdict}."
 
 
 def _path_check(config: TrainConfig) -> str:

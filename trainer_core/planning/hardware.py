@@ -176,7 +176,7 @@ def _answer(nvml: Any, function: Any, *arguments: Any) -> Any:
         return None
     try:
         return function(*arguments)
-    except nvml.NVMLError:
+    except (nvml.NVMLError, UnicodeDecodeError):
         return None
 
 

@@ -264,6 +264,7 @@ def _too_small(machine: Machine, best: Gpu, demo: Preset, for_gpu: Sequence[Pres
         f"{reserve:g} GiB reserve.",
         *_occupied(best, for_gpu, reserve),
         f"{smallest.name} is what to try first, with resolution = 512; it may run out of memory.",
+        *([f'Of {len(machine.gpus)} GPUs it has the most memory: write gpus = "{best.index}".'] if left_out else []),
         f"{demo.name} shows on the CPU how a training goes.",
         *_old_card([best]),
     ]
