@@ -1,11 +1,21 @@
-"""The classic command line: python train_newbie_lora.py --config_file my_config.toml"""
+#!/usr/bin/env python3
+"""The classic command: python train_newbie_lora.py --config_file my_config.toml"""
 
 import argparse
 import sys
 
-from trainer_core.cli import main
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Train a NewBie LoRA. Paths that are not absolute mean the current folder."
+    )
+    parser.add_argument("--config_file", "--config", required=True, metavar="FILE", help="TOML config, or a run folder")
+    parser.add_argument("--check", action="store_true", help="check config and images; train nothing")
+    arguments = parser.parse_args()
+    from trainer_core.cli import main as trainer_core
+
+    return trainer_core(["train", arguments.config_file, *(["--check"] if arguments.check else [])])
+
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config_file", required=True)
-    sys.exit(main(["train", parser.parse_args().config_file]))
+    sys.exit(main())

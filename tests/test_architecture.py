@@ -106,7 +106,9 @@ def test_torch_free_parts_import_nothing_heavy(path: Path):
     assert not torch_free or not used & (HEAVY - {"gradio"})
 
 
-@pytest.mark.parametrize("package", ["trainer_core.contracts", "trainer_core.dataset", "newbie_gui"])
+@pytest.mark.parametrize(
+    "package", ["trainer_core.contracts", "trainer_core.dataset", "trainer_core.planning", "newbie_gui"]
+)
 def test_loading_a_torch_free_package_does_not_load_torch(package: str):
     code = (
         "import importlib, pkgutil, sys\n"

@@ -4,22 +4,27 @@ Nothing heavy is imported before the arguments are known to be good, so `--help`
 """
 
 import argparse
+import io
 import logging
 import os
 import sys
 from collections.abc import Sequence
 
-from trainer_core.cli import cache, demo, merge, sample, tiny, train
+from trainer_core.cli import cache, demo, doctor, importing, merge, presets, sample, tiny, train
 from trainer_core.cli.shared import PATHS, TINY_BASE
 from trainer_core.contracts.errors import ConfigError, UserError
 
 __all__ = ["TINY_BASE", "main"]
 
-COMMANDS = (train, sample, merge, cache, demo, tiny)
+COMMANDS = (train, presets, importing, sample, merge, cache, doctor, demo, tiny)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done or stopped on request, 1 something the user can mend, 2 a bad config or command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A console that cannot show a path's or title's letters must not end the work.
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     # Nothing is fetched and nothing is reported home unless a command exists for it.
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):

@@ -1,10 +1,11 @@
 """Checking a whole set of values: names, single values, and what several options say together."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trainer_core.contracts.errors import Problem
+from trainer_core.contracts.foreign import hint_of, is_secret
 from trainer_core.contracts.options import OptionSpec, checked
 
 
@@ -36,9 +37,15 @@ def _unknown(name: str, value: object, known: Mapping[str, OptionSpec]) -> Probl
     if isinstance(value, Mapping):
         message = "is not a section used here; write its options at the top of the file, without this heading"
         return Problem(field=f"[{name}]", value=None, message=message)
-    near = difflib.get_close_matches(name.lower(), known, n=1)
-    hint = f'; did you mean "{near[0]}"?' if near else "; config_template.toml lists all of them"
-    return Problem(field=name, value=value, message=f"is not an option{hint}")
+    # Another trainer's key may be a password; an error text must not carry it into a log.
+    shown = None if is_secret(name) else value
+    return Problem(field=name, value=shown, message=f"is not an option{hint_of(name) or nearest(name, known)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of "is not an option ...": the nearest known name, or where all of them stand."""
+    near = difflib.get_close_matches(name.lower(), list(known), n=1)
+    return f'; did you mean "{near[0]}"?' if near else "; config_template.toml lists all of them"
 
 
 def _cross_problems(values: Mapping[str, Any]) -> list[Problem]:

@@ -1,0 +1,296 @@
+"""Keys of other NewBie trainers' config files: what each asks for, and what becomes of it here.
+
+The upstream trainer (NewBieAI-Lab/NewbieLoraTrainer) and its fork (Cosmic1Neko/NewbieLoraTrainer) share most key
+names with this program; those need no translation. The rest is listed here. A key that would change what is
+learnt and that cannot be honoured blocks the translation until its owner agrees to go on without it.
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from trainer_core.contracts.errors import UserError
+
+Verdict = Literal["taken", "translated", "added", "ignored", "left out", "cannot", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignKey:
+    """One key that is no option here.
+
+    Attributes:
+        why: the reason why it is ignored, or what the result would lack.
+        blocks: it changes what is learnt, unless its value is one of ``off``.
+        off: values that ask for nothing.
+        part_of: another key whose detail it is: it counts for nothing by itself.
+        secret: the value must not be shown.
+    """
+
+    why: str
+    blocks: bool = False
+    off: tuple[object, ...] = (False, 0, "", None)
+    part_of: str = ""
+    secret: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyReport:
+    """What became of one key; ``str`` of it is the line for a person."""
+
+    key: str
+    value: object
+    verdict: Verdict
+    reason: str = ""
+
+    def __str__(self) -> str:
+        shown = repr(self.value)
+        text = f"{self.key} = {shown if len(shown) <= 60 else shown[:57] + '...'}: {_VERDICTS[self.verdict]}"
+        return f"{text} {self.reason}".rstrip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """The values by our names, what became of each key, and the keys that forbid to go on."""
+
+    values: Mapping[str, object]
+    reports: tuple[KeyReport, ...]
+    blocking: tuple[str, ...]
+
+
+_VERDICTS: Mapping[Verdict, str] = MappingProxyType(
+    {
+        "taken": "taken",
+        "translated": "taken as",
+        "added": "added, because",
+        "ignored": "ignored, because",
+        "left out": "left out, as asked:",
+        "cannot": "cannot be honoured yet:",
+        "unknown": "is not known:",
+    }
+)
+
+_LOKR = "a LoKr adapter; an ordinary LoRA would be trained instead, which is another shape of file and learns otherwise"
+_CAPTIONS = "captions would be used as they stand"
+_INIT = "the adapter would start from the ordinary initialisation (noise and zeros)"
+
+FOREIGN_KEYS: Mapping[str, ForeignKey] = MappingProxyType(
+    {
+        # Upstream: speed only.
+        "trust_remote_code": ForeignKey(why="no code from a model's folder is ever run here"),
+        "dataloader_prefetch_factor": ForeignKey(
+            why="the threads of dataloader_num_workers keep enough batches ready; results are the same"
+        ),
+        "cache_in_memory": ForeignKey(why="the cache is small and read ahead; results are the same"),
+        # Upstream: LoKr.
+        "adapter_type": ForeignKey(why=f"it asks for {_LOKR}", blocks=True, off=("lora", "")),
+        "lokr_rank": ForeignKey(why=_LOKR, part_of="adapter_type"),
+        "lokr_alpha": ForeignKey(why=_LOKR, part_of="adapter_type"),
+        "lokr_factor": ForeignKey(why=_LOKR, part_of="adapter_type"),
+        "lokr_target_modules": ForeignKey(why=_LOKR, part_of="adapter_type"),
+        "lokr_dropout": ForeignKey(why=_LOKR, part_of="adapter_type"),
+        "lokr_rank_dropout": ForeignKey(why=_LOKR, part_of="adapter_type"),
+        "lokr_module_dropout": ForeignKey(why=_LOKR, part_of="adapter_type"),
+        "lokr_train_norm": ForeignKey(why=_LOKR, part_of="adapter_type"),
+        # Fork: the adapter.
+        "use_dora": ForeignKey(why="direction and magnitude (DoRA) would not be learnt apart", blocks=True),
+        "use_rslora": ForeignKey(why="the adapter's scale would be alpha / rank, not alpha / sqrt(rank)", blocks=True),
+        "train_norm": ForeignKey(
+            why="norm layers would not be trained (the fork reads this key and does not train them either)", blocks=True
+        ),
+        "init_lora_weights": ForeignKey(why=_INIT, blocks=True, off=(True, "")),
+        "eva_tau": ForeignKey(why=_INIT, part_of="init_lora_weights"),
+        "eva_num_batches": ForeignKey(why=_INIT, part_of="init_lora_weights"),
+        "eva_num_steps": ForeignKey(why=_INIT, part_of="init_lora_weights"),
+        "pissa_init_dir": ForeignKey(why=_INIT, part_of="init_lora_weights"),
+        "lora_rank_pattern": ForeignKey(why="every module would get lora_rank", blocks=True, off=({}, "")),
+        "lora_alpha_pattern": ForeignKey(why="every module would get lora_alpha", blocks=True, off=({}, "")),
+        "use_ema": ForeignKey(
+            why="the extra file with weights averaged over the steps (_ema) would not be made", blocks=True
+        ),
+        "ema_decay": ForeignKey(why="it belongs to use_ema", part_of="use_ema"),
+        # Fork: captions.
+        "keep_tokens_separator": ForeignKey(
+            why="tags before the separator would be shuffled like the others, captions without it too, and the "
+            "separator would stay in the text; keep_tokens counts tags instead",
+            blocks=True,
+        ),
+        "enable_wildcard": ForeignKey(
+            why=f"{_CAPTIONS}, with every <split> variant in one text, instead of one variant at a time", blocks=True
+        ),
+        "caption_tag_dropout_rate": ForeignKey(why="no tag would be left out at random", blocks=True),
+        "drop_artist_rate": ForeignKey(why="artist tags would never be left out", blocks=True),
+        # Fork: the loss and the VAE.
+        "use_multires_loss": ForeignKey(why="the second loss on a smaller copy would not be added", blocks=True),
+        "multires_factor": ForeignKey(why="it belongs to use_multires_loss", part_of="use_multires_loss"),
+        "vae_reflect_padding": ForeignKey(
+            why="the VAE would pad with zeros, so edges are encoded otherwise", blocks=True
+        ),
+        "wandb_key": ForeignKey(
+            why="nothing is sent to other servers; events.jsonl has the losses, tensorboard = true shows them",
+            secret=True,
+        ),
+    }
+)
+
+_OTHER_TRAINERS: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("anima_repo_root", "qwen_model_path", "t5_tokenizer_path"), "another model (Anima)"),
+        **dict.fromkeys(
+            ("preference_json", "sft_lora_path", "dmpo_alpha", "real_ratio"), "another training (preferences, DPO)"
+        ),
+    }
+)
+# What both other trainers do where their file has no key for it. Key: (value, reason).
+_THEIR_DEFAULTS: Mapping[str, tuple[object, str]] = MappingProxyType(
+    {
+        "timestep_sampling": ("lognorm", "the other trainer always draws timesteps so"),
+        "caption_dropout_rate": (0.0, "without this key the other trainer drops no caption"),
+        "mixed_precision": ("no", "without this key the other trainer uses full precision"),
+        "optimizer_type": ("AdamW", "without this key the other trainer uses AdamW"),
+    }
+)
+
+
+def hint_of(key: str) -> str:
+    """The end of "is not an option ..." for ``key`` in an ordinary config; empty if no other trainer has it."""
+    if key in _OTHER_TRAINERS:
+        return f"; it belongs to a config for {_OTHER_TRAINERS[key]}"
+    if key not in FOREIGN_KEYS:
+        return ""
+    return '; it belongs to another trainer\'s config; "python -m trainer_core import FILE" translates such a file'
+
+
+def is_secret(key: str) -> bool:
+    """True where the value of ``key`` must not be shown."""
+    return key in FOREIGN_KEYS and FOREIGN_KEYS[key].secret
+
+
+def translate(
+    values: Mapping[str, object],
+    *,
+    known: Collection[str],
+    without: Collection[str] = (),
+    nearest: Callable[[str], str] = lambda key: "",
+) -> Translation:
+    """Translate another trainer's values, its sections opened.
+
+    Args:
+        known: the names of our own options; those are taken as they are (their values are not checked here).
+        without: keys to leave out although what is learnt then differs.
+        nearest: a hint for a key that nobody knows.
+
+    Raises:
+        UserError: ``foreign_model``, the file is for another model or another kind of training;
+            ``key_missing``, ``without`` names a key that the file lacks.
+    """
+    _require_newbie(values)
+    absent = sorted(set(without) - set(values))
+    if absent:
+        raise UserError("key_missing", f"--without {absent[0]}: the file has no such key.")
+    reports: dict[str, KeyReport] = {}
+    taken: dict[str, object] = {}
+    for key, value in values.items():
+        reports[key] = _report(key, value, values, known=known, without=without, nearest=nearest)
+        if reports[key].verdict == "taken":
+            taken[key] = value
+    _take_lokr_targets(values, taken, reports)
+    _take_alpha(taken, reports)
+    _add_their_defaults(taken, reports)
+    blocking = tuple(key for key, report in reports.items() if report.verdict in ("cannot", "unknown"))
+    return Translation(values=taken, reports=tuple(reports.values()), blocking=blocking)
+
+
+def _require_newbie(values: Mapping[str, object]) -> None:
+    for key, what in _OTHER_TRAINERS.items():
+        if key in values:
+            raise UserError(
+                "foreign_model",
+                f"This file is for {what}: it sets {key}. Nothing was written.",
+                ["Start from config_template.toml, or from: python -m trainer_core presets auto"],
+            )
+
+
+def _report(
+    key: str,
+    value: object,
+    values: Mapping[str, object],
+    *,
+    known: Collection[str],
+    without: Collection[str],
+    nearest: Callable[[str], str],
+) -> KeyReport:
+    if key in without:
+        reason = FOREIGN_KEYS[key].why if key in FOREIGN_KEYS else "its default counts"
+        return KeyReport(key=key, value=value, verdict="left out", reason=reason)
+    if key in known:
+        return KeyReport(key=key, value=value, verdict="taken")
+    foreign = FOREIGN_KEYS.get(key)
+    if foreign is None:
+        return KeyReport(key=key, value=value, verdict="unknown", reason=f"it is not an option{nearest(key)}")
+    shown = "(hidden)" if foreign.secret and value else value
+    if foreign.part_of:
+        reason = f"it is a detail of {foreign.part_of}, whose line says what becomes of it"
+        if _is_off(foreign.part_of, values.get(foreign.part_of)):
+            reason = f"it is a detail of {foreign.part_of}, which is off"
+        return KeyReport(key=key, value=shown, verdict="ignored", reason=reason)
+    if not foreign.blocks:
+        return KeyReport(key=key, value=shown, verdict="ignored", reason=foreign.why)
+    if _is_off(key, value) or _has_no_effect(key, values):
+        return KeyReport(key=key, value=shown, verdict="ignored", reason="with this value it asks for nothing")
+    return KeyReport(key=key, value=shown, verdict="cannot", reason=foreign.why)
+
+
+def _is_off(key: str, value: object) -> bool:
+    off = (None, *FOREIGN_KEYS[key].off)
+    plain = value.lower() if isinstance(value, str) else value
+    # True == 1 and False == 0 for Python; a rate of 1 must not pass for "true".
+    return any(plain == other and (type(plain) is bool) == (type(other) is bool) for other in off)
+
+
+def _has_no_effect(key: str, values: Mapping[str, object]) -> bool:
+    """The fork looks for the separator only where it shuffles or leaves out tags."""
+    rate = values.get("caption_tag_dropout_rate", 0)
+    return key == "keep_tokens_separator" and not values.get("shuffle_caption") and not rate
+
+
+def _take_lokr_targets(values: Mapping[str, object], taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
+    """A LoKr file that goes on as LoRA keeps the modules it names."""
+    key, ours = "lokr_target_modules", "lora_target_modules"
+    if "adapter_type" in reports and reports["adapter_type"].verdict == "left out" and key in values:
+        if ours not in taken and reports[key].verdict == "ignored":
+            taken[ours] = values[key]
+            reports[key] = KeyReport(key=key, value=values[key], verdict="translated", reason=ours)
+
+
+def _take_alpha(taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
+    """Their default alpha, and rsLoRA: its alpha / sqrt(rank) is alpha / rank with alpha * sqrt(rank), exactly."""
+    rank = taken.get("lora_rank")
+    if type(rank) is not int or rank < 1:
+        return
+    if "lora_alpha" not in taken:
+        taken["lora_alpha"] = float(rank)
+        reason = "without this key the other trainer takes lora_rank"
+        reports["lora_alpha"] = KeyReport(key="lora_alpha", value=float(rank), verdict="added", reason=reason)
+    alpha = taken["lora_alpha"]
+    rslora = reports.get("use_rslora")
+    # Still "cannot" only where it is on, was not left out, and is no option of our own.
+    if rslora is None or rslora.verdict != "cannot" or rslora.value is not True or isinstance(alpha, bool):
+        return
+    if isinstance(alpha, int | float):
+        taken["lora_alpha"] = round(alpha * math.sqrt(rank), 6)
+        reason = f"lora_alpha = {taken['lora_alpha']}, which is {alpha:g} * sqrt({rank}): the same scale"
+        reports["use_rslora"] = KeyReport(key="use_rslora", value=True, verdict="translated", reason=reason)
+
+
+def _add_their_defaults(taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
+    for key, (value, reason) in _THEIR_DEFAULTS.items():
+        if key not in taken and key not in reports:
+            taken[key] = value
+            reports[key] = KeyReport(key=key, value=value, verdict="added", reason=reason)
+    key = "use_multires_loss"
+    is_fork = any(FOREIGN_KEYS[name].blocks and name != "adapter_type" for name in reports if name in FOREIGN_KEYS)
+    if is_fork and key not in reports:
+        reason = "there is no second loss here; some versions of the fork add it where this key is missing"
+        reports[key] = KeyReport(key=key, value=None, verdict="ignored", reason=reason)

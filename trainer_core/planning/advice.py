@@ -1,0 +1,305 @@
+"""Advice as the model's makers publish it: by size of data set, out of memory, too slow, loss flat.
+
+Pure functions of a configuration and of what was measured. A rung or hint that is followed already is left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from types import MappingProxyType
+from typing import Any
+
+from trainer_core.contracts.config import TrainConfig, options
+from trainer_core.planning.hardware import Gpu, Machine
+from trainer_core.planning.presets import BF16_CAPABILITY
+
+# The modules of the published strategy 1; a test holds them equal to presets/16gb.toml.
+LIGHT_TARGETS = ("attention.qkv", "attention.out", "time_text_embed.1")
+PUBLISHED_RATES = (5e-5, 2e-4)
+
+# GiB that one 1024 px image needs more without gradient checkpointing. Published for a 3 B model of this kind:
+# 22.2 GiB without, 7.8 GiB with.
+_CHECKPOINTING_SAVES_GIB = 14.5
+_IDLE_PERCENT = 60
+_ROOMY_SHARE = 0.25
+_NEARLY_FULL_SHARE = 0.03
+_CRAWL_FACTOR = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """Published settings for a data set's size: ranges, one set of values to start from, and a sentence."""
+
+    images: int
+    epochs: tuple[int, int]
+    learning_rate: float
+    rank: int
+    values: MappingProxyType[str, Any]
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One option, its value now and the proposed one."""
+
+    name: str
+    old: object
+    new: object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """One step of the memory ladder.
+
+    Attributes:
+        changes: the option meant, then what has to change with it.
+        new_run: a begun run cannot take it; it needs another output_name.
+    """
+
+    changes: tuple[Change, ...]
+    sentence: str
+    new_run: bool
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The new values by option name."""
+        return {change.name: change.new for change in self.changes}
+
+
+def dataset_advice(images: int) -> Advice:
+    """Published settings for a number of images (files, repeats not counted)."""
+    assert images >= 0, images
+    if images < 100:
+        epochs, rate, rank, warmup, size = (100, 200), 5e-5, 16, 50, "fewer than 100"
+    elif images <= 1000:
+        epochs, rate, rank, warmup, size = (50, 100), 1e-4, 32, 100, "100 to 1000"
+    else:
+        epochs, rate, rank, warmup, size = (20, 50), 2e-4, 64, 200, "more than 1000"
+    values = {
+        "num_epochs": epochs[0],
+        "learning_rate": rate,
+        "lora_rank": rank,
+        "lora_alpha": float(rank),
+        "lr_warmup_steps": warmup,
+    }
+    sentence = (
+        f"{images} images: for {size}, {epochs[0]} to {epochs[1]} epochs, learning_rate {rate:g} and lora_rank {rank} "
+        "are recommended. Repeats (10_name) count: an epoch with 10 repeats is worth ten."
+    )
+    return Advice(
+        images=images, epochs=epochs, learning_rate=rate, rank=rank, values=MappingProxyType(values), sentence=sentence
+    )
+
+
+def memory_ladder(config: TrainConfig) -> tuple[Rung, ...]:
+    """What to change after running out of memory, in the published order, each step on top of those before.
+
+    Taken all together they are valid. Empty where every step is taken already (see `memory_hints`).
+    """
+    found = (
+        _smaller_batch(config),
+        _checkpointing(config),
+        _small_optimizer(config),
+        _light_targets(config),
+        *_smaller_pictures(config),
+        _smaller_rank(config),
+    )
+    return tuple(rung for rung in found if rung is not None)
+
+
+def memory_hints(config: TrainConfig) -> tuple[str, ...]:
+    """The ladder as sentences; where it is used up, what remains."""
+    rungs = memory_ladder(config)
+    if rungs:
+        return tuple(rung.sentence for rung in rungs)
+    drawing = ("If it happened while drawing samples: smaller sample_width and sample_height, or sample_prompts = [].",)
+    return (
+        "Every published step against running out of memory is taken already.",
+        "Close other programs that use the GPU (nvidia-smi names them), also the browser and ComfyUI.",
+        *(drawing if config.sample_prompts else ()),
+        *(("Fewer pixels: resolution = 384.",) if config.resolution > 384 else ()),
+        "Beyond that this model needs a GPU with more memory.",
+    )
+
+
+def _rung(sentence: str, **changes: tuple[object, object]) -> Rung:
+    frozen = {spec.name for spec in options() if spec.rerun == "refuse"}
+    new_run = not frozen.isdisjoint(changes)
+    note = " A begun run cannot take it: choose another output_name." if new_run else ""
+    return Rung(
+        changes=tuple(Change(name=name, old=old, new=new) for name, (old, new) in changes.items()),
+        sentence=sentence + note,
+        new_run=new_run,
+    )
+
+
+def _smaller_batch(config: TrainConfig) -> Rung | None:
+    batch, before = config.train_batch_size, config.gradient_accumulation_steps
+    if batch == 1:
+        return None
+    after = before * batch
+    if after > 1024:
+        return _rung(f"train_batch_size = 1 instead of {batch}.", train_batch_size=(batch, 1))
+    return _rung(
+        f"train_batch_size = 1 instead of {batch}; with gradient_accumulation_steps = {after} a step still sees as "
+        "many images.",
+        train_batch_size=(batch, 1),
+        gradient_accumulation_steps=(before, after),
+    )
+
+
+def _checkpointing(config: TrainConfig) -> Rung | None:
+    if config.gradient_checkpointing:
+        return None
+    sentence = (
+        "gradient_checkpointing = true: activations are computed twice instead of kept (published: about 3 GB less)."
+    )
+    return _rung(sentence, gradient_checkpointing=(False, True))
+
+
+def _small_optimizer(config: TrainConfig) -> Rung | None:
+    # bitsandbytes' 8-bit state needs a GPU.
+    if config.optimizer_type == "AdamW8bit" or config.device == "cpu":
+        return None
+    sentence = 'optimizer_type = "AdamW8bit": its state takes 1 to 2 GB less.'
+    return _rung(sentence, optimizer_type=(config.optimizer_type, "AdamW8bit"))
+
+
+def _light_targets(config: TrainConfig) -> Rung | None:
+    targets = config.lora_target_modules
+    if all(any(f".{target}".endswith(f".{light}") for light in LIGHT_TARGETS) for target in targets):
+        return None
+    sentence = f"Strategy 1, fewer modules: lora_target_modules = [{', '.join(map(repr, LIGHT_TARGETS))}]."
+    return _rung(sentence, lora_target_modules=(list(targets), list(LIGHT_TARGETS)))
+
+
+def _smaller_pictures(config: TrainConfig) -> list[Rung]:
+    rungs, now, shortest = [], config.resolution, config.min_bucket_reso
+    for pixels in (768, 512):
+        if now <= pixels:
+            continue
+        # A bucket's sides must still enclose the new resolution.
+        bucket = {"min_bucket_reso": (shortest, 0)} if shortest > pixels else {}
+        also = " and min_bucket_reso = 0" if bucket else ""
+        rungs.append(_rung(f"resolution = {pixels} instead of {now}{also}.", resolution=(now, pixels), **bucket))
+        now, shortest = pixels, 0 if bucket else shortest
+    return rungs
+
+
+def _smaller_rank(config: TrainConfig) -> Rung | None:
+    rank, alpha = config.lora_rank, config.lora_alpha
+    if rank <= 16:
+        return None
+    scaled = alpha * 16 / rank
+    return _rung(
+        f"lora_rank = 16 instead of {rank}, with lora_alpha = {scaled:g} for the same strength.",
+        lora_rank=(rank, 16),
+        lora_alpha=(alpha, scaled),
+    )
+
+
+def speed_hints(
+    config: TrainConfig, machine: Machine, *, device: str, step_seconds: Sequence[float] = ()
+) -> tuple[str, ...]:
+    """What is off or unused that would make a running training faster.
+
+    Args:
+        machine: detected while it trains, so that free memory and utilisation are those beside the training.
+        device: what it trains on, "cpu" or "cuda".
+        step_seconds: seconds of each step so far, samples and saves left out.
+    """
+    if device == "cpu":
+        return _cpu_hints(config, machine)
+    used = _used(config, machine)
+    return (
+        *_crawl_hints(config, machine, used, step_seconds),
+        *_precision_hints(config, used),
+        *_attention_hints(config),
+        *_room_hints(config, used),
+        *_idle_hints(config, used),
+    )
+
+
+def _used(config: TrainConfig, machine: Machine) -> tuple[Gpu, ...]:
+    if config.gpus == "all":
+        return machine.gpus
+    return tuple(gpu for gpu in machine.gpus if str(gpu.index) in config.gpus.split(","))
+
+
+def _cpu_hints(config: TrainConfig, machine: Machine) -> tuple[str, ...]:
+    if not machine.gpus:
+        return ("It trains on the CPU: there is no GPU here. The real model needs one.",)
+    gpu = machine.gpus[0]
+    why = (
+        'device = "cpu" in the config; set device = "auto"'
+        if config.device == "cpu"
+        else "PyTorch does not see it; python -m trainer_core doctor says more"
+    )
+    return (f"It trains on the CPU although there is a GPU ({gpu.name}): {why}.",)
+
+
+def _crawl_hints(
+    config: TrainConfig, machine: Machine, used: Sequence[Gpu], step_seconds: Sequence[float]
+) -> list[str]:
+    """Windows moves GPU memory to system memory instead of failing: nearly full, and suddenly many times slower."""
+    full = [gpu for gpu in used if gpu.total_mib and gpu.free_mib < _NEARLY_FULL_SHARE * gpu.total_mib]
+    if not machine.shared_memory or not full or len(step_seconds) < 15:
+        return []
+    before, now = median(step_seconds[:-5]), median(step_seconds[-5:])
+    if now < _CRAWL_FACTOR * before:
+        return []
+    return [
+        f"Steps take {now:.1f} s instead of {before:.1f} s and GPU {full[0].index} is full: Windows has moved a part "
+        "of its memory to system memory. Close other programs that use the GPU.",
+        *memory_hints(config)[:1],
+    ]
+
+
+def _precision_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:
+    old = [gpu for gpu in used if gpu.compute_capability and gpu.compute_capability < BF16_CAPABILITY]
+    if config.mixed_precision == "no":
+        return ['mixed_precision = "no" computes everything in 32 bits; "bf16" is several times faster.']
+    if config.mixed_precision == "fp16" and not old:
+        return ['mixed_precision = "fp16": "bf16" is as fast on this GPU and cannot overflow.']
+    if config.mixed_precision == "bf16" and old:
+        return [
+            f'{old[0].name} computes bf16 without tensor cores; mixed_precision = "fp16" is faster there but may '
+            "overflow with this model."
+        ]
+    return []
+
+
+def _attention_hints(config: TrainConfig) -> list[str]:
+    if config.attention_backend != "sdpa" or config.use_flash_attention_2:
+        return []
+    return [
+        "use_flash_attention_2 = true uses the flash-attn package where it is installed; without it PyTorch's own "
+        "flash kernel is at work already."
+    ]
+
+
+def _room_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:
+    """What free memory could buy: first the time that checkpointing costs, else a larger batch."""
+    known = [gpu for gpu in used if gpu.total_mib]
+    if not known:
+        return []
+    tightest = min(known, key=lambda gpu: gpu.free_mib)
+    free = tightest.free_mib / 1024
+    pictures = config.train_batch_size * (config.resolution / 1024) ** 2
+    if config.gradient_checkpointing and free > 1 + pictures * _CHECKPOINTING_SAVES_GIB:
+        return [f"{free:.0f} GiB are free: gradient_checkpointing = false would fit and saves a quarter of the time."]
+    if config.train_batch_size == 1 and free > _ROOMY_SHARE * tightest.total_mib / 1024:
+        return [f"{free:.0f} GiB are free: train_batch_size = 2 would use the GPU better."]
+    return []
+
+
+def _idle_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:
+    idle = [gpu for gpu in used if gpu.utilisation is not None and gpu.utilisation < _IDLE_PERCENT]
+    if not idle:
+        return []
+    workers = max(4, 2 * config.dataloader_num_workers)
+    remedies = [f"dataloader_num_workers = {min(workers, 64)}"]
+    if not config.use_cache:
+        remedies.insert(0, "use_cache = true")
+    at_work = f"GPU {idle[0].index} is at work only {idle[0].utilisation} % of the time and waits for data"
+    return [f"{at_work}: try {' and '.join(remedies)}, and keep cache_dir on a fast disk."]
