@@ -24,6 +24,7 @@ EVENT_KINDS = (
     "checkpoint",
     "export",
     "warning",
+    "advice",
     "finished",
     "stopped",
     "failed",

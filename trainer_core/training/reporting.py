@@ -109,9 +109,9 @@ def _sentence(kind: str, fields: Mapping[str, object]) -> str:
         return f"{kind}: {fields['path']}{best}"
     if kind == "warning":
         return f"warning: {fields['message']}"
-    if kind == "failed":
+    if kind in ("failed", "advice"):
         hints = "".join(f"\n  - {hint}" for hint in fields.get("hints", ()))  # type: ignore[attr-defined]
-        return f"failed: {fields['message']}{hints}"
+        return f"{kind}: {fields['message']}{hints}"
     return f"{kind}: {fields.get('message', '')}"
 
 

@@ -15,7 +15,10 @@ from trainer_core.contracts.events import EventLog, truncate_after_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
 from trainer_core.model.folder import BaseFolder, find_base, load_transformer
+from trainer_core.planning.advice import memory_hints
+from trainer_core.planning.hardware import detect
 from trainer_core.training.adapters import add_lora, load_weights, read_lora
+from trainer_core.training.advising import Advisor
 from trainer_core.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from trainer_core.training.checks import adapted, check_early, pick_device
 from trainer_core.training.distributed import World
@@ -28,14 +31,6 @@ from trainer_core.training.session import Session
 from trainer_core.training.stopping import StopRequested, StopSignal
 from trainer_core.training.tensorboard import Board
 from trainer_core.training.validation import Validator
-
-OUT_OF_MEMORY_HINTS = (
-    "train_batch_size = 1",
-    "gradient_checkpointing = true",
-    'optimizer_type = "AdamW8bit"',
-    "resolution = 768, then 512",
-    "lora_rank = 16",
-)
 
 
 def run_training(config: TrainConfig) -> str:
@@ -70,7 +65,7 @@ def run_training(config: TrainConfig) -> str:
             teller.emit("stopped", step=step, message="stopped before training began; what was encoded is kept")
             return "stopped"
         except Exception as error:
-            problem = as_user_error(error)
+            problem = as_user_error(error, carried_out)
             if world.size > 1 and (cause := _failure_elsewhere(run)):
                 raise cause from error
             if problem.code == "internal":
@@ -103,12 +98,12 @@ def _failure_elsewhere(run: RunDir) -> UserError | None:
     return UserError(state.get("code", "internal"), state.get("message", "Another process of this run failed."))
 
 
-def as_user_error(error: Exception) -> UserError:
+def as_user_error(error: Exception, config: TrainConfig) -> UserError:
     """The error as something to act on; unknown ones keep their own text."""
     if isinstance(error, UserError):
         return error
     if isinstance(error, torch.OutOfMemoryError):
-        return UserError("out_of_memory", f"The GPU ran out of memory. {error}", OUT_OF_MEMORY_HINTS)
+        return UserError("out_of_memory", f"The GPU ran out of memory. {error}", memory_hints(config))
     if isinstance(error, OSError) and error.errno == 28:
         return UserError(
             "disk_full",
@@ -165,9 +160,14 @@ class _Run:
             if config.tensorboard and isinstance(self.teller, Reporter):
                 self.teller.add_board(Board(self.run.board, self.run.path, step=first))
         validator = Validator(config, prepared.validation, prepared.store, world)
+        advisor = Advisor(
+            config, prepared.samples, self.teller, device=world.accelerator.device.type,
+            machine=lambda: detect(self.run.path),
+        )  # fmt: skip
         session = Session(
             config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
-            teller=self.teller, stop=self.stop, facts=self._facts(prepared), state=self._constant_state(prepared),
+            advisor=advisor, teller=self.teller, stop=self.stop, facts=self._facts(prepared),
+            state=self._constant_state(prepared),
         )  # fmt: skip
         try:
             return session.train(first, checkpoint.state.get("loss_smoothed") if checkpoint else None)

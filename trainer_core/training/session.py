@@ -12,6 +12,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.rundir import RunDir, Status
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.vae import load_vae
+from trainer_core.training.advising import Advisor
 from trainer_core.training.checkpoint import Checkpoint, optimizer_state, save_checkpoint, step_of
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts, export_adapter
@@ -41,6 +42,7 @@ class Session:
         world: World,
         store: FeatureStore,
         validator: Validator,
+        advisor: Advisor,
         teller: Teller,
         stop: StopSignal,
         facts: TrainingFacts,
@@ -53,6 +55,7 @@ class Session:
         self._world = world
         self._store = store
         self._validator = validator
+        self._advisor = advisor
         self._teller = teller
         self._stop = stop
         self._facts = facts
@@ -81,6 +84,9 @@ class Session:
             fields = self._meter.fields(done, result)
             self._teller.emit("step", step=done, total_steps=total, epoch=epoch + 1, **fields)
             self._write_progress(step=done, total_steps=total, epoch=epoch + 1)
+            if self._world.main:
+                ends = done % schedule.steps_per_epoch == 0
+                self._advisor.watch(done, result.loss, fields["seconds_per_step"], epoch_ends=ends)
             stop, save, sample = self._requests()
             if stop:
                 self._save(done, None)
