@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import torch
 from runs import events, losses, run_of
 
 from trainer_core.contracts.config import TrainConfig
@@ -46,6 +47,19 @@ def test_a_non_finite_loss_names_the_images_and_keeps_the_checkpoint(
         run_training(made)
     assert run_of(made).status() == "failed" and events(made, "failed")[-1]["code"] == "non_finite"
     assert [event["step"] for event in events(made, "checkpoint")] == [1, 2]
+
+
+def test_out_of_memory_names_the_steps_of_the_ladder_in_order(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object) -> None:
+        raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(loop, "interpolate", full)
+    made = config(train_batch_size=2, gradient_checkpointing=False, lora_rank=32)
+    with pytest.raises(UserError, match=r"ran out of memory.*2\.00 GiB"):
+        run_training(made)
+    hints = events(made, "failed")[-1]["hints"]
+    wanted = ("train_batch_size = 1 instead of 2", "gradient_checkpointing = true", "Strategy 1", "lora_rank = 16")
+    assert len(hints) == len(wanted) and all(words in hint for words, hint in zip(wanted, hints, strict=True))
 
 
 def test_save_and_sample_requests(config: Make) -> None:
