@@ -8,7 +8,7 @@ from pathlib import Path
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.config import TrainConfig, load_with_notes
 from trainer_core.contracts.errors import UserError
-from trainer_core.jobs.ranks import child_environment, is_launched, repository_python, run_ranks
+from trainer_core.jobs.ranks import child_environment, is_launched, repository_python, run_ranks, told_to_use_cpu
 
 
 def add(commands: Commands) -> None:
@@ -52,7 +52,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _gpu_count(config: TrainConfig) -> int:
     """How many GPUs this training uses; from here on CUDA sees no others. 0 without any."""
-    if config.device == "cpu":
+    if config.device == "cpu" or (config.device == "auto" and told_to_use_cpu(os.environ)):
         return 0
     # Before torch is loaded: it reads these variables once.
     os.environ.update(child_environment(os.environ, config.gpus))

@@ -37,6 +37,11 @@ def is_launched(environment: Mapping[str, str]) -> bool:
     return any(environment.get(name, "") not in ("", "-1") for name in LAUNCHED)
 
 
+def told_to_use_cpu(environment: Mapping[str, str]) -> bool:
+    """True below `accelerate launch --cpu`."""
+    return environment.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
+
+
 def run_ranks(command: Sequence[str], count: int, environment: Mapping[str, str]) -> Outcome:
     """Run `command` `count` times on this machine as one torch.distributed world; returns when all have ended.
 

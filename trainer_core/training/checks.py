@@ -1,5 +1,6 @@
 """What a config asks for and what this machine can do: refused early, or done in the nearest way, which is said."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.jobs.ranks import told_to_use_cpu
 from trainer_core.model.attention import backend_problem, check_backend
 from trainer_core.model.folder import BaseFolder, transformer_config
 from trainer_core.model.nextdit import NextDiT
@@ -15,7 +17,7 @@ from trainer_core.training.optim import check_optimizer
 
 
 def pick_device(name: str) -> torch.device:
-    """auto = a GPU if there is one, else the CPU. Raises UserError `device_unavailable`."""
+    """auto = a GPU if there is one and accelerate was not told --cpu, else the CPU. Raises `device_unavailable`."""
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError(
             "device_unavailable",
@@ -23,7 +25,7 @@ def pick_device(name: str) -> torch.device:
             ["Check the driver with nvidia-smi.", 'Set device = "auto" or "cpu".'],
         )
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() and not told_to_use_cpu(os.environ) else "cpu"
     return torch.device(name)
 
 
