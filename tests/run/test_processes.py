@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,8 @@ from trainer_core.jobs.ranks import repository_python, run_ranks
 from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]
+# Long enough that a stop and a kill come in the middle of it.
+SETTINGS: dict[str, Any] = {"num_epochs": 4, "validation_split": 0.2, "save_every_n_steps": 3}
 # The number of threads decides the order of sums inside an operation.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
@@ -26,7 +29,7 @@ def alone(config: Make) -> Iterator[TrainConfig]:
     """Undisturbed, in one process, with accumulation 2; the last step of an epoch is incomplete."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    made = config("alone", gradient_accumulation_steps=2, validation_split=0.2, save_every_n_steps=3)
+    made = config("alone", gradient_accumulation_steps=2, **SETTINGS)
     run_training(made)
     yield made
     torch.set_num_threads(threads)
@@ -35,13 +38,13 @@ def alone(config: Make) -> Iterator[TrainConfig]:
 def test_two_processes_equal_one_with_accumulation_also_after_a_stop_and_a_kill(
     config: Make, alone: TrainConfig
 ) -> None:
-    made = config("together", gradient_accumulation_steps=1, validation_split=0.2, save_every_n_steps=3)
+    made = config("together", gradient_accumulation_steps=1, **SETTINGS)
     script = [str(ROOT / "train_newbie_lora.py"), "--config_file", str(config_file(made))]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     process = subprocess.Popen([*torchrun, *script], cwd=ROOT, env=ENVIRONMENT)
     wait_for_steps(made, 2, process)
     run_of(made).request("stop")
-    assert process.wait(60) == 0 and run_of(made).status() == "stopped"
+    assert process.wait(180) == 0 and run_of(made).status() == "stopped"
 
     command = repository_python(["train", str(run_of(made).path)])
     killer = threading.Thread(target=kill_main_after, args=(made, 5))

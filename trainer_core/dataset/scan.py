@@ -75,18 +75,19 @@ def repeats_of(folder: str) -> int:
     return count
 
 
-def scan_dataset(root: Path, *, strict: bool) -> Scan:
+def scan_dataset(root: Path, *, strict: bool, option: str = "train_data_dir") -> Scan:
     """Every image under `root` with its caption. Only headers are read: a cut-off image shows when it is decoded.
 
     The nearest folder named like `10_character` sets the repeats, that of `root` itself does not count. Hidden
-    files and folders are passed over; links to files are followed, links to folders are not.
+    files and folders are passed over; links to files are followed, links to folders are not. `option` names `root` in
+    errors.
 
     Raises:
         UserError: `dataset_missing`, `dataset_empty`, and with `strict` `dataset_problem`, which lists every
             problem that leaves an image out.
     """
     if not root.is_dir():
-        raise UserError("dataset_missing", f"train_data_dir: {root} is not a folder.", ["Check the path."])
+        raise UserError("dataset_missing", f"{option}: {root} is not a folder.", ["Check the path."])
     scanner = _Scanner(root)
     scanner.walk()
     problems = sorted(scanner.problems, key=lambda problem: (problem.path.as_posix(), problem.kind))

@@ -121,9 +121,11 @@ class World:
             wrapped.register_comm_hook(None, _add_up)
         return wrapped, prepared
 
-    def close(self) -> None:
-        """Leave the process group; called once, also after a failure."""
-        self.accelerator.end_training()
+    def leave(self, failure: type[BaseException] | None, *rest: object) -> None:
+        """Leave the process group together, as the end of an `ExitStack`; after a failure nobody waits for anybody."""
+        if failure is None:
+            self.accelerator.wait_for_everyone()
+            self.accelerator.end_training()
 
 
 def _add_up(state: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:

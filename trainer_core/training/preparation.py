@@ -108,16 +108,17 @@ class Preparation:
     def _items(self) -> tuple[Sequence[ImageItem], Sequence[ImageItem]]:
         """The images to train on and those to validate with."""
         config = self._config
-        scan = self._scanned(config.train_data_dir)
+        scan = self._scanned("train_data_dir")
         if config.validation_data_dir:
-            return scan.items, self._scanned(config.validation_data_dir).items
+            return scan.items, self._scanned("validation_data_dir").items
         trained, held_out = split(scan.items, config.validation_split, config.seed)
         if held_out:
             self._warn(f"{len(held_out)} of {len(scan.items)} images are held out for validation, not trained on.")
         return trained, held_out
 
-    def _scanned(self, folder: str) -> Scan:
-        scan = scan_dataset(Path(folder), strict=self._config.strict_data)
+    def _scanned(self, option: str) -> Scan:
+        folder = Path(getattr(self._config, option))
+        scan = scan_dataset(folder, strict=self._config.strict_data, option=option)
         for problem in scan.problems:
             self._warn(problem.message)
         return scan

@@ -47,7 +47,7 @@ def run_training(config: TrainConfig) -> str:
     world = World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu")
     run = RunDir(Path(config.output_dir) / config.output_name)
     with ExitStack() as stack:
-        stack.callback(world.close)
+        stack.push(world.leave)
         changed = world.on_main(lambda: _open(run, config, stack))
         teller: Teller = (
             Reporter(EventLog(run.events_file), run.log_file) if world.main else LastWords(run.events_file, world.rank)

@@ -72,8 +72,8 @@ class Session:
         self._saved = first if first else -1
         if first == 0:
             self._validate(0)
-        if self._sample_due(first, total) and not self._sample_file(first, 0).exists():
-            self._sample(first)
+        if self._sample_due(first, total):
+            self._sample(first, again=False)
         if torch.cuda.is_initialized():
             # From here on the peak is training's, no longer the encoders'.
             torch.cuda.reset_peak_memory_stats()
@@ -181,10 +181,11 @@ class Session:
         best = mark_best(self._run) if self._validator.active else None
         self._teller.emit("checkpoint", step=step_of(folder), path=self._relative(folder), best=best == step_of(folder))
 
-    def _sample(self, done: int) -> None:
+    def _sample(self, done: int, *, again: bool = True) -> None:
+        """Draw every prompt; with `again` false only if this step's pictures are not there yet."""
         if not self._config.sample_prompts:
             return
-        if self._world.main:
+        if self._world.main and (again or not self._sample_file(done, 0).exists()):
             self._draw(done)
         self._world.wait()
 
