@@ -107,7 +107,8 @@ def test_torch_free_parts_import_nothing_heavy(path: Path):
 
 
 @pytest.mark.parametrize(
-    "package", ["trainer_core.contracts", "trainer_core.dataset", "trainer_core.planning", "newbie_gui"]
+    "package",
+    ["trainer_core.contracts", "trainer_core.dataset", "trainer_core.planning", "trainer_core.jobs", "newbie_gui"],
 )
 def test_loading_a_torch_free_package_does_not_load_torch(package: str):
     code = (
