@@ -1,11 +1,10 @@
 """`train`: train a LoRA, or continue the run that a config names."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
-from trainer_core.cli.shared import PATHS, Commands
-from trainer_core.contracts.config import TrainConfig, load_with_notes
+from trainer_core.cli.shared import PATHS, Commands, config_of
+from trainer_core.contracts.config import TrainConfig
 
 
 def add(commands: Commands) -> None:
@@ -19,15 +18,9 @@ def add(commands: Commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    file = options.config / "config.toml" if options.config.is_dir() else options.config
-    loaded = load_with_notes(file)
-    for note in loaded.notes:
+    config, notes = config_of(options.config)
+    for note in notes:
         print(f"note: {note}")
-    config = loaded.config
-    if options.config.is_dir():
-        # The folder given is the one to continue, wherever it was moved to or is called from.
-        run = options.config.resolve()
-        config = replace(config, output_dir=str(run.parent), output_name=run.name)
     if options.check:
         _check_data(config)
         return

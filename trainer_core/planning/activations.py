@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainer_core.planning.shapes import TIME_FREQUENCIES, Dimensions, Targets
-from trainer_core.planning.tape import FP32, Flops, Setting, Storage, Tape, Value
+from trainer_core.planning.tape import FP32, Flops, Setting, Tape, Value
 
 # Bytes of the numbers that autocast computes in, by mixed_precision.
 COMPUTE_BYTES = {"bf16": 2, "fp16": 2, "no": 4}
@@ -42,13 +42,13 @@ class Activations:
     """Bytes. `kept` is alive at the end of the forward pass, by component.
 
     recomputed: what one main layer saves when gradient checkpointing runs it again (0 without).
-    work: temporaries of the backward pass at its dearest place, beside what is saved.
-    peak_saved = saved tensors at the worst moment; peak adds the temporaries.
+    backward_work, forward_work: temporaries at the dearest place of each pass, beside what is saved there.
     """
 
     kept: dict[str, int]
     recomputed: int
-    work: int
+    backward_work: int
+    forward_work: int
     flops: Flops
     recompute_flops: int
 
@@ -58,13 +58,15 @@ class Activations:
 
     @property
     def peak_saved(self) -> int:
+        """Saved tensors alone, at the moment when most are alive."""
         # The output's part is used up before the first layer is run again.
-        output = self.kept["output"]
-        return max(self.kept_total, self.kept_total - output + self.recomputed)
+        return max(self.kept_total, self.kept_total - self.kept["output"] + self.recomputed)
 
     @property
     def peak(self) -> int:
-        return self.peak_saved + self.work
+        """Saved tensors and temporaries together. The gradients of the adapter are not among them."""
+        backward = self.kept_total - self.kept["output"] + self.recomputed + self.backward_work
+        return max(self.peak_saved, backward, self.kept_total + self.forward_work)
 
 
 def activations(dims: Dimensions, targets: Targets, run: Pass) -> Activations:
@@ -76,6 +78,7 @@ class _Walk:
     def __init__(self, dims: Dimensions, targets: Targets, run: Pass) -> None:
         self.dims = dims
         self.run = run
+        self.targets = targets.layers
         self.compute = COMPUTE_BYTES[run.precision]
         setting = Setting(
             compute=self.compute,
@@ -111,7 +114,8 @@ class _Walk:
         return Activations(
             kept={label: tape.bytes_of(label) for label in labels},
             recomputed=self.recomputed,
-            work=self._work(joint_tokens),
+            backward_work=self._backward_work(joint_tokens) if joint.grad else 0,
+            forward_work=self._forward_work(joint_tokens) if run.checkpointing else 0,
             flops=tape.flops,
             recompute_flops=self.recompute_flops,
         )
@@ -216,5 +220,31 @@ class _Walk:
         # The loss squares an fp32 difference, which it keeps.
         tape.save(tape.like(velocity, width=FP32))
 
-    def _work(self, tokens: int) -> int:
-        return 0
+    def _backward_work(self, tokens: int) -> int:
+        """Temporaries in the second half of the last layer's backward pass, less what was freed on the way there.
+
+        With D values of the model's width and F bytes of the feed-forward's: in the norm the gradient coming in
+        and going out, in fp32 (a CPU composes it of plain operations and holds five such maps). In the product
+        silu(w1 x) * w3 x the gradients of it and of both factors, and the residual's; the norm's input (fp32) is
+        freed by then, and so is the product where w2 has LoRA (else no one kept it).
+        """
+        wide, hidden = self._maps(tokens)
+        norm = (2 if self.run.cuda else 5) * FP32 * wide
+        own = any(name.startswith("layers.") and name.endswith("w2") for name in self.tape.setting.targets)
+        product = (2 * hidden + self.compute * wide if own else 3 * hidden) - FP32 * wide
+        return max(norm, product)
+
+    def _forward_work(self, tokens: int) -> int:
+        """A checkpointed layer as it first runs: both factors, silu and product of its feed-forward part, x before
+        and after; and autocast's copies of the layers' adapters, which it holds until the pass ends."""
+        wide, hidden = self._maps(tokens)
+        copies = 0
+        if self.compute != FP32:
+            numbers = (layer.lora_parameters(self.run.rank) for layer in self.targets if "layers." in layer.name)
+            copies = self.compute * sum(numbers)
+        return 4 * hidden + 2 * self.compute * wide + copies
+
+    def _maps(self, tokens: int) -> tuple[int, int]:
+        """Elements of one value of the model's width, bytes of one of the feed-forward's."""
+        rows = self.run.batch * tokens
+        return rows * self.dims.dim, rows * self.dims.hidden * self.compute

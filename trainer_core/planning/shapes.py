@@ -97,9 +97,7 @@ def linears(dims: Dimensions) -> list[Linear]:
             Linear(name=f"{name}.feed_forward.w3", inputs=dims.dim, outputs=dims.hidden),
         ]
         if modulated:
-            found.append(
-                Linear(name=f"{name}.adaLN_modulation.1", inputs=wide, outputs=4 * dims.dim, bias=True)
-            )
+            found.append(Linear(name=f"{name}.adaLN_modulation.1", inputs=wide, outputs=4 * dims.dim, bias=True))
     return found
 
 

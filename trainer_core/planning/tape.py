@@ -121,9 +121,7 @@ class Tape:
 
     def like(self, value: Value, *, grad: bool | None = None, width: int | None = None) -> Value:
         """A new value of the same shape."""
-        return self.new(
-            value.rows, value.last, width or value.width, grad=value.grad if grad is None else grad
-        )
+        return self.new(value.rows, value.last, width or value.width, grad=value.grad if grad is None else grad)
 
     def cast(self, value: Value, width: int) -> Value:
         """The value itself where it has that width already."""
