@@ -156,16 +156,16 @@ class _Walk:
         if not self.run.checkpointing:
             return self._block(self.tape, name, x, table, condition)
         # Checkpointing keeps a layer's inputs; what it saves itself lives only while its own backward runs.
-        inner = self.tape.aside()
+        inputs = (x, condition, *table)
+        inner = self.tape.aside(*inputs)
         y = self._block(inner, name, x, table, condition)
+        self.tape.flops.add(inner.flops)
         if not y.grad:
-            self.tape.flops.add(inner.flops)
             return y
-        for value in (x, condition, *table):
+        for value in inputs:
             self.tape.save(value)
         self.recomputed = max(self.recomputed, inner.total())
         self.recompute_flops += inner.flops.forward
-        self.tape.flops.add(inner.flops)
         return y
 
     def _block(self, tape: Tape, name: str, x: Value, table: Sequence[Value], condition: Value | None) -> Value:

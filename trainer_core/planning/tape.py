@@ -101,9 +101,9 @@ class Tape:
         yield
         self._label = before
 
-    def aside(self) -> "Tape":
-        """A tape of its own that takes what is saved here for known."""
-        return Tape(self.setting, _known=set(self._known), _alive=self._alive)
+    def aside(self, *held: Value) -> "Tape":
+        """A tape of its own that takes what is saved here, and `held`, for known."""
+        return Tape(self.setting, _known=self._known | {id(v.storage) for v in held}, _alive=self._alive)
 
     def bytes_of(self, label: str) -> int:
         return sum(storage.size for storage in self.saved[label])
