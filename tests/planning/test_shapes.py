@@ -83,6 +83,9 @@ def test_targets_match_as_training_matches_them(targets: tuple[str, ...]):
         ({}, {}),
         ({"dim": "wide", "patch_size": 2, "in_channels": 4, "n_layers": 1, "n_heads": 2, "n_kv_heads": 1}, {}),
         ({}, {"x_embedder.weight": (8,), "layers.0.attention.qkv.weight": (8, 8)}),
+        ({**CONFIG, "n_layers": 10**12}, {}),
+        ({**CONFIG, "n_heads": 0}, {}),
+        ({**CONFIG, "n_kv_heads": True}, {}),
         ({"dim": 10, "patch_size": 2, "in_channels": 4, "n_layers": 1, "n_heads": 3, "n_kv_heads": 1}, {}),
     ],
 )

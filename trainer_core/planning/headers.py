@@ -68,6 +68,8 @@ def weight_files(folder: Path) -> list[Path]:
 
 def read_shapes(file: Path) -> Shapes:
     """Tensor shapes by name. Raises HeaderProblem for anything but a safetensors file, OSError."""
+    if not file.is_file():
+        raise HeaderProblem(f"{file} is missing")
     with open(file, "rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if not 2 <= length <= min(MAX_HEADER_BYTES, file.stat().st_size - 8):

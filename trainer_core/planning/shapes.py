@@ -160,18 +160,30 @@ _CONFIG_KEYS = {
     "clip_text_dim": "pooled_dim",
 }
 _REQUIRED = ("patch_size", "in_channels", "dim", "n_layers", "n_heads", "n_kv_heads")
+# Far beyond any model; a file that says more is broken, and counting its layers would take for ever.
+_LARGEST = 65_536
+_MOST_BLOCKS = 1000
 
 
 def read_dimensions(config: Mapping[str, Any], shapes: Shapes) -> Dimensions | None:
     """From config.json where it states them, else from the tensors' shapes alone; None where neither tells."""
-    stated = {ours: config.get(theirs) for theirs, ours in _CONFIG_KEYS.items() if theirs in config}
+    stated = {ours: config[theirs] for theirs, ours in _CONFIG_KEYS.items() if theirs in config}
     found = _dimensions_of(_without_prefix(shapes), head_dim=_head_dim(config))
-    complete = found is not None or all(key in config for key in _REQUIRED)
-    if not complete or not all(type(v) is int and v > 0 for k, v in stated.items() if k != "refiners"):
+    if found is None and not all(key in config for key in _REQUIRED):
         return None
     known = {f.name: getattr(found, f.name) for f in fields(Dimensions)} if found else {}
-    dims = Dimensions(**{**known, **stated})
+    values = {**known, **stated}
+    if not all(_is_sane(name, value) for name, value in values.items()):
+        return None
+    dims = Dimensions(**values)
     return dims if dims.dim % dims.heads == 0 else None
+
+
+def _is_sane(name: str, value: object) -> bool:
+    if name == "qk_norm":
+        return isinstance(value, bool)
+    most = _MOST_BLOCKS if name in ("layers", "refiners") else _LARGEST
+    return type(value) is int and (0 if name == "refiners" else 1) <= value <= most
 
 
 def _head_dim(config: Mapping[str, Any]) -> int:

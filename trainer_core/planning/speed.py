@@ -1,5 +1,6 @@
 """Seconds a step takes, as earlier steps of the same kind took them."""
 
+import math
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ SAME = (
     "gradient_checkpointing",
     "mixed_precision",
     "device",
+    "gpus",
 )
 RUNS_LOOKED_AT = 20
 STEPS_USED = 200
@@ -59,13 +61,13 @@ def _newest_first(folder: Path) -> list[Path]:
 def _speed_of(run: RunDir, config: TrainConfig) -> Speed | None:
     try:
         theirs = load_config(run.config_file)
+        if any(getattr(theirs, name) != getattr(config, name) for name in SAME):
+            return None
         events, _ = read_events(run.events_file)
     except (UserError, OSError):
         return None
-    if any(getattr(theirs, name) != getattr(config, name) for name in SAME):
-        return None
     values = [event.get("seconds_per_step") for event in events if event.get("event") == "step"][WARM_UP:]
-    paces = [float(value) for value in values if isinstance(value, int | float) and value > 0][-STEPS_USED:]
+    paces = [float(value) for value in values if isinstance(value, int | float) and 0 < value < math.inf][-STEPS_USED:]
     if not paces:
         return None
     return Speed(seconds_per_step=statistics.median(paces), steps=len(paces), run=run.path.name)
