@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted(path for folder in ("newbie_gui", "trainer_core") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(path for folder in ("bench", "newbie_gui", "trainer_core") for path in (ROOT / folder).rglob("*.py"))
 
 # A part may import itself and what ranks below it; dataset, planning and jobs do not know each other.
 RANK = {
@@ -61,7 +61,7 @@ def wrong_direction(part: str, imported: list[str]) -> list[str]:
     wrong = []
     for name in imported:
         words = name.split(".")
-        if words[0] in ("newbie_gui", "gradio"):
+        if words[0] in ("newbie_gui", "gradio", "bench"):
             wrong.append(name)
         elif words[0] == "trainer_core" and len(words) > 1 and words[1] in RANK and words[1] != part:
             if RANK[words[1]] >= RANK[part]:
@@ -85,6 +85,9 @@ def test_imports_only_point_down(path: Path):
     if path.is_relative_to(ROOT / "newbie_gui"):
         parts = {name.split(".")[1] for name in imports(path) if name.startswith("trainer_core.")}
         assert parts <= set(TORCH_FREE)
+    elif path.is_relative_to(ROOT / "bench"):
+        # Measures the trainer without the browser side; nothing may build on it.
+        assert not {"newbie_gui", "gradio"} & {name.split(".")[0] for name in imports(path)}
     elif part_of(path) != "__init__":
         assert part_of(path) in RANK, "a new part of trainer_core: give it a rank"
         assert wrong_direction(part_of(path), imports(path)) == []
@@ -101,6 +104,8 @@ def test_the_direction_check_sees_a_wrong_import():
 
 @every_source
 def test_torch_free_parts_import_nothing_heavy(path: Path):
+    if path.is_relative_to(ROOT / "bench"):
+        return
     torch_free = path.is_relative_to(ROOT / "newbie_gui") or part_of(path) in (*TORCH_FREE, "__init__")
     used = {name.split(".")[0] for name in imports(path)}
     assert not torch_free or not used & (HEAVY - {"gradio"})

@@ -1,9 +1,11 @@
 """What several commands share: LoRA arguments, the built-in base, the words about paths."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from trainer_core.contracts.config import TrainConfig, load_with_notes
 from trainer_core.contracts.errors import UserError
 
 PATHS = "Paths that are not absolute mean the current folder."
@@ -11,6 +13,16 @@ TINY_BASE = Path(__file__).parents[2] / "assets" / "newbie-tiny"
 
 # Text: at run time argparse's own class takes no parameter.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def config_of(path: Path) -> tuple[TrainConfig, tuple[str, ...]]:
+    """The config in a TOML file or run folder, and what should be said about it. Raises ConfigError."""
+    loaded = load_with_notes(path / "config.toml" if path.is_dir() else path)
+    if not path.is_dir():
+        return loaded.config, loaded.notes
+    # The folder given is the one meant, wherever it was moved to or is called from.
+    run = path.resolve()
+    return replace(loaded.config, output_dir=str(run.parent), output_name=run.name), loaded.notes
 
 
 def add_loras(command: argparse.ArgumentParser, *, required: bool) -> None:

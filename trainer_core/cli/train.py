@@ -2,11 +2,10 @@
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 
-from trainer_core.cli.shared import PATHS, Commands
-from trainer_core.contracts.config import TrainConfig, load_with_notes
+from trainer_core.cli.shared import PATHS, Commands, config_of
+from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.ranks import child_environment, is_launched, repository_python, run_ranks, told_to_use_cpu
 
@@ -25,17 +24,11 @@ def add(commands: Commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    file = options.config / "config.toml" if options.config.is_dir() else options.config
-    loaded = load_with_notes(file)
+    config, notes = config_of(options.config)
     launched = is_launched(os.environ)
     main_process = os.environ.get("RANK", "0") == "0"
-    for note in loaded.notes if main_process else ():
+    for note in notes if main_process else ():
         print(f"note: {note}")
-    config = loaded.config
-    if options.config.is_dir():
-        # The folder given is the one to continue, wherever it was moved to or is called from.
-        run = options.config.resolve()
-        config = replace(config, output_dir=str(run.parent), output_name=run.name)
     if options.check:
         _check_data(config)
         return 0

@@ -1,1 +1,1 @@
-"""What to train with on this machine, and what helps when it hurts: hardware, presets, advice. Never imports torch."""
+"""Planning a run before it starts: hardware, strategies, what a step costs, what fits, advice (torch-free)."""

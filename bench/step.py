@@ -1,0 +1,248 @@
+"""Speed and memory of training steps: python -m bench.step [CONFIG] [flags]; prints one JSON line.
+
+The trainer's own loop runs (model, LoRA, autocast, loss, clipping, optimizer) on random weights made on the
+device, so no base is needed, and on random features of the config's resolution. Utilisation is the model's
+arithmetic in a second, without recomputation, as a share of what one large matrix product reaches just before
+in the same number format.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import psutil
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from trainer_core.contracts.config import TrainConfig, load_config
+from trainer_core.contracts.errors import UserError
+from trainer_core.dataset.scan import ImageItem
+from trainer_core.model.nextdit import NextDiT
+from trainer_core.planning.flops import step_flops
+from trainer_core.planning.phases import Work, training_pass, training_phase
+from trainer_core.planning.shapes import Dimensions, matching, parameter_count
+from trainer_core.training.adapters import add_lora
+from trainer_core.training.features import Sample
+from trainer_core.training.loop import Schedule, Trainer
+from trainer_core.training.run import as_user_error, pick_device
+from trainer_core.training.sampling import TextFeatures
+
+SIZES: Mapping[str, Mapping[str, int]] = {
+    "full": {},
+    "tiny": {"dim": 192, "layers": 6, "refiners": 1, "heads": 4, "kv_heads": 2, "caption_dim": 128, "pooled_dim": 128},
+}
+GIB = 2**30
+
+
+class RandomFeatures:
+    """Stands for the feature cache: latents and captions of the asked sizes, drawn anew each time."""
+
+    def __init__(self, dims: Dimensions, config: TrainConfig, caption_tokens: int) -> None:
+        self._latents = (dims.channels, config.resolution // 8, config.resolution // 8)
+        self._caption = (caption_tokens, dims.caption_dim)
+        self._pooled = (dims.pooled_dim,)
+
+    def latents(self, sample: Sample) -> Tensor:
+        return torch.randn(self._latents)
+
+    def text(self, gemma_key: str, jina_key: str) -> TextFeatures:
+        return TextFeatures(cap_feats=torch.randn(self._caption), pooled=torch.randn(self._pooled))
+
+    def gemma_key(self, text: str) -> str:
+        return text
+
+    jina_key = gemma_key
+
+
+def build_model(dims: Dimensions, config: TrainConfig, device: torch.device) -> NextDiT:
+    """Random weights straight on the device, in the format that training loads them in."""
+    third = dims.head_dim // 3
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32 if config.mixed_precision == "no" else torch.bfloat16)
+    try:
+        with device:
+            model = NextDiT(
+                patch_size=dims.patch, in_channels=dims.channels, dim=dims.dim, n_layers=dims.layers,
+                n_refiner_layers=dims.refiners, n_heads=dims.heads, n_kv_heads=dims.kv_heads,
+                axes_dims=[third] * 3, axes_lens=[1024, 512, 512], cap_feat_dim=dims.caption_dim,
+                clip_text_dim=dims.pooled_dim,
+            )  # fmt: skip
+    finally:
+        torch.set_default_dtype(before)
+    model.attention_backend = config.attention_backend
+    model.gradient_checkpointing = config.gradient_checkpointing
+    return model
+
+
+def build_trainer(config: TrainConfig, dims: Dimensions, device: torch.device, caption_tokens: int) -> Trainer:
+    model = build_model(dims, config, device)
+    parameters = add_lora(
+        model, targets=config.lora_target_modules, rank=config.lora_rank, alpha=config.lora_alpha,
+        dropout=config.lora_dropout, seed=config.seed,
+    )  # fmt: skip
+    side = config.resolution
+    item = ImageItem(
+        path=Path("x.png"), relative=PurePosixPath("x.png"), caption="", repeats=1, width=side, height=side
+    )
+    sample = Sample(item=item, image_hash="", bucket=(side, side), latents="", texts=(("", ""),))
+    images = config.train_batch_size * config.gradient_accumulation_steps
+    return Trainer(
+        config, model, parameters,
+        store=RandomFeatures(dims, config, caption_tokens),  # type: ignore[arg-type]
+        schedule=Schedule(config, [sample] * images),
+        accelerator=Accelerator(mixed_precision=config.mixed_precision, cpu=device.type == "cpu"),
+    )  # fmt: skip
+
+
+class Memory:
+    """Peak of torch's allocations on a GPU; on a CPU, how far the process has grown since this was made."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._start = psutil.Process().memory_info().rss
+        self.peak = 0
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats()
+
+    def look(self) -> None:
+        now = psutil.Process().memory_info().rss - self._start
+        self.peak = torch.cuda.max_memory_allocated() if self._cuda else max(self.peak, now)
+
+
+def matrix_rate(device: torch.device, precision: str, seconds: float = 0.5) -> float:
+    """FLOP/s of a square matrix product, the best of several, in the number format of training.
+
+    The three layouts of a linear layer take turns (forward, gradient of the input, of the weight): on CPUs without
+    units for 16-bit numbers one of them can be ten times slower than another.
+    """
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "no": torch.float32}[precision]
+    side = 8192 if device.type == "cuda" else 512
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    layouts = (lambda: a @ b.t(), lambda: a @ b, lambda: a.t() @ b)
+    best, end = 0.0, time.perf_counter() + seconds
+    while not best or time.perf_counter() < end:
+        best = max(best, *(2 * side**3 / seconds_of(layout, device) for layout in layouts))
+    return best
+
+
+def seconds_of(action: Any, device: torch.device) -> float:
+    synchronize(device)
+    start = time.perf_counter()
+    action()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) -> dict[str, Any]:
+    """Warm-up steps, then timed ones; the figures of the JSON line."""
+    device = pick_device(config.device)
+    rate = matrix_rate(device, config.mixed_precision)
+    memory = Memory(device)
+    trainer = build_trainer(config, dims, device, options.caption_tokens)
+    times = []
+    for step in range(options.warmup + options.steps):
+        times.append(seconds_of(lambda number=step: trainer.step(number), device))
+        memory.look()
+    timed = sorted(times[options.warmup :])
+    seconds = timed[len(timed) // 2]
+    images = config.train_batch_size * config.gradient_accumulation_steps
+    side, cuda = config.resolution, device.type == "cuda"
+    targets = matching(dims, config.lora_target_modules)
+    work = Work(
+        micro_batch=(side, side, config.train_batch_size), largest_picture=(side, side),
+        caption_tokens=options.caption_tokens, sample_size=(side, side),
+    )  # fmt: skip
+    run = training_pass(config, work, cuda=cuda)
+    flops = step_flops(dims, targets, run)
+    planned = training_phase(config, dims, targets, work, cuda=cuda, world_size=1).bytes
+    arithmetic = flops.model * config.gradient_accumulation_steps
+    return {
+        "seconds_per_step": seconds,
+        "images_per_second": images / seconds,
+        "peak_gib": memory.peak / GIB,
+        "estimated_peak_gib": planned / GIB,
+        "estimate_over_measured": planned / memory.peak,
+        "model_tflop_per_step": arithmetic / 1e12,
+        "executed_tflop_per_step": flops.executed * config.gradient_accumulation_steps / 1e12,
+        "matrix_tflops": rate / 1e12,
+        "utilisation": arithmetic / seconds / rate,
+        "steps_timed": len(timed),
+        "step_seconds_range": [timed[0], timed[-1]],
+        "parameters": parameter_count(dims),
+        "lora_parameters": targets.parameters(config.lora_rank),
+        "caption_tokens": options.caption_tokens,
+        "machine": machine(device),
+        "config": {name: getattr(config, name) for name in SHOWN},
+    }
+
+
+SHOWN = (
+    "resolution", "train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing", "mixed_precision",
+    "attention_backend", "optimizer_type", "lora_rank", "lora_dropout", "lora_target_modules",
+)  # fmt: skip
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"device": device.type, "name": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.step", description=__doc__)
+    parser.add_argument("config", type=Path, nargs="?", help="TOML config; only its training options count")
+    parser.add_argument("--size", choices=sorted(SIZES), default="full", help="released model, or the built-in base's")
+    for name in ("dim", "layers", "refiners", "heads", "kv-heads"):
+        parser.add_argument(f"--{name}", type=int, help="of the model, instead of the size's")
+    parser.add_argument("--caption-tokens", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=10, help="timed steps (default: %(default)s)")
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any option, as in TOML")
+    options = parser.parse_args(arguments)
+    if min(options.steps, options.caption_tokens) < 1 or options.warmup < 0:
+        parser.error("--steps and --caption-tokens must be at least 1, --warmup at least 0")
+    return options
+
+
+def config_of(options: argparse.Namespace) -> TrainConfig:
+    """The config file, or the defaults, with what --set changes. Raises ConfigError."""
+    own = {name.strip(): value for name, _, value in (line.partition("=") for line in options.set)}
+    values = {"base_model_path": '"-"', "train_data_dir": '"-"', **own}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "set.toml"
+        file.write_text("\n".join(f"{name} = {value}" for name, value in values.items()), encoding="utf-8")
+        changed = load_config(file)
+    if options.config is None:
+        return changed
+    return replace(load_config(options.config), **{name: getattr(changed, name) for name in own})
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        own = {name: getattr(options, name) for name in ("dim", "layers", "refiners", "heads", "kv_heads")}
+        dims = Dimensions(
+            **{**SIZES[options.size], **{name: value for name, value in own.items() if value is not None}}
+        )
+        figures = measure(config_of(options), dims, options)
+    except (UserError, torch.OutOfMemoryError) as error:
+        print(f"error: {as_user_error(error)}", file=sys.stderr)
+        return 1
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""The planner's bytes against what autograd really saves and what torch really allocates."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from live_memory import LiveMemory
+from passes import ATTENTION, DEFAULT, FULL, Case, RealPass, Saved, adapter_bytes, table_bytes
+
+from trainer_core.planning.activations import Activations, Pass, activations
+from trainer_core.planning.shapes import Dimensions, matching
+
+Record = Callable[[str, float], None]
+
+CASES = [
+    Case(),
+    Case(dropout=0.1),
+    Case(precision="no", targets=ATTENTION),
+    Case(precision="no", dropout=0.1, targets=FULL, rank=8),
+    Case(precision="fp16", layers=2),
+    Case(targets=FULL, layers=2, rank=16, batch=3, caption=40, dropout=0.05),
+    Case(dim=192, heads=8, kv_heads=8, refiners=2, layers=2, targets=ATTENTION, precision="no"),
+    Case(batch=3, short=2, caption=48),
+    Case(targets=("final_layer.linear",)),
+    Case(targets=("noise_refiner.0.attention.out",), dropout=0.1),
+    Case(targets=("layers.2.feed_forward.w1", "t_embedder.mlp.0")),
+]
+
+
+def planned(case: Case) -> Activations:
+    return activations(case.dims, case.matched, case.planned)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
+def test_saved_bytes_at_the_end_of_a_real_forward(case: Case, checkpointing: bool, record_figure: Record):
+    case = replace(case, checkpointing=checkpointing)
+    real = RealPass(case)
+    saved = Saved(real.parameter_storages())
+    with saved.watching():
+        loss = real.forward()
+    expected = planned(case).kept_total
+    # Held beside the saved tensors, if any layer is run again at all.
+    tables = table_bytes(case) if checkpointing and planned(case).recomputed else 0
+    ratio = expected / (saved.bytes() + tables)
+    if case in (CASES[0], CASES[5], replace(CASES[5], checkpointing=True)):
+        name = f"{len(case.targets)} targets{' checkpointing' * checkpointing}"
+        record_figure(f"saved tensors, planned / real: {name}", ratio)
+    assert loss.requires_grad and ratio == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("case", CASES[:6], ids=range(6))
+def test_a_layer_run_again_saves_what_is_planned(case: Case):
+    """The second forward pass of one main layer, as checkpointing does it, under the same hooks."""
+    real = RealPass(replace(case, checkpointing=True))
+    grabbed = []
+    layer = real.model.layers[0]
+    hook = layer.register_forward_pre_hook(lambda module, given: grabbed.append(given))
+    real.forward()
+    hook.remove()
+    x, turn, attend, condition = grabbed[0]
+    known = {t.untyped_storage().data_ptr() for t in (x, condition, turn.cos, turn.sin)}
+    saved = Saved(real.parameter_storages() | known)
+    low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(case.precision)
+    with saved.watching(), torch.autocast("cpu", low, enabled=low is not None):
+        y = layer(x, turn, attend, condition)
+    assert y.requires_grad
+    assert planned(replace(case, checkpointing=True)).recomputed == pytest.approx(saved.bytes(), rel=0.03)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("case", [CASES[1], CASES[3], replace(CASES[5], batch=2)], ids=("default", "fp32", "full"))
+def test_peak_of_all_living_tensors_in_a_real_step(case: Case, checkpointing: bool, record_figure: Record):
+    """Saved tensors, temporaries and gradients; everything that torch allocates from forward to backward's end."""
+    case = replace(case, checkpointing=checkpointing, side=20)
+    real = RealPass(case)
+    with LiveMemory() as live:
+        real.forward().backward()
+    expected = planned(case).peak + adapter_bytes(real)
+    name = f"{case.precision} {len(case.targets)} targets{' checkpointing' * checkpointing}"
+    record_figure(f"peak of living tensors, planned / real: {name}", expected / live.peak)
+    assert expected == pytest.approx(live.peak, rel=0.10)
+    assert expected > 0.98 * live.peak
+
+
+def test_the_released_model_at_1024_pixels():
+    """Checkpointing is what brings a run below 24 GiB; dropout's masks are a byte on a GPU, more on a CPU."""
+    targets = matching(Dimensions(), DEFAULT)
+    run = Pass(latent_height=128, latent_width=128, caption_tokens=256, dropout=0.05)
+    lean = activations(Dimensions(), targets, run)
+    full = activations(Dimensions(), targets, replace(run, checkpointing=False))
+    assert 2.5 < lean.peak / 2**30 < 3.5 and 26 < full.peak / 2**30 < 31
+    # Without checkpointing nothing is run again, and what a layer saves is kept for each of the 36.
+    assert full.recomputed == 0
+    assert full.kept["layers"] == pytest.approx(36 * (lean.recomputed + 2**22), rel=0.05)
+    assert activations(Dimensions(), targets, replace(run, cuda=False)).peak > lean.peak
+
+
+def test_more_of_anything_never_takes_less():
+    base = Case(batch=2)
+    for change in ({"batch": 3}, {"rank": 64}, {"caption": 80}, {"side": 24}, {"dropout": 0.1}, {"targets": FULL}):
+        assert planned(replace(base, **change)).peak > planned(base).peak, change

@@ -1,0 +1,57 @@
+"""The pace that earlier runs had."""
+
+from pathlib import Path
+
+import pytest
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.events import EventLog
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.planning.speed import known_speed
+
+
+def config(folder: Path, **values: object) -> TrainConfig:
+    given = {"base_model_path": "b", "train_data_dir": "x", "output_dir": str(folder), **values}
+    return TrainConfig(**given)  # type: ignore[arg-type]
+
+
+def finished(settings: TrainConfig, paces: list[float | None]) -> None:
+    run = RunDir(Path(settings.output_dir) / settings.output_name)
+    run.create(settings)
+    log = EventLog(run.events_file)
+    for step, pace in enumerate(paces, start=1):
+        log.emit("step", step=step, seconds_per_step=pace)
+
+
+def test_nothing_is_known_without_runs(tmp_path: Path):
+    assert known_speed(config(tmp_path)) is None
+    assert known_speed(config(tmp_path / "absent")) is None
+
+
+def test_the_median_of_its_own_steps_without_the_first(tmp_path: Path):
+    finished(config(tmp_path), [90, 90, 90, 2, 3, 40, None])
+    speed = known_speed(config(tmp_path))
+    assert speed is not None and (speed.seconds_per_step, speed.steps, speed.run) == (3, 3, "my_lora")
+
+
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ({"lora_rank": 8}, True),
+        ({"resolution": 512}, False),
+        ({"train_batch_size": 2}, False),
+        ({"device": "cpu"}, False),
+    ],
+)
+def test_another_run_counts_if_its_steps_are_alike(change: dict[str, object], known: bool, tmp_path: Path):
+    finished(config(tmp_path, output_name="earlier", **change), [1] * 9)
+    assert (known_speed(config(tmp_path)) is not None) is known
+
+
+def test_a_broken_neighbour_is_passed_over(tmp_path: Path):
+    finished(config(tmp_path, output_name="good"), [2] * 9)
+    finished(config(tmp_path, output_name="bad"), [5] * 9)
+    RunDir(tmp_path / "bad").config_file.write_text("resolution = 'no'")
+    (tmp_path / "stray.txt").write_text("x")
+    speed = known_speed(config(tmp_path))
+    assert speed is not None and speed.run == "good"

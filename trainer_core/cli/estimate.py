@@ -1,0 +1,160 @@
+"""`estimate`: what a run will need, before it starts."""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer_core.cli.shared import PATHS, Commands, config_of
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
+
+if TYPE_CHECKING:
+    from trainer_core.planning.estimate import Estimate
+    from trainer_core.planning.phases import Component
+    from trainer_core.planning.schedule import DataFacts
+
+GIB = 2**30
+
+
+def add(commands: Commands) -> None:
+    text = "What a training will need: memory by phase, steps, time, disk. Nothing is loaded or written."
+    command = commands.add_parser("estimate", help="memory, steps, time and disk", description=f"{text} {PATHS}")
+    command.add_argument("config", type=Path, help="TOML config (see config_template.toml), or a run folder")
+    command.add_argument("--json", action="store_true", help="one JSON object, sizes in bytes")
+    command.add_argument(
+        "--gpus", type=int, metavar="N", help="GPUs that share a step (default: as many as the config's gpus names)"
+    )
+    command.set_defaults(run=_estimate)
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    from trainer_core.planning.estimate import estimate
+
+    config, notes = config_of(options.config)
+    world_size = _world_size(config, options.gpus)
+    try:
+        data, problem = read_data(config), ""
+    except UserError as error:
+        data, problem = None, str(error)
+    result = estimate(config, data, cuda=config.device != "cpu", world_size=world_size)
+    if options.json:
+        print(json.dumps(as_json(result, problem), ensure_ascii=False, indent=1))
+        return
+    for note in notes:
+        print(f"note: {note}")
+    for line in lines(result, problem):
+        print(line)
+
+
+def _world_size(config: TrainConfig, asked: int | None) -> int:
+    if asked is None:
+        return 1 if config.gpus == "all" or config.device == "cpu" else len(set(config.gpus.split(",")))
+    if not 1 <= asked <= 1024:
+        raise UserError("setting_invalid", f"--gpus {asked}; allowed: 1 to 1024.")
+    return asked
+
+
+def read_data(config: TrainConfig) -> "DataFacts":
+    """Sizes and captions of the data set; headers and .txt files are read. Raises UserError like a training's scan."""
+    from trainer_core.dataset.buckets import BucketPlan
+    from trainer_core.dataset.captions import gemma_text, variants
+    from trainer_core.dataset.scan import scan_dataset
+    from trainer_core.planning.schedule import Bucket, DataFacts, tokens_of
+
+    items = scan_dataset(Path(config.train_data_dir).expanduser(), strict=config.strict_data).items
+    plan = BucketPlan.from_config(config)
+    images: Counter[tuple[int, int]] = Counter()
+    shown: Counter[tuple[int, int]] = Counter()
+    texts: set[str] = set()
+    count = config.caption_variants if config.shuffle_caption else 1
+    for item in items:
+        bucket = plan.assign(item.width, item.height).bucket
+        images[bucket] += 1
+        shown[bucket] += item.repeats
+        made = variants(
+            item.caption, count, keep_tokens=config.keep_tokens, seed=config.seed, shuffle=config.shuffle_caption
+        )
+        texts |= {gemma_text(caption, *config.system_prompts) for caption in made}
+    tokens = [tokens_of(text) for text in texts]
+    return DataFacts(
+        buckets=tuple(
+            Bucket(width=size[0], height=size[1], images=images[size], shown=shown[size]) for size in sorted(images)
+        ),
+        captions=len(texts),
+        longest_tokens=max(tokens),
+        mean_tokens=sum(tokens) / len(tokens),
+    )
+
+
+def as_json(result: "Estimate", problem: str) -> dict[str, Any]:
+    """Every figure, with the sums that the dataclasses compute."""
+    values = asdict(result)
+    for phase, found in zip(values["phases"], result.phases, strict=True):
+        phase["bytes"] = found.bytes
+    values["peak"] = {"phase": result.peak.name, "bytes": result.peak.bytes}
+    values["host"]["bytes"] = result.host.bytes
+    values["disk"]["bytes"] = result.disk.bytes
+    values["data_problem"] = problem
+    return values
+
+
+def lines(result: "Estimate", problem: str) -> Iterator[str]:
+    """The report, line by line."""
+    if problem:
+        yield f"note: the data set cannot be read, so steps and time are unknown: {problem}"
+    for note in result.notes:
+        yield f"note: {note}"
+    yield f"LoRA: {result.lora_modules} modules, {result.lora_parameters:,} parameters"
+    yield ""
+    where = "one GPU, torch's peak allocation" if result.cuda else "main memory, on the CPU"
+    yield f"Memory by phase in GiB ({where})"
+    for phase in result.phases:
+        mark = "  <- peak" if phase is result.peak else ""
+        yield f"  {phase.name:32s}{_gib(phase.bytes):>8s}   {_parts(phase.components)}{mark}"
+    if result.reserve:
+        total = result.peak.bytes + result.reserve
+        yield f"  driver and allocator, on top     {_gib(result.reserve):>7s}   so a card with {_gib(total)} free"
+    yield f"  main memory                      {_gib(result.host.bytes):>7s}   {_parts(result.host.components)}"
+    yield f"  mapped files, given back when others need it {_gib(result.host.mapped)}"
+    yield ""
+    yield from _steps(result)
+    disk = result.disk
+    free = "unknown" if disk.free is None else _gib(disk.free)
+    yield f"Disk in GiB: {_gib(disk.bytes)} ({_parts(disk.components)}); free now: {free}"
+    if disk.free is not None and disk.bytes > disk.free:
+        yield "warning: that is more than is free. Raise save_epochs_interval, or choose another output_dir."
+
+
+def _steps(result: "Estimate") -> Iterator[str]:
+    steps, speed = result.steps, result.speed
+    if steps is not None:
+        yield (
+            f"Steps: {steps.total_steps:,} ({steps.steps_per_epoch:,} an epoch; an epoch shows "
+            f"{steps.shown_per_epoch:,} images, a full step {steps.images_per_step}); {steps.saves:,} saves, "
+            f"{steps.sample_pictures:,} sample pictures"
+        )
+    yield f"Arithmetic of a full step on each card: {result.flops_per_step / 1e12:.1f} TFLOP"
+    if speed is None or result.seconds is None:
+        yield "Time: unknown until the first steps have run"
+    else:
+        yield (
+            f"Time: {_duration(result.seconds)} for all steps at {speed.seconds_per_step:.3g} s each "
+            f"(median of {speed.steps} steps of {speed.run}); encoding, saving and samples come on top"
+        )
+
+
+def _parts(components: Iterable["Component"]) -> str:
+    return ", ".join(f"{part.name} {_gib(part.bytes)}" for part in components if part.bytes)
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:.2f}" if size >= GIB / 100 or not size else f"{size / GIB:.1g}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 1 else f"{seconds:.0f} s"

@@ -1,0 +1,241 @@
+"""What a run will need before it starts: memory by phase and component, steps, time, disk.
+
+Memory means torch's peak allocation on one GPU, in bytes. `activations` and `temporaries` of training follow from
+the model's structure (activations.py, checked against real passes); the encoders' and the VAE's temporaries are
+simple counts of the values alive at their dearest place.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.planning.activations import FP32
+from trainer_core.planning.base import BaseSizes, read_base
+from trainer_core.planning.flops import step_flops
+from trainer_core.planning.phases import (
+    CONTEXT_BYTES,
+    GIB,
+    MIN_8BIT,
+    QMAP_BYTES,
+    SLACK,
+    Component,
+    Phase,
+    Work,
+    encoder_bytes,
+    encoding_phases,
+    optimizer_bytes,
+    sampling_phase,
+    training_pass,
+    training_phase,
+)
+from trainer_core.planning.schedule import Bucket, DataFacts, Steps, count_steps
+from trainer_core.planning.shapes import Targets, matching
+from trainer_core.planning.speed import Speed, known_speed
+
+DEFAULT_CAPTION_TOKENS = 256
+# Python, PyTorch and the libraries of a training process; with CUDA's host side. Rules of thumb.
+PROCESS_BYTES = GIB
+CUDA_PROCESS_BYTES = 3 * GIB
+# A PNG of an anime picture takes about half of its pixels' bytes.
+PNG_BYTES_PER_PIXEL = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskUse:
+    """Bytes this run will write at most, and what is free now where it writes (None where that cannot be told)."""
+
+    components: tuple[Component, ...]
+    free: int | None
+
+    @property
+    def bytes(self) -> int:
+        return sum(component.bytes for component in self.components)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostUse:
+    """Main memory. `mapped` is read through the page cache: the system takes it back when others need it."""
+
+    components: tuple[Component, ...]
+    mapped: int
+
+    @property
+    def bytes(self) -> int:
+        return sum(component.bytes for component in self.components)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Bytes throughout; `reserve` (driver, allocator) is on top of the peak, per GPU.
+
+    steps, speed, seconds: None where the data set or the pace is unknown. flops_per_step counts what the
+    mathematics of a full step needs, without recomputation. notes: what was assumed.
+    """
+
+    cuda: bool
+    world_size: int
+    phases: tuple[Phase, ...]
+    reserve: int
+    host: HostUse
+    lora_parameters: int
+    lora_modules: int
+    flops_per_step: int
+    steps: Steps | None
+    speed: Speed | None
+    seconds: float | None
+    disk: DiskUse
+    notes: tuple[str, ...]
+
+    @property
+    def peak(self) -> Phase:
+        """The phase that needs most."""
+        return max(self.phases, key=lambda phase: phase.bytes)
+
+
+def estimate(
+    config: TrainConfig,
+    data: DataFacts | None,
+    *,
+    base: BaseSizes | None = None,
+    cuda: bool = True,
+    world_size: int = 1,
+) -> Estimate:
+    """Estimate a run. Without data: one square picture of the resolution and captions of 256 tokens; no steps.
+
+    Nothing is written; read are headers of the base's files (unless `base` is given), earlier runs' events in
+    output_dir, and the disk's free space.
+    """
+    base = base or read_base(config)
+    targets = matching(base.transformer, config.lora_target_modules)
+    work = _work(config, data)
+    steps = count_steps(config, data.buckets, world_size=world_size) if data and data.buckets else None
+    speed = known_speed(config)
+    encoding = encoding_phases(base, work, _jina_tokens(config, work), cuda=cuda)
+    phases = [*encoding, training_phase(config, base.transformer, targets, work, cuda=cuda, world_size=world_size)]
+    if config.sample_prompts:
+        phases.append(sampling_phase(config, base, targets, work, cuda=cuda))
+    peak = max(phase.bytes for phase in phases)
+    cache = _cache_bytes(config, base, data, cuda=cuda)
+    return Estimate(
+        cuda=cuda,
+        world_size=world_size,
+        phases=tuple(phases),
+        reserve=CONTEXT_BYTES + int(SLACK * peak) if cuda else 0,
+        host=_host(config, base, phases, cuda=cuda, features=0 if config.use_cache else cache),
+        lora_parameters=targets.parameters(config.lora_rank),
+        lora_modules=len(targets.layers),
+        flops_per_step=_flops_per_step(config, base, targets, work, cuda=cuda),
+        steps=steps,
+        speed=speed,
+        seconds=speed.seconds_per_step * steps.total_steps if speed and steps else None,
+        disk=_disk(config, targets, steps, cache if config.use_cache else 0),
+        notes=_notes(config, base, targets, data, cuda=cuda),
+    )
+
+
+def _work(config: TrainConfig, data: DataFacts | None) -> Work:
+    side = config.resolution
+    buckets = data.buckets if data and data.buckets else (Bucket(width=side, height=side, images=1, shown=1 << 20),)
+
+    def images(bucket: Bucket) -> int:
+        return min(config.train_batch_size, bucket.shown)
+
+    dearest = max(buckets, key=lambda b: b.width * b.height * images(b))
+    largest = max(buckets, key=lambda b: b.width * b.height)
+    tokens = data.longest_tokens if data else DEFAULT_CAPTION_TOKENS
+    return Work(
+        micro_batch=(dearest.width, dearest.height, images(dearest)),
+        largest_picture=(largest.width, largest.height),
+        caption_tokens=min(tokens, config.max_gemma_tokens),
+        sample_size=(config.sample_width or side, config.sample_height or side),
+    )
+
+
+def _jina_tokens(config: TrainConfig, work: Work) -> int:
+    """Jina reads the bare caption, no longer in its tokens than Gemma's text."""
+    return min(work.caption_tokens, config.max_jina_tokens)
+
+
+def _flops_per_step(config: TrainConfig, base: BaseSizes, targets: Targets, work: Work, *, cuda: bool) -> int:
+    one = step_flops(base.transformer, targets, training_pass(config, work, cuda=cuda))
+    return one.model * config.gradient_accumulation_steps
+
+
+def _cache_bytes(config: TrainConfig, base: BaseSizes, data: DataFacts | None, *, cuda: bool) -> int:
+    """Latents in fp32; of each caption Gemma's features by token and Jina's vector, in the encoders' format."""
+    if data is None:
+        return 0
+    pixels = sum(bucket.width * bucket.height * bucket.images for bucket in data.buckets)
+    text = data.captions * (min(data.mean_tokens, config.max_gemma_tokens) * base.gemma.hidden + base.jina.hidden)
+    return pixels // 64 * base.vae.latent_channels * FP32 + int(text * encoder_bytes(cuda=cuda))
+
+
+def _disk(config: TrainConfig, targets: Targets, steps: Steps | None, cache: int) -> DiskUse:
+    """Exports (a ComfyUI file and a PEFT folder, fp32) are all kept; a new checkpoint is written before one goes."""
+    sizes = targets.tensor_sizes(config.lora_rank)
+    adapter = FP32 * sum(sizes)
+    optimizer = optimizer_bytes(config.optimizer_type, sizes)
+    if config.optimizer_type != "AdamW":
+        # Every tensor's state carries the two tables that memory holds once.
+        optimizer += QMAP_BYTES * sum(size >= MIN_8BIT for size in sizes)
+    saves = steps.saves if steps else 1
+    kept = min(saves, max(2, config.keep_last_n_checkpoints) + 1)
+    pixels = (config.sample_width or config.resolution) * (config.sample_height or config.resolution)
+    pictures = steps.sample_pictures if steps else len(config.sample_prompts)
+    return DiskUse(
+        components=(
+            Component(name="feature cache", bytes=cache),
+            Component(name="checkpoints", bytes=kept * (adapter + optimizer)),
+            Component(name="exports", bytes=saves * 2 * adapter),
+            Component(name="samples", bytes=int(pictures * pixels * PNG_BYTES_PER_PIXEL)),
+        ),
+        free=_free(Path(config.output_dir).expanduser()),
+    )
+
+
+def _free(folder: Path) -> int | None:
+    """Free bytes where the folder is or will be."""
+    for place in (folder, *folder.absolute().parents):
+        try:
+            return shutil.disk_usage(place).free
+        except OSError:
+            continue
+    return None
+
+
+def _host(config: TrainConfig, base: BaseSizes, phases: list[Phase], *, cuda: bool, features: int) -> HostUse:
+    """Weights are mapped, and copied tensor by tensor to where they are used: one at a time is resident twice."""
+    numbers = max(2, encoder_bytes(cuda=cuda))
+    largest = max(base.gemma.largest, base.jina.largest) * numbers
+    peak = max(phase.bytes for phase in phases)
+    components = [
+        Component(name="process", bytes=CUDA_PROCESS_BYTES if cuda else PROCESS_BYTES),
+        Component(name="largest tensor while loading", bytes=largest),
+    ]
+    if not cuda:
+        components.append(Component(name="the run's tensors", bytes=peak))
+    if features:
+        components.append(Component(name="features kept in memory (use_cache = false)", bytes=features))
+    loaded = max(phase.components[0].bytes for phase in phases)
+    return HostUse(components=tuple(components), mapped=loaded)
+
+
+def _notes(
+    config: TrainConfig, base: BaseSizes, targets: Targets, data: DataFacts | None, *, cuda: bool
+) -> tuple[str, ...]:
+    notes = list(base.assumed)
+    if targets.unmatched:
+        notes.append(f"lora_target_modules: nothing ends in {', '.join(targets.unmatched)}; training would refuse.")
+    if data is None:
+        notes.append(
+            f"No data set was read: one {config.resolution} x {config.resolution} picture and captions of "
+            f"{min(DEFAULT_CAPTION_TOKENS, config.max_gemma_tokens)} tokens are assumed; steps are unknown."
+        )
+    else:
+        notes.append("Tokens of a caption are estimated from its length, one for 3 bytes.")
+    if config.mixed_precision == "fp16":
+        notes.append("fp16: the frozen weights are bfloat16, and each use keeps an fp16 copy for the backward pass.")
+    if cuda:
+        notes.append("Attention runs fused (flash or memory-efficient); the encoders run in bfloat16.")
+    return tuple(notes)

@@ -1,0 +1,98 @@
+"""Shapes of stored tensors, read from safetensors headers alone: 8 bytes of length, then that much JSON."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# The format's own limit.
+MAX_HEADER_BYTES = 100_000_000
+CANONICAL_FILES = ("diffusion_pytorch_model.safetensors", "model.safetensors")
+INDEX = "*.safetensors.index.json"
+SHARD = re.compile(r"-\d+-of-\d+\.safetensors$")
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class HeaderProblem(Exception):
+    """A file or folder whose tensors cannot be listed; the text says which and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What one part of a base is on disk: tensor shapes by stored name, its config.json, its size in bytes."""
+
+    shapes: Shapes
+    config: Mapping[str, Any]
+    file_bytes: int
+
+    @property
+    def largest(self) -> int:
+        """Elements of the largest tensor."""
+        return max((math.prod(shape) for shape in self.shapes.values()), default=0)
+
+
+def read_stored(path: Path) -> Stored:
+    """The part in `path`, a folder or one .safetensors file. Raises HeaderProblem, also for a path that is neither."""
+    try:
+        files = [path] if path.is_file() else weight_files(path)
+        shapes: Shapes = {}
+        for file in files:
+            shapes |= read_shapes(file)
+        size = sum(file.stat().st_size for file in files)
+    except OSError as error:
+        raise HeaderProblem(f"{path} cannot be read ({error.strerror or error})") from error
+    return Stored(shapes=shapes, config=read_json(path / "config.json") if path.is_dir() else {}, file_bytes=size)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The .safetensors files of a folder that together are one model. Raises HeaderProblem where there are none."""
+    if not folder.is_dir():
+        raise HeaderProblem(f"{folder} is not on this disk")
+    for name in CANONICAL_FILES:
+        if (folder / name).is_file():
+            return [folder / name]
+    for index in sorted(folder.glob(INDEX)):
+        weight_map = read_json(index).get("weight_map")
+        if isinstance(weight_map, dict) and all(isinstance(name, str) for name in weight_map.values()):
+            return [folder / name for name in sorted(set(weight_map.values()))]
+    files = sorted(folder.glob("*.safetensors"))
+    shards = [file for file in files if SHARD.search(file.name)]
+    if not files:
+        raise HeaderProblem(f"{folder} holds no .safetensors file")
+    return shards or files[:1]
+
+
+def read_shapes(file: Path) -> Shapes:
+    """Tensor shapes by name. Raises HeaderProblem for anything but a safetensors file, OSError."""
+    if not file.is_file():
+        raise HeaderProblem(f"{file} is missing")
+    with open(file, "rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 2 <= length <= min(MAX_HEADER_BYTES, file.stat().st_size - 8):
+            raise HeaderProblem(f"{file} is not a safetensors file")
+        text = stream.read(length)
+    try:
+        header = json.loads(text)
+        return {name: _shape(entry) for name, entry in header.items() if name != "__metadata__"}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise HeaderProblem(f"{file} is not a safetensors file") from error
+
+
+def _shape(entry: Mapping[str, Any]) -> tuple[int, ...]:
+    shape = tuple(entry["shape"])
+    if not all(isinstance(size, int) and size >= 0 for size in shape):
+        raise ValueError(shape)
+    return shape
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none to be read."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}

@@ -1,0 +1,199 @@
+"""Memory of each phase of a run by component: pure arithmetic on sizes. All figures in bytes.
+
+What a phase adds up to is torch's peak allocation (on a CPU: what its tensors take of the process). The driver's
+context and the allocator's slack come on top and are stated apart (`reserve`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.planning.activations import COMPUTE_BYTES, FP32, Pass, activations
+from trainer_core.planning.base import BaseSizes, TextEncoder
+from trainer_core.planning.shapes import Dimensions, Targets, parameter_count
+
+# As training/features.py batches them on a GPU; a CPU takes one at a time.
+GPU_IMAGE_BATCH = 4
+GPU_TEXT_BATCH = 8
+# Maps of the VAE's first width at full picture size that are alive at its dearest place: in the encoder's first
+# blocks five; in the decoder's last stage three of twice that width.
+ENCODER_MAPS = 5
+DECODER_MAPS = 6
+# bitsandbytes: tensors below this many elements keep 32-bit state; one fp32 scale for each block of 256.
+MIN_8BIT = 4096
+SCALE_BLOCK = 256
+QMAP_BYTES = 2 * 256 * FP32
+GIB = 2**30
+# A CUDA context with PyTorch's kernels, and what the caching allocator loses to rounding and gaps (a share of the
+# peak). Rules of thumb, not derived.
+CONTEXT_BYTES = GIB // 2
+SLACK = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """Name as in the run's `phase` events where there is one."""
+
+    name: str
+    components: tuple[Component, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(component.bytes for component in self.components)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """The dearest batch of each kind: picture sides in pixels, tokens of the longest caption."""
+
+    micro_batch: tuple[int, int, int]  # width, height, images
+    largest_picture: tuple[int, int]
+    caption_tokens: int
+    sample_size: tuple[int, int]
+
+
+def optimizer_bytes(kind: str, sizes: Iterable[int]) -> int:
+    """Two states for every parameter: fp32, or one byte and its block's fp32 scale."""
+    if kind == "AdamW":
+        return sum(2 * FP32 * size + FP32 for size in sizes)  # and the step count of each tensor
+    eight_bit = [size for size in sizes if size >= MIN_8BIT]
+    small = sum(size for size in sizes if size < MIN_8BIT)
+    scales = sum(-(-size // SCALE_BLOCK) for size in eight_bit)
+    return 2 * (sum(eight_bit) + FP32 * scales + FP32 * small) + (QMAP_BYTES if eight_bit else 0)
+
+
+def training_pass(config: TrainConfig, work: Work, *, cuda: bool) -> Pass:
+    """The dearest micro-batch as the model sees it."""
+    width, height, images = work.micro_batch
+    return Pass(
+        latent_height=height // 8,
+        latent_width=width // 8,
+        caption_tokens=work.caption_tokens,
+        batch=images,
+        rank=config.lora_rank,
+        dropout=config.lora_dropout,
+        precision=config.mixed_precision,
+        checkpointing=config.gradient_checkpointing,
+        packed_attention=config.attention_backend != "sdpa" or config.use_flash_attention_2,
+        cuda=cuda,
+    )
+
+
+def training_phase(
+    config: TrainConfig, dims: Dimensions, targets: Targets, work: Work, *, cuda: bool, world_size: int
+) -> Phase:
+    """The backward pass of a micro-batch, or the optimizer's own step where that takes more."""
+    held = _held(config, dims, targets)
+    adapter = FP32 * targets.parameters(config.lora_rank)
+    result = activations(dims, targets, training_pass(config, work, cuda=cuda))
+    # AdamW on a GPU updates all tensors at once and holds the root of the second moments meanwhile.
+    stepping = adapter if config.optimizer_type == "AdamW" and cuda else 0
+    components = [*held, Component(name="gradients", bytes=adapter)]
+    if world_size > 1:
+        components.append(Component(name="gradient exchange", bytes=adapter))
+    saved = min(result.peak_saved, result.peak)
+    components += [
+        Component(name="activations", bytes=saved),
+        Component(name="temporaries", bytes=max(result.peak, stepping) - saved),
+    ]
+    return Phase(name="training", components=tuple(components))
+
+
+def _held(config: TrainConfig, dims: Dimensions, targets: Targets) -> list[Component]:
+    """What stays in memory from the first step to the last."""
+    rank = config.lora_rank
+    return [
+        Component(name="weights", bytes=parameter_count(dims) * _weight_bytes(config)),
+        Component(name="adapter", bytes=FP32 * targets.parameters(rank)),
+        Component(name="optimizer", bytes=optimizer_bytes(config.optimizer_type, targets.tensor_sizes(rank))),
+    ]
+
+
+def _weight_bytes(config: TrainConfig) -> int:
+    return 4 if config.mixed_precision == "no" else 2
+
+
+def sampling_phase(config: TrainConfig, base: BaseSizes, targets: Targets, work: Work, *, cuda: bool) -> Phase:
+    """A sample picture in the middle of training: the transformer stays, the VAE comes beside it."""
+    dims = base.transformer
+    width, height = work.sample_size
+    rows = work.caption_tokens + (width // 8 // dims.patch) * (height // 8 // dims.patch)
+    compute = COMPUTE_BYTES[config.mixed_precision]
+    # One block without a backward pass: four values of the feed-forward's width, two of the model's; and
+    # autocast's copies of the adapter.
+    drawing = rows * compute * (4 * dims.hidden + 2 * dims.dim)
+    drawing += compute * targets.parameters(config.lora_rank) if compute != FP32 else 0
+    encoder = encoder_bytes(cuda=cuda)
+    decoding = DECODER_MAPS * base.vae.channels * width * height * encoder
+    return Phase(
+        name="sampling",
+        components=(
+            *_held(config, dims, targets),
+            Component(name="VAE", bytes=base.vae.parameters * encoder),
+            Component(name="temporaries", bytes=max(drawing, decoding)),
+        ),
+    )
+
+
+def encoder_bytes(*, cuda: bool) -> int:
+    """Bytes a number of the encoders: bfloat16 on GPUs that have it (all since 2020), fp32 on a CPU."""
+    return 2 if cuda else 4
+
+
+def text_phase(
+    name: str, encoder: TextEncoder, tokens: int, *, cuda: bool, feed_forward_values: int, mask_bytes: int
+) -> Phase:
+    """One batch of the longest captions: values of the feed-forward's width, four of the stream's, attention masks.
+
+    feed_forward_values: how many are alive at once; mask_bytes: of one query and key of a sample, all masks together.
+    """
+    width, rows = encoder_bytes(cuda=cuda), tokens * (GPU_TEXT_BATCH if cuda else 1)
+    values = rows * width * (feed_forward_values * encoder.feed_forward + 4 * encoder.hidden)
+    return Phase(
+        name=name,
+        components=(
+            Component(name="weights", bytes=encoder.parameters * width),
+            Component(name="temporaries", bytes=values + mask_bytes * rows * tokens),
+        ),
+    )
+
+
+def image_phase(base: BaseSizes, work: Work, *, cuda: bool) -> Phase:
+    """One batch of the largest pictures through the VAE's encoder. An estimate: kernels' own workspace is left out."""
+    width, height = work.largest_picture
+    numbers = encoder_bytes(cuda=cuda)
+    images = GPU_IMAGE_BATCH if cuda else 1
+    return Phase(
+        name="encoding images",
+        components=(
+            Component(name="weights", bytes=base.vae.parameters * numbers),
+            Component(name="temporaries", bytes=ENCODER_MAPS * base.vae.channels * width * height * images * numbers),
+        ),
+    )
+
+
+def encoding_phases(base: BaseSizes, work: Work, jina_tokens: int, *, cuda: bool) -> tuple[Phase, ...]:
+    """Captions through Gemma, then through Jina, then images through the VAE; one encoder in memory at a time.
+
+    Gemma holds gate, up and product of its feed-forward part and two masks; Jina two values and one mask.
+    """
+    return (
+        text_phase(
+            "encoding captions (Gemma3)",
+            base.gemma,
+            -(-work.caption_tokens // 8) * 8,  # padded so
+            cuda=cuda,
+            feed_forward_values=3,
+            mask_bytes=2,
+        ),
+        text_phase(
+            "encoding captions (Jina CLIP)", base.jina, jina_tokens, cuda=cuda, feed_forward_values=2, mask_bytes=1
+        ),
+        image_phase(base, work, cuda=cuda),
+    )

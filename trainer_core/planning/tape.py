@@ -1,0 +1,241 @@
+"""What PyTorch's autograd keeps for the backward pass, and what it computes, worked out without tensors.
+
+A `Tape` is written by the same operations as a real forward pass, but its values are only sizes. Each operation
+applies autograd's own rule for what it saves: a product saves the factor whose *other* side needs a gradient, a
+norm saves its fp32 input, a frozen linear layer saves nothing but its weight, which is the model's anyway.
+A storage counts once however often it is saved, as it does in memory.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+FP32 = 4
+
+
+@dataclass(eq=False)
+class Storage:
+    """Memory behind one or several values, in bytes. `owned` is False for what is not an activation (parameters)."""
+
+    size: int
+    owned: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """Stand-in of a tensor: its rows (all leading axes), the length of its last axis, bytes per element."""
+
+    rows: int
+    last: int
+    width: int
+    grad: bool
+    storage: Storage
+
+    @property
+    def elements(self) -> int:
+        return self.rows * self.last
+
+    @property
+    def size(self) -> int:
+        """Bytes of the value itself; a view may keep a larger storage alive."""
+        return self.elements * self.width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How the pass runs.
+
+    compute: bytes of autocast's number format (2; 4 without mixed precision). weight: bytes of the frozen weights.
+    recast: the frozen weights have another format than autocast's, so each use of one makes a copy.
+    cuda: kernels of a GPU; else those of a CPU, which differ in dropout masks and the last norm.
+    """
+
+    compute: int
+    weight: int
+    recast: bool
+    cuda: bool
+    rank: int
+    dropout: float
+    targets: frozenset[str]
+
+
+@dataclass
+class Flops:
+    """Multiply-adds counted as two. `input_grad` is the backward through frozen layers towards their inputs."""
+
+    linear: int = 0
+    input_grad: int = 0
+    adapter_forward: int = 0
+    adapter_backward: int = 0
+    attention_forward: int = 0
+    attention_backward: int = 0
+
+    def add(self, other: "Flops") -> None:
+        for name in vars(self):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    @property
+    def forward(self) -> int:
+        return self.linear + self.adapter_forward + self.attention_forward
+
+    @property
+    def backward(self) -> int:
+        return self.input_grad + self.adapter_backward + self.attention_backward
+
+
+@dataclass
+class Tape:
+    """Records one forward pass under labels; `saved` maps a label to the storages first saved under it."""
+
+    setting: Setting
+    flops: Flops = field(default_factory=Flops)
+    saved: dict[str, list[Storage]] = field(default_factory=lambda: defaultdict(list))
+    _known: set[int] = field(default_factory=set)
+    _alive: list[Storage] = field(default_factory=list)
+    _label: str = ""
+
+    @contextmanager
+    def part(self, label: str) -> Iterator[None]:
+        before, self._label = self._label, label
+        yield
+        self._label = before
+
+    def aside(self, *held: Value) -> "Tape":
+        """A tape of its own that takes what is saved here, and `held`, for known."""
+        return Tape(self.setting, _known=self._known | {id(v.storage) for v in held}, _alive=self._alive)
+
+    def bytes_of(self, label: str) -> int:
+        return sum(storage.size for storage in self.saved[label])
+
+    def total(self) -> int:
+        return sum(self.bytes_of(label) for label in self.saved)
+
+    # Values
+
+    def new(self, rows: int, last: int, width: int, *, grad: bool) -> Value:
+        storage = Storage(rows * last * width)
+        # Keeps its id from being given to another storage.
+        self._alive.append(storage)
+        return Value(rows=rows, last=last, width=width, grad=grad, storage=storage)
+
+    def like(self, value: Value, *, grad: bool | None = None, width: int | None = None) -> Value:
+        """A new value of the same shape."""
+        return self.new(value.rows, value.last, width or value.width, grad=value.grad if grad is None else grad)
+
+    def cast(self, value: Value, width: int) -> Value:
+        """The value itself where it has that width already."""
+        return value if value.width == width else self.like(value, width=width)
+
+    def save(self, value: Value) -> None:
+        storage = value.storage
+        if id(storage) not in self._known and storage.owned:
+            self._known.add(id(storage))
+            self.saved[self._label].append(storage)
+
+    # Operations
+
+    def multiply(self, a: Value, b: Value) -> Value:
+        """a * b; the one with fewer rows is broadcast."""
+        if b.grad:
+            self.save(a)
+        if a.grad:
+            self.save(b)
+        return self.add(a, b)
+
+    def add(self, *values: Value) -> Value:
+        wide = max(values, key=lambda value: value.rows)
+        return self.like(wide, grad=any(v.grad for v in values), width=max(v.width for v in values))
+
+    def silu(self, x: Value) -> Value:
+        if x.grad:
+            self.save(x)
+        return self.like(x)
+
+    def tanh(self, x: Value) -> Value:
+        y = self.like(x)
+        if x.grad:
+            self.save(y)
+        return y
+
+    def rms_norm(self, x: Value) -> Value:
+        """In fp32, back in x's format, times a frozen weight: the fp32 input and one fp32 number a row are saved."""
+        exact = self.cast(x, FP32)
+        if x.grad:
+            self.save(exact)
+            self.save(self.new(x.rows, 1, FP32, grad=False))
+        return self.like(x)
+
+    def layer_norm(self, x: Value) -> Value:
+        """Without weights: its input and two numbers a row are saved, in fp32 under a GPU's autocast."""
+        inner = self.cast(x, FP32) if self.setting.cuda else x
+        if x.grad:
+            self.save(inner)
+            for _ in range(2):
+                self.save(self.new(x.rows, 1, inner.width, grad=False))
+        return self.like(inner)
+
+    def linear(self, x: Value, out: int, name: str) -> Value:
+        """A frozen linear layer, with LoRA beside it where `name` is a target."""
+        setting = self.setting
+        x = self.cast(x, setting.compute)
+        product = 2 * x.rows * x.last * out
+        self.flops.linear += product
+        if x.grad:
+            self.flops.input_grad += product
+            if setting.recast:
+                self.save(self.new(x.last, out, setting.compute, grad=False))
+        result = self.new(x.rows, out, setting.compute, grad=x.grad)
+        return self.add(result, self._lora(x, out)) if name in setting.targets else result
+
+    def _lora(self, x: Value, out: int) -> Value:
+        """B(A(dropout(x))): saved are the dropout's mask, A's and B's inputs, and autocast's copies of A and B."""
+        rank, compute = self.setting.rank, self.setting.compute
+        dropped = self._dropout(x)
+        self.save(dropped)
+        if x.grad:
+            self._save_copy(x.last * rank)
+        hidden = self.new(x.rows, rank, compute, grad=True)
+        self.save(hidden)
+        self._save_copy(rank * out)
+        down, up = 2 * x.rows * x.last * rank, 2 * x.rows * rank * out
+        self.flops.adapter_forward += down + up
+        # Each half: the gradient of its weight, and of its input (A's only if something below is trained).
+        self.flops.adapter_backward += down * (2 if x.grad else 1) + 2 * up
+        return self.new(x.rows, out, compute, grad=True)
+
+    def _save_copy(self, elements: int) -> None:
+        if self.setting.compute != FP32:
+            self.save(self.new(1, elements, self.setting.compute, grad=False))
+
+    def _dropout(self, x: Value) -> Value:
+        if self.setting.dropout == 0:
+            return x
+        if x.grad:
+            # A GPU's kernel saves one byte an element, the CPU's composition its random factors.
+            self.save(self.like(x, width=1 if self.setting.cuda else x.width))
+        return self.like(x)
+
+    def rotate(self, x: Value, table: Sequence[Value]) -> Value:
+        """Rotary embedding in fp32; only the shared cosines and sines are saved."""
+        if x.grad:
+            for part in table:
+                self.save(part)
+        return self.like(x)
+
+    def attention(self, q: Value, k: Value, v: Value, *, batch: int, heads: tuple[int, int], packed: bool) -> Value:
+        """Fused attention (flash or memory-efficient): q, k, v, the output and one fp32 number a query and head.
+
+        q, k, v: [batch * tokens, all heads * head_dim]; `packed` kernels get gathered copies instead of views.
+        """
+        tokens = q.rows // batch
+        product = 2 * batch * tokens * tokens * q.last
+        self.flops.attention_forward += 2 * product
+        out = self.new(q.rows, q.last, q.width, grad=q.grad or k.grad or v.grad)
+        if out.grad:
+            self.flops.attention_backward += 4 * product
+            inputs = [self.like(x) for x in (q, k, v)] if packed else [q, k, v]
+            for value in (*inputs, out, self.new(q.rows, heads[0], FP32, grad=False)):
+                self.save(value)
+        # Packed kernels' outputs are spread back over the padded batch, which is another copy.
+        return self.like(out) if packed else out
