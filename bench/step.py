@@ -19,20 +19,22 @@ from typing import Any
 
 import psutil
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.scan import ImageItem
+from trainer_core.model.attention import check_backend
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.planning.flops import step_flops
 from trainer_core.planning.phases import Work, training_pass, training_phase
 from trainer_core.planning.shapes import Dimensions, matching, parameter_count
 from trainer_core.training.adapters import add_lora
+from trainer_core.training.checks import adapted, pick_device
+from trainer_core.training.distributed import World
 from trainer_core.training.features import Sample
 from trainer_core.training.loop import Schedule, Trainer
-from trainer_core.training.run import as_user_error, pick_device
+from trainer_core.training.run import as_user_error
 from trainer_core.training.sampling import TextFeatures
 
 SIZES: Mapping[str, Mapping[str, int]] = {
@@ -98,7 +100,7 @@ def build_trainer(config: TrainConfig, dims: Dimensions, device: torch.device, c
         config, model, parameters,
         store=RandomFeatures(dims, config, caption_tokens),  # type: ignore[arg-type]
         schedule=Schedule(config, [sample] * images),
-        accelerator=Accelerator(mixed_precision=config.mixed_precision, cpu=device.type == "cpu"),
+        world=World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu"),
     )  # fmt: skip
 
 
@@ -149,6 +151,8 @@ def synchronize(device: torch.device) -> None:
 def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) -> dict[str, Any]:
     """Warm-up steps, then timed ones; the figures of the JSON line."""
     device = pick_device(config.device)
+    config, _ = adapted(config, device)
+    check_backend(config.attention_backend, device)
     rate = matrix_rate(device, config.mixed_precision)
     memory = Memory(device)
     trainer = build_trainer(config, dims, device, options.caption_tokens)
@@ -156,6 +160,7 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
     for step in range(options.warmup + options.steps):
         times.append(seconds_of(lambda number=step: trainer.step(number), device))
         memory.look()
+    trainer.close()
     timed = sorted(times[options.warmup :])
     seconds = timed[len(timed) // 2]
     images = config.train_batch_size * config.gradient_accumulation_steps
@@ -231,14 +236,16 @@ def config_of(options: argparse.Namespace) -> TrainConfig:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
+    config: TrainConfig | None = None
     try:
+        config = config_of(options)
         own = {name: getattr(options, name) for name in ("dim", "layers", "refiners", "heads", "kv_heads")}
         dims = Dimensions(
             **{**SIZES[options.size], **{name: value for name, value in own.items() if value is not None}}
         )
-        figures = measure(config_of(options), dims, options)
+        figures = measure(config, dims, options)
     except (UserError, torch.OutOfMemoryError) as error:
-        print(f"error: {as_user_error(error)}", file=sys.stderr)
+        print(f"error: {as_user_error(error, config) if config else error}", file=sys.stderr)
         return 1
     print(json.dumps(figures))
     return 0

@@ -48,7 +48,7 @@ def test_a_config_file_with_one_thing_changed(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["resolution=65", "no_such=1", 'lora_target_modules=["x"]', 'optimizer_type="AdamW8bit"']
+    "wrong", ["resolution=65", "no_such=1", 'lora_target_modules=["x"]', 'attention_backend="varlen"']
 )
 def test_mistakes_are_told_in_words(wrong: str, capsys: pytest.CaptureFixture[str]):
     assert main([*SMALL, *CPU, "--set", wrong]) == 1
