@@ -84,6 +84,7 @@ _OTHER_KINDS = (
     ("a set of whole weight differences (.diff)", re.compile(r"\.(?:diff|diff_b|set_weight|w_norm|b_norm)$")),
     ("a LoRA that changes the base's shapes (reshape_weight)", re.compile(r"\.reshape_weight$")),
 )
+_ANY_OTHER_KIND = re.compile("|".join(mark.pattern for _, mark in _OTHER_KINDS))
 # Matched against stems with dots turned into underscores; the first that matches names the model.
 _OTHER_MODELS = (
     ("SDXL", re.compile(r"(down|up|input|output|mid|middle)_blocks?_.*transformer_blocks_[2-9]|lora_te2")),
@@ -144,8 +145,8 @@ def read_names(names: Iterable[str]) -> Listing:
     strangers: list[str] = []
     roleless: list[str] = []
     for name in names:
-        kind = next((kind for kind, mark in _OTHER_KINDS if mark.search(name)), None)
-        if kind is not None:
+        if _ANY_OTHER_KIND.search(name):
+            kind = next(kind for kind, mark in _OTHER_KINDS if mark.search(name))
             kinds.setdefault(kind, []).append(name)
             continue
         role, match = next(((role, hit) for role, mark in _ROLES if (hit := mark.search(name))), ("", None))
