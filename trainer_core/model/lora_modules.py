@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+ALL_ROWS = slice(None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoraModule:
@@ -36,18 +38,18 @@ class LoraModule:
         """(out, in) of the weight it changes."""
         return self.up.shape[0], self.down.shape[1]
 
-    def delta(self, device: torch.device | str = "cpu") -> Tensor:
-        """scale * B A, fp32 [out, in]."""
-        return (self.up.to(device) @ self.down.to(device)).mul_(self.scale)
+    def delta(self, device: torch.device | str = "cpu", rows: slice = ALL_ROWS) -> Tensor:
+        """scale * B A, fp32 [out, in], or some rows of it."""
+        return (self.up[rows].to(device) @ self.down.to(device)).mul_(self.scale)
 
-    def change(self, weight: Tensor) -> Tensor:
-        """W' - W for the base weight [out, in]; fp32 on the weight's device."""
-        delta = self.delta(weight.device)
+    def change(self, weight: Tensor, rows: slice = ALL_ROWS) -> Tensor:
+        """W' - W for these rows of the base's weight, fp32 on its device; every row stands for itself."""
+        delta = self.delta(weight.device, rows)
         if self.magnitude is None:
             return delta
         moved = delta.add_(weight)
         norms = row_norms(weight if self.over_base else moved)
-        factor = self.magnitude.to(weight.device) / norms.clamp_min(torch.finfo(torch.float32).tiny)
+        factor = self.magnitude[rows].to(weight.device) / norms.clamp_min(torch.finfo(torch.float32).tiny)
         return moved.mul_(factor[:, None]).sub_(weight)
 
 

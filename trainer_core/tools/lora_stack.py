@@ -18,6 +18,8 @@ from trainer_core.model.lora_names import listing
 from trainer_core.model.weights import TensorSource
 
 Tell = Callable[[str], None]
+# Rows are independent of each other, so a few at a time keep the fp32 copies small.
+_NUMBERS_AT_ONCE = 2**19
 MERGEABLE = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -68,8 +70,13 @@ def applied(value: Tensor, name: str, adapters: Sequence[Adapter]) -> Tensor:
     changes = [a for a in adapters if name.endswith(".weight") and module in a.lora.modules]
     if not changes:
         return value
-    weight = value.float()
-    total = weight.clone()
-    for adapter in changes:
-        total.add_(adapter.lora.modules[module].change(weight), alpha=adapter.strength)
-    return total.to(value.dtype)
+    made = torch.empty_like(value)
+    step = max(1, _NUMBERS_AT_ONCE // value.shape[1])
+    for start in range(0, value.shape[0], step):
+        rows = slice(start, start + step)
+        weight = value[rows].float()
+        total = weight.clone()
+        for adapter in changes:
+            total.add_(adapter.lora.modules[module].change(weight, rows), alpha=adapter.strength)
+        made[rows] = total
+    return made

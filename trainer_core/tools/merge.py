@@ -61,7 +61,9 @@ def merge(
             if single:
                 _write_single(source, adapters, output, report)
             else:
-                _write_folder(find_base(base_path), adapters, output, report)
+                base = find_base(base_path)
+                _require_official(base, source)
+                _write_folder(base, adapters, output, report)
     return output
 
 
@@ -94,6 +96,20 @@ def _require_floats(source: TensorSource) -> None:
             f"{source.location} is quantised ({kinds}: {listing(sorted(odd))}); a LoRA cannot be merged into it.",
             ["Merge into the bf16, fp16 or fp32 base, then quantise the result."],
         )
+
+
+def _require_official(base: BaseFolder, source: TensorSource) -> None:
+    """A folder is written file by file under the names that are stored, so these must be the official ones."""
+    official = set(source.names())
+    if base.transformer.is_dir():
+        with open_tensors(base.transformer) as stored:
+            if official <= set(stored.names()):
+                return
+    raise UserError(
+        "output_invalid",
+        f"{base.transformer} does not store the official names, so no model folder can be made from it.",
+        ["Give an output that ends in .safetensors: one file for ComfyUI."],
+    )
 
 
 @contextmanager
