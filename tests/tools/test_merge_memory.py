@@ -28,7 +28,7 @@ start, peak, done = anonymous(), 0, threading.Event()
 
 def watch():
     global peak
-    while not done.wait(0.005):
+    while not done.wait(0.02):
         peak = max(peak, anonymous())
 
 watcher = threading.Thread(target=watch)

@@ -114,7 +114,7 @@ Opened = tuple[Sequence[str], Callable[[str], Tensor], dict[str, str]]
 @contextmanager
 def _opened(file: Path) -> Iterator[Opened]:
     """Names, a reader of one tensor, metadata; nothing is read before it is asked for."""
-    if file.suffix in PICKLES:
+    if file.suffix.lower() in PICKLES:
         tensors = _unpickled(file)
         yield list(tensors), tensors.__getitem__, {}
         return
