@@ -278,7 +278,7 @@ def test_quantised_bases_are_refused(base: Path, lora: Path, tmp_path: Path, dty
     for name in ("merged", "merged.safetensors"):
         with pytest.raises(UserError, match=r"layers\.0\.attention\.out\.weight") as caught:
             merge(base, [(lora, 1.0)], tmp_path / name, quiet)
-        assert caught.value.code == "base_quantised" and not (tmp_path / name).exists()
+        assert caught.value.code == "weights_quantised" and not (tmp_path / name).exists()
 
 
 def test_progress_counts_bytes_and_notes_are_told(base: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def merge(
     fp32 arithmetic, the base's own dtypes. `report(what, done, total)` counts bytes, before each tensor; `tell` gets
     sentences about the LoRAs.
 
-    Raises UserError: `output_exists`, `output_invalid`, `weights_missing`, `base_quantised`, `lora_mismatch` (a LoRA
+    Raises UserError: `output_exists`, `output_invalid`, `weights_missing`, `weights_quantised`, `lora_mismatch` (a LoRA
     that fits only partly is refused with the names), `disk_full`, `output_failed`, and as reading LoRAs does.
     """
     base_path = base_path.expanduser()
@@ -92,7 +92,7 @@ def _require_floats(source: TensorSource) -> None:
     if odd:
         kinds = ", ".join(sorted({str(dtype).removeprefix("torch.") for dtype in odd.values()}))
         raise UserError(
-            "base_quantised",
+            "weights_quantised",
             f"{source.location} is quantised ({kinds}: {listing(sorted(odd))}); a LoRA cannot be merged into it.",
             ["Merge into the bf16, fp16 or fp32 base, then quantise the result."],
         )
