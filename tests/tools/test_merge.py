@@ -4,66 +4,27 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from small_base import TARGETS, WEIGHTS, quiet, transformer, write_base, write_lora, write_peft
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.model import writing
 from trainer_core.model.folder import load_transformer
-from trainer_core.model.nextdit import NextDiT
+from trainer_core.model.weights import open_tensors
 from trainer_core.tools import merge as module
-from trainer_core.tools.merge import merge, newest_export
+from trainer_core.tools.merge import merge
 from trainer_core.training.adapters import add_lora
-
-CONFIG = {
-    "patch_size": 2,
-    "in_channels": 4,
-    "dim": 24,
-    "n_layers": 2,
-    "n_heads": 2,
-    "n_kv_heads": 1,
-    "axes_dims": [4, 4, 4],
-    "axes_lens": [32, 16, 16],
-}
-TARGETS = ["attention.qkv", "feed_forward.w2", "time_text_embed.1"]
-WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
-
-
-def quiet(phase: str, done: int, total: int) -> None:
-    assert 0 <= done < total, phase
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """A base folder with a random transformer; the other parts hold one file each."""
-    torch.manual_seed(0)
-    model = NextDiT(**CONFIG, cap_feat_dim=12, clip_text_dim=10, qk_norm=True, n_refiner_layers=1)
-    tensors = {name: torch.randn(value.shape) * 0.2 for name, value in model.state_dict().items()}
-    root = tmp_path / "base"
-    for part in ("transformer", "text_encoder", "clip_model", "vae"):
-        (root / part).mkdir(parents=True)
-        (root / part / "config.json").write_text(json.dumps({**CONFIG, "n_refiner_layers": 1}))
-    (root / "vae" / "model.safetensors").write_bytes(b"vae weights")
-    (root / "model_index.json").write_text("{}")
-    save_file(tensors, root / WEIGHTS)
-    return root
-
-
-def write_lora(base: Path, file: Path, *, seed: int, targets: list[str] = TARGETS, alpha: float = 3.0) -> Path:
-    model = load_transformer(base / "transformer", dtype=torch.float32)
-    parameters = add_lora(model, targets=targets, rank=2, alpha=alpha, dropout=0.0, seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    tensors: dict[str, Tensor] = {}
-    for name in parameters:
-        module_name, side = name.rsplit(".", 1)
-        half = "lora_down" if side == "lora_A" else "lora_up"
-        shape = parameters[name].shape
-        tensors[f"diffusion_model.{module_name}.{half}.weight"] = torch.randn(shape, generator=generator) * 0.3
-        tensors[f"diffusion_model.{module_name}.alpha"] = torch.tensor(alpha)
-    save_file(tensors, file)
-    return file
+    return write_base(tmp_path / "base")
 
 
 @pytest.fixture
@@ -222,16 +183,125 @@ def test_a_failure_on_the_way_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "fsync_file", full)
+    monkeypatch.setattr(writing, "fsync_file", full)
     before = snapshot(tmp_path)
-    with pytest.raises(OSError):
-        merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
+    for name in ("merged", "merged.safetensors"):
+        with pytest.raises(UserError, match="could not be written: No space") as caught:
+            merge(base, [(lora, 1.0)], tmp_path / name, quiet)
+        assert caught.value.code == "disk_full"
     assert snapshot(tmp_path) == before
 
 
-def test_a_run_folder_means_its_newest_export(tmp_path: Path) -> None:
+def test_space_is_asked_for_before_writing(
+    base: Path, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
+    for name in ("merged", "merged.safetensors"):
+        with pytest.raises(UserError, match=r"MiB needed, 0 free") as caught:
+            merge(base, [(lora, 1.0)], tmp_path / name, quiet)
+        assert caught.value.code == "disk_full" and not (tmp_path / name).exists()
+
+
+def shard(base: Path) -> None:
+    """Spread the base's transformer over two indexed files."""
+    tensors = load_file(base / WEIGHTS)
+    names = sorted(tensors)
+    (base / WEIGHTS).unlink()
+    weight_map = {}
+    for number, part in enumerate((names[::2], names[1::2]), start=1):
+        file = f"diffusion_pytorch_model-0000{number}-of-00002.safetensors"
+        save_file({n: tensors[n] for n in part}, base / "transformer" / file)
+        weight_map |= dict.fromkeys(part, file)
+    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
+    (base / "transformer" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def test_one_file_holds_what_the_folder_would(base: Path, lora: Path, tmp_path: Path) -> None:
+    folder = merge(base, [(lora, 0.7)], tmp_path / "merged", quiet)
+    shard(base)
+    file = merge(base, [(lora, 0.7)], tmp_path / "out" / "merged.safetensors", quiet)
+    found, wanted = load_file(file), load_file(folder / WEIGHTS)
+    assert found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in found)
+    with safe_open(file, framework="pt") as tensors:
+        metadata = tensors.metadata()
+    assert metadata["modelspec.architecture"] == "newbie-image" and metadata["modelspec.title"] == "merged"
+    assert json.loads(metadata["newbie_merged_loras"]) == [{"name": "lora.safetensors", "strength": 0.7}]
+
+
+def test_an_index_stays_true(base: Path, lora: Path, tmp_path: Path) -> None:
+    whole = transformer(merge(base, [(lora, 1.0)], tmp_path / "whole", quiet))
+    shard(base)
+    merged = merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
+    with open_tensors(merged / "transformer") as source:
+        assert all(torch.equal(source.read(name), value) for name, value in whole.items())
+        assert set(source.names()) == set(whole)
+
+
+def test_other_versions_beside_the_weights_are_left_out(base: Path, lora: Path, tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, base / "transformer" / "diffusion_pytorch_model.fp16.safetensors")
+    merged = merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
+    assert [file.name for file in merged.glob("transformer/*.safetensors")] == [Path(WEIGHTS).name]
+
+
+PEFT_OPTIONS = {
+    "plain": {},
+    "rslora": {"use_rslora": True},
+    "dora": {"use_dora": True},
+    "rsdora": {"use_dora": True, "use_rslora": True},
+    "patterns": {"rank_pattern": {"attention.qkv": 2}, "alpha_pattern": {"layers.0.attention.qkv": 9}},
+}
+
+
+@pytest.mark.parametrize("options", PEFT_OPTIONS)
+def test_merging_agrees_with_pefts_own(base: Path, tmp_path: Path, options: str) -> None:
+    wanted = write_peft(base, tmp_path / "peft", **PEFT_OPTIONS[options])
+    found = transformer(merge(base, [(tmp_path / "peft", 1.0)], tmp_path / "merged", quiet))
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
+    assert (wanted["layers.0.attention.qkv.weight"] - load_file(base / WEIGHTS)["layers.0.attention.qkv.weight"]).any()
+
+
+def test_a_doras_strength_scales_the_whole_change(base: Path, lora: Path, tmp_path: Path) -> None:
+    full = write_peft(base, tmp_path / "peft", use_dora=True)
+    original, name = load_file(base / WEIGHTS), "layers.1.feed_forward.w2"
+    merged = transformer(merge(base, [(tmp_path / "peft", 0.3), (lora, 2.0)], tmp_path / "merged", quiet))
+    before = original[f"{name}.weight"]
+    wanted = before + 0.3 * (full[f"{name}.weight"] - before) + 2.0 * delta(lora, name)
+    torch.testing.assert_close(merged[f"{name}.weight"], wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8, torch.uint8])
+def test_quantised_bases_are_refused(base: Path, lora: Path, tmp_path: Path, dtype: torch.dtype) -> None:
+    tensors = load_file(base / WEIGHTS)
+    save_file(tensors | {"layers.0.attention.out.weight": torch.zeros(24, 24).to(dtype)}, base / WEIGHTS)
+    for name in ("merged", "merged.safetensors"):
+        with pytest.raises(UserError, match=r"layers\.0\.attention\.out\.weight") as caught:
+            merge(base, [(lora, 1.0)], tmp_path / name, quiet)
+        assert caught.value.code == "weights_quantised" and not (tmp_path / name).exists()
+
+
+def test_progress_counts_bytes_and_notes_are_told(base: Path, tmp_path: Path) -> None:
     exports = tmp_path / "run" / "exports"
     exports.mkdir(parents=True)
-    for step in (20, 3):
-        (exports / f"ann-step-{step:08d}.safetensors").write_bytes(b"")
-    assert newest_export(tmp_path / "run").name == "ann-step-00000020.safetensors"
-    assert newest_export(tmp_path / "a.safetensors") == tmp_path / "a.safetensors"
+    write_lora(base, exports / "ann-step-00000020.safetensors", seed=1)
+    told: list[str] = []
+    calls: list[tuple[int, int]] = []
+    merge(
+        base, [(tmp_path / "run", 1.0)], tmp_path / "m.safetensors", lambda n, d, t: calls.append((d, t)), told.append
+    )
+    assert calls == sorted(calls) and calls[-1][1] == sum(v.nbytes for v in load_file(base / WEIGHTS).values())
+    assert len(told) == 1 and "ann-step-00000020.safetensors" in told[0]
+
+
+def test_no_folder_is_made_of_weights_under_other_names(
+    base: Path, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write_base(tmp_path / "other")
+    tensors = load_file(other / WEIGHTS)
+    save_file({f"model.diffusion_model.{name}": value for name, value in tensors.items()}, other / WEIGHTS)
+    monkeypatch.setattr(module, "open_base", lambda path: open_tensors(base / "transformer"))
+    with pytest.raises(UserError, match="does not store the official names") as caught:
+        merge(other, [(lora, 1.0)], tmp_path / "merged", quiet)
+    assert caught.value.code == "output_invalid" and not (tmp_path / "merged").exists()
+    assert merge(other, [(lora, 1.0)], tmp_path / "merged.safetensors", quiet).is_file()

@@ -1,6 +1,5 @@
-"""LoRA on the transformer: which modules, which dtype, which start; reading our own exports back."""
+"""LoRA on the transformer: which modules, which dtype, which start; warm starts."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from tiny_lora import TARGETS, inputs, randomise, tiny_model
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.training.adapters import add_lora, load_weights, matching_modules, read_lora
+from trainer_core.training.adapters import add_lora, load_weights, matching_modules, read_lora, start_weights
 
 
 def lora(model: torch.nn.Module, *, seed: int = 1, rank: int = 4, targets: list[str] = TARGETS):
@@ -104,64 +103,40 @@ def test_weights_are_loaded_strictly() -> None:
         assert part in str(caught.value)
 
 
-def halves(prefix: str, down: str, up: str) -> dict[str, Tensor]:
-    return {f"{prefix}layers.0.attention.qkv.{down}.weight": torch.ones(2, 6),
-            f"{prefix}layers.0.attention.qkv.{up}.weight": torch.ones(8, 2)}  # fmt: skip
+def lora_file(file: Path, *, alpha: float = 5.0, rank: int = 2, **more: Tensor) -> Path:
+    """A ComfyUI file for one module of the tiny model."""
+    tensors = {"lora_down.weight": torch.randn(rank, 24), "lora_up.weight": torch.randn(48, rank),
+               "alpha": torch.tensor(alpha), **more}  # fmt: skip
+    save_file({f"diffusion_model.layers.0.attention.qkv.{name}": value for name, value in tensors.items()}, file)
+    return file
 
 
-@pytest.mark.parametrize(("down", "up"), [("lora_down", "lora_up"), ("lora_A", "lora_B")])
-def test_a_single_file_is_read_with_and_without_alpha(tmp_path: Path, down: str, up: str) -> None:
-    tensors = halves("diffusion_model.", down, up)
-    save_file(tensors, tmp_path / "plain.safetensors")
-    save_file(
-        {**tensors, "diffusion_model.layers.0.attention.qkv.alpha": torch.tensor(5.0)}, tmp_path / "a.safetensors"
-    )
-    weights, alphas = read_lora(tmp_path / "plain.safetensors")
+def test_a_lora_is_read_by_plain_name(tmp_path: Path) -> None:
+    weights, alphas = read_lora(lora_file(tmp_path / "a.safetensors"))
     assert sorted(weights) == ["layers.0.attention.qkv.lora_A", "layers.0.attention.qkv.lora_B"]
-    assert alphas == {"layers.0.attention.qkv": 2.0}  # the rank: a scale of 1
-    assert read_lora(tmp_path / "a.safetensors")[1] == {"layers.0.attention.qkv": 5.0}
+    assert alphas == {"layers.0.attention.qkv": 5.0}
 
 
-def peft_folder(folder: Path, **settings: object) -> Path:
-    folder.mkdir()
-    save_file(halves("base_model.model.", "lora_A", "lora_B"), folder / "adapter_model.safetensors")
-    (folder / "adapter_config.json").write_text(json.dumps(settings))
-    return folder
+def test_a_start_keeps_the_strength_under_another_alpha(tmp_path: Path) -> None:
+    file = lora_file(tmp_path / "a.safetensors")
+    theirs, _ = read_lora(file)
+    ours = start_weights(file, rank=2, alpha=1.0)
+    up, down = "layers.0.attention.qkv.lora_B", "layers.0.attention.qkv.lora_A"
+    torch.testing.assert_close(ours[up] @ ours[down] * (1.0 / 2), theirs[up] @ theirs[down] * (5.0 / 2))
+    same = start_weights(file, rank=2, alpha=5.0)
+    assert torch.equal(same[up], theirs[up]) and torch.equal(same[down], theirs[down])
 
 
-def test_a_peft_folder_is_read_with_the_alpha_of_its_json(tmp_path: Path) -> None:
-    weights, alphas = read_lora(peft_folder(tmp_path / "peft", lora_alpha=3))
-    assert weights["layers.0.attention.qkv.lora_B"].shape == (8, 2)
-    assert alphas == {"layers.0.attention.qkv": 3.0}
+def test_a_start_of_another_rank_is_found_when_it_is_loaded(tmp_path: Path) -> None:
+    parameters = lora(tiny_model(), rank=4, targets=["layers.0.attention.qkv"])
+    weights = start_weights(lora_file(tmp_path / "a.safetensors", rank=3), rank=4, alpha=4.0)
+    with pytest.raises(UserError, match="other shape"):
+        load_weights(parameters, weights, "file")
 
 
-@pytest.mark.parametrize("settings", [{}, {"lora_alpha": 3, "use_rslora": True}, {"lora_alpha": 3, "use_dora": True}])
-def test_peft_folders_that_scale_otherwise_are_refused(tmp_path: Path, settings: dict[str, object]) -> None:
-    with pytest.raises(UserError) as caught:
-        read_lora(peft_folder(tmp_path / "peft", **settings))
-    assert caught.value.code == "lora_unreadable"
-
-
-BROKEN = {
-    "half": {"diffusion_model.x.lora_up.weight": torch.ones(2, 2)},
-    "foreign": {"lora_unet_x.lora_up.weight": torch.ones(2, 2)},
-    "dora": {**halves("diffusion_model.", "lora_A", "lora_B"), "diffusion_model.x.dora_scale": torch.ones(2)},
-    "alpha alone": {**halves("diffusion_model.", "lora_A", "lora_B"), "diffusion_model.x.alpha": torch.tensor(1.0)},
-    "no matrix": {f"diffusion_model.x.{half}.weight": torch.ones(2) for half in ("lora_up", "lora_down")},
-    "nothing": {"diffusion_model.x.alpha": torch.tensor(1.0)},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_what_is_not_understood_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    save_file(BROKEN[name], tmp_path / "x.safetensors")
-    with pytest.raises(UserError, match="x") as caught:
-        read_lora(tmp_path / "x.safetensors")
-    assert caught.value.code == "lora_unreadable"
-
-
-def test_a_missing_or_broken_file_is_a_user_error(tmp_path: Path) -> None:
-    (tmp_path / "text.safetensors").write_text("no weights")
-    for path in (tmp_path / "text.safetensors", tmp_path / "absent.safetensors", tmp_path):
-        with pytest.raises(UserError, match="cannot be read"):
-            read_lora(path)
+def test_a_dora_cannot_be_trained_on(tmp_path: Path) -> None:
+    file = lora_file(tmp_path / "a.safetensors", dora_scale=torch.ones(48, 1))
+    for read in (read_lora, lambda path: start_weights(path, 2, 1.0)):
+        with pytest.raises(UserError, match="is a DoRA") as caught:
+            read(file)
+        assert caught.value.code == "lora_unsupported"

@@ -11,8 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.training import export as module
-from trainer_core.training.adapters import read_lora
+from trainer_core.model import writing as module
+from trainer_core.model.nextdit import NextDiT
+from trainer_core.training.adapters import matching_modules, read_lora
 from trainer_core.training.export import TrainingFacts, export_adapter
 
 WEIGHTS = {
@@ -127,3 +128,19 @@ def test_an_export_is_replaced_whole_and_leaves_nothing_aside(file: Path, monkey
     with pytest.raises(OSError):
         export_adapter(file.parent, WEIGHTS, config(), FACTS)
     assert file.read_bytes() == before
+
+
+def test_every_module_gets_the_name_comfyui_maps(tmp_path: Path) -> None:
+    """ComfyUI's map: `diffusion_model.` + a weight's name without `.weight`, for every weight of the model."""
+    with torch.device("meta"):
+        model = NextDiT()
+    targets = ["attention.qkv", "attention.out", "feed_forward.w1", "feed_forward.w2", "feed_forward.w3",
+               "time_text_embed.1", "clip_text_pooled_proj.1", "adaLN_modulation.1", "cap_embedder.1"]  # fmt: skip
+    modules = matching_modules(model, targets)
+    mapped = {f"diffusion_model.{name.removesuffix('.weight')}" for name in model.state_dict()}
+    weights = {f"{m}.lora_{side}": torch.ones(1, 1) for m in modules for side in "AB"}
+    names = set(load_file(export_adapter(tmp_path, weights, config(), FACTS)))
+    assert len(modules) == 242
+    assert names == {f"diffusion_model.{m}.{end}" for m in modules
+                     for end in ("lora_up.weight", "lora_down.weight", "alpha")}  # fmt: skip
+    assert {name.rsplit(".lora_", 1)[0].removesuffix(".alpha") for name in names} <= mapped

@@ -10,13 +10,25 @@ import os
 import sys
 from collections.abc import Sequence
 
-from trainer_core.cli import cache, demo, doctor, estimate, importing, merge, presets, sample, tiny, train
+from trainer_core.cli import (
+    cache,
+    convert_lora,
+    demo,
+    doctor,
+    estimate,
+    importing,
+    merge,
+    presets,
+    sample,
+    tiny,
+    train,
+)
 from trainer_core.cli.shared import PATHS, TINY_BASE
 from trainer_core.contracts.errors import ConfigError, UserError
 
 __all__ = ["TINY_BASE", "main"]
 
-COMMANDS = (train, presets, estimate, importing, sample, merge, cache, doctor, demo, tiny)
+COMMANDS = (train, presets, estimate, importing, sample, merge, convert_lora, cache, doctor, demo, tiny)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
-"""What several commands share: LoRA arguments, the built-in base, the words about paths."""
+"""What several commands share: LoRA arguments, notes and progress, the built-in base, the words about paths."""
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -32,6 +33,24 @@ def add_loras(command: argparse.ArgumentParser, *, required: bool) -> None:
 
 def loras_of(options: argparse.Namespace) -> list[tuple[Path, float]]:
     return [_lora(text) for text in options.lora]
+
+
+def note(sentence: str) -> None:
+    """Say something that is neither the result nor an error."""
+    print(f"note: {sentence}", file=sys.stderr)
+
+
+class Progress:
+    """Prints `report(what, done, total)` in bytes as whole tenths, not each call."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._tenth = name, -1
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        tenth = 10 * done // max(total, 1)
+        if tenth != self._tenth:
+            self._tenth = tenth
+            print(f"{self._name} {10 * tenth} % of {total / 2**20:.0f} MiB ({what})", flush=True)
 
 
 def _lora(text: str) -> tuple[Path, float]:

@@ -1,76 +1,186 @@
-"""Merge LoRAs into a base: a new Diffusers-style folder with the transformer rewritten and the rest linked."""
+"""Merge LoRAs into a base: a new Diffusers-style folder with the transformer rewritten and the rest linked, or one
+ComfyUI diffusion model file. Tensor by tensor, so memory grows with the largest tensor and not with the model.
+"""
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace
 from trainer_core.model.folder import BaseFolder, find_base
-from trainer_core.model.weights import open_tensors
-from trainer_core.training.adapters import read_lora
+from trainer_core.model.lora_files import newest_export
+from trainer_core.model.lora_names import listing
+from trainer_core.model.weights import CANONICAL_FILES, SafetensorsFiles, TensorSource, open_tensors
+from trainer_core.model.writing import Entry, write_tensors
+from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
+
+__all__ = ["merge", "newest_export", "open_base"]
 
 Report = Callable[[str, int, int], None]
+SINGLE_FILE = ".safetensors"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Adapter:
-    """A LoRA ready to be added: B [out, r] @ A [r, in] * scale for each module."""
-
-    path: Path
-    weights: dict[str, Tensor]
-    scales: dict[str, float]
-
-    def modules(self) -> set[str]:
-        return set(self.scales)
-
-    def delta(self, module: str) -> Tensor:
-        """fp32 [out, in]."""
-        up, down = self.weights[f"{module}.lora_B"], self.weights[f"{module}.lora_A"]
-        return (up @ down) * self.scales[module]
+def open_base(path: Path) -> SafetensorsFiles:
+    """The transformer's tensors by official name. Raises UserError as `find_base` and `open_tensors`."""
+    return open_tensors(find_base(path).transformer)
 
 
-def newest_export(path: Path) -> Path:
-    """The LoRA that `path` means: itself, or a run folder's newest export."""
-    exports = sorted((path / "exports").glob("*.safetensors")) if path.is_dir() else []
-    return exports[-1] if exports else path
+def merge(
+    base_path: Path,
+    loras: Sequence[tuple[Path, float]],
+    output: Path,
+    report: Report,
+    tell: Tell = lambda sentence: None,
+) -> Path:
+    """Write base + sum of strength * LoRA to `output`: one ComfyUI file if it ends in .safetensors, else a folder.
 
+    fp32 arithmetic, the base's own dtypes. `report(what, done, total)` counts bytes, before each tensor; `tell` gets
+    sentences about the LoRAs.
 
-def load_adapter(path: Path, strength: float) -> Adapter:
-    """Raises UserError `lora_unreadable`, or `strength_invalid` for a strength that is not finite."""
-    if not -100 <= strength <= 100:  # also true for NaN
-        raise UserError("strength_invalid", f"Strength {strength} is not usable; allowed: -100 to 100.")
-    weights, alphas = read_lora(newest_export(path))
-    scales = {module: strength * alpha / weights[f"{module}.lora_A"].shape[0] for module, alpha in alphas.items()}
-    return Adapter(path=path, weights=weights, scales=scales)
-
-
-def merge(base_path: Path, loras: Sequence[tuple[Path, float]], output: Path, report: Report) -> Path:
-    """Write base + sum of strength * LoRA to `output`; fp32 arithmetic, tensor by tensor, the base's own dtypes.
-
-    Raises UserError: `output_exists`, `output_invalid`, `weights_missing`, `lora_mismatch` (a LoRA that fits only
-    partly is refused with the names).
+    Raises UserError: `output_exists`, `output_invalid`, `weights_missing`, `weights_quantised`, `lora_mismatch` (a LoRA
+    that fits only partly is refused with the names), `disk_full`, `output_failed`, and as reading LoRAs does.
     """
-    base = find_base(base_path)
-    _require_usable(output, base)
-    adapters = [load_adapter(path, strength) for path, strength in loras]
-    for adapter in adapters:
-        require_fit(adapter, base)
-    files = _weight_files(base)
+    base_path = base_path.expanduser()
+    with open_base(base_path) as source:
+        single = output.suffix == SINGLE_FILE
+        require_unused(output, folder=not single)
+        _require_outside(output, base_path)
+        adapters = load_adapters(loras, tell)
+        require_fit(adapters, source)
+        _require_floats(source)
+        with writing(output):
+            if single:
+                _write_single(source, adapters, output, report)
+            else:
+                base = find_base(base_path)
+                _require_official(base, source)
+                _write_folder(base, adapters, output, report)
+    return output
+
+
+def require_unused(output: Path, *, folder: bool) -> None:
+    """Raises UserError `output_exists`; an empty folder may become the new one."""
+    taken = output.exists() or output.is_symlink()
+    if taken and not (folder and output.is_dir() and not any(output.iterdir())):
+        raise UserError(
+            "output_exists",
+            f"{output} already exists{' and is not empty' if folder else ''}.",
+            ["Choose another name, or remove it."],
+        )
+
+
+def _require_outside(output: Path, base: Path) -> None:
+    if output.resolve().is_relative_to(base.resolve()):
+        raise UserError(
+            "output_invalid",
+            f"{output} lies inside the base model {base}.",
+            ["Choose a place outside of it."],
+        )
+
+
+def _require_floats(source: TensorSource) -> None:
+    odd = {name: dtype for name in source.names() if (dtype := source.read(name).dtype) not in MERGEABLE}
+    if odd:
+        kinds = ", ".join(sorted({str(dtype).removeprefix("torch.") for dtype in odd.values()}))
+        raise UserError(
+            "weights_quantised",
+            f"{source.location} is quantised ({kinds}: {listing(sorted(odd))}); a LoRA cannot be merged into it.",
+            ["Merge into the bf16, fp16 or fp32 base, then quantise the result."],
+        )
+
+
+def _require_official(base: BaseFolder, source: TensorSource) -> None:
+    """A folder is written file by file under the names that are stored, so these must be the official ones."""
+    official = set(source.names())
+    if base.transformer.is_dir():
+        with open_tensors(base.transformer) as stored:
+            if official <= set(stored.names()):
+                return
+    raise UserError(
+        "output_invalid",
+        f"{base.transformer} does not store the official names, so no model folder can be made from it.",
+        ["Give an output that ends in .safetensors: one file for ComfyUI."],
+    )
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Makes the parent folder, and tells what the disk refused. Raises UserError `disk_full`, `output_failed`."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        reason = error.strerror or str(error)
+        raise UserError(
+            "disk_full" if full else "output_failed",
+            f"{output} could not be written: {reason}. Nothing was left behind.",
+            ["Free some space, or choose another disk."] if full else ["Choose another place."],
+        ) from error
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raises UserError `disk_full` where `folder` has less than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            "disk_full",
+            f"Not enough space in {folder}: {needed / 2**20:.0f} MiB needed, {free / 2**20:.0f} free.",
+            ["Free some space, or choose another disk."],
+        )
+
+
+def _write_single(source: TensorSource, adapters: Sequence[Adapter], output: Path, report: Report) -> None:
+    names = source.names()
+    entries = [Entry(name=name, dtype=source.read(name).dtype, shape=source.shape(name)) for name in names]
+    # Wider dtypes first: each tensor then starts at a multiple of its own size, as readers expect.
+    entries.sort(key=lambda entry: (-entry.dtype.itemsize, entry.name))
+    require_space(output.parent, sum(entry.nbytes for entry in entries))
+    write_tensors(
+        output,
+        entries,
+        lambda name: applied(source.read(name), name, adapters),
+        metadata=_metadata(adapters, output.stem),
+        report=report,
+    )
+
+
+def _metadata(adapters: Sequence[Adapter], title: str) -> Mapping[str, str]:
+    merged = [{"name": adapter.lora.path.name, "strength": adapter.strength} for adapter in adapters]
+    return {
+        "format": "pt",
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": "newbie-image",
+        "modelspec.implementation": "diffusers",
+        "modelspec.title": title,
+        "modelspec.date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "modelspec.license": "Newbie-NC-1.0 (non-commercial)",
+        "newbie_merged_loras": json.dumps(merged, ensure_ascii=False),
+    }
+
+
+def _write_folder(base: BaseFolder, adapters: Sequence[Adapter], output: Path, report: Report) -> None:
+    files = _weight_files(base.transformer)
+    total = sum(file.stat().st_size for file in files)
+    copied = 0 if _same_disk(base.root, output.parent) else _size_of_the_rest(base)
+    require_space(output.parent, total + copied)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
+    done = 0
     try:
-        (temporary / "transformer").mkdir(parents=True)
-        for number, file in enumerate(files):
-            report(f"merging {file.name}", number, len(files))
-            _merge_file(file, temporary / "transformer" / file.name, adapters)
+        (temporary / base.transformer.name).mkdir(parents=True)
+        for file in files:
+            _merge_file(file, temporary / base.transformer.name / file.name, adapters, (report, done, total))
+            done += file.stat().st_size
         _link_the_rest(base, temporary)
         if output.exists():
             output.rmdir()
@@ -78,54 +188,22 @@ def merge(base_path: Path, loras: Sequence[tuple[Path, float]], output: Path, re
         fsync_dir(output.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return output
 
 
-def _require_usable(output: Path, base: BaseFolder) -> None:
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(
-            "output_exists",
-            f"{output} already exists and is not empty.",
-            ["Choose another folder, or remove it."],
-        )
-    if output.resolve().is_relative_to(base.root.resolve()):
-        raise UserError(
-            "output_invalid",
-            f"{output} lies inside the base model {base.root}.",
-            ["Choose a folder outside of it."],
-        )
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that `open_tensors` reads, and no variant beside them."""
+    for name in CANONICAL_FILES:
+        if (folder / name).is_file():
+            return [folder / name]
+    for index in folder.glob("*.safetensors.index.json"):
+        return [folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]
+    return sorted(folder.glob("*.safetensors"))
 
 
-def _weight_files(base: BaseFolder) -> list[Path]:
-    # Opening them all refuses absent shards and names stored twice.
-    with open_tensors(base.transformer):
-        return sorted(base.transformer.glob("*.safetensors"))
-
-
-def require_fit(adapter: Adapter, base: BaseFolder) -> None:
-    """Raises UserError `lora_mismatch` naming every module that the base lacks or has in another shape."""
-    shapes: dict[str, list[int]] = {}
-    for file in _weight_files(base):
-        with safe_open(file, framework="pt") as tensors:
-            shapes |= {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}
-    wrong = []
-    for module in sorted(adapter.modules()):
-        up, down = adapter.weights[f"{module}.lora_B"], adapter.weights[f"{module}.lora_A"]
-        if shapes.get(f"{module}.weight") != [up.shape[0], down.shape[1]] or up.shape[1] != down.shape[0]:
-            wrong.append(module)
-    if wrong:
-        shown = ", ".join(wrong[:8]) + (" …" if len(wrong) > 8 else "")
-        raise UserError(
-            "lora_mismatch",
-            f"{adapter.path} does not fit this base: {len(wrong)} of {len(adapter.modules())} modules are absent or "
-            f"of another shape ({shown}). Nothing was written.",
-            ["Merge into the base model that the LoRA was trained on."],
-        )
-
-
-def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter]) -> None:
-    """Names, shapes and dtypes stay, so the file's own header is kept and one tensor after another is written
-    behind it; memory grows with the largest tensor, not with the file."""
+def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter], progress: tuple[Report, int, int]) -> None:
+    """Names, shapes and dtypes stay, so the file's own header is kept (and an index stays true); one tensor after
+    another is written behind it."""
+    report, before, total = progress
     with open(source, "rb") as file:
         length = file.read(8)
         header = file.read(int.from_bytes(length, "little"))
@@ -133,27 +211,17 @@ def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter]) -> None
     with safe_open(source, framework="pt") as tensors, open(target, "wb") as out:
         out.write(length + header)
         for name in sorted(offsets, key=offsets.__getitem__):
-            value = _merged(tensors.get_tensor(name), name, adapters)
+            report(name, before + offsets[name], total)
+            value = applied(tensors.get_tensor(name), name, adapters)
             out.write(value.contiguous().view(-1).view(torch.uint8).numpy().data)
     fsync_file(target)
 
 
-def _merged(value: Tensor, name: str, adapters: Sequence[Adapter]) -> Tensor:
-    """The tensor with every LoRA of its module added in fp32; itself where there is none."""
-    module = name.removesuffix(".weight")
-    changes = [adapter for adapter in adapters if name.endswith(".weight") and module in adapter.scales]
-    if not changes:
-        return value
-    total = value.float()
-    for adapter in changes:
-        total = total + adapter.delta(module)
-    return total.to(value.dtype)
+def _rest(base: BaseFolder) -> Iterator[tuple[Path, Path]]:
+    """(file, its place in the folder) of everything but the transformer's weights.
 
-
-def _link_the_rest(base: BaseFolder, target: Path) -> None:
-    """Everything but the transformer's weights: hard links, or copies where links cannot be made.
-
-    Parts that are links to folders elsewhere are followed; hidden files (a download's .git, .cache) are left out.
+    Parts that are links to folders elsewhere are followed; hidden files (a download's .git, .cache) are left out,
+    as are other versions of the weights, which would stay unmerged.
     """
     for entry in sorted(path for path in base.root.iterdir() if not path.name.startswith(".")):
         # rglob does not enter links, so the part itself is resolved first.
@@ -161,9 +229,22 @@ def _link_the_rest(base: BaseFolder, target: Path) -> None:
         for file in sorted(p for p in ([source] if entry.is_file() else source.rglob("*")) if p.is_file()):
             if entry.name == base.transformer.name and file.suffix == ".safetensors":
                 continue
-            place = target / entry.name / file.relative_to(source)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(file.resolve(), place)
-            except OSError:
-                shutil.copyfile(file, place)
+            yield file, Path(entry.name) / file.relative_to(source)
+
+
+def _link_the_rest(base: BaseFolder, target: Path) -> None:
+    """Hard links, or copies where links cannot be made."""
+    for file, place in _rest(base):
+        (target / place).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(file.resolve(), target / place)
+        except OSError:
+            shutil.copyfile(file, target / place)
+
+
+def _same_disk(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
+
+
+def _size_of_the_rest(base: BaseFolder) -> int:
+    return sum(file.stat().st_size for file, _ in _rest(base))

@@ -13,7 +13,8 @@ from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import load_vae
-from trainer_core.tools.merge import Adapter, load_adapter, require_fit
+from trainer_core.model.weights import open_tensors
+from trainer_core.tools.lora_stack import Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.training.sampling import SampleSettings, TextFeatures, decode, sample_latents
 
 Painted = Callable[[int, SampleSettings, Image.Image], None]
@@ -26,20 +27,21 @@ def paint(
     *,
     device: torch.device,
     painted: Painted,
+    tell: Tell = lambda sentence: None,
 ) -> None:
-    """Make each wanted picture and hand it to `painted(index, settings, picture)`.
+    """Make each wanted picture and hand it to `painted(index, settings, picture)`; `tell` gets notes on the LoRAs.
 
-    Encoders are loaded, used and dropped before the transformer is read. Raises UserError as loading does.
+    LoRAs are read first, then encoders are loaded, used and dropped before the transformer is read. Raises UserError
+    as loading does.
     """
     base = find_base(base_path)
+    adapters = load_adapters(loras, tell)
+    with open_tensors(base.transformer) as source:
+        require_fit(adapters, source)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     texts = _encode(base, {text for s in wanted for text in (s.prompt, s.negative_prompt)}, dtype, device)
-    adapters = [load_adapter(path, strength) for path, strength in loras]
-    for adapter in adapters:
-        require_fit(adapter, base)
     model = load_transformer(base.transformer, dtype=dtype, device=device).eval()
-    for adapter in adapters:
-        _apply(adapter, model)
+    _apply(adapters, model)
     codec = load_vae(base.vae, dtype=dtype, device=device)
     for index, settings in enumerate(wanted):
         conditions = (texts[settings.prompt], texts[settings.negative_prompt])
@@ -49,11 +51,12 @@ def paint(
 
 
 @torch.no_grad()
-def _apply(adapter: Adapter, model: NextDiT) -> None:
-    for module in adapter.modules():
-        weight = model.get_submodule(module).weight
+def _apply(adapters: Sequence[Adapter], model: NextDiT) -> None:
+    """Put the LoRAs into the model's weights, in place."""
+    for name in {name for adapter in adapters for name in adapter.lora.modules}:
+        weight = model.get_submodule(name).weight
         assert isinstance(weight, torch.Tensor)
-        weight.copy_((weight.float() + adapter.delta(module).to(weight.device)).to(weight.dtype))
+        weight.copy_(applied(weight, f"{name}.weight", adapters))
 
 
 def _encode(base: BaseFolder, texts: set[str], dtype: torch.dtype, device: torch.device) -> dict[str, TextFeatures]:

@@ -1,18 +1,18 @@
 """LoRA on the transformer through PEFT: targets by dotted-name ending, adapter weights in fp32, base frozen."""
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.order import keyed_seed
+from trainer_core.model import lora_files
+from trainer_core.model.lora_modules import LoraModule
 
 ADAPTER = "default"
 
@@ -106,73 +106,34 @@ def load_weights(parameters: dict[str, nn.Parameter], weights: dict[str, Tensor]
 
 
 def read_lora(path: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Weights by plain name (fp32) and alpha by module, of one of our exports: ComfyUI file or PEFT folder.
+    """Weights by plain name (fp32) and alpha by module, of any LoRA that can be read.
 
-    Raises UserError `lora_unreadable` for anything else.
+    Raises UserError as `lora_files.read_lora`, or `lora_unsupported` for a DoRA.
     """
-    file = path / "adapter_model.safetensors" if path.is_dir() else path
-    try:
-        with safe_open(file, framework="pt") as entries:
-            tensors = {name: entries.get_tensor(name) for name in entries.keys()}
-        settings = json.loads((path / "adapter_config.json").read_text(encoding="utf-8")) if path.is_dir() else {}
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            "lora_unreadable",
-            f"{path} cannot be read as a LoRA ({error}).",
-            ["Give a .safetensors file or a PEFT folder (adapter_model.safetensors and adapter_config.json)."],
-        ) from error
-    weights, alphas = _plain_names(tensors, path)
-    modules = sorted({name.rsplit(".", 1)[0] for name in weights})
-    if path.is_dir():
-        alphas = dict.fromkeys(modules, _peft_alpha(settings, path))
-    # Without an alpha, every reader takes a scale of 1.
-    return weights, {m: alphas.get(m, float(weights[f"{m}.lora_A"].shape[0])) for m in modules}
+    modules = _plain_modules(path)
+    weights = {f"{name}.lora_A": module.down for name, module in modules.items()}
+    weights |= {f"{name}.lora_B": module.up for name, module in modules.items()}
+    return weights, {name: module.alpha for name, module in modules.items()}
 
 
-def _peft_alpha(settings: object, path: Path) -> float:
-    """lora_alpha of a PEFT folder; variants that scale otherwise (and that we do not write) are refused."""
-    alpha = settings.get("lora_alpha") if isinstance(settings, dict) else None
-    variants = ("use_rslora", "use_dora", "alpha_pattern", "rank_pattern")
-    used = [name for name in variants if isinstance(settings, dict) and settings.get(name)]
-    if used or not isinstance(alpha, int | float):
-        reason = f"it uses {', '.join(used)}" if used else "adapter_config.json states no lora_alpha"
-        raise UserError(
-            "lora_unreadable",
-            f"{path} cannot be read as a LoRA: {reason}.",
-            ["Supported: LoRA files written by this trainer (ComfyUI file or PEFT folder)."],
-        )
-    return float(alpha)
+def start_weights(path: Path, rank: int, alpha: float) -> dict[str, Tensor]:
+    """A LoRA's weights by plain name, such that alpha / rank of this run gives the strength that its own scale gave.
 
-
-_PREFIXES = ("diffusion_model.", "base_model.model.")
-_SUFFIXES = {
-    ".lora_down.weight": ".lora_A",
-    ".lora_up.weight": ".lora_B",
-    ".lora_A.weight": ".lora_A",
-    ".lora_B.weight": ".lora_B",
-}
-
-
-def _plain_names(tensors: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
+    Whether ranks and modules are those of the run is for `load_weights` to say. Raises UserError as `read_lora`.
+    """
     weights: dict[str, Tensor] = {}
-    alphas: dict[str, float] = {}
-    unknown = []
-    for name, value in tensors.items():
-        bare = next((name.removeprefix(p) for p in _PREFIXES if name.startswith(p)), None)
-        suffix = next((s for s in _SUFFIXES if name.endswith(s)), None)
-        if bare is not None and name.endswith(".alpha") and value.numel() == 1:
-            alphas[bare.removesuffix(".alpha")] = float(value)
-        elif bare is None or suffix is None or value.dim() != 2:
-            unknown.append(name)
-        else:
-            weights[bare.removesuffix(suffix) + _SUFFIXES[suffix]] = value.float()
-    modules = {name.rsplit(".", 1)[0] for name in weights} | set(alphas)
-    halves = [f"{m}.lora_{side}" for m in sorted(modules) for side in "AB" if f"{m}.lora_{side}" not in weights]
-    if unknown or halves or not weights:
-        shown = ", ".join((unknown + halves)[:6]) or "no LoRA tensors"
+    for name, module in _plain_modules(path).items():
+        weights[f"{name}.lora_A"] = module.down
+        weights[f"{name}.lora_B"] = module.up * (module.scale / (alpha / rank))
+    return weights
+
+
+def _plain_modules(path: Path) -> Mapping[str, LoraModule]:
+    lora = lora_files.read_lora(path)
+    if lora.is_dora:
         raise UserError(
-            "lora_unreadable",
-            f"{path} holds names that are not understood or lacks some: {shown}.",
-            ["Supported: LoRA files written by this trainer (ComfyUI file or PEFT folder)."],
+            "lora_unsupported",
+            f"{path} is a DoRA; only plain LoRA can be trained on.",
+            ["Merge it into the base (`merge`), then train a new LoRA on the merged model."],
         )
-    return weights, alphas
+    return lora.modules

@@ -1,24 +1,16 @@
-"""Exports of an adapter: one ComfyUI-ready file and a PEFT folder.
-
-ComfyUI core and the NewBie LoRA loader node both read `diffusion_model.<module>.lora_down/lora_up` with `.alpha`.
-Metadata keys named lora_rank or lora_alpha are never written: that node would apply the scale a second time.
-"""
+"""Exports of an adapter: one ComfyUI-ready file and a PEFT folder, with metadata that others understand."""
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace
+from trainer_core.model.lora_modules import LoraModule
+from trainer_core.model.lora_writing import write_comfy, write_peft
 
 LICENSE = "Newbie-NC-1.0 (non-commercial)"
 BASE_NAME = "NewBie-image-Exp0.1"
@@ -41,34 +33,28 @@ def export_adapter(folder: Path, weights: Mapping[str, Tensor], config: TrainCon
     """Write `<output_name>-step-N.safetensors` and `<output_name>-step-N-peft/` into `folder`; returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{config.output_name}-step-{facts.step:08d}"
-    stored = {key: value.detach().float().cpu().contiguous() for key, value in weights.items()}
+    modules = adapter_modules(weights, config.lora_alpha)
     file = folder / f"{name}.safetensors"
-    temporary = folder / f".{file.name}.{os.getpid()}.tmp"
-    tensors = comfy_tensors(stored, config.lora_alpha)
-    try:
-        save_file(tensors, temporary, metadata=metadata(tensors, config, facts))
-        fsync_file(temporary)
-        replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _write_peft(folder / f"{name}-peft", stored, config)
-    fsync_dir(folder)
+    write_comfy(file, modules, metadata(config, facts))
+    write_peft(folder / f"{name}-peft", modules, {}, dropout=config.lora_dropout, base=config.base_model_path)
     return file
 
 
-def comfy_tensors(weights: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """`<module>.lora_A/B` -> ComfyUI names with one `.alpha` a module."""
-    tensors: dict[str, Tensor] = {}
-    for name, value in weights.items():
-        module, side = name.rsplit(".", 1)
-        suffix = {"lora_A": "lora_down", "lora_B": "lora_up"}[side]
-        tensors[f"diffusion_model.{module}.{suffix}.weight"] = value
-        tensors[f"diffusion_model.{module}.alpha"] = torch.tensor(float(alpha))
-    return tensors
+def adapter_modules(weights: Mapping[str, Tensor], alpha: float) -> dict[str, LoraModule]:
+    """`<module>.lora_A/B` -> one LoRA module each, as fp32 copies on the CPU."""
+    stored = {name: value.detach().float().cpu().contiguous() for name, value in weights.items()}
+    names = sorted({name.rsplit(".", 1)[0] for name in stored})
+    return {
+        name: LoraModule(down=stored[f"{name}.lora_A"], up=stored[f"{name}.lora_B"], alpha=float(alpha))
+        for name in names
+    }
 
 
-def metadata(tensors: Mapping[str, Tensor], config: TrainConfig, facts: TrainingFacts) -> dict[str, str]:
-    """ss_* as kohya's readers expect and modelspec.* (SAI 1.0.0); every value is a string."""
+def metadata(config: TrainConfig, facts: TrainingFacts) -> dict[str, str]:
+    """ss_* as kohya's readers expect and modelspec.* (SAI 1.0.0); every value is a string.
+
+    The hash of the tensors is added when they are written.
+    """
     network = {"lora_target_modules": config.lora_target_modules, "dropout": config.lora_dropout}
     finished = datetime.now(UTC)
     values = {
@@ -102,7 +88,6 @@ def metadata(tensors: Mapping[str, Tensor], config: TrainConfig, facts: Training
         "ss_tag_frequency": json.dumps(facts.tag_frequency, ensure_ascii=False),
         "ss_training_started_at": facts.started_at,
         "ss_training_finished_at": finished.timestamp(),
-        "sshs_model_hash": _tensor_hash(tensors),
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": "newbie-image/lora",
         "modelspec.implementation": "diffusers",
@@ -121,36 +106,3 @@ def _bucket_table(buckets: Mapping[str, int]) -> dict[str, dict[str, object]]:
         str(number): {"resolution": [int(side) for side in size.split("x")], "count": count}
         for number, (size, count) in enumerate(sorted(buckets.items()))
     }
-
-
-def _tensor_hash(tensors: Mapping[str, Tensor]) -> str:
-    digest = sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _write_peft(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig) -> None:
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    tensors = {f"base_model.model.{name}.weight": value for name, value in weights.items()}
-    save_file(tensors, temporary / "adapter_model.safetensors", metadata={"format": "pt"})
-    settings = {
-        "peft_type": "LORA",
-        "task_type": None,
-        "base_model_name_or_path": config.base_model_path,
-        "r": config.lora_rank,
-        "lora_alpha": config.lora_alpha,
-        "lora_dropout": config.lora_dropout,
-        "target_modules": sorted({name.rsplit(".", 1)[0] for name in weights}),
-        "bias": "none",
-        "inference_mode": True,
-    }
-    (temporary / "adapter_config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
-    for name in ("adapter_model.safetensors", "adapter_config.json"):
-        fsync_file(temporary / name)
-    if folder.exists():
-        shutil.rmtree(folder)
-    replace(temporary, folder)

@@ -1,0 +1,29 @@
+"""`convert-lora`: a LoRA as a PEFT folder or as a ComfyUI file."""
+
+import argparse
+from pathlib import Path
+
+from trainer_core.cli.shared import PATHS, Commands, note
+
+
+def add(commands: Commands) -> None:
+    text = (
+        "Write a LoRA in another form: a PEFT folder or one file for ComfyUI. What it does stays the same; its "
+        "metadata is kept."
+    )
+    command = commands.add_parser("convert-lora", help="convert a LoRA's form", description=f"{text} {PATHS}")
+    command.add_argument("source", type=Path, metavar="IN", help="a LoRA file, PEFT folder or run folder")
+    command.add_argument("output", type=Path, metavar="OUT", help="new .safetensors file (ComfyUI) or folder (PEFT)")
+    command.add_argument("--to", choices=("peft", "comfyui"), help="the form (default: told by OUT's name)")
+    command.add_argument("--base", type=Path, help="base model; needed where a DoRA changes its form")
+    command.add_argument(
+        "--dtype", choices=("keep", "fp32", "fp16", "bf16"), default="keep", help="of A and B (default: %(default)s)"
+    )
+    command.set_defaults(run=_convert)
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from trainer_core.tools.lora_convert import convert, form_of
+
+    form = options.to or form_of(options.output)
+    print(convert(options.source, options.output, form=form, base=options.base, dtype=options.dtype, tell=note))

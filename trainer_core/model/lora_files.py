@@ -1,0 +1,321 @@
+"""Reading the LoRAs that people have for NewBie: PEFT folders and single files, whoever wrote them.
+
+A LoRA is read whole or refused by name; what had to be assumed is told in `notes`. The scale of a module is
+alpha / rank; DoRA's magnitude m is meant as in the paper, W' = m * (W + scale B A) / |W + scale B A| by rows,
+unless the file carries our mark that ComfyUI's form was written, which divides by |W|.
+"""
+
+import json
+import math
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.model.lora_modules import LoraFile, LoraModule, fused, shape_problem
+from trainer_core.model.lora_names import Key, listing, read_names
+from trainer_core.model.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError, read_settings
+
+DORA_KEY = "newbie_dora_norm"
+DORA_OVER_BASE = "base"
+PEFT_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+"""Read with weights_only: nothing in them is run."""
+
+_DTYPES = (
+    torch.float64,
+    torch.float32,
+    torch.bfloat16,
+    torch.float16,
+    torch.float8_e4m3fn,
+    torch.float8_e5m2,
+)
+_Z_IMAGE_WIDTH = 3840
+_LUMINA_LAYERS = 26
+_ACCEPTED = (
+    "A LoRA is a .safetensors file, a PEFT folder (adapter_model.safetensors, adapter_config.json) or a run folder."
+)
+
+
+def newest_export(path: Path) -> Path:
+    """The LoRA that `path` means: itself, or a run folder's newest export (its PEFT folder where no file is left)."""
+    if not path.is_dir() or any((path / name).is_file() for name in PEFT_WEIGHTS):
+        return path
+    exports = RunDir(path).exports
+    files = list(exports.glob("*.safetensors"))
+    folders = [file.parent for name in PEFT_WEIGHTS for file in exports.glob(f"*/{name}")]
+    return max(files or folders, key=_export_order, default=path)
+
+
+def _export_order(path: Path) -> tuple[int, str]:
+    step = re.search(r"-step-(\d+)", path.name)
+    return (int(step[1]) if step else -1), path.name
+
+
+def read_lora(path: Path) -> LoraFile:
+    """Read a LoRA file, a PEFT folder or a run folder's newest export; all tensors are copied into memory.
+
+    Raises UserError: `lora_unreadable` (absent, damaged, contradictory), `lora_unsupported` (another kind of
+    adapter, or a LoRA for another model).
+    """
+    path = path.expanduser()
+    chosen = newest_export(path)
+    notes = [f"{path}: its newest export is {chosen.name}; that one is taken."] if chosen != path else []
+    file = _weight_file(chosen)
+    try:
+        settings = _settings_beside(file)
+        with _opened(file) as (names, read, metadata):
+            keys = _keys(file, names)
+            tensors = {name: _float_tensor(file, name, read(name)) for name in keys}
+    except (OSError, SettingsError, SafetensorError) as error:
+        raise _unreadable(chosen, str(error)) from error
+    slots = _slots(file, keys, tensors)
+    modules = _Assembly(file, settings, metadata, notes).modules(slots)
+    _refuse_other_widths(file, modules)
+    _note_origin(file, modules, metadata, notes)
+    return LoraFile(path=file, modules=modules, metadata=metadata, notes=tuple(notes))
+
+
+def _unreadable(path: Path, reason: str, hints: Sequence[str] = (_ACCEPTED,)) -> UserError:
+    return UserError("lora_unreadable", f"{path} cannot be read as a LoRA: {reason}.", hints)
+
+
+def _weight_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise _unreadable(path, "it does not exist")
+    found = next((path / name for name in PEFT_WEIGHTS if (path / name).is_file()), None)
+    if found is None:
+        inner = sorted(f.name for f in path.iterdir() if f.suffix == ".safetensors" or (f / PEFT_WEIGHTS[0]).is_file())
+        hint = [f"It holds {listing(inner)}: give one of these."] if inner else []
+        raise _unreadable(path, "the folder has neither adapter_model.safetensors nor exports", [*hint, _ACCEPTED])
+    return found
+
+
+def _settings_beside(file: Path) -> PeftSettings | None:
+    """A PEFT file's json; other names stand for themselves."""
+    settings = file.with_name(SETTINGS_FILE)
+    return read_settings(settings) if file.name in PEFT_WEIGHTS and settings.is_file() else None
+
+
+Opened = tuple[Sequence[str], Callable[[str], Tensor], dict[str, str]]
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Opened]:
+    """Names, a reader of one tensor, metadata; nothing is read before it is asked for."""
+    if file.suffix.lower() in PICKLES:
+        tensors = _unpickled(file)
+        yield list(tensors), tensors.__getitem__, {}
+        return
+    with safe_open(file, framework="pt") as source:
+        yield list(source.keys()), source.get_tensor, dict(source.metadata() or {})
+
+
+def _unpickled(file: Path) -> dict[str, Tensor]:
+    """The state dict of a pickle, or of upstream's resume file."""
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise _unreadable(file, f"it is not a pickle of plain tensors ({reason})") from error
+    for name in ("adapter_state_dict", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise _unreadable(file, "it is not a pickle of named tensors")
+    return {str(name): value for name, value in content.items()}
+
+
+def _keys(file: Path, names: Sequence[str]) -> Mapping[str, Key]:
+    found = read_names(names)
+    if found.reason:
+        code = "lora_unsupported" if found.known_kind else "lora_unreadable"
+        raise UserError(
+            code,
+            f"{file} cannot be read as a LoRA: {found.reason}.",
+            ["Nothing of it was used. Plain LoRA and DoRA for NewBie's transformer can be read."],
+        )
+    return found.keys
+
+
+def _float_tensor(file: Path, name: str, value: Tensor) -> Tensor:
+    """A copy in the stored dtype; alpha may be a whole number."""
+    is_alpha = name.endswith(".alpha")
+    if value.dtype not in _DTYPES and not (is_alpha and value.dtype in (torch.int64, torch.int32, torch.int16)):
+        raise _unreadable(file, f"{listing([name])} is stored as {value.dtype}; allowed: floating point")
+    if is_alpha and value.numel() != 1:
+        raise _unreadable(file, f"{listing([name])} holds {value.numel()} numbers instead of one")
+    # A finite sum has finite terms only; the exact test is slow over thousands of small tensors.
+    if not math.isfinite(float(value.float().sum())) and not bool(torch.isfinite(value.float()).all()):
+        raise _unreadable(file, f"{listing([name])} holds NaN or infinity", ["The training that wrote it diverged."])
+    return value.clone()
+
+
+Slots = dict[tuple[str, str], dict[str, Tensor]]
+
+
+def _slots(file: Path, keys: Mapping[str, Key], tensors: Mapping[str, Tensor]) -> Slots:
+    """(module, rows) -> role -> tensor; halves, doubles and wrong shapes are refused."""
+    slots: Slots = {}
+    for name, key in keys.items():
+        slot = slots.setdefault((key.module, key.rows), {})
+        if key.role in slot:
+            raise _unreadable(file, f"{key.module} has its {key.role} twice, once as {listing([name])}")
+        slot[key.role] = tensors[name]
+    halves = [module for (module, _), slot in slots.items() if not {"down", "up"} <= set(slot)]
+    if halves:
+        raise _unreadable(file, f"one half of the pair is missing for {listing(sorted(halves))}")
+    for (module, _), slot in slots.items():
+        if problem := shape_problem(**{role: tuple(value.shape) for role, value in slot.items()}):
+            raise _unreadable(file, f"{module}: {problem}")
+    return slots
+
+
+class _Assembly:
+    """Puts modules together from their tensors and notes what had to be assumed."""
+
+    def __init__(
+        self, file: Path, settings: PeftSettings | None, metadata: Mapping[str, str], notes: list[str]
+    ) -> None:
+        self.file, self.settings, self.metadata, self.notes = file, settings, metadata, notes
+        mark = metadata.get(DORA_KEY)
+        if mark not in (None, DORA_OVER_BASE):
+            raise _unreadable(file, f"its metadata states {DORA_KEY} = {listing([mark])}, which is not known")
+        self.over_base = mark == DORA_OVER_BASE
+
+    def modules(self, slots: Slots) -> dict[str, LoraModule]:
+        if self.settings:
+            for slot in slots.values():
+                slot.pop("alpha", None)  # PEFT does not look at it either
+        self._note_alphas(slots)
+        whole: dict[str, LoraModule] = {}
+        split: dict[str, dict[str, LoraModule]] = {}
+        for (module, rows), slot in slots.items():
+            made = self._module(module, slot)
+            if rows:
+                split.setdefault(module, {})[rows] = made
+            else:
+                whole[module] = made
+        for module, parts in split.items():
+            if module in whole:
+                raise _unreadable(self.file, f"it holds {module} twice, fused and as to_q, to_k, to_v")
+            try:
+                whole[module] = fused(parts)
+            except ValueError as error:
+                raise _unreadable(self.file, f"{module} is split into to_q, to_k, to_v, and {error}") from error
+        if split:
+            self.notes.append(
+                f"to_q, to_k, to_v of {len(split)} blocks were joined exactly into the fused qkv that NewBie has; "
+                "ComfyUI cannot load the split form (24 query heads, 8 key and value heads)."
+            )
+        return dict(sorted(whole.items()))
+
+    def _module(self, module: str, slot: Mapping[str, Tensor]) -> LoraModule:
+        down, up = slot["down"], slot["up"]
+        rank = down.shape[0]
+        magnitude = slot.get("magnitude")
+        if self.settings:
+            self._check_settings(module, rank, magnitude is not None)
+        return LoraModule(
+            down=down.float(),
+            up=up.float(),
+            alpha=self._alpha(module, rank, slot.get("alpha")),
+            magnitude=None if magnitude is None else magnitude.float().reshape(-1),
+            over_base=self.over_base and magnitude is not None,
+            dtype=down.dtype if down.dtype == up.dtype else torch.float32,
+        )
+
+    def _check_settings(self, module: str, rank: int, has_magnitude: bool) -> None:
+        assert self.settings
+        stated = self.settings.rank_of(module)
+        if stated is not None and stated != rank:
+            raise _unreadable(self.file, f"{module} has rank {rank}, but {SETTINGS_FILE} states {stated}")
+        if self.settings.use_dora != has_magnitude:
+            told = "states use_dora" if self.settings.use_dora else "does not state use_dora"
+            raise _unreadable(
+                self.file, f"{SETTINGS_FILE} {told}, but {module} has {'a' if has_magnitude else 'no'} magnitude"
+            )
+
+    def _alpha(self, module: str, rank: int, stored: Tensor | None) -> float:
+        if self.settings:
+            return self.settings.alpha_of(module, rank)
+        if stored is None:
+            return self._ratio_in_metadata() * rank
+        alpha = _shortest(stored)
+        if alpha <= 0:
+            raise _unreadable(self.file, f"{module}: alpha is {alpha:g}; allowed: above 0")
+        return alpha
+
+    def _ratio_in_metadata(self) -> float:
+        """lora_alpha / lora_rank, which the NewBie loader node applies; else 1, as every reader takes it."""
+        try:
+            ratio = float(self.metadata["lora_alpha"]) / float(self.metadata["lora_rank"])
+        except (KeyError, ValueError, ZeroDivisionError):
+            return 1.0
+        return ratio if 0 < ratio < math.inf else 1.0
+
+    def _note_alphas(self, slots: Slots) -> None:
+        without = [module for (module, _), slot in slots.items() if "alpha" not in slot]
+        if self.settings or not without:
+            return
+        if (ratio := self._ratio_in_metadata()) != 1:
+            self.notes.append(f"No alpha is stored; the metadata's lora_alpha / lora_rank = {ratio:g} is the scale.")
+            return
+        if len(without) < len(slots):
+            self.notes.append(f"{len(without)} of {len(slots)} modules store no alpha; their scale is 1.")
+            return
+        self.notes.append(self._no_alpha(any("magnitude" in slot for slot in slots.values())))
+
+    def _no_alpha(self, dora: bool) -> str:
+        if self.file.name in PEFT_WEIGHTS:
+            return (
+                f"{SETTINGS_FILE} is not beside {self.file.name}, and with it the alpha is lost: the scale is taken as "
+                "1, which is right only if alpha was the rank. Put the json beside it."
+            )
+        twin = self.file.with_suffix("")
+        better = f" Its PEFT folder {twin} states it: give that." if (twin / SETTINGS_FILE).is_file() else ""
+        text = "The file stores no alpha, so its scale is 1, as in ComfyUI."
+        if dora:
+            return f"{text} If alpha was not the rank, this is not what was trained; no strength mends a DoRA.{better}"
+        strength = "strength alpha / rank, or alpha / sqrt(rank) for rsLoRA (the fork's use_rslora)"
+        return f"{text} If alpha was not the rank, it needs {strength}.{better}"
+
+
+def _shortest(value: Tensor) -> float:
+    """The shortest decimal that is this number in its dtype: 0.1 is stored as fp32 and comes back as 0.1."""
+    number = value.item()
+    return float(str(np.float32(number))) if value.dtype == torch.float32 else float(number)
+
+
+def _refuse_other_widths(file: Path, modules: Mapping[str, LoraModule]) -> None:
+    """Z-Image has the same names; its blocks are wider."""
+    wide = [
+        name
+        for name, module in modules.items()
+        if name.endswith(("attention.qkv", "attention.out", "feed_forward.w1")) and module.shape[1] == _Z_IMAGE_WIDTH
+    ]
+    if wide:
+        raise UserError(
+            "lora_unsupported",
+            f"{file} looks like a LoRA for Z-Image, not for NewBie: {listing(wide)} have width {_Z_IMAGE_WIDTH}.",
+            ["NewBie's blocks are 2304 wide."],
+        )
+
+
+def _note_origin(file: Path, modules: Mapping[str, LoraModule], metadata: Mapping[str, str], notes: list[str]) -> None:
+    """Lumina Image 2.0 has NewBie's names and shapes, with 26 layers instead of 36."""
+    layers = {int(name.split(".")[1]) for name in modules if name.startswith("layers.")}
+    stated = json.dumps([metadata.get(k, "") for k in ("modelspec.architecture", "ss_base_model_version")]).lower()
+    if "lumina" in stated or (len(layers) == _LUMINA_LAYERS and max(layers) == _LUMINA_LAYERS - 1):
+        notes.append(f"{file.name} looks like a LoRA for Lumina Image 2.0: it fits NewBie's shapes, not its training.")

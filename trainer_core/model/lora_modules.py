@@ -1,0 +1,135 @@
+"""A LoRA in memory: per module A, B, alpha and perhaps a DoRA magnitude; the change that it makes to a weight."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+ALL_ROWS = slice(None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraModule:
+    """One module's adapter. fp32: down [rank, in], up [out, rank], magnitude [out] of a DoRA.
+
+    `over_base`: the magnitude is to be divided by the row norms of the base (ComfyUI), not of base + delta.
+    `dtype` is what the file stores.
+    """
+
+    down: Tensor
+    up: Tensor
+    alpha: float
+    magnitude: Tensor | None = None
+    over_base: bool = False
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def rank(self) -> int:
+        return self.down.shape[0]
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out, in) of the weight it changes."""
+        return self.up.shape[0], self.down.shape[1]
+
+    def delta(self, device: torch.device | str = "cpu", rows: slice = ALL_ROWS) -> Tensor:
+        """scale * B A, fp32 [out, in], or some rows of it."""
+        return (self.up[rows].to(device) @ self.down.to(device)).mul_(self.scale)
+
+    def change(self, weight: Tensor, rows: slice = ALL_ROWS) -> Tensor:
+        """W' - W for these rows of the base's weight, fp32 on its device; every row stands for itself."""
+        delta = self.delta(weight.device, rows)
+        if self.magnitude is None:
+            return delta
+        moved = delta.add_(weight)
+        norms = row_norms(weight if self.over_base else moved)
+        factor = self.magnitude[rows].to(weight.device) / norms.clamp_min(torch.finfo(torch.float32).tiny)
+        return moved.mul_(factor[:, None]).sub_(weight)
+
+
+def row_norms(weight: Tensor) -> Tensor:
+    """L2 norm of each row, fp32 [out]."""
+    return torch.linalg.vector_norm(weight, dim=1, dtype=torch.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraFile:
+    """A LoRA by official module name; `notes` are sentences for the user."""
+
+    path: Path
+    modules: Mapping[str, LoraModule]
+    metadata: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def is_dora(self) -> bool:
+        return any(module.magnitude is not None for module in self.modules.values())
+
+
+def shape_problem(
+    down: tuple[int, ...],
+    up: tuple[int, ...],
+    alpha: tuple[int, ...] = (),
+    magnitude: tuple[int, ...] | None = None,
+) -> str:
+    """Why tensors of these shapes are no adapter of a linear layer; "" where they are one."""
+    if len(down) == 4 or len(up) == 4:
+        return "it is a LoRA for convolutions, of which NewBie has none"
+    if len(down) != 2 or len(up) != 2:
+        return f"its halves have shapes {list(down)} and {list(up)}; expected: two dimensions each"
+    if down[0] != up[1]:
+        return f"its halves have different ranks, {down[0]} and {up[1]}"
+    if 0 in (*down, *up):
+        return f"its halves are empty ({list(down)}, {list(up)})"
+    if magnitude is not None and magnitude not in ((up[0],), (up[0], 1)):
+        columns = " (over input channels: LyCORIS without wd_on_out)" if magnitude[-1:] == (down[1],) else ""
+        return f"its DoRA magnitude has shape {list(magnitude)}{columns}; expected: [{up[0]}]"
+    return ""
+
+
+def fused(parts: Mapping[str, LoraModule]) -> LoraModule:
+    """qkv of split q, k, v: ranks side by side, B block-diagonal; a part that is absent does not change its rows.
+
+    Raises ValueError with one clause that says why not.
+    """
+    present = list(parts.values())
+    width = present[0].shape[1]
+    some_kv = parts.get("k") or parts.get("v")
+    if any(part.shape[1] != width for part in present) or some_kv is None:
+        raise ValueError(f"its rows cannot be told from {', '.join(sorted(parts))} alone")
+    rows = {"q": width, "k": some_kv.shape[0], "v": some_kv.shape[0]}
+    wrong = [name for name, part in parts.items() if part.shape[0] != rows[name]]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} has another number of rows than NewBie's")
+    if any((part.magnitude is None) != (len(parts) < 3 or present[0].magnitude is None) for part in present):
+        raise ValueError("not all of its parts are DoRA")
+    ordered = [parts[name] for name in "qkv" if name in parts]
+    same_scale = len({part.scale for part in ordered}) == 1
+    shared = len(parts) == 3 and same_scale and all(torch.equal(part.down, ordered[0].down) for part in ordered)
+    if shared:
+        down, up = ordered[0].down, torch.cat([part.up for part in ordered])
+    else:
+        down = torch.cat([part.down for part in ordered])
+        # Scales that differ go into B.
+        blocks = [
+            (parts[name].up if same_scale else parts[name].up * parts[name].scale)
+            if name in parts
+            else torch.zeros(rows[name], 0)
+            for name in "qkv"
+        ]
+        up = torch.block_diag(*blocks)
+    magnitudes = [part.magnitude for part in ordered if part.magnitude is not None]
+    return LoraModule(
+        down=down,
+        up=up,
+        alpha=(ordered[0].scale if same_scale else 1.0) * down.shape[0],
+        magnitude=torch.cat(magnitudes) if magnitudes else None,
+        over_base=ordered[0].over_base,
+        dtype=ordered[0].dtype if len({part.dtype for part in ordered}) == 1 else torch.float32,
+    )

@@ -1,0 +1,156 @@
+"""adapter_config.json of a PEFT folder: what it says about scales, and how to write it."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer_core.model.lora_names import listing
+
+SETTINGS_FILE = "adapter_config.json"
+_PATTERN_LENGTH = 200
+# A repeated group is what makes a regular expression run for ever on a name that does not match.
+_REPEATED_GROUP = re.compile(r"\)[*+?{]")
+# Options that change what the tensors mean; PEFT has them, NewBie's tools do not write them.
+_OTHER_MEANINGS = (
+    "use_qalora",
+    "use_bdlora",
+    "layer_replication",
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "velora_config",
+    "monteclora_config",
+    "lora_bias",
+    "modules_to_save",
+    "trainable_token_indices",
+    "target_parameters",
+    "megatron_config",
+)
+# Their A and B are relative to a base that training changed first.
+_CHANGED_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga", "mica")
+
+
+class SettingsError(ValueError):
+    """adapter_config.json cannot be used; the text is one clause that says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeftSettings:
+    """Ranks and alphas of a PEFT adapter; patterns are tried in order, as PEFT does."""
+
+    rank: int | None
+    alpha: float
+    ranks: tuple[tuple[re.Pattern[str], int], ...]
+    alphas: tuple[tuple[re.Pattern[str], float], ...]
+    use_rslora: bool
+    use_dora: bool
+
+    def rank_of(self, module: str) -> int | None:
+        """The stated rank, None where the file states none."""
+        return next((rank for pattern, rank in self.ranks if pattern.match(module)), self.rank)
+
+    def alpha_of(self, module: str, rank: int) -> float:
+        """The alpha for which alpha / rank is the scale that PEFT would apply."""
+        alpha = next((alpha for pattern, alpha in self.alphas if pattern.match(module)), self.alpha)
+        return alpha * math.sqrt(rank) if self.use_rslora else alpha
+
+
+def read_settings(file: Path) -> PeftSettings:
+    """Raises SettingsError for what is broken, OSError for what cannot be read."""
+    try:
+        values = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{file.name} is not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{file.name} is not a JSON object")
+    _refuse_other_adapters(values)
+    rank = values.get("r")
+    if rank is not None and not _is_rank(rank):
+        raise SettingsError(f"{file.name} states r = {rank!r}; allowed: a whole number from 1")
+    if not _is_alpha(values.get("lora_alpha")):
+        raise SettingsError(f"{file.name} states lora_alpha = {values.get('lora_alpha')!r}; allowed: a number above 0")
+    return PeftSettings(
+        rank=rank,
+        alpha=float(values["lora_alpha"]),
+        ranks=_patterns(values, "rank_pattern", _is_rank),
+        alphas=_patterns(values, "alpha_pattern", _is_alpha),
+        use_rslora=bool(values.get("use_rslora")),
+        use_dora=bool(values.get("use_dora")),
+    )
+
+
+def _refuse_other_adapters(values: Mapping[str, Any]) -> None:
+    kind = values.get("peft_type", "LORA")
+    if kind != "LORA":
+        raise SettingsError(f"it is a PEFT adapter of type {listing([str(kind)])}; only LORA can be read")
+    used = [name for name in _OTHER_MEANINGS if values.get(name)]
+    if values.get("bias", "none") != "none":
+        used.append("bias")
+    start = values.get("init_lora_weights")
+    if isinstance(start, str) and start.lower().startswith(_CHANGED_BASE):
+        used.append(f"init_lora_weights = {listing([start])} (relative to a changed base)")
+    if used:
+        raise SettingsError(f"its {SETTINGS_FILE} uses {', '.join(used)}, which cannot be read here")
+
+
+def _is_rank(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_alpha(value: object) -> bool:
+    # A ComfyUI file states alpha in fp32.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 1e-30 < value < 1e30
+
+
+def _patterns(
+    values: Mapping[str, Any], name: str, allowed: Callable[[object], bool]
+) -> tuple[tuple[re.Pattern[str], Any], ...]:
+    """Keys are regular expressions for the end of a module's name; each value is checked."""
+    table = values.get(name) or {}
+    if not isinstance(table, dict):
+        raise SettingsError(f"its {name} is not a table")
+    found = []
+    for key, value in table.items():
+        if not allowed(value):
+            raise SettingsError(f"its {name} states {value!r} for {listing([key])}")
+        if len(key) > _PATTERN_LENGTH or _REPEATED_GROUP.search(key):
+            raise SettingsError(f"its {name} holds an expression that is too complex: {listing([key])}")
+        try:
+            found.append((re.compile(rf"(.*\.)?({key})$"), value))
+        except (re.error, OverflowError, RecursionError) as error:
+            raise SettingsError(f"its {name} holds a broken expression: {listing([key])} ({error})") from error
+    return tuple(found)
+
+
+def settings_json(
+    ranks: Mapping[str, int],
+    alphas: Mapping[str, float],
+    *,
+    dropout: float = 0.0,
+    base: str | None = None,
+    use_dora: bool = False,
+) -> str:
+    """adapter_config.json for modules with these ranks and alphas: the most frequent ones, the rest as patterns."""
+    rank, alpha = (Counter(table.values()).most_common(1)[0][0] for table in (ranks, alphas))
+    settings: dict[str, object] = {
+        "peft_type": "LORA",
+        "task_type": None,
+        "base_model_name_or_path": base,
+        "r": rank,
+        "lora_alpha": alpha,
+        "lora_dropout": dropout,
+        "target_modules": sorted(ranks),
+        "bias": "none",
+        "inference_mode": True,
+    }
+    others = {
+        "rank_pattern": {module: value for module, value in sorted(ranks.items()) if value != rank},
+        "alpha_pattern": {module: value for module, value in sorted(alphas.items()) if value != alpha},
+        "use_dora": use_dora,
+    }
+    return json.dumps(settings | {name: value for name, value in others.items() if value}, indent=1)

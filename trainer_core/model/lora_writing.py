@@ -1,0 +1,176 @@
+"""Writing a LoRA: one ComfyUI file, or a PEFT folder.
+
+ComfyUI core and the NewBie LoRA loader node both read `diffusion_model.<module>.lora_down/lora_up` with `.alpha`.
+Metadata keys named lora_rank or lora_alpha are never written: that node would apply the scale a second time.
+ComfyUI divides a DoRA's dora_scale by the row norms of the base, so the file carries the magnitude times
+|W| / |W + delta|, and says so in its metadata.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import fsync_dir, fsync_file
+from trainer_core.contracts.fsutil import replace as replace_path
+from trainer_core.model.lora_files import DORA_KEY, DORA_OVER_BASE, PEFT_WEIGHTS
+from trainer_core.model.lora_modules import LoraModule, row_norms
+from trainer_core.model.lora_names import listing
+from trainer_core.model.lora_peft import SETTINGS_FILE, settings_json
+from trainer_core.model.writing import Entry, write_tensors
+
+Modules = Mapping[str, LoraModule]
+_SCALED_TWICE = ("lora_rank", "lora_alpha")
+
+
+def comfy_tensors(modules: Modules, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """ComfyUI names with one `.alpha` (fp32) a module; `dtype` None keeps what each module was stored in.
+
+    Raises UserError `dtype_overflow`. Every magnitude must already be over the base's norms.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        assert module.magnitude is None or module.over_base, f"{name}: magnitude in PEFT's form"
+        key = f"diffusion_model.{name}"
+        tensors[f"{key}.lora_down.weight"] = _cast(module.down, module, dtype, name)
+        tensors[f"{key}.lora_up.weight"] = _cast(module.up, module, dtype, name)
+        tensors[f"{key}.alpha"] = torch.tensor(float(module.alpha))
+        if module.magnitude is not None:
+            tensors[f"{key}.dora_scale"] = _cast(module.magnitude[:, None], module, dtype, name)
+    return tensors
+
+
+def peft_tensors(modules: Modules, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """PEFT's names; alpha goes into the json. Raises UserError `dtype_overflow`."""
+    tensors: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        assert not module.over_base, f"{name}: magnitude in ComfyUI's form"
+        key = f"base_model.model.{name}"
+        tensors[f"{key}.lora_A.weight"] = _cast(module.down, module, dtype, name)
+        tensors[f"{key}.lora_B.weight"] = _cast(module.up, module, dtype, name)
+        if module.magnitude is not None:
+            tensors[f"{key}.lora_magnitude_vector"] = _cast(module.magnitude, module, dtype, name)
+    return tensors
+
+
+def _cast(value: Tensor, module: LoraModule, dtype: torch.dtype | None, name: str) -> Tensor:
+    wanted = dtype or module.dtype
+    made = value.to(wanted)
+    if not bool(torch.isfinite(made.float()).all()):
+        raise UserError(
+            "dtype_overflow",
+            f"{name}: values up to {value.abs().max():.3g} do not fit into {str(wanted).removeprefix('torch.')}.",
+            ["Choose bf16 or fp32."],
+        )
+    return made
+
+
+def write_comfy(file: Path, modules: Modules, metadata: Mapping[str, str], dtype: torch.dtype | None = None) -> None:
+    """Write one ComfyUI file atomically. Raises UserError `dtype_overflow`, OSError."""
+    tensors = comfy_tensors(modules, dtype)
+    kept = {key: value for key, value in metadata.items() if key not in (*_SCALED_TWICE, DORA_KEY)}
+    kept |= {"format": "pt", "sshs_model_hash": tensor_hash(tensors)}
+    if any(module.magnitude is not None for module in modules.values()):
+        kept[DORA_KEY] = DORA_OVER_BASE
+    _write(file, tensors, kept)
+
+
+def write_peft(  # noqa: PLR0913 - what a PEFT folder states
+    folder: Path,
+    modules: Modules,
+    metadata: Mapping[str, str],
+    dtype: torch.dtype | None = None,
+    *,
+    dropout: float = 0.0,
+    base: str | None = None,
+) -> None:
+    """Write a PEFT folder; an older one of this name is replaced whole.
+
+    Raises UserError `dtype_overflow`, `lora_mixed` (PEFT knows no mixture of LoRA and DoRA), OSError.
+    """
+    plain = [name for name, module in modules.items() if module.magnitude is None]
+    if 0 < len(plain) < len(modules):
+        raise UserError(
+            "lora_mixed",
+            f"A PEFT folder is either all LoRA or all DoRA; here {listing(plain)} have no magnitude, others have one.",
+            ["Write a ComfyUI file (.safetensors) instead."],
+        )
+    tensors = peft_tensors(modules, dtype)
+    settings = settings_json(
+        {name: module.rank for name, module in modules.items()},
+        {name: module.alpha for name, module in modules.items()},
+        dropout=dropout,
+        base=base,
+        use_dora=not plain,
+    )
+    kept = {key: value for key, value in metadata.items() if key != DORA_KEY} | {"format": "pt"}
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        _write(temporary / PEFT_WEIGHTS[0], tensors, kept)
+        (temporary / SETTINGS_FILE).write_text(settings, encoding="utf-8")
+        fsync_file(temporary / SETTINGS_FILE)
+        if folder.exists():
+            shutil.rmtree(folder)
+        replace_path(temporary, folder)
+        fsync_dir(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    # Wider dtypes first: each tensor then starts at a multiple of its own size, as readers expect.
+    names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+    entries = [Entry(name=name, dtype=tensors[name].dtype, shape=tuple(tensors[name].shape)) for name in names]
+    write_tensors(file, entries, tensors.__getitem__, metadata=metadata)
+
+
+def tensor_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names and bytes, in the order of names."""
+    digest = sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def over_base(modules: Modules, weight: Callable[[str], Tensor]) -> dict[str, LoraModule]:
+    """The same LoRA with DoRA magnitudes in ComfyUI's form; `weight(module)` is the base's weight, asked for once."""
+    return {
+        name: module if module.magnitude is None or module.over_base else _moved(name, module, weight(name))
+        for name, module in modules.items()
+    }
+
+
+def over_moved(modules: Modules, weight: Callable[[str], Tensor]) -> dict[str, LoraModule]:
+    """The same LoRA with DoRA magnitudes in PEFT's form, over |W + delta|."""
+    return {
+        name: _moved(name, module, weight(name)) if module.over_base else module for name, module in modules.items()
+    }
+
+
+def _moved(name: str, module: LoraModule, weight: Tensor) -> LoraModule:
+    """The other form of one DoRA module: its magnitude times |W| / |W + delta| or the inverse, row by row.
+
+    Raises UserError `dora_zero_rows`: ComfyUI's form cannot state a row that the base has at zero.
+    """
+    assert module.magnitude is not None
+    weight = weight.float()
+    base, moved = row_norms(weight), row_norms(module.delta().add_(weight))
+    old, new = (base, moved) if module.over_base else (moved, base)
+    lost = (old == 0) | (new == 0)
+    if bool((lost & (module.magnitude != 0)).any()):
+        raise UserError(
+            "dora_zero_rows",
+            f"{name}: {int(lost.sum())} rows of the base are zero; ComfyUI's form of DoRA cannot state their change.",
+            ["Merge it into the base instead."],
+        )
+    ratio = torch.where(lost, torch.zeros_like(new), new / old.clamp_min(torch.finfo(torch.float32).tiny))
+    return replace(module, magnitude=module.magnitude * ratio, over_base=not module.over_base)

@@ -1,0 +1,80 @@
+"""Convert a LoRA between a PEFT folder and a ComfyUI file, without changing what it does.
+
+A and B keep their bits unless a dtype is asked for; alpha is kept, and rsLoRA's root goes into it. A DoRA's
+magnitude means something else in ComfyUI (see lora_writing), so the base it was trained on is needed for that.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.model.lora_files import LoraFile, read_lora
+from trainer_core.model.lora_modules import LoraModule
+from trainer_core.model.lora_writing import over_base, over_moved, write_comfy, write_peft
+from trainer_core.tools.lora_stack import Adapter, Tell, require_fit
+from trainer_core.tools.merge import SINGLE_FILE, open_base, require_space, require_unused, writing
+
+Form = Literal["peft", "comfyui"]
+DTYPES: Mapping[str, torch.dtype | None] = MappingProxyType(
+    {"keep": None, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+)
+
+
+def form_of(output: Path) -> Form:
+    """What a name asks for: a .safetensors file is ComfyUI's form, anything else a PEFT folder."""
+    return "comfyui" if output.suffix == SINGLE_FILE else "peft"
+
+
+def convert(
+    source: Path, output: Path, *, form: Form, base: Path | None = None, dtype: str = "keep", tell: Tell
+) -> Path:
+    """Write `source` to `output` in the other (or the same) form; metadata is carried over.
+
+    Raises UserError: as `read_lora`; `output_exists`, `output_invalid`, `base_needed` (a DoRA changes its form),
+    `lora_mismatch` (that base has other modules), `dora_zero_rows`, `dtype_overflow`, `lora_mixed`, `disk_full`,
+    `output_failed`.
+    """
+    assert dtype in DTYPES, dtype
+    if (form == "comfyui") != (output.suffix == SINGLE_FILE):
+        expected = f"a name ending in {SINGLE_FILE}" if form == "comfyui" else f"a folder, not {SINGLE_FILE}"
+        raise UserError("output_invalid", f"{output}: the {form} form needs {expected}.")
+    lora = read_lora(source)
+    for note in lora.notes:
+        tell(note)
+    require_unused(output, folder=False)
+    modules = _in_form(lora, form, base)
+    with writing(output):
+        require_space(output.parent, _size(modules, DTYPES[dtype]))
+        write = write_comfy if form == "comfyui" else write_peft
+        write(output, modules, lora.metadata, DTYPES[dtype])
+    return output
+
+
+def _in_form(lora: LoraFile, form: Form, base: Path | None) -> Mapping[str, LoraModule]:
+    """The modules with DoRA magnitudes as the form has them; the base is opened only where that changes them."""
+    wanted = form == "comfyui"
+    if all(module.magnitude is None or module.over_base == wanted for module in lora.modules.values()):
+        return lora.modules
+    if base is None:
+        raise UserError(
+            "base_needed",
+            f"{lora.path} is a DoRA: ComfyUI and PEFT scale its magnitude differently, and the base's weights are "
+            "needed to convert between them.",
+            ["Give the base model that it was trained on (--base)."],
+        )
+    with open_base(base) as tensors:
+        require_fit([Adapter(lora=lora, strength=1.0)], tensors)
+
+        def weight(module: str) -> Tensor:
+            return tensors.read(f"{module}.weight")
+
+        return over_base(lora.modules, weight) if wanted else over_moved(lora.modules, weight)
+
+
+def _size(modules: Mapping[str, LoraModule], dtype: torch.dtype | None) -> int:
+    return sum((m.down.numel() + m.up.numel()) * (dtype or m.dtype).itemsize for m in modules.values())
