@@ -16,13 +16,21 @@ from transformers import Gemma3TextConfig, Gemma3TextModel
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.tokens import load_tokenizer, read_config, tokenize
+from trainer_core.model.foreign import refuse_quantised
+from trainer_core.model.part_tokenizer import GEMMA, part_tokenizer
+from trainer_core.model.tokens import read_config, tokenize
 from trainer_core.model.weights import TensorSource, load_strict, mismatch, open_tensors
 
 # Every way in which transformers' versions and ComfyUI have written the same language model.
 PREFIXES = ("language_model.model.", "model.language_model.", "language_model.", "model.", "")
+# Of gemma-3-4b-it (and its larger sisters); no tensor states them.
+FULL_EVERY = 6
+SLIDING_WINDOW = 1024
+ROPE_FACTOR = 8.0
 # Parts of a checkpoint that are not the language model's body.
-IGNORED = re.compile(r"^(model\.|language_model\.)?(vision_tower\.|multi_modal_projector\.|lm_head\.|spiece_model$)")
+IGNORED = re.compile(
+    r"^(model\.|language_model\.)?(vision_tower\.|vision_model\.|multi_modal_projector\.|lm_head\.|spiece_model$)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,35 +73,37 @@ class GemmaEncoder:
         return GemmaFeatures(hidden=output.last_hidden_state, mask=mask, truncated=tokens.truncated)
 
 
-def load_gemma(folder: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> GemmaEncoder:
-    """Loads config, tokenizer and weights from one folder, without network and without remote code.
+def load_gemma(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> GemmaEncoder:
+    """Loads config, tokenizer and weights from a folder or a single file, without network and without remote code.
 
-    Raises UserError: "weights_missing", "weights_mismatch", "config_unreadable", "wrong_model",
-    "tokenizer_missing".
+    Raises UserError: "weights_missing", "weights_mismatch", "weights_quantised", "config_unreadable", "wrong_model",
+    "tokenizer_missing", "tokenizer_invalid".
     """
-    config = _text_config(folder)
-    depth = config.num_hidden_layers
-    # hidden_states[-2] is the raw output of the last but one layer: neither the last nor the norm is built.
-    config.num_hidden_layers = depth - 1
-    config.layer_types = (config.layer_types or [])[: depth - 1]
-    config._attn_implementation = "sdpa"
-    with torch.device("meta"):
-        model = Gemma3TextModel(config)
-    model.register_module("norm", nn.Identity())
-    with open_tensors(folder) as source:
+    stated = _text_config(path) if path.is_dir() else None
+    with open_tensors(path) as source:
+        refuse_quantised(source, {name: name for name in source.names() if not IGNORED.match(name)})
         prefix = _prefix(source)
+        config = Gemma3TextConfig.from_dict(gemma_config(source)) if stated is None else stated
+        depth = config.num_hidden_layers
+        # hidden_states[-2] is the raw output of the last but one layer: neither the last nor the norm is built.
+        config.num_hidden_layers = depth - 1
+        config.layer_types = (config.layer_types or [])[: depth - 1]
+        config._attn_implementation = "sdpa"
+        with torch.device("meta"):
+            model = Gemma3TextModel(config)
+        model.register_module("norm", nn.Identity())
         _require_last_layer(source, prefix, depth)
-        rename = _renamer(prefix, last_layer=depth - 1)
         load_strict(
             model,
             source,
             what="Gemma3 language model",
-            rename=rename,
+            rename=_renamer(prefix, last_layer=depth - 1),
             dtype=dtype,
             device=device,
             rebuild_buffers=_rebuild_buffers,
         )
-    return GemmaEncoder(model.eval(), load_tokenizer(folder, "Gemma"))
+        tokenizer = part_tokenizer(path, GEMMA, source, config.vocab_size)
+    return GemmaEncoder(model.eval(), tokenizer)
 
 
 def _text_config(folder: Path) -> Gemma3TextConfig:
@@ -107,6 +117,48 @@ def _text_config(folder: Path) -> Gemma3TextConfig:
             ["Check that text_encoder/ holds Gemma3 (google/gemma-3-4b-it)."],
         )
     return Gemma3TextConfig.from_dict(values.get("text_config", values))
+
+
+def gemma_config(source: TensorSource) -> dict[str, Any]:
+    """Gemma3's text config for weights without one: sizes from the tensors, the rest as in gemma-3-4b-it.
+
+    Raises UserError("weights_mismatch") where a tensor is missing that tells a size.
+    """
+    prefix = _prefix(source)
+    names = set(source.names())
+
+    def rows(name: str) -> int:
+        if prefix + name not in names:
+            raise mismatch("Gemma3 language model", source.location, missing=[prefix + name])
+        return source.shape(prefix + name)[0]
+
+    head = rows("layers.0.self_attn.q_norm.weight")
+    layer = re.compile(re.escape(prefix) + r"layers\.(\d+)\.")
+    depth = 1 + max(int(found[1]) for name in names if (found := layer.match(name)))
+    return {
+        "model_type": "gemma3_text",
+        "architectures": ["Gemma3TextModel"],
+        "vocab_size": rows("embed_tokens.weight"),
+        "hidden_size": source.shape(f"{prefix}embed_tokens.weight")[1],
+        "intermediate_size": rows("layers.0.mlp.gate_proj.weight"),
+        "num_hidden_layers": depth,
+        "num_attention_heads": rows("layers.0.self_attn.q_proj.weight") // head,
+        "num_key_value_heads": rows("layers.0.self_attn.k_proj.weight") // head,
+        "head_dim": head,
+        "query_pre_attn_scalar": head,
+        "layer_types": ["full_attention" if (i + 1) % FULL_EVERY == 0 else "sliding_attention" for i in range(depth)],
+        "sliding_window": SLIDING_WINDOW,
+        "max_position_embeddings": 131_072,
+        "rms_norm_eps": 1e-6,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "rope_parameters": {
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+            "full_attention": {"rope_type": "linear", "factor": ROPE_FACTOR, "rope_theta": 1_000_000.0},
+        },
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": 2,
+    }
 
 
 def _prefix(source: TensorSource) -> str:

@@ -16,7 +16,9 @@ from transformers import JinaEmbeddingsV3Config, JinaEmbeddingsV3Model
 from transformers.models.jina_embeddings_v3.modeling_jina_embeddings_v3 import JinaEmbeddingsV3RotaryEmbedding
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.tokens import load_tokenizer, read_config, tokenize
+from trainer_core.model.foreign import refuse_quantised
+from trainer_core.model.part_tokenizer import JINA, part_tokenizer
+from trainer_core.model.tokens import read_config, tokenize
 from trainer_core.model.weights import TensorSource, load_strict, mismatch, open_tensors
 
 WHAT = "Jina CLIP text tower"
@@ -72,18 +74,23 @@ class JinaEncoder:
         return mean.to(hidden.dtype)
 
 
-def load_jina(folder: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> JinaEncoder:
-    """Loads the tower, adapter merged, and its tokenizer from the official clip_model folder.
+def load_jina(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> JinaEncoder:
+    """Loads the tower, adapter merged, and its tokenizer, from the official clip_model folder or a single file.
 
-    Raises UserError: "weights_missing", "weights_mismatch", "config_unreadable", "tokenizer_missing".
+    Raises UserError: "weights_missing", "weights_mismatch", "weights_quantised", "config_unreadable",
+    "tokenizer_missing", "tokenizer_invalid".
     """
-    return JinaEncoder(load_jina_tower(folder, dtype=dtype, device=device), load_tokenizer(folder, "Jina CLIP"))
+    tower = load_jina_tower(path, dtype=dtype, device=device)
+    with open_tensors(path) as files:
+        tokenizer = part_tokenizer(path, JINA, files, tower.config.vocab_size)
+    return JinaEncoder(tower, tokenizer)
 
 
-def load_jina_tower(folder: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> JinaEmbeddingsV3Model:
-    """The tower alone, for callers that bring token ids."""
-    settings = _Settings.of(read_config(folder))
-    with open_tensors(folder) as files:
+def load_jina_tower(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> JinaEmbeddingsV3Model:
+    """The tower alone, for callers that bring token ids. A single file has no config.json and needs none."""
+    settings = _Settings.of(read_config(path) if path.is_dir() else {})
+    with open_tensors(path) as files:
+        refuse_quantised(files, {name: name for name in files.names() if not IGNORED.match(name)})
         source = _MergedTower(files, settings)
         with torch.device("meta"):
             model = JinaEmbeddingsV3Model(_config(source, settings), add_pooling_layer=False)
