@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -13,8 +14,13 @@ TOKENIZERS = Path(__file__).parent / "data" / "tokenizers"
 Weights = dict[str, Tensor]
 
 
+@cache
+def _stored(file: str) -> Weights:
+    return load_file(TINY / file)
+
+
 def transformer() -> Weights:
-    return load_file(TINY / "transformer" / "diffusion_pytorch_model.safetensors")
+    return dict(_stored("transformer/diffusion_pytorch_model.safetensors"))
 
 
 def prefixed(prefix: str, weights: Weights) -> Weights:

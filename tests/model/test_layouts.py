@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer, transformer_config
 from trainer_core.model.layouts import open_transformer
+from trainer_core.model.nextdit import NextDiT
 
 
 def one_file(weights: Weights) -> Callable[[Path], Path]:
@@ -84,23 +85,27 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def velocity(path: Path) -> torch.Tensor:
-    model = load_transformer(path, dtype=torch.float32)
+def velocity(model: NextDiT) -> torch.Tensor:
     g = torch.Generator().manual_seed(1)
     latents, text, pooled = (torch.randn(*s, generator=g) for s in ((1, 16, 4, 6), (1, 5, 128), (1, 128)))
     with torch.no_grad():
-        return model(latents, torch.tensor([0.4]), text, torch.ones(1, 5), pooled)
+        return model.float()(latents, torch.tensor([0.4]), text, torch.ones(1, 5), pooled)
+
+
+@pytest.fixture(scope="module")
+def official_velocity() -> torch.Tensor:
+    return velocity(load_transformer(TINY / "transformer", dtype=torch.bfloat16))
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_every_layout_is_the_official_one(name: str, tmp_path: Path) -> None:
-    path = LAYOUTS[name](tmp_path)
-    loaded = load_transformer(path, dtype=torch.bfloat16).state_dict()
+def test_every_layout_is_the_official_one(name: str, tmp_path: Path, official_velocity: torch.Tensor) -> None:
+    model = load_transformer(LAYOUTS[name](tmp_path), dtype=torch.bfloat16)
+    loaded, official = model.state_dict(), transformer()
     # diffusers' naming leaves out a norm that no forward pass applies.
     skip = {"norm_final.weight"} if "diffusers" in name else set()
-    assert loaded.keys() == transformer().keys()
-    assert all(torch.equal(loaded[key], value) for key, value in transformer().items() if key not in skip)
-    assert torch.equal(velocity(path), velocity(TINY / "transformer"))
+    assert loaded.keys() == official.keys()
+    assert all(torch.equal(loaded[key], value) for key, value in official.items() if key not in skip)
+    assert torch.equal(velocity(model), official_velocity)
 
 
 def test_without_config_json_the_tensors_tell_the_sizes(tmp_path: Path) -> None:
@@ -205,7 +210,7 @@ def test_one_tensor_too_many_is_named(names: Callable[[], Weights], tmp_path: Pa
 
 
 def test_two_transformers_in_one_file_are_ambiguous(tmp_path: Path) -> None:
-    both = prefixed("a.", transformer()) | prefixed("b.", transformer())
+    both = prefixed("a.", transformer()) | {f"b.{name}": value.clone() for name, value in transformer().items()}
     with pytest.raises(UserError, match="2 transformers") as caught:
         open_transformer(one_file(both)(tmp_path))
     assert caught.value.code == "weights_ambiguous"

@@ -1,12 +1,13 @@
 """NewBie's files among many others in a ComfyUI `models` folder, recognised by what they hold."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.foreign import QUANTISED
+from trainer_core.model.layouts import open_transformer
 from trainer_core.model.transformer_names import bare_names, is_newbie
 from trainer_core.model.weights import SafetensorsFiles, shorten
 
@@ -25,11 +26,11 @@ LATENT_CHANNELS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Sighting:
-    """What a file holds; width: of the vectors that it gives (text encoders) or takes (transformer: text, pooled)."""
+    """What a file holds; width: of the vectors that a text encoder gives."""
 
     file: Path
     kind: str
-    widths: tuple[int, ...] = ()
+    width: tuple[int, ...] = ()
     quantised: bool = False
 
 
@@ -37,24 +38,27 @@ def is_comfy(root: Path) -> bool:
     return any(True for _ in _folders(root, "transformer"))
 
 
-def comfy_parts(root: Path, wanted: Sequence[str], options: Mapping[str, str]) -> dict[str, Path]:
-    """One file for each wanted part. `options`: part -> the option by which a user names it.
+def comfy_parts(
+    root: Path, wanted: Sequence[str], options: Mapping[str, str], transformer: Path | None
+) -> dict[str, Path]:
+    """One file for each wanted part. `options`: part -> the option by which a user names it; `transformer`: the one
+    that is used where it is not wanted from here.
 
-    Raises UserError: "base_incomplete", "base_ambiguous".
+    Raises UserError: "base_incomplete", "base_ambiguous", and what `open_transformer` raises.
     """
-    seen = {part: list(_sightings(root, part)) for part in PLACES}
     parts: dict[str, Path] = {}
-    widths: tuple[int, ...] = ()
     if "transformer" in wanted:
-        chosen = _only(root, "transformer", seen["transformer"], options)
-        parts["transformer"], widths = chosen.file, chosen.widths
-    for part, index in (("text_encoder", 0), ("clip_model", 1)):
+        parts["transformer"] = transformer = _only(root, "transformer", _sightings(root, "transformer"), options).file
+    assert transformer is not None
+    with open_transformer(transformer) as source:
+        widths = [source.shape(name)[:1] for name in ("cap_embedder.0.weight", "clip_text_pooled_proj.0.weight")]
+    for part, width in zip(("text_encoder", "clip_model"), widths, strict=True):
         if part in wanted:
             # Other sizes of Gemma3 serve other models; the transformer says which one it reads.
-            fitting = [s for s in seen[part] if not widths or s.widths == widths[index : index + 1]]
+            fitting = [sighting for sighting in _sightings(root, part) if sighting.width == width]
             parts[part] = _only(root, part, fitting, options).file
     if "vae" in wanted:
-        parts["vae"] = _only(root, "vae", seen["vae"], options).file
+        parts["vae"] = _only(root, "vae", _sightings(root, "vae"), options).file
     return parts
 
 
@@ -90,18 +94,14 @@ def _seen(file: Path, files: SafetensorsFiles) -> Sighting:
     def ending(suffix: str) -> str | None:
         return next((name for name in names if name == suffix or name.endswith(f".{suffix}")), None)
 
-    bare = bare_names(names, str(file))
-    if is_newbie(bare):
-        text = bare.get("cap_embedder.0.weight") or bare["time_caption_embed.caption_embedder.0.weight"]
-        pooled = bare.get("clip_text_pooled_proj.0.weight") or bare["time_caption_embed.clip_text_pooled_proj.0.weight"]
-        widths = (files.shape(text)[0], files.shape(pooled)[0])
-        return Sighting(file=file, kind="transformer", widths=widths, quantised=quantised)
+    if is_newbie(bare_names(names, str(file))):
+        return Sighting(file=file, kind="transformer", quantised=quantised)
     if ending("mixer.Wqkv.weight") or ending("mixer.Wqkv.parametrizations.weight.original"):
         norm = ending("emb_ln.weight")
-        return Sighting(file=file, kind="clip_model", widths=files.shape(norm) if norm else (), quantised=quantised)
+        return Sighting(file=file, kind="clip_model", width=files.shape(norm) if norm else (), quantised=quantised)
     norm = ending("layers.0.pre_feedforward_layernorm.weight")
     if norm and ending("layers.0.self_attn.q_norm.weight"):
-        return Sighting(file=file, kind="text_encoder", widths=files.shape(norm), quantised=quantised)
+        return Sighting(file=file, kind="text_encoder", width=files.shape(norm), quantised=quantised)
     entry = ending("decoder.conv_in.weight")
     if entry and ending("encoder.conv_in.weight") and files.shape(entry)[1:2] == (LATENT_CHANNELS,):
         return Sighting(file=file, kind="vae", quantised=quantised)
@@ -116,7 +116,8 @@ def _is_quantised(files: SafetensorsFiles) -> bool:
     return small or any(QUANTISED.search(name) for name in files.names())
 
 
-def _only(root: Path, part: str, found: Sequence[Sighting], options: Mapping[str, str]) -> Sighting:
+def _only(root: Path, part: str, sightings: Iterable[Sighting], options: Mapping[str, str]) -> Sighting:
+    found = list(sightings)
     usable = [sighting for sighting in found if not sighting.quantised]
     if len(usable) == 1:
         return usable[0]

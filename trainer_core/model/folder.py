@@ -72,7 +72,7 @@ def find_base(
     layout = "parts"
     if path is not None:
         root = path.expanduser()
-        found, layout = _parts_of(root, [part for part in PARTS if part not in parts])
+        found, layout = _parts_of(root, [part for part in PARTS if part not in parts], parts.get("transformer"))
         parts = found | parts
     absent = [part for part in PARTS if part not in parts]
     if absent:
@@ -100,7 +100,7 @@ def _override(part: str, path: Path) -> Path:
     return place
 
 
-def _parts_of(root: Path, wanted: list[str]) -> tuple[dict[str, Path], str]:
+def _parts_of(root: Path, wanted: list[str], transformer: Path | None) -> tuple[dict[str, Path], str]:
     if root.is_file():
         return ({"transformer": root} if "transformer" in wanted else {}), "parts"
     if not root.is_dir():
@@ -117,7 +117,7 @@ def _parts_of(root: Path, wanted: list[str]) -> tuple[dict[str, Path], str]:
     if all(folder.is_dir() for folder in diffusers.values()):
         return diffusers, "diffusers"
     if is_comfy(root):
-        return comfy_parts(root, wanted, OPTIONS), "comfyui"
+        return comfy_parts(root, wanted, OPTIONS, transformer), "comfyui"
     raise _incomplete(root, absent)
 
 
