@@ -21,8 +21,10 @@ COMMANDS = (train, sample, merge, cache, demo, tiny)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done or stopped on request, 1 something the user can mend, 2 a bad config or command line."""
     options = _parser().parse_args(arguments)
-    # Nothing is fetched and nothing is reported home unless a command exists for it.
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+    # Nothing is reported home, and nothing is fetched but by a command that exists for it (`online`); even there a
+    # user's own HF_HUB_OFFLINE=1 holds.
+    quiet = ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+    for name in quiet if getattr(options, "online", False) else (*quiet, "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.setdefault(name, "1")
     _quieten()
     try:
