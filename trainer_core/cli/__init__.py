@@ -9,13 +9,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from trainer_core.cli import cache, demo, merge, sample, tiny, train
+from trainer_core.cli import cache, convert, demo, merge, sample, tiny, train
 from trainer_core.cli.shared import PATHS, TINY_BASE
 from trainer_core.contracts.errors import ConfigError, UserError
 
 __all__ = ["TINY_BASE", "main"]
 
-COMMANDS = (train, sample, merge, cache, demo, tiny)
+COMMANDS = (train, sample, merge, convert, cache, demo, tiny)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

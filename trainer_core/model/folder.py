@@ -10,7 +10,7 @@ import torch
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.comfy import comfy_parts, is_comfy
-from trainer_core.model.layouts import open_transformer
+from trainer_core.model.layouts import has_weights, open_transformer
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.transformer_config import nextdit_arguments
 from trainer_core.model.weights import load_strict
@@ -85,6 +85,14 @@ def find_base(
     return BaseFolder(root=root if whole else parts["transformer"], layout=layout, **parts)
 
 
+def find_transformer(path: Path) -> Path:
+    """The transformer of a base in any layout, or `path` itself where it is one: the other parts may be absent.
+
+    Raises UserError: "base_missing", "base_incomplete", "base_ambiguous".
+    """
+    return _parts_of(path.expanduser(), ["transformer"], None)[0]["transformer"]
+
+
 def _override(part: str, path: Path) -> Path:
     """A part that is named by itself: a file, its folder, or the folder of a whole base."""
     place = path.expanduser()
@@ -109,15 +117,16 @@ def _parts_of(root: Path, wanted: list[str], transformer: Path | None) -> tuple[
             f"{root} is not a folder; base_model_path must be the folder of a NewBie base model.",
             _expected_layout(),
         )
-    official = {name: root / name for name in wanted}
-    absent = [name for name in wanted if not official[name].is_dir()]
-    if not absent:
-        return official, "official"
-    diffusers = {name: root / DIFFUSERS_FOLDERS[name] for name in wanted}
-    if all(folder.is_dir() for folder in diffusers.values()):
-        return diffusers, "diffusers"
+    absent = [name for name in wanted if not (root / name).is_dir()]
+    diffusers = (root / DIFFUSERS_FOLDERS["clip_model"]).is_dir() and not (root / "clip_model").is_dir()
+    for layout, folders in (("diffusers", DIFFUSERS_FOLDERS), ("official", {name: name for name in PARTS})):
+        found = {name: root / folders[name] for name in wanted}
+        if (layout == "official" or diffusers) and all(folder.is_dir() for folder in found.values()):
+            return found, layout
     if is_comfy(root):
         return comfy_parts(root, wanted, OPTIONS, transformer), "comfyui"
+    if wanted == ["transformer"] and has_weights(root):
+        return {"transformer": root}, "parts"
     raise _incomplete(root, absent)
 
 
@@ -157,11 +166,12 @@ def load_transformer(path: Path, *, dtype: torch.dtype, device: torch.device | s
     Raises UserError: "config_unreadable", "config_mismatch", "weights_mismatch", and what `open_transformer` raises.
     """
     with open_transformer(path) as source:
-        model = _empty(nextdit_arguments(path, source))
+        model = empty_transformer(nextdit_arguments(path, source))
         load_strict(model, source, what="NextDiT transformer", dtype=dtype, device=device)
     return model.eval()
 
 
-def _empty(arguments: Mapping[str, Any]) -> NextDiT:
+def empty_transformer(arguments: Mapping[str, Any]) -> NextDiT:
+    """The transformer without its weights (on the meta device)."""
     with torch.device("meta"):
         return NextDiT(**arguments)

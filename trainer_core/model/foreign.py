@@ -23,7 +23,10 @@ FAMILIES = tuple(
         (r"(^|\.)transformer_blocks\.\d+\.img_mod\.", "Qwen-Image"),
         (r"(^|\.)joint_blocks\.\d+\.|(^|\.)pos_embed\.proj\.weight$", "Stable Diffusion 3"),
         (r"(^|\.)(label_emb\.0\.0|add_embedding\.linear_1)\.weight$", "SDXL"),
-        (r"(^|\.)(input_blocks\.0\.0|down_blocks\.0\.resnets\.0\.conv1)\.weight$", "Stable Diffusion 1.5, 2 or SDXL"),
+        (
+            r"(^|\.)input_blocks\.0\.0\.weight$|(^|(?<!encoder)\.)down_blocks\.0\.resnets\.0\.conv1\.weight$",
+            "Stable Diffusion 1.5, 2 or SDXL",
+        ),
         (r"(^|\.)double_layers\.\d+\.|(^|\.)adaln_single\.", "AuraFlow or PixArt"),
         (r"(^|\.)blocks\.\d+\.adaln_modulation_self_attn\.", "Cosmos or Anima"),
         (r"(^|\.)blocks\.\d+\.cross_attn\.", "Wan"),

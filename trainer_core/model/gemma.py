@@ -18,8 +18,9 @@ from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.part_tokenizer import GEMMA, part_tokenizer
+from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.tokens import read_config, tokenize
-from trainer_core.model.weights import TensorSource, load_strict, mismatch, open_tensors
+from trainer_core.model.weights import OpenFiles, TensorSource, load_strict, mismatch, open_tensors
 
 # Every way in which transformers' versions and ComfyUI have written the same language model.
 PREFIXES = ("language_model.model.", "model.language_model.", "language_model.", "model.", "")
@@ -159,6 +160,13 @@ def gemma_config(source: TensorSource) -> dict[str, Any]:
         "eos_token_id": 1,
         "bos_token_id": 2,
     }
+
+
+def plain_names(files: OpenFiles) -> RenamedTensors:
+    """The language model alone under `model.*`, as transformers' own text model names it."""
+    prefix = _prefix(files)
+    own = [name for name in files.names() if not IGNORED.match(name)]
+    return RenamedTensors(files, {f"model.{name.removeprefix(prefix)}": [name] for name in own}, {})
 
 
 def _prefix(source: TensorSource) -> str:

@@ -98,6 +98,12 @@ def load_jina_tower(path: Path, *, dtype: torch.dtype, device: torch.device | st
     return model.eval()
 
 
+def jina_size(files: TensorSource) -> tuple[int, int]:
+    """(vocabulary, width) of the tower. Raises UserError("weights_mismatch") where the embedding is missing."""
+    vocabulary, width = _MergedTower(files, _Settings.of({})).shape_or_refuse("embeddings.word_embeddings.weight")
+    return vocabulary, width
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
     """What tensor shapes do not tell; None where the config does not say."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.pickles import PickleFile, is_pickle
-from trainer_core.model.transformer_names import OfficialNames, bare_names, is_newbie, official_names
+from trainer_core.model.renamed import RenamedTensors
+from trainer_core.model.transformer_names import bare_names, is_newbie, official_names
 from trainer_core.model.weights import CANONICAL_FILES, SHARD, OpenFiles, SafetensorsFiles, shorten, weight_files
 
 SAFETENSORS = (".safetensors", ".sft")
@@ -23,7 +24,7 @@ LFS_POINTER = b"version https://git-lfs"
 HTML = (b"<!doctype", b"<html", b"<!DOCTYPE", b"<HTML")
 
 
-def open_transformer(path: Path) -> OfficialNames:
+def open_transformer(path: Path) -> RenamedTensors:
     """NewBie's transformer in any layout, under its official names; to be closed.
 
     Layouts: the official folder (one file or shards), a single safetensors file with any prefix, an all-in-one
@@ -85,6 +86,14 @@ def _open_folder(folder: Path) -> OpenFiles:
     if inner.is_dir():
         return _open_folder(inner)
     return SafetensorsFiles(weight_files(folder), folder)  # raises, saying what is expected
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether weight files lie in the folder itself: then it is one part, not a whole base."""
+    return any(
+        file.suffix.lower() in (*SAFETENSORS, *PICKLES) and not NOT_WEIGHTS.match(file.name) and file.is_file()
+        for file in folder.iterdir()
+    )
 
 
 def _open_one_of(folder: Path, candidates: Sequence[Path]) -> OpenFiles:

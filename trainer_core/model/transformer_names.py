@@ -6,14 +6,10 @@ else is refused by name: what it was taken for is part of the message.
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Self
-
-import torch
-from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.foreign import not_newbie, refuse_quantised
+from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.weights import OpenFiles, mismatch, shorten
 
 WHAT = "NextDiT transformer"
@@ -64,49 +60,7 @@ DIFFUSERS_RENAMES = tuple(
 QKV = re.compile(rf"^{_BLOCK}\.attn\.to_([qkv])\.weight$")
 
 
-class OfficialNames:
-    """`files` under official names; a tensor stored in parts is put together when it is read. A context manager."""
-
-    def __init__(self, files: OpenFiles, parts: Mapping[str, Sequence[str]], ones: Mapping[str, str]) -> None:
-        """parts: official name -> stored names, to be joined on rows. ones: a tensor of ones -> its twin in shape."""
-        self._files = files
-        self._parts = dict(parts)
-        self._ones = dict(ones)
-
-    @property
-    def location(self) -> str:
-        return self._files.location
-
-    def names(self) -> Sequence[str]:
-        return sorted([*self._parts, *self._ones])
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        name = self._ones.get(name, name)
-        shapes = [self._files.shape(stored) for stored in self._parts[name]]
-        return shapes[0] if len(shapes) == 1 else (sum(shape[0] for shape in shapes), *shapes[0][1:])
-
-    def dtype(self, name: str) -> torch.dtype:
-        return self._files.dtype(self._parts[self._ones.get(name, name)][0])
-
-    def read(self, name: str) -> Tensor:
-        if name in self._ones:
-            return torch.ones(self.shape(name), dtype=self.dtype(name))
-        stored = self._parts[name]
-        return self._files.read(stored[0]) if len(stored) == 1 else torch.cat([self._files.read(n) for n in stored])
-
-    def close(self) -> None:
-        self._files.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def official_names(files: OpenFiles) -> OfficialNames:
+def official_names(files: OpenFiles) -> RenamedTensors:
     """Recognises the naming of `files`; names that it does not know pass through, for the strict loader to report.
 
     Raises UserError: "wrong_model" (another model), "weights_quantised", "weights_ambiguous" (two transformers in
@@ -118,7 +72,7 @@ def official_names(files: OpenFiles) -> OfficialNames:
         raise not_newbie(bare or files.names(), files.location)
     if DIFFUSERS_MARK in bare:
         return _from_diffusers(files, bare)
-    return OfficialNames(files, {name: [original] for name, original in bare.items()}, {})
+    return RenamedTensors(files, {name: [original] for name, original in bare.items()}, {})
 
 
 def is_newbie(bare: Collection[str]) -> bool:
@@ -161,7 +115,7 @@ def _prefix(names: Sequence[str], location: str) -> str:
     return prefixes[0] if prefixes else ""
 
 
-def _from_diffusers(files: OpenFiles, bare: Mapping[str, str]) -> OfficialNames:
+def _from_diffusers(files: OpenFiles, bare: Mapping[str, str]) -> RenamedTensors:
     parts: dict[str, list[str]] = {}
     split: dict[str, dict[str, str]] = {}
     for name, original in sorted(bare.items()):
@@ -176,7 +130,7 @@ def _from_diffusers(files: OpenFiles, bare: Mapping[str, str]) -> OfficialNames:
         parts[f"{block}.attention.qkv.weight"] = [letters[letter] for letter in "qkv"]
     # diffusers drops this norm, which no forward pass applies.
     twin = "layers.0.attention_norm1.weight"
-    return OfficialNames(files, parts, {"norm_final.weight": twin} if twin in parts else {})
+    return RenamedTensors(files, parts, {"norm_final.weight": twin} if twin in parts else {})
 
 
 def _renamed(name: str) -> str:

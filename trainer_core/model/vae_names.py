@@ -81,6 +81,9 @@ class VaeNames:
     def read(self, name: str) -> Tensor:
         return self._files.read(self._stored[name]).reshape(self.shape(name))
 
+    def close(self) -> None:
+        self._files.close()
+
     def stored_as_is(self) -> bool:
         """Whether the file already has diffusers' naming."""
         return all(name == stored for name, stored in self._stored.items())

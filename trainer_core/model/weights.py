@@ -241,6 +241,11 @@ def load_strict(
     assert not left, f"{what}: never materialised: {left}"
 
 
+def require_match(module: nn.Module, source: TensorSource, *, what: str, rename: Rename | None = None) -> None:
+    """What `load_strict` would refuse, without reading a tensor. Raises UserError as it does."""
+    _refuse_mismatch(source, _targets(source, rename), module.state_dict(keep_vars=True), what, ())
+
+
 def _targets(source: TensorSource, rename: Rename | None) -> dict[str, str]:
     """Name in the module -> stored name."""
     targets: dict[str, str] = {}
