@@ -61,7 +61,9 @@ class Handler(BaseHTTPRequestHandler):
             return 401, "!Invalid credentials in Authorization header"
         if name not in self.server.repos or (name in self.server.closed and not sent):
             return (404 if sent else 401), "RepoNotFound"
-        return (403 if sent else 401, "GatedRepo") if name in self.server.gated else None
+        # As on the real hub, a gated repository's list of files is open to everyone.
+        closed = name in self.server.gated and "/resolve/" in self.path
+        return (403 if sent else 401, "GatedRepo") if closed else None
 
     def file(self, files: dict[str, bytes], path: str) -> None:
         content = files[path]

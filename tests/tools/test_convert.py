@@ -1,5 +1,6 @@
 """Conversions of the built-in base: complete, bit-equal both ways, and lean."""
 
+import errno
 import json
 import os
 import shutil
@@ -247,3 +248,21 @@ def synthetic(folder: Path, form: str) -> int:
         for number, half in ((1, names[::2]), (2, names[1::2])):
             save_file({name: weights[name] for name in half}, folder / f"model-0000{number}-of-00002.safetensors")
     return max(file.stat().st_size for file in folder.iterdir())
+
+
+def test_a_disk_that_fills_up_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(convert_module, "write_tensors", full)
+    with pytest.raises(UserError) as caught:
+        official(tmp_path / "out")
+    assert caught.value.code == "disk_full" and list(tmp_path.iterdir()) == []
+
+
+def test_linked_weights_need_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = (TINY / WEIGHTS).stat().st_size + convert_module.SLACK_BYTES
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 0, room))
+    assert official(tmp_path / "out").is_dir()
+    with pytest.raises(UserError, match="are needed"):
+        official(tmp_path / "out2", dtype=torch.float32)

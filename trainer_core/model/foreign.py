@@ -53,7 +53,7 @@ def refuse_quantised(files: OpenFiles, names: Mapping[str, str]) -> None:
     if marks:
         raise _quantised(files.location, f"it holds {shorten(marks)}")
     for name, stored in names.items():
-        if name.endswith(".weight") and not _trainable(files.dtype(stored)):
+        if name.endswith((".weight", ".bias")) and not _trainable(files.dtype(stored)):
             raise _quantised(files.location, f"{name} is stored as {str(files.dtype(stored)).removeprefix('torch.')}")
 
 

@@ -5,12 +5,13 @@ the model is built from its config and filled strictly, whatever prefix the tens
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import Gemma3TextConfig, Gemma3TextModel
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
@@ -20,7 +21,7 @@ from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.part_tokenizer import GEMMA, part_tokenizer
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.tokens import read_config, tokenize
-from trainer_core.model.weights import OpenFiles, TensorSource, load_strict, mismatch, open_tensors
+from trainer_core.model.weights import OpenFiles, TensorSource, count_of, length_of, load_strict, mismatch, open_tensors
 
 # Every way in which transformers' versions and ComfyUI have written the same language model.
 PREFIXES = ("language_model.model.", "model.language_model.", "language_model.", "model.", "")
@@ -80,12 +81,14 @@ def load_gemma(path: Path, *, dtype: torch.dtype, device: torch.device | str = "
     Raises UserError: "weights_missing", "weights_mismatch", "weights_quantised", "config_unreadable", "wrong_model",
     "tokenizer_missing", "tokenizer_invalid".
     """
-    stated = _text_config(path) if path.is_dir() else None
+    stated = _stated_config(path) if path.is_dir() else None
     with open_tensors(path) as source:
         refuse_quantised(source, {name: name for name in source.names() if not IGNORED.match(name)})
         prefix = _prefix(source)
-        config = Gemma3TextConfig.from_dict(gemma_config(source)) if stated is None else stated
+        config = _text_config(gemma_config(source) if stated is None else stated, path)
         depth = config.num_hidden_layers
+        # Before anything is built: a config that speaks of a billion layers must not be believed.
+        _require_last_layer(source, prefix, depth)
         # hidden_states[-2] is the raw output of the last but one layer: neither the last nor the norm is built.
         config.num_hidden_layers = depth - 1
         config.layer_types = (config.layer_types or [])[: depth - 1]
@@ -93,7 +96,6 @@ def load_gemma(path: Path, *, dtype: torch.dtype, device: torch.device | str = "
         with torch.device("meta"):
             model = Gemma3TextModel(config)
         model.register_module("norm", nn.Identity())
-        _require_last_layer(source, prefix, depth)
         load_strict(
             model,
             source,
@@ -107,7 +109,7 @@ def load_gemma(path: Path, *, dtype: torch.dtype, device: torch.device | str = "
     return GemmaEncoder(model.eval(), tokenizer)
 
 
-def _text_config(folder: Path) -> Gemma3TextConfig:
+def _stated_config(folder: Path) -> dict[str, Any]:
     """The language model's part of a multimodal or text-only config.json."""
     values = read_config(folder)
     kind = values.get("model_type")
@@ -117,7 +119,19 @@ def _text_config(folder: Path) -> Gemma3TextConfig:
             f"{folder / 'config.json'} describes a '{kind}' model; NewBie's text encoder is a 'gemma3'.",
             ["Check that text_encoder/ holds Gemma3 (google/gemma-3-4b-it)."],
         )
-    return Gemma3TextConfig.from_dict(values.get("text_config", values))
+    text: dict[str, Any] = values.get("text_config", values)
+    return text
+
+
+def _text_config(values: Mapping[str, Any], path: Path) -> Gemma3TextConfig:
+    try:
+        return Gemma3TextConfig.from_dict(dict(values))
+    except (StrictDataclassError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise UserError(
+            "config_unreadable",
+            f"{path}: these sizes make no Gemma3: {' '.join(str(error).split())}",
+            ["Use the config.json and the weights of google/gemma-3-4b-it."],
+        ) from error
 
 
 def gemma_config(source: TensorSource) -> dict[str, Any]:
@@ -126,21 +140,17 @@ def gemma_config(source: TensorSource) -> dict[str, Any]:
     Raises UserError("weights_mismatch") where a tensor is missing that tells a size.
     """
     prefix = _prefix(source)
-    names = set(source.names())
 
     def rows(name: str) -> int:
-        if prefix + name not in names:
-            raise mismatch("Gemma3 language model", source.location, missing=[prefix + name])
-        return source.shape(prefix + name)[0]
+        return length_of(source, prefix + name, "Gemma3 language model")
 
     head = rows("layers.0.self_attn.q_norm.weight")
-    layer = re.compile(re.escape(prefix) + r"layers\.(\d+)\.")
-    depth = 1 + max(int(found[1]) for name in names if (found := layer.match(name)))
+    depth = count_of(source, re.escape(prefix) + r"layers\.(\d+)\.", "Gemma3 language model")
     return {
         "model_type": "gemma3_text",
         "architectures": ["Gemma3TextModel"],
         "vocab_size": rows("embed_tokens.weight"),
-        "hidden_size": source.shape(f"{prefix}embed_tokens.weight")[1],
+        "hidden_size": rows("norm.weight"),
         "intermediate_size": rows("layers.0.mlp.gate_proj.weight"),
         "num_hidden_layers": depth,
         "num_attention_heads": rows("layers.0.self_attn.q_proj.weight") // head,

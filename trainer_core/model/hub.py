@@ -34,6 +34,7 @@ NAME = r"[A-Za-z0-9][\w.-]*"
 PLACE = re.compile(rf"^({NAME}/{NAME})(?:/(?:tree|blob|resolve)/([\w.-]+))?((?:/[\w. -]+)*)/?$")
 # Visible ASCII: anything else in a request's header ends in an error that quotes the token.
 TOKEN = re.compile(r"^[!-~]+$")
+ANSWER_WITHIN_S = 30.0
 TOKEN_HINT = "Give a token that may read it with --token, or in the environment variable HF_TOKEN."
 
 
@@ -122,7 +123,7 @@ def usable_token(token: str | None) -> str | None:
 
 
 def _chosen(place: HubPlace, kind: str, token: str | None) -> Choice:
-    info = HfApi(token=token or False).model_info(place.repo, revision=place.revision)
+    info = HfApi(token=token or False).model_info(place.repo, revision=place.revision, timeout=ANSWER_WITHIN_S)
     return choose([sibling.rfilename for sibling in info.siblings or []], kind, place.inside, repo=place.repo)
 
 

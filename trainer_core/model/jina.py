@@ -19,7 +19,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.part_tokenizer import JINA, part_tokenizer
 from trainer_core.model.tokens import read_config, tokenize
-from trainer_core.model.weights import TensorSource, load_strict, mismatch, open_tensors
+from trainer_core.model.weights import TensorSource, count_of, load_strict, mismatch, open_tensors
 
 WHAT = "Jina CLIP text tower"
 HEAD_DIM = 64  # of XLM-R large, and of every Jina tower
@@ -134,11 +134,10 @@ class _Settings:
 def _config(source: "_MergedTower", settings: _Settings) -> JinaEmbeddingsV3Config:
     """Sizes come from the tensors: the official config.json names a remote model instead of stating them."""
     vocab, width = source.shape_or_refuse("embeddings.word_embeddings.weight")
-    layers = {int(name.split(".")[1]) for name in source.names() if re.match(r"layers\.\d+\.", name)}
     config = JinaEmbeddingsV3Config(
         vocab_size=vocab,
         hidden_size=width,
-        num_hidden_layers=max(layers, default=-1) + 1,
+        num_hidden_layers=count_of(source, r"layers\.(\d+)\.", WHAT),
         num_attention_heads=settings.heads or max(width // HEAD_DIM, 1),
         intermediate_size=source.shape_or_refuse("layers.0.mlp.fc1.weight")[0],
         type_vocab_size=source.shape_or_refuse("embeddings.token_type_embeddings.weight")[0],
@@ -194,10 +193,13 @@ class _MergedTower:
         return self._parts[name].shape
 
     def shape_or_refuse(self, name: str) -> tuple[int, ...]:
-        """Shape of a tensor without which nothing else makes sense."""
+        """Shape of a matrix without which nothing else makes sense."""
         if name not in self._parts:
             raise mismatch(WHAT, self.location, missing=[name])
-        return self.shape(name)
+        shape = self.shape(name)
+        if len(shape) != 2 or 0 in shape:
+            raise mismatch(WHAT, self.location, misshapen=[f"{self._parts[name].stored} {list(shape)}"])
+        return shape
 
     def read(self, name: str) -> Tensor:
         part = self._parts[name]
@@ -235,7 +237,7 @@ class _MergedTower:
         for pattern, replacement in RENAMES:
             name = pattern.sub(replacement, name)
         shape = self._files.shape(stored)
-        if ".mixer.Wqkv." not in name:
+        if ".mixer.Wqkv." not in name or not shape:
             yield name, _Part(stored=stored, shape=shape, rows=slice(None), adapter=adapter)
             return
         rows = shape[0] // 3

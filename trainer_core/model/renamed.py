@@ -29,7 +29,10 @@ class RenamedTensors:
     def shape(self, name: str) -> tuple[int, ...]:
         name = self._ones.get(name, name)
         shapes = [self._files.shape(stored) for stored in self._parts[name]]
-        return shapes[0] if len(shapes) == 1 else (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        odd = next((shape for shape in shapes if not shape or shape[1:] != shapes[0][1:]), None)
+        if odd is not None or len(shapes) == 1:
+            return shapes[0] if odd is None else odd  # parts that cannot be joined fit nothing, and are reported so
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
     def dtype(self, name: str) -> torch.dtype:
         return self._files.dtype(self._parts[self._ones.get(name, name)][0])

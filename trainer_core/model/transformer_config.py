@@ -1,7 +1,6 @@
 """NextDiT's constructor keywords: from config.json where there is one, else from the tensors, which must agree."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,8 +8,9 @@ from typing import Any
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.tokens import read_config
-from trainer_core.model.weights import TensorSource, mismatch
+from trainer_core.model.weights import TensorSource, count_of, length_of, mismatch
 
+WHAT = "NextDiT transformer"
 REQUIRED_KEYS = (
     "patch_size",
     "in_channels",
@@ -76,41 +76,37 @@ def inferred(source: TensorSource) -> dict[str, Any]:
     """
     names = set(source.names())
     needed = ("x_embedder.weight", "layers.0.attention.qkv.weight", "layers.0.attention.out.weight")
-    if missing := [name for name in needed if name not in names]:
-        raise mismatch("NextDiT transformer", source.location, missing=missing)
-    flat = [f"{name} {list(source.shape(name))}" for name in needed if len(source.shape(name)) != 2]
+    flat = [f"{name} {list(source.shape(name))}" for name in needed if name in names and len(source.shape(name)) != 2]
     if flat:
-        raise mismatch("NextDiT transformer", source.location, misshapen=flat)
-    dim, patch_values = source.shape("x_embedder.weight")
+        raise mismatch(WHAT, source.location, misshapen=flat)
+    dim = min(length_of(source, name, WHAT) for name in needed[::2])
     found: dict[str, Any] = {
         "patch_size": PATCH_SIZE,
-        "in_channels": patch_values // PATCH_SIZE**2,
+        "in_channels": source.shape("x_embedder.weight")[1] // PATCH_SIZE**2,
         "dim": dim,
-        "n_layers": _count(names, "layers"),
-        "n_refiner_layers": _count(names, "noise_refiner"),
+        "n_layers": count_of(source, r"layers\.(\d+)\.", WHAT),
+        "n_refiner_layers": count_of(source, r"noise_refiner\.(\d+)\.", WHAT),
         "axes_lens": list(AXES_LENS),
         "qk_norm": "layers.0.attention.q_norm.weight" in names,
     }
     widths = {"cap_feat_dim": "cap_embedder.0.weight", "clip_text_dim": "clip_text_pooled_proj.0.weight"}
-    found |= {key: source.shape(name)[0] for key, name in widths.items() if name in names}
+    found |= {key: length_of(source, name, WHAT) for key, name in widths.items() if name in names}
     if found["qk_norm"]:
         found |= _heads(source, dim)
     return found
 
 
 def _heads(source: TensorSource, dim: int) -> dict[str, Any]:
-    head = source.shape("layers.0.attention.q_norm.weight")[0]
-    rows = source.shape("layers.0.attention.qkv.weight")[0]
+    norm, qkv = "layers.0.attention.q_norm.weight", "layers.0.attention.qkv.weight"
+    head, rows = length_of(source, norm, WHAT), length_of(source, qkv, WHAT)
+    if dim % head or rows <= dim or (rows - dim) % (2 * head):
+        shapes = [f"{name} {list(source.shape(name))}" for name in (norm, qkv)]
+        raise mismatch(WHAT, source.location, misshapen=shapes)
     heads: dict[str, Any] = {"n_heads": dim // head, "n_kv_heads": (rows - dim) // (2 * head)}
     # Rotation turns pairs, so each of three equal axes has to be even.
     if head % 6 == 0:
         heads["axes_dims"] = [head // 3] * 3
     return heads
-
-
-def _count(names: set[str], stack: str) -> int:
-    numbers = [int(found[1]) for name in names if (found := re.match(rf"{stack}\.(\d+)\.", name))]
-    return max(numbers, default=-1) + 1
 
 
 def _stated(path: Path) -> tuple[Path | None, dict[str, Any]]:
@@ -151,7 +147,8 @@ def _checked(file: Path, values: dict[str, Any]) -> dict[str, Any]:
             good, wanted = isinstance(value, bool), "true or false"
         elif key in ("axes_dims", "axes_lens"):
             good = isinstance(value, list) and len(value) == 3 and all(type(v) is int and v > 0 for v in value)
-            wanted = "three whole numbers"
+            good = good and (key == "axes_lens" or all(v % 2 == 0 for v in value))
+            wanted = "three whole numbers" + (", all even" if key == "axes_dims" else "")
         else:
             good, wanted = type(value) is int and value > 0, "a whole number above 0"
         if not good:

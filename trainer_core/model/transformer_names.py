@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.foreign import not_newbie, refuse_quantised
 from trainer_core.model.renamed import RenamedTensors
+from trainer_core.model.transformer_config import WHAT
 from trainer_core.model.weights import OpenFiles, mismatch, shorten
 
-WHAT = "NextDiT transformer"
 # In every naming of the model, and of nothing that lies beside it in one file.
 ANCHOR = "x_embedder.weight"
 OFFICIAL_MARK = "cap_embedder.0.weight"

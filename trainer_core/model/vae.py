@@ -72,14 +72,25 @@ def load_vae(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cp
     with open_tensors(path) as files:
         source = VaeNames(files)
         config = vae_config(source) if stated is None else stated
-        with torch.device("meta"):
-            model: Any = AutoencoderKL(**_constructor_arguments(config))
+        model = _empty(config, path)
         load_strict(model, source, what="VAE", dtype=dtype, device=device)
     return LatentCodec(
         model.eval(),
         scaling=_number(config, "scaling_factor", FALLBACK_SCALING),
         shift=_number(config, "shift_factor", FALLBACK_SHIFT),
     )
+
+
+def _empty(config: Mapping[str, Any], path: Path) -> Any:
+    try:
+        with torch.device("meta"):
+            return AutoencoderKL(**_constructor_arguments(config))
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError) as error:
+        raise UserError(
+            "config_unreadable",
+            f"{path}: these sizes make no VAE: {error}",
+            ["Use the config.json that came with the weights."],
+        ) from error
 
 
 def stated_vae_config(path: Path) -> dict[str, Any] | None:

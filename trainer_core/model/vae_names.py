@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.foreign import family_of, refuse_quantised
-from trainer_core.model.weights import OpenFiles, mismatch, shorten
+from trainer_core.model.weights import OpenFiles, count_of, length_of, mismatch, shorten
 
 WHAT = "VAE"
 PREFIXES = ("first_stage_model.", "vae.", "")
@@ -112,22 +112,22 @@ def vae_config(source: VaeNames) -> dict[str, Any]:
     """
     names = set(source.names())
 
-    def shape(name: str) -> tuple[int, ...]:
-        if name not in names:
-            raise mismatch(WHAT, source.location, missing=[name])
-        return source.shape(name)
+    def size(name: str) -> int:
+        return length_of(source, name, WHAT)
 
-    levels = _count(names, r"encoder\.down_blocks\.(\d+)\.")
-    channels = [shape(f"encoder.down_blocks.{level}.resnets.0.conv2.weight")[0] for level in range(levels)]
+    levels = count_of(source, r"encoder\.down_blocks\.(\d+)\.", WHAT)
+    channels = [size(f"encoder.down_blocks.{level}.resnets.0.conv2.weight") for level in range(levels)]
+    # The encoder's last layer gives a mean and a variance for each latent channel.
+    latents = size("encoder.conv_out.bias") // 2
     return {
         "_class_name": "AutoencoderKL",
-        "in_channels": shape("encoder.conv_in.weight")[1],
-        "out_channels": shape("decoder.conv_out.weight")[0],
-        "latent_channels": shape("decoder.conv_in.weight")[1],
+        "in_channels": 3,
+        "out_channels": size("decoder.conv_out.bias"),
+        "latent_channels": latents,
         "block_out_channels": channels,
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
-        "layers_per_block": _count(names, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
+        "layers_per_block": count_of(source, r"encoder\.down_blocks\.0\.resnets\.(\d+)\.", WHAT),
         "norm_num_groups": GROUPS if all(width % GROUPS == 0 for width in channels) else NARROW_GROUPS,
         "act_fn": "silu",
         "sample_size": 1024,
@@ -138,7 +138,3 @@ def vae_config(source: VaeNames) -> dict[str, Any]:
         "shift_factor": SHIFT_FACTOR,
         "force_upcast": True,
     }
-
-
-def _count(names: set[str], pattern: str) -> int:
-    return 1 + max((int(found[1]) for name in names if (found := re.match(pattern, name))), default=-1)

@@ -303,6 +303,28 @@ def mismatch(
     return UserError("weights_mismatch", " ".join(parts), [_likely_cause(missing, unexpected)])
 
 
+def length_of(source: TensorSource, name: str, what: str) -> int:
+    """First dimension of a tensor that tells a size. Raises UserError("weights_mismatch"): absent, or without one."""
+    if name not in source.names():
+        raise mismatch(what, source.location, missing=[name])
+    shape = source.shape(name)
+    if not shape or not shape[0]:
+        raise mismatch(what, source.location, misshapen=[f"{name} {list(shape)}"])
+    return shape[0]
+
+
+def count_of(source: TensorSource, pattern: str, what: str) -> int:
+    """How many numbered parts there are; `pattern` matches the start of their names, its last group is the number.
+
+    Raises UserError("weights_mismatch") where numbers are left out: no model has gaps.
+    """
+    starts = {int(found[1]): found[0] for name in source.names() if (found := re.match(pattern, name))}
+    for number, wanted in enumerate(sorted(starts)):
+        if number != wanted:
+            raise mismatch(what, source.location, missing=[starts[wanted].replace(str(wanted), str(number), 1) + "*"])
+    return len(starts)
+
+
 def _likely_cause(missing: Sequence[str], unexpected: Sequence[str]) -> str:
     for name in missing:
         for other in unexpected:

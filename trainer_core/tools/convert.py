@@ -4,11 +4,12 @@ Promises: tensor by tensor, so that memory grows with the largest tensor; what e
 result appears whole under its name or not at all; values are bit-equal unless another dtype is asked for.
 """
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,8 +21,7 @@ from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace
 from trainer_core.model.folder import BaseFolder, empty_transformer
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.renamed import RenamedTensors
-from trainer_core.model.transformer_config import nextdit_arguments
-from trainer_core.model.transformer_names import WHAT
+from trainer_core.model.transformer_config import WHAT, nextdit_arguments
 from trainer_core.model.weights import OpenFiles, require_match
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.tools.convert_parts import Part, clip_part, gemma_part, model_index, transformer_json, vae_part
@@ -50,9 +50,10 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
         for plan, path in ((gemma_part, base.text_encoder), (clip_part, base.clip_model), (vae_part, base.vae)):
             parts.append(plan(path, dtype))
             opened.callback(parts[-1].close)
-        work = _Work(temporary, dtype, report, total=_size(source, dtype) + sum(part.nbytes for part in parts))
-        _require_space(temporary, work.total)
-        try:
+        size = _size(source, dtype)
+        work = _Work(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
+        _require_space(output, size + sum(part.nbytes for part in parts if not _can_link(part, output)))
+        with _disk_trouble(output), _removed_at_the_end(temporary):
             file = work.folder("transformer") / "diffusion_pytorch_model.safetensors"
             work.write(file, source)
             _write_json(file.with_name("config.json"), transformer_json(config))
@@ -62,8 +63,6 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
             for licence in sorted(base.root.glob("LICENSE*")) if base.root.is_dir() else []:
                 shutil.copyfile(licence, temporary / licence.name)
             _install(temporary, output)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     return output
 
 
@@ -80,8 +79,9 @@ def to_comfyui(transformer: Path, output: Path, *, dtype: torch.dtype | None, re
         _checked_config(transformer, source)
         total = _size(source, dtype)
         _require_space(output, total)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        _Work(output.parent, dtype, report, total=total).write(output, source)
+        with _disk_trouble(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            _Work(output.parent, dtype, report, total=total).write(output, source)
     return output
 
 
@@ -174,7 +174,7 @@ def _require_free(output: Path, parts: Sequence[Path]) -> None:
 
 
 def _require_space(output: Path, needed: int) -> None:
-    place = next(folder for folder in output.absolute().parents if folder.is_dir())
+    place = _existing_folder(output)
     free = shutil.disk_usage(place).free
     if needed + SLACK_BYTES > free:
         raise UserError(
@@ -182,6 +182,41 @@ def _require_space(output: Path, needed: int) -> None:
             f"{place} has {free / 2**30:.1f} GiB free; {needed / 2**30:.1f} GiB are needed. Nothing was written.",
             ["Free some space, or write to another disk."],
         )
+
+
+def _existing_folder(output: Path) -> Path:
+    return next(folder for folder in output.absolute().parents if folder.is_dir())
+
+
+def _can_link(part: Part, output: Path) -> bool:
+    """Whether the part's weights take no room: taken as they are, on the same disk."""
+    disk = _existing_folder(output).stat().st_dev
+    return part.source is None and all(file.stat().st_dev == disk for file in part.links)
+
+
+@contextmanager
+def _removed_at_the_end(temporary: Path) -> Iterator[None]:
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _disk_trouble(output: Path) -> Iterator[None]:
+    """The disk's refusals as something to act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            text = f"The disk filled up while {output} was written. Nothing stays of it."
+            raise UserError("disk_full", text, ["Free some space, or write to another disk."]) from error
+        raise UserError(
+            "output_invalid",
+            f"{output} cannot be written ({error.strerror or error}).",
+            ["Choose a folder that you may write to."],
+        ) from error
 
 
 def _link(source: Path, target: Path) -> None:
