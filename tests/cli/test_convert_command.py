@@ -77,6 +77,12 @@ def test_a_base_from_the_hub(hub: FakeHub) -> None:
     assert "HF_HUB_OFFLINE" not in os.environ
 
 
+def test_an_existing_output_is_refused_before_anything_is_fetched(hub: FakeHub) -> None:
+    Path("base").write_text("mine")
+    assert main(["convert", "NewBie-AI/NewBie-image-Exp0.1", "--output", "base"]) == 1
+    assert not hub.asked and Path("base").read_text() == "mine"
+
+
 def test_only_the_missing_part_is_fetched(hub: FakeHub) -> None:
     arguments = ["--gemma", str(TINY), "--clip", str(TINY), "--vae", "NewBie-AI/NewBie-image-Exp0.1"]
     assert main(["convert", newbie(), *arguments, "--output", "base"]) == 0

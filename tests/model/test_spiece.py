@@ -2,6 +2,7 @@
 the .json files with transformers' own conversion of the same models (which needs sentencepiece and protobuf)."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
 from trainer_core.model.spiece import gemma_tokenizer, merges_of, parse_spiece, xlmr_tokenizer
+from trainer_core.model.tokens import load_tokenizer
 
 REFERENCE = json.loads((TOKENIZERS / "sentencepiece-ids.json").read_text())
 BUILD = {"gemma": gemma_tokenizer, "xlmr": xlmr_tokenizer, "xlmr-fairseq": xlmr_tokenizer}
@@ -36,6 +38,25 @@ def test_ids_are_those_of_the_tokenizer_json_of_the_same_vocabulary(name: str) -
     official = Tokenizer.from_file(str(TOKENIZERS / f"{name.removesuffix('-fairseq')}.json"))
     for text in [*REFERENCE["texts"], *ODD]:
         assert tokenizer(text)["input_ids"] == official.encode(text).ids, text
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_saved_and_read_again_it_is_the_same(name: str, tmp_path: Path) -> None:
+    tokenizer = BUILD[name](parse_spiece(model(name)))
+    tokenizer.save_pretrained(tmp_path)
+    again = load_tokenizer(tmp_path, name)
+    for text in [*REFERENCE["texts"], *ODD]:
+        assert again(text)["input_ids"] == tokenizer(text)["input_ids"], text
+    assert (again.pad_token_id, again.bos_token_id) == (tokenizer.pad_token_id, tokenizer.bos_token_id)
+
+
+def test_a_folder_with_a_sentencepiece_model_alone_is_enough(tmp_path: Path) -> None:
+    folder = shutil.copytree(TINY / "clip_model", tmp_path / "clip_model")
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    (folder / "sentencepiece.bpe.model").write_bytes(model("xlmr"))
+    wanted = xlmr_tokenizer(parse_spiece(model("xlmr")))("solo, hair")["input_ids"]
+    assert load_jina(folder, dtype=torch.float32).tokenizer("solo, hair")["input_ids"] == wanted
 
 
 def test_merges_are_those_of_the_tokenizer_json() -> None:

@@ -41,7 +41,7 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
     Raises UserError: "output_exists", "output_invalid", "disk_full", "dtype_overflow", and what the parts' loaders
     raise for a part that is not usable. Nothing is written then.
     """
-    _require_free(output, [base.transformer, base.text_encoder, base.clip_model, base.vae])
+    require_free(output, [base.transformer, base.text_encoder, base.clip_model, base.vae])
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     with ExitStack() as opened:
         source = opened.enter_context(open_transformer(base.transformer))
@@ -74,7 +74,7 @@ def to_comfyui(transformer: Path, output: Path, *, dtype: torch.dtype | None, re
     """
     if output.suffix != ".safetensors":
         raise UserError("output_invalid", f"{output} must end in .safetensors: one file is written.")
-    _require_free(output, [transformer])
+    require_free(output, [transformer])
     with open_transformer(transformer) as source:
         _checked_config(transformer, source)
         total = _size(source, dtype)
@@ -103,7 +103,7 @@ class _Work:
     def write(self, file: Path, source: OpenFiles, names: Iterable[str] | None = None) -> None:
         entries = entries_of(source, self.dtype, names)
         start = self.done
-        label = f"{file.parent.name}/{file.name}"
+        label = file.relative_to(self.root).as_posix()
 
         def report(_: str, done: int, __: int) -> None:
             self.report(label, start + done, self.total)
@@ -161,7 +161,8 @@ def _size(source: OpenFiles, dtype: torch.dtype | None) -> int:
     return sum(entry.nbytes for entry in entries_of(source, dtype))
 
 
-def _require_free(output: Path, parts: Sequence[Path]) -> None:
+def require_free(output: Path, parts: Sequence[Path] = ()) -> None:
+    """Raises UserError: "output_exists", or "output_invalid" for a place inside one of `parts`."""
     if output.is_symlink() or output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise UserError(
             "output_exists",
