@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from trainer_core.cli import (
     cache,
+    convert,
     convert_lora,
     demo,
     doctor,
@@ -28,7 +29,9 @@ from trainer_core.contracts.errors import ConfigError, UserError
 
 __all__ = ["TINY_BASE", "main"]
 
-COMMANDS = (train, presets, estimate, importing, sample, merge, convert_lora, cache, doctor, demo, tiny)
+COMMANDS = (
+    train, presets, estimate, importing, sample, merge, convert, convert_lora, cache, doctor, demo, tiny,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,8 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # A console that cannot show a path's or title's letters must not end the work.
             stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
-    # Nothing is fetched and nothing is reported home unless a command exists for it.
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+    # Nothing is reported home, and nothing is fetched but by a command that exists for it (`online`); even there a
+    # user's own HF_HUB_OFFLINE=1 holds.
+    quiet = ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+    for name in quiet if getattr(options, "online", False) else (*quiet, "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.setdefault(name, "1")
     _quieten()
     try:

@@ -1,16 +1,19 @@
-"""Finding and loading a base model in the official Diffusers-style folder."""
+"""Finding a base model in any layout, and loading its transformer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.model.comfy import comfy_parts, is_comfy
+from trainer_core.model.layouts import has_weights, open_transformer
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.model.tokens import read_config
-from trainer_core.model.weights import TensorSource, load_strict, open_tensors
+from trainer_core.model.transformer_config import nextdit_arguments
+from trainer_core.model.weights import load_strict
 
 PARTS = {
     "transformer": "NextDiT: config.json, diffusion_pytorch_model.safetensors",
@@ -18,47 +21,113 @@ PARTS = {
     "clip_model": "Jina CLIP v2 with its tokenizer: config.json, model.safetensors, tokenizer.json",
     "vae": "AutoencoderKL: config.json, diffusion_pytorch_model.safetensors",
 }
-REQUIRED_KEYS = (
-    "patch_size",
-    "in_channels",
-    "dim",
-    "n_layers",
-    "n_heads",
-    "n_kv_heads",
-    "axes_dims",
-    "axes_lens",
+# The same parts as diffusers' own pipeline keeps them; tokenizers lie in folders beside.
+DIFFUSERS_FOLDERS = MappingProxyType(
+    {"transformer": "transformer", "text_encoder": "text_encoder", "clip_model": "text_encoder_2", "vae": "vae"}
 )
-# Widths that the official config leaves out or may leave out, and the tensor whose length states them.
-WIDTH_TENSORS = {"cap_feat_dim": "cap_embedder.0.weight", "clip_text_dim": "clip_text_pooled_proj.0.weight"}
+# The option by which a user names each part.
+OPTIONS = MappingProxyType(
+    {
+        "transformer": "transformer_path",
+        "text_encoder": "gemma_model_path",
+        "clip_model": "clip_model_path",
+        "vae": "vae_path",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaseFolder:
-    """The parts of one base model; every path is an existing folder."""
+    """The parts of one base model; every path is an existing file or folder that the part's loader takes.
+
+    root:   the folder that holds them all; the transformer's own path for a base put together part by part.
+    layout: "official", "diffusers", "comfyui" or "parts" (none of them: single parts only).
+    """
 
     root: Path
     transformer: Path
     text_encoder: Path
     clip_model: Path
     vae: Path
+    layout: str = "official"
 
 
-def find_base(path: Path) -> BaseFolder:
-    """Recognises a base model by its four sub-folders (model_index.json is not needed).
+def find_base(
+    path: Path | None,
+    *,
+    transformer: Path | None = None,
+    gemma: Path | None = None,
+    clip: Path | None = None,
+    vae: Path | None = None,
+) -> BaseFolder:
+    """Recognises a base model by what lies in its folder; each of the other paths replaces one part of it.
 
-    Raises UserError("base_missing") for a path that is no folder, ("base_incomplete") naming what is absent.
+    `path` may also be the transformer alone (a file); None means that every part is given.
+
+    Raises UserError: "base_missing" for a path that does not exist, "base_incomplete" naming what is absent,
+    "base_ambiguous" where several files could be one part.
     """
-    root = path.expanduser()
+    given = {"transformer": transformer, "text_encoder": gemma, "clip_model": clip, "vae": vae}
+    parts = {part: _override(part, value) for part, value in given.items() if value is not None}
+    layout = "parts"
+    if path is not None:
+        root = path.expanduser()
+        found, layout = _parts_of(root, [part for part in PARTS if part not in parts], parts.get("transformer"))
+        parts = found | parts
+    absent = [part for part in PARTS if part not in parts]
+    if absent:
+        raise UserError(
+            "base_incomplete",
+            f"The base model lacks {', '.join(absent)}: no base folder is given that holds them.",
+            [f"Give {', '.join(OPTIONS[part] for part in absent)}, or the folder of a whole base model."],
+        )
+    whole = path is not None and layout != "parts"
+    return BaseFolder(root=root if whole else parts["transformer"], layout=layout, **parts)
+
+
+def find_transformer(path: Path) -> Path:
+    """The transformer of a base in any layout, or `path` itself where it is one: the other parts may be absent.
+
+    Raises UserError: "base_missing", "base_incomplete", "base_ambiguous".
+    """
+    return _parts_of(path.expanduser(), ["transformer"], None)[0]["transformer"]
+
+
+def _override(part: str, path: Path) -> Path:
+    """A part that is named by itself: a file, its folder, or the folder of a whole base."""
+    place = path.expanduser()
+    if not place.exists():
+        raise UserError("base_missing", f"{OPTIONS[part]}: {place} does not exist.")
+    if place.is_dir() and not (place / "config.json").is_file():
+        for name in (part, DIFFUSERS_FOLDERS[part]):
+            if (place / name).is_dir():
+                return place / name
+        single = [file for file in place.iterdir() if file.suffix in (".safetensors", ".sft")]
+        if part != "transformer" and len(single) == 1:
+            return single[0]
+    return place
+
+
+def _parts_of(root: Path, wanted: list[str], transformer: Path | None) -> tuple[dict[str, Path], str]:
+    if root.is_file():
+        return ({"transformer": root} if "transformer" in wanted else {}), "parts"
     if not root.is_dir():
         raise UserError(
             "base_missing",
             f"{root} is not a folder; base_model_path must be the folder of a NewBie base model.",
             _expected_layout(),
         )
-    absent = [name for name in PARTS if not (root / name).is_dir()]
-    if absent:
-        raise _incomplete(root, absent)
-    return BaseFolder(root=root, **{name: root / name for name in PARTS})
+    absent = [name for name in wanted if not (root / name).is_dir()]
+    diffusers = (root / DIFFUSERS_FOLDERS["clip_model"]).is_dir() and not (root / "clip_model").is_dir()
+    for layout, folders in (("diffusers", DIFFUSERS_FOLDERS), ("official", {name: name for name in PARTS})):
+        found = {name: root / folders[name] for name in wanted}
+        if (layout == "official" or diffusers) and all(folder.is_dir() for folder in found.values()):
+            return found, layout
+    if is_comfy(root):
+        return comfy_parts(root, wanted, OPTIONS, transformer), "comfyui"
+    if wanted == ["transformer"] and has_weights(root):
+        return {"transformer": root}, "parts"
+    raise _incomplete(root, absent)
 
 
 def _incomplete(root: Path, absent: list[str]) -> UserError:
@@ -69,56 +138,40 @@ def _incomplete(root: Path, absent: list[str]) -> UserError:
     inner = sorted(d.name for d in root.iterdir() if all((d / name).is_dir() for name in PARTS))
     if inner:
         hints.insert(0, f"A base model lies one level deeper: {root / inner[0]}")
+    hints.append(f"Parts that lie elsewhere are given by {', '.join(OPTIONS[name] for name in absent)}.")
     names = ", ".join(f"{name}/" for name in absent)
     return UserError("base_incomplete", f"{root} is not a complete NewBie base model: it lacks {names}.", hints)
 
 
 def _expected_layout() -> list[str]:
-    return ["The folder must look like this:", *(f"{name}/  {holds}" for name, holds in PARTS.items())]
+    return [
+        "The folder must look like this:",
+        *(f"{name}/  {holds}" for name, holds in PARTS.items()),
+        "ComfyUI's models folder (diffusion_models, text_encoders, vae) and diffusers' own layout are read as well.",
+    ]
 
 
-def transformer_config(folder: Path) -> dict[str, Any]:
-    """NextDiT's constructor keywords from transformer/config.json; what it leaves out comes from the tensors.
+def transformer_config(path: Path) -> dict[str, Any]:
+    """NextDiT's constructor keywords for a transformer in any layout.
 
-    Raises UserError: "config_unreadable", "weights_missing".
+    Raises UserError: "config_unreadable", "config_mismatch", and what `open_transformer` raises.
     """
-    with open_tensors(folder) as source:
-        return _nextdit_arguments(folder, source)
+    with open_transformer(path) as source:
+        return nextdit_arguments(path, source)
 
 
-def load_transformer(folder: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> NextDiT:
-    """Builds and fills the transformer; frozen, in evaluation mode.
+def load_transformer(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> NextDiT:
+    """Builds and fills the transformer from any layout; frozen, in evaluation mode.
 
-    Raises UserError: "config_unreadable", "weights_missing", "weights_mismatch".
+    Raises UserError: "config_unreadable", "config_mismatch", "weights_mismatch", and what `open_transformer` raises.
     """
-    with open_tensors(folder) as source:
-        arguments = _nextdit_arguments(folder, source)
-        try:
-            with torch.device("meta"):
-                model = NextDiT(**arguments)
-        except ValueError as error:
-            raise UserError("config_unreadable", f"{folder / 'config.json'} contradicts itself: {error}.") from error
+    with open_transformer(path) as source:
+        model = empty_transformer(nextdit_arguments(path, source))
         load_strict(model, source, what="NextDiT transformer", dtype=dtype, device=device)
     return model.eval()
 
 
-def _nextdit_arguments(folder: Path, source: TensorSource) -> dict[str, Any]:
-    config = read_config(folder)
-    absent = [key for key in REQUIRED_KEYS if key not in config]
-    if absent:
-        raise UserError(
-            "config_unreadable",
-            f"{folder / 'config.json'} is not a NextDiT config: it lacks {', '.join(absent)}.",
-            ["Use the config.json of the official transformer folder."],
-        )
-    arguments = {key: config[key] for key in REQUIRED_KEYS}
-    names = set(source.names())
-    arguments["qk_norm"] = config.get("qk_norm", "layers.0.attention.q_norm.weight" in names)
-    arguments["n_refiner_layers"] = config.get("n_refiner_layers", 2)
-    return arguments | _widths(config, source, names)
-
-
-def _widths(config: Mapping[str, Any], source: TensorSource, names: set[str]) -> dict[str, int]:
-    """A width that neither config nor checkpoint states keeps the constructor's (released) default."""
-    widths = {key: source.shape(tensor)[0] for key, tensor in WIDTH_TENSORS.items() if tensor in names}
-    return widths | {key: config[key] for key in WIDTH_TENSORS if key in config}
+def empty_transformer(arguments: Mapping[str, Any]) -> NextDiT:
+    """The transformer without its weights (on the meta device)."""
+    with torch.device("meta"):
+        return NextDiT(**arguments)

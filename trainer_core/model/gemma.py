@@ -5,24 +5,34 @@ the model is built from its config and filled strictly, whatever prefix the tens
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import Gemma3TextConfig, Gemma3TextModel
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.tokens import load_tokenizer, read_config, tokenize
-from trainer_core.model.weights import TensorSource, load_strict, mismatch, open_tensors
+from trainer_core.model.foreign import refuse_quantised
+from trainer_core.model.part_tokenizer import GEMMA, part_tokenizer
+from trainer_core.model.renamed import RenamedTensors
+from trainer_core.model.tokens import read_config, tokenize
+from trainer_core.model.weights import OpenFiles, TensorSource, count_of, length_of, load_strict, mismatch, open_tensors
 
 # Every way in which transformers' versions and ComfyUI have written the same language model.
 PREFIXES = ("language_model.model.", "model.language_model.", "language_model.", "model.", "")
+# Of gemma-3-4b-it (and its larger sisters); no tensor states them.
+FULL_EVERY = 6
+SLIDING_WINDOW = 1024
+ROPE_FACTOR = 8.0
 # Parts of a checkpoint that are not the language model's body.
-IGNORED = re.compile(r"^(model\.|language_model\.)?(vision_tower\.|multi_modal_projector\.|lm_head\.|spiece_model$)")
+IGNORED = re.compile(
+    r"^(model\.|language_model\.)?(vision_tower\.|vision_model\.|multi_modal_projector\.|lm_head\.|spiece_model$)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,38 +75,41 @@ class GemmaEncoder:
         return GemmaFeatures(hidden=output.last_hidden_state, mask=mask, truncated=tokens.truncated)
 
 
-def load_gemma(folder: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> GemmaEncoder:
-    """Loads config, tokenizer and weights from one folder, without network and without remote code.
+def load_gemma(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> GemmaEncoder:
+    """Loads config, tokenizer and weights from a folder or a single file, without network and without remote code.
 
-    Raises UserError: "weights_missing", "weights_mismatch", "config_unreadable", "wrong_model",
-    "tokenizer_missing".
+    Raises UserError: "weights_missing", "weights_mismatch", "weights_quantised", "config_unreadable", "wrong_model",
+    "tokenizer_missing", "tokenizer_invalid".
     """
-    config = _text_config(folder)
-    depth = config.num_hidden_layers
-    # hidden_states[-2] is the raw output of the last but one layer: neither the last nor the norm is built.
-    config.num_hidden_layers = depth - 1
-    config.layer_types = (config.layer_types or [])[: depth - 1]
-    config._attn_implementation = "sdpa"
-    with torch.device("meta"):
-        model = Gemma3TextModel(config)
-    model.register_module("norm", nn.Identity())
-    with open_tensors(folder) as source:
+    stated = _stated_config(path) if path.is_dir() else None
+    with open_tensors(path) as source:
+        refuse_quantised(source, {name: name for name in source.names() if not IGNORED.match(name)})
         prefix = _prefix(source)
+        config = _text_config(gemma_config(source) if stated is None else stated, path)
+        depth = config.num_hidden_layers
+        # Before anything is built: a config that speaks of a billion layers must not be believed.
         _require_last_layer(source, prefix, depth)
-        rename = _renamer(prefix, last_layer=depth - 1)
+        # hidden_states[-2] is the raw output of the last but one layer: neither the last nor the norm is built.
+        config.num_hidden_layers = depth - 1
+        config.layer_types = (config.layer_types or [])[: depth - 1]
+        config._attn_implementation = "sdpa"
+        with torch.device("meta"):
+            model = Gemma3TextModel(config)
+        model.register_module("norm", nn.Identity())
         load_strict(
             model,
             source,
             what="Gemma3 language model",
-            rename=rename,
+            rename=_renamer(prefix, last_layer=depth - 1),
             dtype=dtype,
             device=device,
             rebuild_buffers=_rebuild_buffers,
         )
-    return GemmaEncoder(model.eval(), load_tokenizer(folder, "Gemma"))
+        tokenizer = part_tokenizer(path, GEMMA, source, config.vocab_size)
+    return GemmaEncoder(model.eval(), tokenizer)
 
 
-def _text_config(folder: Path) -> Gemma3TextConfig:
+def _stated_config(folder: Path) -> dict[str, Any]:
     """The language model's part of a multimodal or text-only config.json."""
     values = read_config(folder)
     kind = values.get("model_type")
@@ -106,7 +119,64 @@ def _text_config(folder: Path) -> Gemma3TextConfig:
             f"{folder / 'config.json'} describes a '{kind}' model; NewBie's text encoder is a 'gemma3'.",
             ["Check that text_encoder/ holds Gemma3 (google/gemma-3-4b-it)."],
         )
-    return Gemma3TextConfig.from_dict(values.get("text_config", values))
+    text: dict[str, Any] = values.get("text_config", values)
+    return text
+
+
+def _text_config(values: Mapping[str, Any], path: Path) -> Gemma3TextConfig:
+    try:
+        return Gemma3TextConfig.from_dict(dict(values))
+    except (StrictDataclassError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise UserError(
+            "config_unreadable",
+            f"{path}: these sizes make no Gemma3: {' '.join(str(error).split())}",
+            ["Use the config.json and the weights of google/gemma-3-4b-it."],
+        ) from error
+
+
+def gemma_config(source: TensorSource) -> dict[str, Any]:
+    """Gemma3's text config for weights without one: sizes from the tensors, the rest as in gemma-3-4b-it.
+
+    Raises UserError("weights_mismatch") where a tensor is missing that tells a size.
+    """
+    prefix = _prefix(source)
+
+    def rows(name: str) -> int:
+        return length_of(source, prefix + name, "Gemma3 language model")
+
+    head = rows("layers.0.self_attn.q_norm.weight")
+    depth = count_of(source, re.escape(prefix) + r"layers\.(\d+)\.", "Gemma3 language model")
+    return {
+        "model_type": "gemma3_text",
+        "architectures": ["Gemma3TextModel"],
+        "vocab_size": rows("embed_tokens.weight"),
+        "hidden_size": rows("norm.weight"),
+        "intermediate_size": rows("layers.0.mlp.gate_proj.weight"),
+        "num_hidden_layers": depth,
+        "num_attention_heads": rows("layers.0.self_attn.q_proj.weight") // head,
+        "num_key_value_heads": rows("layers.0.self_attn.k_proj.weight") // head,
+        "head_dim": head,
+        "query_pre_attn_scalar": head,
+        "layer_types": ["full_attention" if (i + 1) % FULL_EVERY == 0 else "sliding_attention" for i in range(depth)],
+        "sliding_window": SLIDING_WINDOW,
+        "max_position_embeddings": 131_072,
+        "rms_norm_eps": 1e-6,
+        "hidden_activation": "gelu_pytorch_tanh",
+        "rope_parameters": {
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+            "full_attention": {"rope_type": "linear", "factor": ROPE_FACTOR, "rope_theta": 1_000_000.0},
+        },
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": 2,
+    }
+
+
+def plain_names(files: OpenFiles) -> RenamedTensors:
+    """The language model alone under `model.*`, as transformers' own text model names it."""
+    prefix = _prefix(files)
+    own = [name for name in files.names() if not IGNORED.match(name)]
+    return RenamedTensors(files, {f"model.{name.removeprefix(prefix)}": [name] for name in own}, {})
 
 
 def _prefix(source: TensorSource) -> str:

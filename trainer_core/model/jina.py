@@ -16,8 +16,10 @@ from transformers import JinaEmbeddingsV3Config, JinaEmbeddingsV3Model
 from transformers.models.jina_embeddings_v3.modeling_jina_embeddings_v3 import JinaEmbeddingsV3RotaryEmbedding
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.tokens import load_tokenizer, read_config, tokenize
-from trainer_core.model.weights import TensorSource, load_strict, mismatch, open_tensors
+from trainer_core.model.foreign import refuse_quantised
+from trainer_core.model.part_tokenizer import JINA, part_tokenizer
+from trainer_core.model.tokens import read_config, tokenize
+from trainer_core.model.weights import TensorSource, count_of, load_strict, mismatch, open_tensors
 
 WHAT = "Jina CLIP text tower"
 HEAD_DIM = 64  # of XLM-R large, and of every Jina tower
@@ -72,23 +74,34 @@ class JinaEncoder:
         return mean.to(hidden.dtype)
 
 
-def load_jina(folder: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> JinaEncoder:
-    """Loads the tower, adapter merged, and its tokenizer from the official clip_model folder.
+def load_jina(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> JinaEncoder:
+    """Loads the tower, adapter merged, and its tokenizer, from the official clip_model folder or a single file.
 
-    Raises UserError: "weights_missing", "weights_mismatch", "config_unreadable", "tokenizer_missing".
+    Raises UserError: "weights_missing", "weights_mismatch", "weights_quantised", "config_unreadable",
+    "tokenizer_missing", "tokenizer_invalid".
     """
-    return JinaEncoder(load_jina_tower(folder, dtype=dtype, device=device), load_tokenizer(folder, "Jina CLIP"))
+    tower = load_jina_tower(path, dtype=dtype, device=device)
+    with open_tensors(path) as files:
+        tokenizer = part_tokenizer(path, JINA, files, tower.config.vocab_size)
+    return JinaEncoder(tower, tokenizer)
 
 
-def load_jina_tower(folder: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> JinaEmbeddingsV3Model:
-    """The tower alone, for callers that bring token ids."""
-    settings = _Settings.of(read_config(folder))
-    with open_tensors(folder) as files:
+def load_jina_tower(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> JinaEmbeddingsV3Model:
+    """The tower alone, for callers that bring token ids. A single file has no config.json and needs none."""
+    settings = _Settings.of(read_config(path) if path.is_dir() else {})
+    with open_tensors(path) as files:
+        refuse_quantised(files, {name: name for name in files.names() if not IGNORED.match(name)})
         source = _MergedTower(files, settings)
         with torch.device("meta"):
             model = JinaEmbeddingsV3Model(_config(source, settings), add_pooling_layer=False)
         load_strict(model, source, what=WHAT, dtype=dtype, device=device, rebuild_buffers=_rebuild_buffers)
     return model.eval()
+
+
+def jina_size(files: TensorSource) -> tuple[int, int]:
+    """(vocabulary, width) of the tower. Raises UserError("weights_mismatch") where the embedding is missing."""
+    vocabulary, width = _MergedTower(files, _Settings.of({})).shape_or_refuse("embeddings.word_embeddings.weight")
+    return vocabulary, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,11 +134,10 @@ class _Settings:
 def _config(source: "_MergedTower", settings: _Settings) -> JinaEmbeddingsV3Config:
     """Sizes come from the tensors: the official config.json names a remote model instead of stating them."""
     vocab, width = source.shape_or_refuse("embeddings.word_embeddings.weight")
-    layers = {int(name.split(".")[1]) for name in source.names() if re.match(r"layers\.\d+\.", name)}
     config = JinaEmbeddingsV3Config(
         vocab_size=vocab,
         hidden_size=width,
-        num_hidden_layers=max(layers, default=-1) + 1,
+        num_hidden_layers=count_of(source, r"layers\.(\d+)\.", WHAT),
         num_attention_heads=settings.heads or max(width // HEAD_DIM, 1),
         intermediate_size=source.shape_or_refuse("layers.0.mlp.fc1.weight")[0],
         type_vocab_size=source.shape_or_refuse("embeddings.token_type_embeddings.weight")[0],
@@ -181,10 +193,13 @@ class _MergedTower:
         return self._parts[name].shape
 
     def shape_or_refuse(self, name: str) -> tuple[int, ...]:
-        """Shape of a tensor without which nothing else makes sense."""
+        """Shape of a matrix without which nothing else makes sense."""
         if name not in self._parts:
             raise mismatch(WHAT, self.location, missing=[name])
-        return self.shape(name)
+        shape = self.shape(name)
+        if len(shape) != 2 or 0 in shape:
+            raise mismatch(WHAT, self.location, misshapen=[f"{self._parts[name].stored} {list(shape)}"])
+        return shape
 
     def read(self, name: str) -> Tensor:
         part = self._parts[name]
@@ -222,7 +237,7 @@ class _MergedTower:
         for pattern, replacement in RENAMES:
             name = pattern.sub(replacement, name)
         shape = self._files.shape(stored)
-        if ".mixer.Wqkv." not in name:
+        if ".mixer.Wqkv." not in name or not shape:
             yield name, _Part(stored=stored, shape=shape, rows=slice(None), adapter=adapter)
             return
         rows = shape[0] // 3

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.tokens import read_config
+from trainer_core.model.vae_names import VaeNames, vae_config
 from trainer_core.model.weights import load_strict, open_tensors
 
 # For a config that states none; AutoencoderKL's own defaults (0.18215, no shift) belong to another family.
@@ -62,28 +63,54 @@ class LatentCodec:
         return dtype
 
 
-def load_vae(folder: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> LatentCodec:
-    """Loads a diffusers VAE folder.
+def load_vae(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> LatentCodec:
+    """Loads a diffusers VAE folder, or a single file in diffusers' or in FLUX's own naming.
 
     Raises UserError: "weights_missing", "weights_mismatch", "config_unreadable", "wrong_model".
     """
-    config = read_config(folder)
-    kind = config.get("_class_name", "AutoencoderKL")
-    if kind != "AutoencoderKL":
-        raise UserError(
-            "wrong_model",
-            f"{folder / 'config.json'} describes a '{kind}'; NewBie's vae/ is an 'AutoencoderKL'.",
-            ["Use the vae folder of FLUX.1 or of NewBie-image-Exp0.1."],
-        )
-    with torch.device("meta"):
-        model: Any = AutoencoderKL(**_constructor_arguments(config))
-    with open_tensors(folder) as source:
+    stated = stated_vae_config(path)
+    with open_tensors(path) as files:
+        source = VaeNames(files)
+        config = vae_config(source) if stated is None else stated
+        model = _empty(config, path)
         load_strict(model, source, what="VAE", dtype=dtype, device=device)
     return LatentCodec(
         model.eval(),
         scaling=_number(config, "scaling_factor", FALLBACK_SCALING),
         shift=_number(config, "shift_factor", FALLBACK_SHIFT),
     )
+
+
+def _empty(config: Mapping[str, Any], path: Path) -> Any:
+    try:
+        with torch.device("meta"):
+            return AutoencoderKL(**_constructor_arguments(config))
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError) as error:
+        raise UserError(
+            "config_unreadable",
+            f"{path}: these sizes make no VAE: {error}",
+            ["Use the config.json that came with the weights."],
+        ) from error
+
+
+def stated_vae_config(path: Path) -> dict[str, Any] | None:
+    """config.json of a folder; for a single file the one beside it, if it is a VAE's, else None.
+
+    Raises UserError: "config_unreadable", "wrong_model".
+    """
+    if path.is_file():
+        beside = path.parent
+        config = read_config(beside) if (beside / "config.json").is_file() else {}
+        return config if config.get("_class_name") == "AutoencoderKL" else None
+    config = read_config(path)
+    kind = config.get("_class_name", "AutoencoderKL")
+    if kind != "AutoencoderKL":
+        raise UserError(
+            "wrong_model",
+            f"{path / 'config.json'} describes a '{kind}'; NewBie's vae/ is an 'AutoencoderKL'.",
+            ["Use the vae folder of FLUX.1 or of NewBie-image-Exp0.1."],
+        )
+    return config
 
 
 def _constructor_arguments(config: Mapping[str, Any]) -> dict[str, Any]:

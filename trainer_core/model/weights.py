@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, Self
 
 import torch
@@ -16,10 +16,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.model.writing import DTYPE_NAMES
 
 CANONICAL_FILES = ("diffusion_pytorch_model.safetensors", "model.safetensors")
 SHARD = re.compile(r"-(\d+)-of-(\d+)\.safetensors$")
 NAMES_SHOWN = 8
+# safetensors' own words for dtypes; its slices tell them without reading the tensor.
+DTYPES = MappingProxyType({word: dtype for dtype, word in DTYPE_NAMES.items()})
 
 Rename = Callable[[str], str | None] | Mapping[str, str | None]
 
@@ -41,8 +44,18 @@ class TensorSource(Protocol):
         """One tensor on the CPU in its stored dtype. Never write into it: it may be mapped memory."""
 
 
+class OpenFiles(TensorSource, Protocol):
+    """A `TensorSource` over open files: it also knows dtypes without reading, and has to be closed."""
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Stored dtype of one tensor. Raises UserError("weights_quantised") for one that torch lacks."""
+
+    def close(self) -> None:
+        """Gives the files back; tensors that were read stay valid."""
+
+
 class SafetensorsFiles:
-    """One or several memory-mapped safetensors files seen as one `TensorSource`; a context manager."""
+    """One or several memory-mapped safetensors files seen as `OpenFiles`; a context manager."""
 
     def __init__(self, files: Sequence[Path], location: Path) -> None:
         """Raises UserError: "weights_broken" (unreadable file), "weights_ambiguous" (a name stored twice)."""
@@ -81,9 +94,26 @@ class SafetensorsFiles:
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._owner[name].get_slice(name).get_shape())
 
+    def dtype(self, name: str) -> torch.dtype:
+        word = self._owner[name].get_slice(name).get_dtype()
+        if word not in DTYPES:
+            raise UserError(
+                "weights_quantised",
+                f"{self._location}: '{name}' is stored as {word}, a compressed number format that is not read.",
+                ["Use the bf16 (or fp16, fp32) version of these weights."],
+            )
+        return DTYPES[word]
+
     def read(self, name: str) -> Tensor:
         tensor: Tensor = self._owner[name].get_tensor(name)
         return tensor
+
+    def metadata(self) -> dict[str, str]:
+        """The free text that the files carry; the first file's where several say something."""
+        merged: dict[str, str] = {}
+        for handle in reversed(self._handles):
+            merged |= handle.metadata() or {}
+        return merged
 
     def close(self) -> None:
         """Unmaps the files; tensors that were read stay valid."""
@@ -110,10 +140,10 @@ def open_tensors(path: Path) -> SafetensorsFiles:
         return SafetensorsFiles([path], path)
     if not path.is_dir():
         raise UserError("weights_missing", f"{path} does not exist; a weight file or its folder is expected there.")
-    return SafetensorsFiles(_weight_files(path), path)
+    return SafetensorsFiles(weight_files(path), path)
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
     """The files of a folder that together are one model; a plain single file wins, as in transformers."""
     for name in CANONICAL_FILES:
         if (folder / name).is_file():
@@ -211,6 +241,11 @@ def load_strict(
     assert not left, f"{what}: never materialised: {left}"
 
 
+def require_match(module: nn.Module, source: TensorSource, *, what: str, rename: Rename | None = None) -> None:
+    """What `load_strict` would refuse, without reading a tensor. Raises UserError as it does."""
+    _refuse_mismatch(source, _targets(source, rename), module.state_dict(keep_vars=True), what, ())
+
+
 def _targets(source: TensorSource, rename: Rename | None) -> dict[str, str]:
     """Name in the module -> stored name."""
     targets: dict[str, str] = {}
@@ -266,6 +301,28 @@ def mismatch(
         if names:
             parts.append(f"{len(names)} {title}: {shorten(names)}.")
     return UserError("weights_mismatch", " ".join(parts), [_likely_cause(missing, unexpected)])
+
+
+def length_of(source: TensorSource, name: str, what: str) -> int:
+    """First dimension of a tensor that tells a size. Raises UserError("weights_mismatch"): absent, or without one."""
+    if name not in source.names():
+        raise mismatch(what, source.location, missing=[name])
+    shape = source.shape(name)
+    if not shape or not shape[0]:
+        raise mismatch(what, source.location, misshapen=[f"{name} {list(shape)}"])
+    return shape[0]
+
+
+def count_of(source: TensorSource, pattern: str, what: str) -> int:
+    """How many numbered parts there are; `pattern` matches the start of their names, its last group is the number.
+
+    Raises UserError("weights_mismatch") where numbers are left out: no model has gaps.
+    """
+    starts = {int(found[1]): found[0] for name in source.names() if (found := re.match(pattern, name))}
+    for number, wanted in enumerate(sorted(starts)):
+        if number != wanted:
+            raise mismatch(what, source.location, missing=[starts[wanted].replace(str(wanted), str(number), 1) + "*"])
+    return len(starts)
 
 
 def _likely_cause(missing: Sequence[str], unexpected: Sequence[str]) -> str:

@@ -1,0 +1,140 @@
+"""The transformer's tensors under their official names, whatever names a file gives them.
+
+Two namings exist: the official one and diffusers' Lumina2 naming, each behind any prefix. A file that is something
+else is refused by name: what it was taken for is part of the message.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.model.foreign import not_newbie, refuse_quantised
+from trainer_core.model.renamed import RenamedTensors
+from trainer_core.model.transformer_config import WHAT
+from trainer_core.model.weights import OpenFiles, mismatch, shorten
+
+# In every naming of the model, and of nothing that lies beside it in one file.
+ANCHOR = "x_embedder.weight"
+OFFICIAL_MARK = "cap_embedder.0.weight"
+DIFFUSERS_MARK = "time_caption_embed.caption_embedder.0.weight"
+# What torch.compile, FSDP and activation checkpointing put in the middle of names.
+WRAPPING = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+# Text encoders and VAE of an all-in-one file, and a second, averaged copy of the model.
+OTHER_PARTS = (
+    "text_encoders.",
+    "text_encoder.",
+    "text_encoder_2.",
+    "clip_model.",
+    "cond_stage_model.",
+    "conditioner.",
+    "vae.",
+    "first_stage_model.",
+    "model_ema.",
+)
+
+_BLOCK = r"((?:layers|noise_refiner|context_refiner)\.\d+)"
+_MODULATED = r"((?:layers|noise_refiner)\.\d+)"
+DIFFUSERS_RENAMES = tuple(
+    (re.compile(rf"^{pattern}$"), replacement)
+    for pattern, replacement in (
+        (rf"{_BLOCK}\.attn\.to_out\.0\.weight", r"\1.attention.out.weight"),
+        (rf"{_BLOCK}\.attn\.norm_([qk])\.weight", r"\1.attention.\2_norm.weight"),
+        (rf"{_BLOCK}\.feed_forward\.linear_([123])\.weight", r"\1.feed_forward.w\2.weight"),
+        (rf"{_MODULATED}\.norm1\.norm\.weight", r"\1.attention_norm1.weight"),
+        (rf"{_MODULATED}\.norm1\.linear\.(weight|bias)", r"\1.adaLN_modulation.1.\2"),
+        (r"(context_refiner\.\d+)\.norm1\.weight", r"\1.attention_norm1.weight"),
+        (rf"{_BLOCK}\.norm2\.weight", r"\1.attention_norm2.weight"),
+        (rf"{_BLOCK}\.(ffn_norm[12])\.weight", r"\1.\2.weight"),
+        (r"time_caption_embed\.timestep_embedder\.linear_1\.(weight|bias)", r"t_embedder.mlp.0.\1"),
+        (r"time_caption_embed\.timestep_embedder\.linear_2\.(weight|bias)", r"t_embedder.mlp.2.\1"),
+        (r"time_caption_embed\.caption_embedder\.0\.weight", "cap_embedder.0.weight"),
+        (r"time_caption_embed\.caption_embedder\.1\.(weight|bias)", r"cap_embedder.1.\1"),
+        (r"time_caption_embed\.(clip_text_pooled_proj\.0\.weight)", r"\1"),
+        (r"time_caption_embed\.(clip_text_pooled_proj\.1\.(?:weight|bias))", r"\1"),
+        (r"time_caption_embed\.(time_text_embed\.1\.(?:weight|bias))", r"\1"),
+        (r"norm_out\.linear_1\.(weight|bias)", r"final_layer.adaLN_modulation.1.\1"),
+        (r"norm_out\.linear_2\.(weight|bias)", r"final_layer.linear.\1"),
+        (r"(x_embedder\.(?:weight|bias))", r"\1"),
+    )
+)
+QKV = re.compile(rf"^{_BLOCK}\.attn\.to_([qkv])\.weight$")
+
+
+def official_names(files: OpenFiles) -> RenamedTensors:
+    """Recognises the naming of `files`; names that it does not know pass through, for the strict loader to report.
+
+    Raises UserError: "wrong_model" (another model), "weights_quantised", "weights_ambiguous" (two transformers in
+    one file), "weights_mismatch" (half of a query, key and value).
+    """
+    bare = bare_names(files.names(), files.location)
+    refuse_quantised(files, bare)
+    if not is_newbie(bare):
+        raise not_newbie(bare or files.names(), files.location)
+    if DIFFUSERS_MARK in bare:
+        return _from_diffusers(files, bare)
+    return RenamedTensors(files, {name: [original] for name, original in bare.items()}, {})
+
+
+def is_newbie(bare: Collection[str]) -> bool:
+    """Whether names without prefix are NewBie's transformer: Lumina2 with a pooled CLIP vector."""
+    pooled = "clip_text_pooled_proj.0.weight"
+    return (OFFICIAL_MARK in bare and pooled in bare) or (
+        DIFFUSERS_MARK in bare and f"time_caption_embed.{pooled}" in bare
+    )
+
+
+def bare_names(names: Iterable[str], location: str) -> dict[str, str]:
+    """Name without wrapping and prefix -> stored name; of the other parts of an all-in-one file nothing is kept.
+
+    Raises UserError("weights_ambiguous").
+    """
+    unwrapped = [(WRAPPING.sub("", name), name) for name in names]
+    own = [(name, stored) for name, stored in unwrapped if not name.startswith(OTHER_PARTS)]
+    prefix = _prefix([name for name, _ in own], location)
+    bare: dict[str, str] = {}
+    for name, stored in own:
+        if (short := name.removeprefix(prefix)) in bare:
+            raise UserError(
+                "weights_ambiguous",
+                f"{location}: '{stored}' and '{bare[short]}' are two names for the same tensor.",
+                ["Keep one version of the weights in this file."],
+            )
+        bare[short] = stored
+    return bare
+
+
+def _prefix(names: Sequence[str], location: str) -> str:
+    """What stands before every name of the transformer; "" where nothing looks like one."""
+    prefixes = [name.removesuffix(ANCHOR) for name in names if name == ANCHOR or name.endswith(f".{ANCHOR}")]
+    if len(prefixes) > 1:
+        raise UserError(
+            "weights_ambiguous",
+            f"{location} holds {len(prefixes)} transformers, under {shorten([repr(p) for p in sorted(prefixes)])}.",
+            ["Save the one that you want to a file of its own."],
+        )
+    return prefixes[0] if prefixes else ""
+
+
+def _from_diffusers(files: OpenFiles, bare: Mapping[str, str]) -> RenamedTensors:
+    parts: dict[str, list[str]] = {}
+    split: dict[str, dict[str, str]] = {}
+    for name, original in sorted(bare.items()):
+        if found := QKV.match(name):
+            split.setdefault(found[1], {})[found[2]] = original
+        else:
+            parts[_renamed(name)] = [original]
+    missing = [f"{block}.attn.to_{letter}.weight" for block in split for letter in "qkv" if letter not in split[block]]
+    if missing:
+        raise mismatch(WHAT, files.location, missing=missing)
+    for block, letters in split.items():
+        parts[f"{block}.attention.qkv.weight"] = [letters[letter] for letter in "qkv"]
+    # diffusers drops this norm, which no forward pass applies.
+    twin = "layers.0.attention_norm1.weight"
+    return RenamedTensors(files, parts, {"norm_final.weight": twin} if twin in parts else {})
+
+
+def _renamed(name: str) -> str:
+    for pattern, replacement in DIFFUSERS_RENAMES:
+        if pattern.match(name):
+            return pattern.sub(replacement, name)
+    return name

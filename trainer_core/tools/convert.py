@@ -1,0 +1,245 @@
+"""Any layout of the base -> the official folder, or the single transformer file that ComfyUI takes.
+
+Promises: tensor by tensor, so that memory grows with the largest tensor; what exists is never overwritten; the
+result appears whole under its name or not at all; values are bit-equal unless another dtype is asked for.
+"""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace
+from trainer_core.model.folder import BaseFolder, empty_transformer
+from trainer_core.model.layouts import open_transformer
+from trainer_core.model.renamed import RenamedTensors
+from trainer_core.model.transformer_config import WHAT, nextdit_arguments
+from trainer_core.model.weights import OpenFiles, require_match
+from trainer_core.model.writing import Entry, write_tensors
+from trainer_core.tools.convert_parts import Part, clip_part, gemma_part, model_index, transformer_json, vae_part
+
+DTYPES = {"keep": None, "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+# Files up to this size are copied: to edit a config.json must not change the base it came from.
+LINKED_FROM_BYTES = 2**20
+SLACK_BYTES = 2**26
+
+Report = Callable[[str, int, int], None]
+"""(what is being written, bytes done, bytes in all); may raise to stop, and nothing stays then."""
+
+
+def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, report: Report) -> Path:
+    """Write the official folder to `output` (absent, or an empty folder); dtype None keeps what is stored.
+
+    Raises UserError: "output_exists", "output_invalid", "disk_full", "dtype_overflow", and what the parts' loaders
+    raise for a part that is not usable. Nothing is written then.
+    """
+    require_free(output, [base.transformer, base.text_encoder, base.clip_model, base.vae])
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    with ExitStack() as opened:
+        source = opened.enter_context(open_transformer(base.transformer))
+        config = _checked_config(base.transformer, source)
+        parts = []
+        for plan, path in ((gemma_part, base.text_encoder), (clip_part, base.clip_model), (vae_part, base.vae)):
+            parts.append(plan(path, dtype))
+            opened.callback(parts[-1].close)
+        size = _size(source, dtype)
+        work = _Work(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
+        _require_space(output, size + sum(part.nbytes for part in parts if not _can_link(part, output)))
+        with _disk_trouble(output), _removed_at_the_end(temporary):
+            file = work.folder("transformer") / "diffusion_pytorch_model.safetensors"
+            work.write(file, source)
+            _write_json(file.with_name("config.json"), transformer_json(config))
+            for part in parts:
+                work.part(part)
+            _write_json(temporary / "model_index.json", model_index(parts[0].config))
+            for licence in sorted(base.root.glob("LICENSE*")) if base.root.is_dir() else []:
+                shutil.copyfile(licence, temporary / licence.name)
+            _install(temporary, output)
+    return output
+
+
+def to_comfyui(transformer: Path, output: Path, *, dtype: torch.dtype | None, report: Report) -> Path:
+    """Write one safetensors file with official, unprefixed names, as ComfyUI's diffusion_models folder takes it.
+
+    Raises UserError: "output_exists", "output_invalid", "disk_full", "dtype_overflow", and what `open_transformer`
+    raises.
+    """
+    if output.suffix != ".safetensors":
+        raise UserError("output_invalid", f"{output} must end in .safetensors: one file is written.")
+    require_free(output, [transformer])
+    with open_transformer(transformer) as source:
+        _checked_config(transformer, source)
+        total = _size(source, dtype)
+        _require_space(output, total)
+        with _disk_trouble(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            _Work(output.parent, dtype, report, total=total).write(output, source)
+    return output
+
+
+@dataclass
+class _Work:
+    """The folder being written, and how many bytes of it are done."""
+
+    root: Path
+    dtype: torch.dtype | None
+    report: Report
+    total: int
+    done: int = field(default=0)
+
+    def folder(self, name: str) -> Path:
+        folder = self.root / name
+        folder.mkdir(parents=True)
+        return folder
+
+    def write(self, file: Path, source: OpenFiles, names: Iterable[str] | None = None) -> None:
+        entries = entries_of(source, self.dtype, names)
+        start = self.done
+        label = file.relative_to(self.root).as_posix()
+
+        def report(_: str, done: int, __: int) -> None:
+            self.report(label, start + done, self.total)
+
+        dtypes = {entry.name: entry.dtype for entry in entries}
+        write_tensors(
+            file, entries, lambda name: _cast(source, name, dtypes[name]), metadata={"format": "pt"}, report=report
+        )
+        self.done += sum(entry.nbytes for entry in entries)
+
+    def part(self, part: Part) -> None:
+        folder = self.folder(part.name)
+        if part.source is not None:
+            self.write(folder / part.file, part.source, part.names)
+        for file in part.links:
+            self.report(f"{part.name}/{file.name}", self.done, self.total)
+            _link(file, folder / file.name)
+        self.done += part.nbytes if part.source is None else 0
+        if part.write_config:
+            _write_json(folder / "config.json", part.config)
+        if part.tokenizer is not None:
+            part.tokenizer.save_pretrained(folder)
+
+
+def entries_of(source: OpenFiles, dtype: torch.dtype | None, names: Iterable[str] | None = None) -> list[Entry]:
+    """What is to be written: floating-point tensors in `dtype`, the others as they are."""
+    entries = []
+    for name in source.names() if names is None else names:
+        stored = source.dtype(name)
+        wanted = dtype if dtype is not None and stored.is_floating_point else stored
+        entries.append(Entry(name=name, dtype=wanted, shape=source.shape(name)))
+    return entries
+
+
+def _cast(source: OpenFiles, name: str, dtype: torch.dtype) -> Tensor:
+    stored = source.read(name)
+    tensor = stored.to(dtype)
+    if dtype == torch.float16 and stored.dtype != dtype and not bool(tensor.isfinite().all()):
+        raise UserError(
+            "dtype_overflow",
+            f"{source.location}: {name} holds values beyond what fp16 can (65504). Nothing was written.",
+            ["Use bf16, which has the range of fp32 and the size of fp16."],
+        )
+    return tensor
+
+
+def _checked_config(path: Path, source: RenamedTensors) -> dict[str, object]:
+    """NextDiT's keywords, after every name and shape has been compared with what they ask for."""
+    arguments = nextdit_arguments(path, source)
+    require_match(empty_transformer(arguments), source, what=WHAT)
+    return arguments
+
+
+def _size(source: OpenFiles, dtype: torch.dtype | None) -> int:
+    return sum(entry.nbytes for entry in entries_of(source, dtype))
+
+
+def require_free(output: Path, parts: Sequence[Path] = ()) -> None:
+    """Raises UserError: "output_exists", or "output_invalid" for a place inside one of `parts`."""
+    if output.is_symlink() or output.is_file() or (output.is_dir() and any(output.iterdir())):
+        raise UserError(
+            "output_exists",
+            f"{output} already exists{' and is not empty' if output.is_dir() else ''}.",
+            ["Choose another name, or remove it."],
+        )
+    inside = next((part for part in parts if output.resolve().is_relative_to(part.resolve())), None)
+    if inside is not None:
+        raise UserError("output_invalid", f"{output} lies inside {inside}.", ["Choose a place outside of it."])
+
+
+def _require_space(output: Path, needed: int) -> None:
+    place = _existing_folder(output)
+    free = shutil.disk_usage(place).free
+    if needed + SLACK_BYTES > free:
+        raise UserError(
+            "disk_full",
+            f"{place} has {free / 2**30:.1f} GiB free; {needed / 2**30:.1f} GiB are needed. Nothing was written.",
+            ["Free some space, or write to another disk."],
+        )
+
+
+def _existing_folder(output: Path) -> Path:
+    return next(folder for folder in output.absolute().parents if folder.is_dir())
+
+
+def _can_link(part: Part, output: Path) -> bool:
+    """Whether the part's weights take no room: taken as they are, on the same disk."""
+    disk = _existing_folder(output).stat().st_dev
+    return part.source is None and all(file.stat().st_dev == disk for file in part.links)
+
+
+@contextmanager
+def _removed_at_the_end(temporary: Path) -> Iterator[None]:
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _disk_trouble(output: Path) -> Iterator[None]:
+    """The disk's refusals as something to act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            text = f"The disk filled up while {output} was written. Nothing stays of it."
+            raise UserError("disk_full", text, ["Free some space, or write to another disk."]) from error
+        raise UserError(
+            "output_invalid",
+            f"{output} cannot be written ({error.strerror or error}).",
+            ["Choose a folder that you may write to."],
+        ) from error
+
+
+def _link(source: Path, target: Path) -> None:
+    """A hard link for a large file where the disk allows it, else a copy."""
+    real = source.resolve()
+    if real.stat().st_size >= LINKED_FROM_BYTES:
+        try:
+            os.link(real, target)
+            return
+        except OSError:
+            pass
+    shutil.copyfile(real, target)
+    fsync_file(target)
+
+
+def _write_json(file: Path, value: object) -> None:
+    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    fsync_file(file)
+
+
+def _install(temporary: Path, output: Path) -> None:
+    if output.exists():
+        output.rmdir()
+    replace(temporary, output)
+    fsync_dir(output.parent)
