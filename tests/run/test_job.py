@@ -14,9 +14,10 @@ from trainer_core.cli import TINY_BASE, main
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer
+from trainer_core.model.lora_files import read_lora
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.tools.merge import merge, newest_export
-from trainer_core.training.adapters import add_lora, load_weights, read_lora
+from trainer_core.training.adapters import add_lora, load_weights, start_weights
 from trainer_core.training.checkpoint import newest_checkpoint
 from trainer_core.training.run import run_training
 
@@ -40,10 +41,8 @@ def test_merged_and_adapted_models_give_the_same_velocity(config: Make, tmp_path
     # Four steps teach little: a strength of 50 lifts the LoRA far above the bf16 rounding of the merged weights.
     folder = merge(TINY_BASE, [(file, 50.0)], tmp_path / "merged", lambda name, done, total: None)
     base, adapted, merged = (transformer(path) for path in (TINY_BASE, TINY_BASE, folder))
-    weights, alphas = read_lora(file)
-    alpha = 50.0 * alphas["time_text_embed.1"]
-    parameters = add_lora(adapted, targets=made.lora_target_modules, rank=4, alpha=alpha, dropout=0.0, seed=0)
-    load_weights(parameters, weights, "export")
+    parameters = add_lora(adapted, targets=made.lora_target_modules, rank=4, alpha=50 * 4.0, dropout=0.0, seed=0)
+    load_weights(parameters, start_weights(file, 4, 4.0), "export")
     generator = torch.Generator().manual_seed(1)
     shapes = ((1, 16, 8, 8), (1, 6, 128), (1, 128))
     latents, feats, pooled = (torch.randn(shape, generator=generator) for shape in shapes)
@@ -114,10 +113,11 @@ def test_a_run_may_start_from_a_lora_at_its_own_strength(config: Make) -> None:
     export = newest_export(run_of(first).path)
     on = config("on", resume_from_lora=str(export), max_train_steps=1, learning_rate=1e-12, lr_scheduler="constant")
     run_training(on)
-    (ours, _), (theirs, _) = read_lora(newest_export(run_of(on).path)), read_lora(export)
-    for name, value in theirs.items():
+    ours, theirs = (read_lora(path).modules for path in (newest_export(run_of(on).path), export))
+    for name, module in theirs.items():
         # alpha 8 / rank 4 becomes alpha 4 / rank 4, so B carries the factor 2.
-        torch.testing.assert_close(ours[name], value * (2.0 if name.endswith("lora_B") else 1.0))
+        torch.testing.assert_close(ours[name].up, module.up * 2.0)
+        torch.testing.assert_close(ours[name].down, module.down)
 
 
 def test_a_missing_space_after_the_system_prompt_is_added_with_a_notice(config: Make) -> None:

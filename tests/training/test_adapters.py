@@ -9,7 +9,8 @@ from tiny_lora import TARGETS, inputs, randomise, tiny_model
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.training.adapters import add_lora, load_weights, matching_modules, read_lora, start_weights
+from trainer_core.model.lora_files import read_lora
+from trainer_core.training.adapters import add_lora, load_weights, matching_modules, start_weights
 
 
 def lora(model: torch.nn.Module, *, seed: int = 1, rank: int = 4, targets: list[str] = TARGETS):
@@ -111,20 +112,14 @@ def lora_file(file: Path, *, alpha: float = 5.0, rank: int = 2, **more: Tensor) 
     return file
 
 
-def test_a_lora_is_read_by_plain_name(tmp_path: Path) -> None:
-    weights, alphas = read_lora(lora_file(tmp_path / "a.safetensors"))
-    assert sorted(weights) == ["layers.0.attention.qkv.lora_A", "layers.0.attention.qkv.lora_B"]
-    assert alphas == {"layers.0.attention.qkv": 5.0}
-
-
 def test_a_start_keeps_the_strength_under_another_alpha(tmp_path: Path) -> None:
     file = lora_file(tmp_path / "a.safetensors")
-    theirs, _ = read_lora(file)
+    theirs = read_lora(file).modules["layers.0.attention.qkv"]
     ours = start_weights(file, rank=2, alpha=1.0)
     up, down = "layers.0.attention.qkv.lora_B", "layers.0.attention.qkv.lora_A"
-    torch.testing.assert_close(ours[up] @ ours[down] * (1.0 / 2), theirs[up] @ theirs[down] * (5.0 / 2))
+    torch.testing.assert_close(ours[up] @ ours[down] * (1.0 / 2), theirs.up @ theirs.down * (5.0 / 2))
     same = start_weights(file, rank=2, alpha=5.0)
-    assert torch.equal(same[up], theirs[up]) and torch.equal(same[down], theirs[down])
+    assert torch.equal(same[up], theirs.up) and torch.equal(same[down], theirs.down)
 
 
 def test_a_start_of_another_rank_is_found_when_it_is_loaded(tmp_path: Path) -> None:
@@ -136,7 +131,6 @@ def test_a_start_of_another_rank_is_found_when_it_is_loaded(tmp_path: Path) -> N
 
 def test_a_dora_cannot_be_trained_on(tmp_path: Path) -> None:
     file = lora_file(tmp_path / "a.safetensors", dora_scale=torch.ones(48, 1))
-    for read in (read_lora, lambda path: start_weights(path, 2, 1.0)):
-        with pytest.raises(UserError, match="is a DoRA") as caught:
-            read(file)
-        assert caught.value.code == "lora_unsupported"
+    with pytest.raises(UserError, match="is a DoRA") as caught:
+        start_weights(file, 2, 1.0)
+    assert caught.value.code == "lora_unsupported"

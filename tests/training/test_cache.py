@@ -9,7 +9,7 @@ import torch
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.training import cache as cache_module
-from trainer_core.training.cache import FeatureCache, HashIndex, folder_id, key_of
+from trainer_core.training.cache import FeatureCache, HashIndex, key_of, part_id
 
 TENSORS = {
     "bf16": torch.randn(3, 5).bfloat16(),
@@ -149,8 +149,8 @@ def test_a_model_folder_is_known_by_its_content(tmp_path: Path) -> None:
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"weights")
     index = HashIndex(tmp_path / "index.json")
-    before = folder_id(folder, index)
+    before = part_id(folder, index)
     (folder / "readme.md").write_text("does not count")
-    assert folder_id(folder, index) == before
+    assert part_id(folder, index) == before
     (folder / "config.json").write_text('{"shift_factor": 0.1}')
-    assert folder_id(folder, index) != before
+    assert part_id(folder, index) != before

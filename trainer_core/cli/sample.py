@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from trainer_core.cli.shared import PATHS, TINY_BASE, Commands, add_loras, loras_of
+from trainer_core.cli.shared import PATHS, TINY_BASE, Commands, add_loras, loras_of, note
 from trainer_core.contracts.errors import UserError
 
 
@@ -49,7 +49,7 @@ def _sample(options: argparse.Namespace) -> None:
         save_png(image, file, settings)  # type: ignore[arg-type]
         print(file)
 
-    paint(options.base, loras_of(options), wanted, device=pick_device(options.device), painted=painted)
+    paint(options.base, loras_of(options), wanted, device=pick_device(options.device), painted=painted, tell=note)
 
 
 def _size(text: str) -> tuple[int, int]:

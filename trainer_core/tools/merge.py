@@ -16,10 +16,12 @@ from safetensors import safe_open
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace
-from trainer_core.model.folder import BaseFolder, find_base
+from trainer_core.model.folder import BaseFolder, find_base, find_transformer
+from trainer_core.model.layouts import open_transformer
 from trainer_core.model.lora_files import newest_export
 from trainer_core.model.lora_names import listing
-from trainer_core.model.weights import CANONICAL_FILES, SafetensorsFiles, TensorSource, open_tensors
+from trainer_core.model.renamed import RenamedTensors
+from trainer_core.model.weights import TensorSource, open_tensors, weight_files
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
 
@@ -29,9 +31,12 @@ Report = Callable[[str, int, int], None]
 SINGLE_FILE = ".safetensors"
 
 
-def open_base(path: Path) -> SafetensorsFiles:
-    """The transformer's tensors by official name. Raises UserError as `find_base` and `open_tensors`."""
-    return open_tensors(find_base(path).transformer)
+def open_base(path: Path) -> RenamedTensors:
+    """The transformer's tensors by official name, of a base in any layout or of the transformer alone.
+
+    Raises UserError as `find_transformer` and `open_transformer`.
+    """
+    return open_transformer(find_transformer(path))
 
 
 def merge(
@@ -87,8 +92,8 @@ def _require_outside(output: Path, base: Path) -> None:
         )
 
 
-def _require_floats(source: TensorSource) -> None:
-    odd = {name: dtype for name in source.names() if (dtype := source.read(name).dtype) not in MERGEABLE}
+def _require_floats(source: RenamedTensors) -> None:
+    odd = {name: dtype for name in source.names() if (dtype := source.dtype(name)) not in MERGEABLE}
     if odd:
         kinds = ", ".join(sorted({str(dtype).removeprefix("torch.") for dtype in odd.values()}))
         raise UserError(
@@ -139,9 +144,9 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def _write_single(source: TensorSource, adapters: Sequence[Adapter], output: Path, report: Report) -> None:
+def _write_single(source: RenamedTensors, adapters: Sequence[Adapter], output: Path, report: Report) -> None:
     names = source.names()
-    entries = [Entry(name=name, dtype=source.read(name).dtype, shape=source.shape(name)) for name in names]
+    entries = [Entry(name=name, dtype=source.dtype(name), shape=source.shape(name)) for name in names]
     # Wider dtypes first: each tensor then starts at a multiple of its own size, as readers expect.
     entries.sort(key=lambda entry: (-entry.dtype.itemsize, entry.name))
     require_space(output.parent, sum(entry.nbytes for entry in entries))
@@ -169,7 +174,7 @@ def _metadata(adapters: Sequence[Adapter], title: str) -> Mapping[str, str]:
 
 
 def _write_folder(base: BaseFolder, adapters: Sequence[Adapter], output: Path, report: Report) -> None:
-    files = _weight_files(base.transformer)
+    files = weight_files(base.transformer)
     total = sum(file.stat().st_size for file in files)
     copied = 0 if _same_disk(base.root, output.parent) else _size_of_the_rest(base)
     require_space(output.parent, total + copied)
@@ -188,16 +193,6 @@ def _write_folder(base: BaseFolder, adapters: Sequence[Adapter], output: Path, r
         fsync_dir(output.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The files that `open_tensors` reads, and no variant beside them."""
-    for name in CANONICAL_FILES:
-        if (folder / name).is_file():
-            return [folder / name]
-    for index in folder.glob("*.safetensors.index.json"):
-        return [folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))]
-    return sorted(folder.glob("*.safetensors"))
 
 
 def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter], progress: tuple[Report, int, int]) -> None:

@@ -11,9 +11,9 @@ from trainer_core.dataset.captions import gemma_text
 from trainer_core.model.folder import BaseFolder, find_base, load_transformer
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
+from trainer_core.model.layouts import open_transformer
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import load_vae
-from trainer_core.model.weights import open_tensors
 from trainer_core.tools.lora_stack import Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.training.sampling import SampleSettings, TextFeatures, decode, sample_latents
 
@@ -36,7 +36,7 @@ def paint(
     """
     base = find_base(base_path)
     adapters = load_adapters(loras, tell)
-    with open_tensors(base.transformer) as source:
+    with open_transformer(base.transformer) as source:
         require_fit(adapters, source)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     texts = _encode(base, {text for s in wanted for text in (s.prompt, s.negative_prompt)}, dtype, device)

@@ -105,21 +105,11 @@ def load_weights(parameters: dict[str, nn.Parameter], weights: dict[str, Tensor]
             parameter.copy_(weights[name])
 
 
-def read_lora(path: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Weights by plain name (fp32) and alpha by module, of any LoRA that can be read.
-
-    Raises UserError as `lora_files.read_lora`, or `lora_unsupported` for a DoRA.
-    """
-    modules = _plain_modules(path)
-    weights = {f"{name}.lora_A": module.down for name, module in modules.items()}
-    weights |= {f"{name}.lora_B": module.up for name, module in modules.items()}
-    return weights, {name: module.alpha for name, module in modules.items()}
-
-
 def start_weights(path: Path, rank: int, alpha: float) -> dict[str, Tensor]:
     """A LoRA's weights by plain name, such that alpha / rank of this run gives the strength that its own scale gave.
 
-    Whether ranks and modules are those of the run is for `load_weights` to say. Raises UserError as `read_lora`.
+    Whether ranks and modules are those of the run is for `load_weights` to say. Raises UserError as
+    `lora_files.read_lora`, or `lora_unsupported` for a DoRA.
     """
     weights: dict[str, Tensor] = {}
     for name, module in _plain_modules(path).items():

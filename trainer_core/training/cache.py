@@ -19,6 +19,7 @@ from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_file, replace, sha256_file, write_json_atomic
+from trainer_core.model.identity import identity_files
 
 FORMAT = 1
 
@@ -63,10 +64,10 @@ def _is_index_entry(entry: object) -> bool:
     return isinstance(entry, list) and [type(part) for part in entry] == [int, int, str]
 
 
-def folder_id(folder: Path, index: HashIndex) -> str:
-    """Identity of a model folder: its weights, config and tokenizer files, by content."""
-    names = sorted(p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".model") and p.is_file())
-    return sha256(json.dumps([[name, index.hash_of(folder / name)] for name in names]).encode()).hexdigest()
+def part_id(path: Path, index: HashIndex) -> str:
+    """Identity of a part of the base, a folder or a file: its weights, config and tokenizer files, by content."""
+    listing = [[name, index.hash_of(file)] for name, file in identity_files(path)]
+    return sha256(json.dumps(listing).encode()).hexdigest()
 
 
 def key_of(**parts: object) -> str:

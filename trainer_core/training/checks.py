@@ -10,9 +10,10 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.ranks import told_to_use_cpu
 from trainer_core.model.attention import backend_problem, check_backend
-from trainer_core.model.folder import BaseFolder, transformer_config
+from trainer_core.model.folder import BaseFolder, find_base, transformer_config
+from trainer_core.model.hub import resolve_part
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.training.adapters import matching_modules, read_lora
+from trainer_core.training.adapters import matching_modules, start_weights
 from trainer_core.training.optim import check_optimizer
 
 
@@ -27,6 +28,21 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() and not told_to_use_cpu(os.environ) else "cpu"
     return torch.device(name)
+
+
+def base_of(config: TrainConfig) -> BaseFolder:
+    """The base that a config names, whole or part by part; parts named by hub id are fetched if they are not here.
+
+    Raises UserError as `find_base` and `resolve_part` do.
+    """
+    named = {
+        "transformer": config.transformer_path,
+        "gemma": config.gemma_model_path,
+        "clip": config.clip_model_path,
+        "vae": config.vae_path,
+    }
+    parts = {kind: resolve_part(text, kind) for kind, text in named.items() if text}
+    return find_base(Path(config.base_model_path) if config.base_model_path else None, **parts)
 
 
 def adapted(config: TrainConfig, device: torch.device) -> tuple[TrainConfig, list[str]]:
@@ -62,4 +78,4 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
         model = NextDiT(**transformer_config(base.transformer))
     matching_modules(model, config.lora_target_modules)
     if config.resume_from_lora:
-        read_lora(Path(config.resume_from_lora))
+        start_weights(Path(config.resume_from_lora), config.lora_rank, config.lora_alpha)

@@ -21,7 +21,7 @@ from trainer_core.model.folder import BaseFolder
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
 from trainer_core.model.vae import load_vae
-from trainer_core.training.cache import FeatureCache, MemoryCache, folder_id, key_of
+from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
 from trainer_core.training.sampling import TextFeatures
 
 GPU_IMAGE_BATCH = 4
@@ -57,7 +57,7 @@ class Encoding:
 def describe_encoding(base: BaseFolder, cache: Cache, device: torch.device) -> Encoding:
     """Hash the encoders' files (remembered by size and time). bf16 on GPUs that have it, else fp32."""
     dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-    ids = [folder_id(folder, cache.index) for folder in (base.vae, base.text_encoder, base.clip_model)]
+    ids = [part_id(folder, cache.index) for folder in (base.vae, base.text_encoder, base.clip_model)]
     cache.index.save()
     return Encoding(device=device, dtype=dtype, vae=ids[0], gemma=ids[1], jina=ids[2])
 

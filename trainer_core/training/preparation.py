@@ -10,7 +10,7 @@ from trainer_core.dataset.captions import spaced
 from trainer_core.dataset.order import keyed_seed
 from trainer_core.dataset.scan import ImageItem, Scan, scan_dataset
 from trainer_core.model.folder import BaseFolder
-from trainer_core.training.cache import FeatureCache, MemoryCache, folder_id, key_of
+from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
 from trainer_core.training.distributed import World
 from trainer_core.training.features import FeatureStore, Report, Sample
 from trainer_core.training.loop import Schedule
@@ -69,7 +69,7 @@ class Preparation:
             store = FeatureStore(config, self._base, self._cache(), self._world.accelerator.device, share)
             samples, captions = store.plan(trained, shuffle=config.shuffle_caption)
             validation, plain = store.plan(held_out, shuffle=False)
-            base_hash = folder_id(self._base.transformer, store.cache.index)
+            base_hash = part_id(self._base.transformer, store.cache.index)
             store.cache.index.save()
         prompts = [*config.sample_prompts, config.sample_negative_prompt]
         self._encode(store, [*captions, *plain], prompts, [*samples, *validation])

@@ -14,13 +14,14 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import EventLog, truncate_after_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
-from trainer_core.model.folder import BaseFolder, find_base, load_transformer
+from trainer_core.model.folder import BaseFolder, load_transformer
+from trainer_core.model.lora_files import read_lora
 from trainer_core.planning.advice import memory_hints
 from trainer_core.planning.hardware import detect
-from trainer_core.training.adapters import add_lora, load_weights, read_lora
+from trainer_core.training.adapters import add_lora, load_weights, start_weights
 from trainer_core.training.advising import Advisor
 from trainer_core.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
-from trainer_core.training.checks import adapted, check_early, pick_device
+from trainer_core.training.checks import adapted, base_of, check_early, pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.loop import Trainer
@@ -40,7 +41,7 @@ def run_training(config: TrainConfig) -> str:
     Raises UserError for anything the user can mend: before anything is written where that can be known, else
     state.json and events.jsonl say so too.
     """
-    base = find_base(Path(config.base_model_path))
+    base = base_of(config)
     device = pick_device(config.device)
     carried_out, notes = adapted(config, device)
     check_early(carried_out, base, device)
@@ -233,7 +234,9 @@ class _Run:
             load_weights(parameters, checkpoint.adapter, "The checkpoint")
         elif config.resume_from_lora:
             start = Path(config.resume_from_lora)
-            load_weights(parameters, _rescaled(start, config), str(start))
+            for note in read_lora(start).notes:
+                self._warn(note)
+            load_weights(parameters, start_weights(start, config.lora_rank, config.lora_alpha), str(start))
         trainer = Trainer(
             config, model, parameters, store=prepared.store, schedule=prepared.schedule, world=self.world
         )  # fmt: skip
@@ -272,14 +275,3 @@ class _Run:
 
     def _warn(self, message: str) -> None:
         self.teller.emit("warning", message=message)
-
-
-def _rescaled(path: Path, config: TrainConfig) -> dict[str, torch.Tensor]:
-    """A LoRA's weights such that our alpha / rank gives them the strength that theirs gave."""
-    weights, alphas = read_lora(path)
-    ours = config.lora_alpha / config.lora_rank
-    for name, value in weights.items():
-        module, side = name.rsplit(".", 1)
-        if side == "lora_B":
-            weights[name] = value * (alphas[module] / value.shape[1] / ours)
-    return weights
