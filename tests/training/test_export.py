@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.model import writing as module
+from trainer_core.model.lora_files import read_lora
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.training.adapters import matching_modules, read_lora
+from trainer_core.training.adapters import matching_modules
 from trainer_core.training.export import TrainingFacts, export_adapter
 
 WEIGHTS = {
@@ -111,9 +112,14 @@ def test_pefts_own_loader_reads_the_folder(file: Path) -> None:
 
 def test_both_forms_are_read_back_alike(file: Path) -> None:
     for path in (file, file.with_name("ann-step-00000120-peft")):
-        weights, alphas = read_lora(path)
-        assert alphas == {"layers.0.attention.qkv": 1.0, "time_text_embed.1": 1.0}
-        assert all(torch.equal(weights[name], value.float()) for name, value in WEIGHTS.items())
+        modules = read_lora(path).modules
+        assert {name: module.alpha for name, module in modules.items()} == {
+            "layers.0.attention.qkv": 1.0,
+            "time_text_embed.1": 1.0,
+        }
+        for name, module in modules.items():
+            assert torch.equal(module.down, WEIGHTS[f"{name}.lora_A"].float())
+            assert torch.equal(module.up, WEIGHTS[f"{name}.lora_B"].float())
 
 
 def test_an_export_is_replaced_whole_and_leaves_nothing_aside(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
