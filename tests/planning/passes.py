@@ -125,10 +125,20 @@ class _Handle:
         self.tensor = tensor
 
 
-def table_bytes(case: Case) -> int:
-    """Rotary tables of the joint sequence, which checkpointing holds as arguments and not as saved tensors."""
-    tokens = case.caption + case.side**2 // 4
-    return 2 * 4 * case.batch * tokens * (case.dim // case.heads // 2)
+@contextmanager
+def held_tables(real: RealPass) -> Iterator[dict[int, int]]:
+    """Bytes by storage of the rotary tables that checkpointing holds as arguments and not as saved tensors."""
+    held: dict[int, int] = {}
+
+    def note(block: object, given: tuple[Any, ...], output: Tensor) -> None:
+        if real.case.checkpointing and output.requires_grad:
+            held.update({t.untyped_storage().data_ptr(): t.nbytes for t in (given[1].cos, given[1].sin)})
+
+    blocks = [*real.model.context_refiner, *real.model.noise_refiner, *real.model.layers]
+    hooks = [block.register_forward_hook(note) for block in blocks]
+    yield held
+    for hook in hooks:
+        hook.remove()
 
 
 def adapter_bytes(real: RealPass) -> int:

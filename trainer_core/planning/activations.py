@@ -41,7 +41,7 @@ class Pass:
 class Activations:
     """Bytes. `kept` is alive at the end of the forward pass, by component.
 
-    recomputed: what one main layer saves when gradient checkpointing runs it again (0 without).
+    recomputed: the most that one block saves when gradient checkpointing runs it again (0 without).
     backward_work, forward_work: temporaries at the dearest place of each pass, beside what is saved there.
     """
 
@@ -142,21 +142,21 @@ class _Walk:
         features = self.tape.rms_norm(self._input(rows, dims.caption_dim))
         text = self.tape.linear(features, dims.dim, "cap_embedder.1")
         for number in range(dims.refiners):
-            text = self._block(self.tape, f"context_refiner.{number}", text, table, None)
+            text = self._layer(f"context_refiner.{number}", text, table, None)
         return text
 
     def _image(self, tokens: int, table: Sequence[Value], condition: Value) -> Value:
         patches = self._input(self.run.batch * tokens, self.dims.patch_values)
         image = self.tape.linear(patches, self.dims.dim, "x_embedder")
         for number in range(self.dims.refiners):
-            image = self._block(self.tape, f"noise_refiner.{number}", image, table, condition)
+            image = self._layer(f"noise_refiner.{number}", image, table, condition)
         return image
 
-    def _layer(self, name: str, x: Value, table: Sequence[Value], condition: Value) -> Value:
+    def _layer(self, name: str, x: Value, table: Sequence[Value], condition: Value | None) -> Value:
         if not self.run.checkpointing:
             return self._block(self.tape, name, x, table, condition)
         # Checkpointing keeps a layer's inputs; what it saves itself lives only while its own backward runs.
-        inputs = (x, condition, *table)
+        inputs = (x, *([condition] if condition else []), *table)
         inner = self.tape.aside(*inputs)
         y = self._block(inner, name, x, table, condition)
         self.tape.flops.add(inner.flops)

@@ -13,7 +13,9 @@ from trainer_core.planning.base import BaseSizes, TextEncoder
 from trainer_core.planning.shapes import Dimensions, Targets, parameter_count
 
 # As training/features.py batches them on a GPU; a CPU takes one at a time.
-GPU_IMAGE_BATCH = 4
+# What a GPU encodes at once: texts, and pictures of up to 1024 x 1024; larger ones in smaller batches.
+_GPU_IMAGE_BATCH = 4
+_GPU_IMAGE_PIXELS = _GPU_IMAGE_BATCH * 1024**2
 GPU_TEXT_BATCH = 8
 # Maps of the VAE's first width at full picture size that are alive at its dearest place: in the encoder's first
 # blocks five; in the decoder's last stage three of twice that width.
@@ -164,11 +166,16 @@ def text_phase(
     )
 
 
+def gpu_image_batch(width: int, height: int) -> int:
+    """How many pictures of that size a GPU encodes at once."""
+    return max(1, min(_GPU_IMAGE_BATCH, _GPU_IMAGE_PIXELS // (width * height)))
+
+
 def image_phase(base: BaseSizes, work: Work, *, cuda: bool) -> Phase:
     """One batch of the largest pictures through the VAE's encoder. An estimate: kernels' own workspace is left out."""
     width, height = work.largest_picture
     numbers = encoder_bytes(cuda=cuda)
-    images = GPU_IMAGE_BATCH if cuda else 1
+    images = gpu_image_batch(width, height) if cuda else 1
     return Phase(
         name="encoding images",
         components=(

@@ -21,11 +21,9 @@ from trainer_core.model.folder import BaseFolder
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
 from trainer_core.model.vae import load_vae
+from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
 from trainer_core.training.sampling import TextFeatures
-
-GPU_IMAGE_BATCH = 4
-GPU_TEXT_BATCH = 8
 
 Cache = FeatureCache | MemoryCache
 Report = Callable[[str, int, int], None]
@@ -214,7 +212,11 @@ class FeatureStore:
         by_bucket: dict[tuple[int, int], list[str]] = {}
         for key in sorted(unique):
             by_bucket.setdefault(unique[key].bucket, []).append(key)
-        fixed = [batch for bucket in sorted(by_bucket) for batch in self._batches(by_bucket[bucket], GPU_IMAGE_BATCH)]
+        fixed = [
+            batch
+            for bucket in sorted(by_bucket)
+            for batch in self._batches(by_bucket[bucket], gpu_image_batch(*bucket))
+        ]
         batches = self._to_do(fixed, lambda key: self.cache.has("latents", key))
         problems: list[ImageProblem] = []
         if not batches:
