@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from trainer_core.cli import main
+from trainer_core.cli.presets import estimated_peak
 from trainer_core.contracts.config import load_config
-from trainer_core.planning.presets import load_presets
+from trainer_core.planning.presets import Preset, load_presets
 
 Captured = pytest.CaptureFixture[str]
 PATHS = ["--base", 'D:\\my "base"', "--data", "数据"]
@@ -51,3 +52,11 @@ def test_mistakes_write_nothing(arguments: list[str], code: int, words: str, tmp
     Path("old.toml").write_text("mine")
     assert main(arguments) == code and words in capsys.readouterr().err
     assert Path("old.toml").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "preset", [preset for preset in load_presets() if preset.device == "cuda"], ids=lambda p: p.name
+)
+def test_the_estimate_of_a_preset_and_its_reserve_stay_below_what_it_asks_for(preset: Preset) -> None:
+    peak = estimated_peak(preset)
+    assert 6 * 2**30 < peak and (peak * 1.05 + 2**29) / 2**30 < preset.needs_gib

@@ -9,6 +9,7 @@ from runs import events, losses, run_of
 
 from trainer_core.cli import TINY_BASE, main
 from trainer_core.contracts.config import TrainConfig, load_config
+from trainer_core.contracts.errors import UserError
 from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]
@@ -82,6 +83,32 @@ def test_threads_change_nothing(config: Make, workers: int) -> None:
     run_training(one)
     run_training(other)
     assert losses(one) == losses(other)
+
+
+def test_a_vae_of_another_model_is_refused_before_anything_is_encoded(config: Make, tmp_path: Path) -> None:
+    from diffusers import AutoencoderKL
+
+    widths, kinds = [16] * 4, "EncoderBlock2D"
+    vae = AutoencoderKL(
+        latent_channels=4, block_out_channels=widths, norm_num_groups=8,
+        down_block_types=[f"Down{kinds}"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
+    )  # fmt: skip
+    vae.save_pretrained(tmp_path / "sdxl")
+    made = config(vae_path=str(tmp_path / "sdxl"))
+    with pytest.raises(UserError, match=r"sdxl: this VAE gives features of width 4; the transformer expects 16"):
+        run_training(made)
+    assert run_of(made).status() == "failed"
+
+
+def test_a_base_put_together_by_parts_trains_alike(config: Make) -> None:
+    whole = config("whole", num_epochs=1)
+    names = {"transformer_path": "transformer", "gemma_model_path": "text_encoder", "clip_model_path": "clip_model",
+             "vae_path": "vae"}  # fmt: skip
+    parts = {option: str(TINY_BASE / folder) for option, folder in names.items()}
+    run_training(whole)
+    made = config("parts", num_epochs=1, base_model_path="", **parts)
+    run_training(made)
+    assert losses(made) == losses(whole)
 
 
 def test_tensorboard_holds_what_the_events_hold(config: Make) -> None:

@@ -24,7 +24,7 @@ from trainer_core.cli import (
     tiny,
     train,
 )
-from trainer_core.cli.shared import PATHS, TINY_BASE
+from trainer_core.cli.shared import PATHS, TINY_BASE, stay_offline
 from trainer_core.contracts.errors import ConfigError, UserError
 
 __all__ = ["TINY_BASE", "main"]
@@ -43,9 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # Nothing is reported home, and nothing is fetched but by a command that exists for it (`online`); even there a
     # user's own HF_HUB_OFFLINE=1 holds.
-    quiet = ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK")
-    for name in quiet if getattr(options, "online", False) else (*quiet, "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ.setdefault(name, "1")
+    if not getattr(options, "online", False):
+        stay_offline()
     _quieten()
     try:
         return int(options.run(options) or 0)
@@ -57,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever read the output (`| head`) has seen enough; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _quieten() -> None:

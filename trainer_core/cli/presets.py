@@ -10,6 +10,7 @@ from trainer_core.contracts.config import parse_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_text_atomic
 from trainer_core.contracts.toml_text import toml_value
+from trainer_core.planning.estimate import estimate
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.presets import Choice, Preset, choose, load_presets
 
@@ -66,10 +67,23 @@ def _asked(name: str, presets: tuple[Preset, ...], choice: Choice) -> tuple[Pres
     return found, {}
 
 
+def _memory(preset: Preset) -> str:
+    if preset.device == "cpu":
+        return ""
+    peak = estimated_peak(preset) / 2**30
+    return f"; from {preset.needs_gib:g} GiB free, estimated peak {peak:.1f} GiB"
+
+
+def estimated_peak(preset: Preset) -> int:
+    """Bytes that torch would allocate at most on one GPU, with the released model and ordinary captions."""
+    config = parse_config({"base_model_path": "the released one", "train_data_dir": "any", **preset.values})
+    return estimate(config, None).peak.bytes
+
+
 def _list(presets: tuple[Preset, ...], choice: Choice) -> None:
     for preset in presets:
         mark = "*" if preset is choice.preset else " "
-        print(f"{mark} {preset.name:9} {preset.title} / {preset.title_zh}")
+        print(f"{mark} {preset.name:9} {preset.title} / {preset.title_zh}{_memory(preset)}")
     print("\nFor this machine:" if choice.fits else "\nFor this machine, with a warning:")
     for sentence in choice.sentences:
         print(f"  {sentence}")

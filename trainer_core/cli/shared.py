@@ -1,6 +1,7 @@
 """What several commands share: LoRA arguments, notes and progress, the built-in base, the words about paths."""
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,12 @@ def config_of(path: Path) -> tuple[TrainConfig, tuple[str, ...]]:
     # The folder given is the one meant, wherever it was moved to or is called from.
     run = path.resolve()
     return replace(loaded.config, output_dir=str(run.parent), output_name=run.name), loaded.notes
+
+
+def stay_offline() -> None:
+    """Keep the hub's libraries off the network. Only before they are imported: they read this once."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        os.environ.setdefault(name, "1")
 
 
 def add_loras(command: argparse.ArgumentParser, *, required: bool) -> None:

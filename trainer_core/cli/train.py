@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from trainer_core.cli.shared import PATHS, Commands, config_of
+from trainer_core.cli.shared import PATHS, Commands, config_of, stay_offline
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.ranks import child_environment, is_launched, repository_python, run_ranks, told_to_use_cpu
@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--check", action="store_true", help="list each image's bucket and what is cropped; train nothing"
     )
-    command.set_defaults(run=_train)
+    command.set_defaults(run=_train, online=True)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -29,6 +29,8 @@ def _train(options: argparse.Namespace) -> int:
     main_process = os.environ.get("RANK", "0") == "0"
     for note in notes if main_process else ():
         print(f"note: {note}")
+    if not any(_is_hub_id(text) for text in _named_parts(config)):
+        stay_offline()
     if options.check:
         _check_data(config)
         return 0
@@ -41,6 +43,17 @@ def _train(options: argparse.Namespace) -> int:
     if main_process:
         print(outcome)
     return 0
+
+
+def _named_parts(config: TrainConfig) -> tuple[str, ...]:
+    """The parts of the base that are named one by one, as written."""
+    parts = (config.transformer_path, config.gemma_model_path, config.clip_model_path, config.vae_path)
+    return tuple(text for text in parts if text)
+
+
+def _is_hub_id(text: str) -> bool:
+    """True for a part that is not on this disk: it has to be fetched."""
+    return not Path(text).expanduser().exists()
 
 
 def _gpu_count(config: TrainConfig) -> int:

@@ -34,7 +34,7 @@ class Preset:
 
     Attributes:
         title, title_zh: for the list, in English and Chinese.
-        needs_gib: free GPU memory that its peak takes, in GiB; 0 on the CPU.
+        needs_gib: free GPU memory from which it is proposed, in GiB, above its estimated peak; 0 on the CPU.
         values: config values by option name, already checked.
     """
 
@@ -133,7 +133,7 @@ def choose(machine: Machine, presets: Sequence[Preset]) -> Choice:
     gpus = tuple(gpu for gpu in usable if _fits(gpu, preset, reserve))
     left_out = [gpu for gpu in machine.gpus if gpu not in gpus]
     sentences = [
-        f"{preset.name}: {_free(best)}, and this preset needs {preset.needs_gib:g} GiB plus {reserve:g} GiB reserve.",
+        f"{preset.name}: {_free(best)}; this preset asks for {preset.needs_gib:g} GiB plus {reserve:g} GiB reserve.",
         *_occupied(best, for_gpu[for_gpu.index(preset) + 1 :], reserve),
         *_several(gpus, left_out, preset, reserve),
         *_old_card(gpus),
@@ -233,7 +233,7 @@ def _why_not(other: Preset, chosen: Preset, best: Gpu, reserve: float) -> str:
         return "It trains the toy base only; here a GPU can train the real model."
     if other.needs_gib > chosen.needs_gib:
         return (
-            f"It needs {other.needs_gib:g} GiB plus {reserve:g} GiB reserve; "
+            f"It asks for {other.needs_gib:g} GiB plus {reserve:g} GiB reserve; "
             f"GPU {best.index} has {_gib(best.free_mib)} GiB free."
         )
     return f"It fits too and leaves more memory free, but {chosen.name} learns more."

@@ -4,6 +4,7 @@ On a CPU one item is encoded at a time; on a GPU fixed batches of the sorted wor
 redone whole. So a caching run that was killed and repeated gives the same bits as one that was not.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,15 @@ import torch
 from torch import Tensor
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.captions import gemma_text, variants
 from trainer_core.dataset.images import ImageProblem, crop_to, load_rgb
 from trainer_core.dataset.scan import ImageItem
-from trainer_core.model.folder import BaseFolder
+from trainer_core.model.folder import BaseFolder, transformer_config
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
+from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import load_vae
 from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
@@ -174,6 +177,7 @@ class FeatureStore:
             return
         report("loading Gemma3", 0, len(batches))
         encoder = load_gemma(self._base.text_encoder, dtype=self.encoding.dtype, device=self.encoding.device)
+        self._require_fit("Gemma3", self._base.text_encoder, encoder.model.config.hidden_size, "cap_feat_dim")
         for done, batch in enumerate(batches):
             report("encoding captions (Gemma3)", done, len(batches))
             features = encoder.encode(batch, self._config.max_gemma_tokens)
@@ -197,6 +201,7 @@ class FeatureStore:
         if not batches:
             return
         encoder = load_jina(self._base.clip_model, dtype=self.encoding.dtype, device=self.encoding.device)
+        self._require_fit("Jina CLIP", self._base.clip_model, encoder.model.config.hidden_size, "clip_text_dim")
         for done, batch in enumerate(batches):
             report("encoding captions (Jina CLIP)", done, len(batches))
             features = encoder.encode(batch, self._config.max_jina_tokens)
@@ -222,6 +227,7 @@ class FeatureStore:
         if not batches:
             return problems
         codec = load_vae(self._base.vae, dtype=self.encoding.dtype, device=self.encoding.device)
+        self._require_fit("VAE", self._base.vae, codec.channels, "in_channels")
         for done, batch in enumerate(batches):
             report("encoding images", done, len(batches))
             pixels = []
@@ -245,6 +251,18 @@ class FeatureStore:
     def _to_do(self, batches: Sequence[list[str]], done: Callable[[str], bool]) -> list[list[str]]:
         place, count = self._share
         return with_gaps(batches[place::count], done)
+
+    def _require_fit(self, what: str, path: Path, width: int, wanted: str) -> None:
+        """Raises UserError `wrong_model` before hours of encoding with an encoder of another model."""
+        arguments = transformer_config(self._base.transformer)
+        # What a checkpoint does not state has the released model's value.
+        expected = arguments.get(wanted) or inspect.signature(NextDiT).parameters[wanted].default
+        if width != expected:
+            raise UserError(
+                "wrong_model",
+                f"{path}: this {what} gives features of width {width}; the transformer expects {expected} ({wanted}).",
+                ["Use the encoders and the VAE that belong to this transformer."],
+            )
 
     def _free(self) -> None:
         if self.encoding.device.type == "cuda":
