@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_base import quiet, write_peft
+from small_base import quiet, write_peft, write_base
 
 from trainer_core.cli.shared import TINY_BASE
 from trainer_core.contracts.errors import UserError
@@ -38,9 +38,6 @@ def test_a_lora_that_does_not_fit_is_refused_before_anything_is_encoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_peft(TINY_BASE, tmp_path / "peft", target_modules=["layers.0.attention.qkv"])
-    base = tmp_path / "base"
-    for part in ("transformer", "text_encoder", "clip_model", "vae"):
-        (base / part).mkdir(parents=True)
-    (base / "transformer" / "model.safetensors").symlink_to(TINY_BASE / "vae" / "diffusion_pytorch_model.safetensors")
+    base = write_base(tmp_path / "base")
     with pytest.raises(UserError, match=r"layers\.0\.attention\.qkv"):
         picture(base, [(tmp_path / "peft", 1.0)])

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 from trainer_core.cli.shared import PATHS, Commands, config_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.planning.advice import chosen_gpus
+from trainer_core.planning.hardware import detect
+from trainer_core.planning.ladder import ladder_hints
 
 if TYPE_CHECKING:
     from trainer_core.planning.estimate import Estimate
+    from trainer_core.planning.hardware import Machine
     from trainer_core.planning.phases import Component
     from trainer_core.planning.schedule import DataFacts
 
@@ -26,7 +30,7 @@ def add(commands: Commands) -> None:
     command.add_argument("config", type=Path, help="TOML config (see config_template.toml), or a run folder")
     command.add_argument("--json", action="store_true", help="one JSON object, sizes in bytes")
     command.add_argument(
-        "--gpus", type=int, metavar="N", help="GPUs that share a step (default: as many as the config's gpus names)"
+        "--gpus", type=int, metavar="N", help="GPUs that share a step (default: those of this machine that it uses)"
     )
     command.set_defaults(run=_estimate)
 
@@ -35,37 +39,58 @@ def _estimate(options: argparse.Namespace) -> None:
     from trainer_core.planning.estimate import estimate
 
     config, notes = config_of(options.config)
-    world_size = _world_size(config, options.gpus)
     try:
         data, problem = read_data(config), ""
     except UserError as error:
         data, problem = None, str(error)
+    machine = detect(Path(config.output_dir))
+    world_size = _world_size(config, options.gpus, machine)
     result = estimate(config, data, cuda=config.device != "cpu", world_size=world_size)
     if options.json:
         print(json.dumps(as_json(result, problem), ensure_ascii=False, indent=1))
         return
     for note in notes:
         print(f"note: {note}")
-    for line in lines(result, problem):
+    for line in [*lines(result, problem), *_fit(result, config, data, machine)]:
         print(line)
 
 
-def _world_size(config: TrainConfig, asked: int | None) -> int:
+def _world_size(config: TrainConfig, asked: int | None, machine: "Machine") -> int:
     if asked is None:
-        return 1 if config.gpus == "all" or config.device == "cpu" else len(set(config.gpus.split(",")))
+        return 1 if config.device == "cpu" else max(1, len(chosen_gpus(config, machine)))
     if not 1 <= asked <= 1024:
         raise UserError("setting_invalid", f"--gpus {asked}; allowed: 1 to 1024.")
     return asked
+
+
+def _fit(result: "Estimate", config: TrainConfig, data: "DataFacts | None", machine: "Machine") -> Iterator[str]:
+    """Whether each GPU of this machine has that much free; and what to change where it has not."""
+    if not result.cuda:
+        return
+    needed = result.peak.bytes + result.reserve
+    short = False
+    for gpu in chosen_gpus(config, machine):
+        fits = gpu.free_mib * 2**20 >= needed
+        short |= not fits
+        verdict = "fits" if fits else f"{_gib(needed - gpu.free_mib * 2**20)} GiB too little"
+        yield f"GPU {gpu.index} ({gpu.name}): {gpu.free_mib / 1024:.1f} GiB free, {verdict}"
+    if short:
+        yield "What would make it smaller, in the published order:"
+        yield from (f"  - {hint}" for hint in ladder_hints(config, data))
+    if not machine.gpus:
+        yield "No NVIDIA GPU is here to compare this with."
 
 
 def read_data(config: TrainConfig) -> "DataFacts":
     """Sizes and captions of the data set; headers and .txt files are read. Raises UserError like a training's scan."""
     from trainer_core.dataset.buckets import BucketPlan
     from trainer_core.dataset.captions import gemma_text, variants
+    from trainer_core.dataset.holdout import split
     from trainer_core.dataset.scan import scan_dataset
     from trainer_core.planning.schedule import Bucket, DataFacts, tokens_of
 
-    items = scan_dataset(Path(config.train_data_dir).expanduser(), strict=config.strict_data).items
+    found = scan_dataset(Path(config.train_data_dir), strict=config.strict_data).items
+    items, _ = split(found, config.validation_split, config.seed)
     plan = BucketPlan.from_config(config)
     images: Counter[tuple[int, int]] = Counter()
     shown: Counter[tuple[int, int]] = Counter()

@@ -210,7 +210,7 @@ def speed_hints(
     """
     if device == "cpu":
         return _cpu_hints(config, machine)
-    used = _used(config, machine)
+    used = chosen_gpus(config, machine)
     return (
         *_crawl_hints(config, machine, used, step_seconds),
         *_precision_hints(config, used),
@@ -220,7 +220,8 @@ def speed_hints(
     )
 
 
-def _used(config: TrainConfig, machine: Machine) -> tuple[Gpu, ...]:
+def chosen_gpus(config: TrainConfig, machine: Machine) -> tuple[Gpu, ...]:
+    """The GPUs of the machine that the config's `gpus` means."""
     if config.gpus == "all":
         return machine.gpus
     return tuple(gpu for gpu in machine.gpus if str(gpu.index) in config.gpus.split(","))

@@ -10,9 +10,10 @@ from trainer_core.contracts.config import TrainConfig, load_with_notes, options
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import read_events
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.planning.advice import memory_hints, speed_hints
+from trainer_core.planning.advice import speed_hints
 from trainer_core.planning.flat_loss import flat_loss_hints, is_flat
 from trainer_core.planning.hardware import Machine
+from trainer_core.planning.ladder import ladder_hints
 
 Lines: TypeAlias = list[str]
 
@@ -132,7 +133,7 @@ def _advice_lines(
     last = _newest(events, _ENDS)
     if last.get("event") == "failed":
         if last.get("code") == "out_of_memory":
-            return ["against running out of memory, in this order:", *_listed(memory_hints(config))]
+            return ["against running out of memory, in this order:", *_listed(ladder_hints(config))]
         hints = last.get("hints")
         return [*_listed(hints if isinstance(hints, list) else []), *_log_lines(run)]
     if run.interrupted():

@@ -7,7 +7,7 @@ from pathlib import Path
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.captions import spaced
-from trainer_core.dataset.order import keyed_seed
+from trainer_core.dataset.holdout import split
 from trainer_core.dataset.scan import ImageItem, Scan, scan_dataset
 from trainer_core.model.folder import BaseFolder
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
@@ -140,18 +140,3 @@ class Preparation:
             raise UserError("dataset_problem", f"strict_data is on and images are broken: {'; '.join(broken)}")
         for message in broken:
             self._warn(f"left out: {message}")
-
-
-def split(items: Sequence[ImageItem], share: float, seed: int) -> tuple[list[ImageItem], list[ImageItem]]:
-    """(to train on, held out): each image's place is a function of (seed, its path), so that images that come later
-    move none of the others. With a share above 0 both sides get at least one image where there are two."""
-    if share <= 0 or len(items) < 2:
-        return list(items), []
-    ranked = sorted(items, key=lambda item: keyed_seed(seed, "validation", str(item.relative)))
-    limit = int(share * 2**63)
-    below = sum(keyed_seed(seed, "validation", str(item.relative)) < limit for item in ranked)
-    chosen = {item.relative for item in ranked[: min(max(1, below), len(items) - 1)]}
-    return (
-        [item for item in items if item.relative not in chosen],
-        [item for item in items if item.relative in chosen],
-    )

@@ -16,8 +16,8 @@ from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
 from trainer_core.model.folder import BaseFolder, load_transformer
 from trainer_core.model.lora_files import read_lora
-from trainer_core.planning.advice import memory_hints
 from trainer_core.planning.hardware import detect
+from trainer_core.planning.ladder import ladder_hints
 from trainer_core.training.adapters import add_lora, load_weights, start_weights
 from trainer_core.training.advising import Advisor
 from trainer_core.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
@@ -104,7 +104,7 @@ def as_user_error(error: Exception, config: TrainConfig) -> UserError:
     if isinstance(error, UserError):
         return error
     if isinstance(error, torch.OutOfMemoryError):
-        return UserError("out_of_memory", f"The GPU ran out of memory. {error}", memory_hints(config))
+        return UserError("out_of_memory", f"The GPU ran out of memory. {error}", ladder_hints(config))
     if isinstance(error, OSError) and error.errno == 28:
         return UserError(
             "disk_full",

@@ -4,8 +4,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from trainer_core.dataset.holdout import split
 from trainer_core.dataset.scan import ImageItem
-from trainer_core.training.preparation import split
 
 
 def items(*names: str) -> list[ImageItem]:
