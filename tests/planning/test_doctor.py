@@ -65,6 +65,13 @@ def test_a_section_that_fails_takes_no_other_with_it(broken: str, monkeypatch: p
     assert "boom" in text and all(f"== {title} ==" in text for title in TITLES)
 
 
+def test_a_base_in_another_layout_is_not_called_missing(tmp_path: Path):
+    (tmp_path / "models" / "diffusion_models").mkdir(parents=True)
+    (tmp_path / "my.toml").write_text(to_toml(TrainConfig(base_model_path=str(tmp_path), train_data_dir="d")))
+    text = made(tmp_path / "my.toml")
+    assert "it holds models" in text and "NOT THERE" not in text
+
+
 def test_a_valid_config_is_described(tmp_path: Path):
     (tmp_path / "vae").mkdir()
     config = TrainConfig(base_model_path=str(tmp_path), train_data_dir="d", lora_rank=7, transformer_path="gone.pth")

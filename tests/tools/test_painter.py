@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_base import quiet, write_peft, write_base
+from small_base import quiet, write_base, write_peft
 
 from trainer_core.cli.shared import TINY_BASE
 from trainer_core.contracts.errors import UserError

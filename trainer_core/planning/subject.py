@@ -71,7 +71,18 @@ def run_lines(folder: Path, machine: Machine, count: Count) -> Lines:
     return [*lines, "config:", *(f"  {line}" for line in (*_base_lines(config), data, *_settings(config)))]
 
 
+# Folders that only ComfyUI's and diffusers' layouts of a base have.
+OTHER_LAYOUTS = ("diffusion_models", "unet", "split_files", "models", "text_encoder_2")
+
+
 def _base_lines(config: TrainConfig) -> Lines:
+    root = Path(config.base_model_path) if config.base_model_path else None
+    if root and any((root / name).is_dir() for name in OTHER_LAYOUTS):
+        # Torch would be needed to say more of other layouts, and it may be what is broken.
+        inside = ", ".join(sorted(path.name for path in root.iterdir())[:12])
+        return [
+            f"base: {root} is not in the official layout (ComfyUI's and diffusers' are read too); it holds {inside}"
+        ]
     lines = []
     for part, option in PARTS.items():
         named = getattr(config, option)
