@@ -62,17 +62,17 @@ def transformer_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_index(gemma: Mapping[str, Any]) -> dict[str, Any]:
-    """model_index.json as the official converter writes it; the text encoder's class as its config has it."""
+    """model_index.json as the official converter writes it: [folder, class]; the text encoder's as its config has it."""
     whole = gemma.get("model_type") == "gemma3"
     return {
         "_class_name": "NewbiePipeline",
         "_diffusers_version": "0.30.0",
-        "transformer": ["diffusers", "NextDiT_CLIP"],
-        "text_encoder": ["transformers", "Gemma3ForConditionalGeneration" if whole else "Gemma3TextModel"],
-        "tokenizer": ["transformers", "AutoTokenizer"],
-        "clip_model": ["transformers", "JinaCLIPModel"],
-        "clip_tokenizer": ["transformers", "AutoTokenizer"],
-        "vae": ["diffusers", "AutoencoderKL"],
+        "transformer": ["transformer", "NextDiT_CLIP"],
+        "text_encoder": ["text_encoder", "Gemma3ForConditionalGeneration" if whole else "Gemma3TextModel"],
+        "tokenizer": ["text_encoder", "AutoTokenizer"],
+        "clip_model": ["clip_model", "JinaCLIPModel"],
+        "clip_tokenizer": ["clip_model", "AutoTokenizer"],
+        "vae": ["vae", "AutoencoderKL"],
     }
 
 
