@@ -62,7 +62,7 @@ def transformer_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_index(gemma: Mapping[str, Any]) -> dict[str, Any]:
-    """model_index.json as the official converter writes it: [folder, class]; the text encoder's as its config has it."""
+    """model_index.json as the official converter writes it: folder and class; Gemma's class as its config has it."""
     whole = gemma.get("model_type") == "gemma3"
     return {
         "_class_name": "NewbiePipeline",
