@@ -9,13 +9,13 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.model.weights import Closing
 
 # Keys under which trainers have put the weights beside other things, outermost first.
 WRAPPERS = ("state_dict", "model", "module")
@@ -35,7 +35,7 @@ DAMAGE = (
 )
 
 
-class PickleFile:
+class PickleFile(Closing):
     """One torch file seen as `OpenFiles`; a context manager."""
 
     def __init__(self, file: Path) -> None:
@@ -61,14 +61,6 @@ class PickleFile:
 
     def close(self) -> None:
         self._tensors = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def is_pickle(file: Path) -> bool:

@@ -1,16 +1,14 @@
 """A view of open weight files under other names; nothing is read before it is asked for."""
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
 import torch
 from torch import Tensor
 
-from trainer_core.model.weights import OpenFiles
+from trainer_core.model.weights import Closing, OpenFiles
 
 
-class RenamedTensors:
+class RenamedTensors(Closing):
     """`files` under new names; a tensor stored in parts is put together when it is read. A context manager."""
 
     def __init__(self, files: OpenFiles, parts: Mapping[str, Sequence[str]], ones: Mapping[str, str]) -> None:
@@ -45,11 +43,3 @@ class RenamedTensors:
 
     def close(self) -> None:
         self._files.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

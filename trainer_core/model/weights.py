@@ -54,7 +54,22 @@ class OpenFiles(TensorSource, Protocol):
         """Gives the files back; tensors that were read stay valid."""
 
 
-class SafetensorsFiles:
+class Closing:
+    """Closed at the end of a `with`; subclasses say in `close` what that is."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class SafetensorsFiles(Closing):
     """One or several memory-mapped safetensors files seen as `OpenFiles`; a context manager."""
 
     def __init__(self, files: Sequence[Path], location: Path) -> None:
@@ -121,14 +136,6 @@ class SafetensorsFiles:
             handle.__exit__(None, None, None)
         self._handles.clear()
         self._owner.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_tensors(path: Path) -> SafetensorsFiles:
