@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from trainer_core.jobs.ranks import Outcome, child_environment, is_launched, run_ranks, told_to_use_cpu
+from trainer_core.jobs.ranks import (
+    Outcome,
+    child_environment,
+    importable,
+    is_launched,
+    repository_python,
+    run_ranks,
+    told_to_use_cpu,
+)
 
 
 def python(code: str) -> list[str]:
@@ -47,3 +55,10 @@ def test_who_was_launched_and_what_cuda_sees() -> None:
     assert told_to_use_cpu({"ACCELERATE_USE_CPU": "true"}) and not told_to_use_cpu({"ACCELERATE_USE_CPU": "false"})
     assert child_environment({"A": "b"}, "all") == {"A": "b"}
     assert child_environment({}, "0,2")["CUDA_VISIBLE_DEVICES"] == "0,2"
+
+
+def test_the_trainer_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert run_ranks(repository_python(["--help"]), 2, importable(os.environ)).codes == (0, 0)
+    assert importable({"PYTHONPATH": "mine"})["PYTHONPATH"].endswith(f"{os.pathsep}mine")

@@ -7,7 +7,14 @@ from pathlib import Path
 from trainer_core.cli.shared import PATHS, Commands, config_of, stay_offline
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.jobs.ranks import child_environment, is_launched, repository_python, run_ranks, told_to_use_cpu
+from trainer_core.jobs.ranks import (
+    child_environment,
+    importable,
+    is_launched,
+    repository_python,
+    run_ranks,
+    told_to_use_cpu,
+)
 
 
 def add(commands: Commands) -> None:
@@ -36,7 +43,7 @@ def _train(options: argparse.Namespace) -> int:
         return 0
     count = 1 if launched else _gpu_count(config)
     if count > 1:
-        return run_ranks(repository_python(["train", str(options.config)]), count, os.environ).code
+        return run_ranks(repository_python(["train", str(options.config)]), count, importable(os.environ)).code
     from trainer_core.training.run import run_training
 
     outcome = run_training(config)

@@ -3,6 +3,7 @@
 torch's and accelerate's launchers end their children 30 seconds after a stop; a run that saves first may need more.
 """
 
+import os
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 # What torch.distributed, accelerate and MPI set for the processes they start.
@@ -120,3 +122,9 @@ def child_environment(environment: Mapping[str, str], gpus: str) -> dict[str, st
 def repository_python(arguments: Sequence[str]) -> list[str]:
     """The command that runs `python -m trainer_core` with `arguments` in this very Python."""
     return [sys.executable, "-m", "trainer_core", *arguments]
+
+
+def importable(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` in which a Python that is started in any folder finds this package."""
+    places = [str(Path(__file__).resolve().parents[2]), environment.get("PYTHONPATH", "")]
+    return {**environment, "PYTHONPATH": os.pathsep.join(place for place in places if place)}
