@@ -45,6 +45,19 @@ def test_a_stop_is_passed_on_and_may_take_its_time() -> None:
     assert run_ranks(python(code), 2, os.environ).codes == (0, 0)
 
 
+def test_a_signal_while_the_others_are_being_ended_leaves_none_behind() -> None:
+    """Rank 1 fails; rank 0 takes its time; a second stop in between must not end the launcher before it."""
+    code = (
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1.5), sys.exit(0)))\n"
+        "time.sleep(1)\nsys.exit(7) if rank == 1 else time.sleep(60)"
+    )
+    timer = threading.Timer(1.9, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    assert run_ranks(python(code), 2, os.environ).codes == (0, 7)
+    timer.join()
+
+
 @pytest.mark.parametrize(("codes", "code"), [((0, 0), 0), ((1, -15), 1), ((-9, -15), 137), ((0, 3), 3)])
 def test_the_code_of_all(codes: tuple[int, ...], code: int) -> None:
     assert Outcome(codes=codes).code == code

@@ -51,16 +51,18 @@ def run_ranks(command: Sequence[str], count: int, environment: Mapping[str, str]
     SIGKILL: they would wait for ever for the one that is gone.
     """
     port = str(_free_port())
-    children = [
-        subprocess.Popen(command, env={**environment, **_rank_variables(rank, count, port)}) for rank in range(count)
-    ]
+    children: list[subprocess.Popen[bytes]] = []
+    # From before the first child to after the last: a signal that ended this process alone would leave them training.
     handlers = {number: signal.signal(number, _passing_on(children)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        for rank in range(count):
+            variables = _rank_variables(rank, count, port)
+            children.append(subprocess.Popen(command, env={**environment, **variables}))
         _wait(children)
     finally:
+        _end(children)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        _end(children)
     return Outcome(codes=tuple(child.returncode for child in children))
 
 
@@ -85,11 +87,16 @@ def _free_port() -> int:
 def _passing_on(children: Sequence["subprocess.Popen[bytes]"]) -> "signal._HANDLER":
     def handler(number: int, frame: FrameType | None) -> None:
         for child in children:
-            # Ctrl+C reaches the children by itself: they belong to the same terminal.
-            if child.poll() is None and not (number == signal.SIGINT and sys.stdin.isatty()):
+            if child.poll() is None and not (number == signal.SIGINT and _reached_by_ctrl_c()):
                 child.send_signal(number)
 
     return handler
+
+
+def _reached_by_ctrl_c() -> bool:
+    """True where the children get a Ctrl+C by themselves, as parts of the same terminal or Windows console."""
+    # Windows knows no other way to send one: `send_signal` would raise.
+    return sys.platform == "win32" or (sys.stdin is not None and sys.stdin.isatty())
 
 
 def _wait(children: Sequence["subprocess.Popen[bytes]"]) -> None:
