@@ -11,7 +11,7 @@ import torch
 
 from trainer_core.contracts.config import Change, TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.events import EventLog, truncate_after_step
+from trainer_core.contracts.events import EventLog, read_events, truncate_after_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
 from trainer_core.model.folder import BaseFolder, load_transformer
@@ -163,7 +163,7 @@ class _Run:
         validator = Validator(config, prepared.validation, prepared.store, world)
         advisor = Advisor(
             config, prepared.samples, self.teller, device=world.accelerator.device.type,
-            machine=lambda: detect(self.run.path),
+            machine=lambda: detect(self.run.path), losses=self._earlier_losses(),
         )  # fmt: skip
         session = Session(
             config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
@@ -174,6 +174,12 @@ class _Run:
             return session.train(first, checkpoint.state.get("loss_smoothed") if checkpoint else None)
         finally:
             trainer.close()
+
+    def _earlier_losses(self) -> list[float]:
+        """Those of the steps that the run goes on from; only the main process asks for advice."""
+        events = read_events(self.run.events_file)[0] if self.world.main else []
+        found = (event.get("loss") for event in events if event.get("event") == "step")
+        return [loss for loss in found if isinstance(loss, float)]
 
     def _restore_point(self, prepared: Prepared) -> Checkpoint | None:
         """The newest checkpoint that loads; the main process finds it, the others read the same one."""
