@@ -168,7 +168,7 @@ class Session:
             "scheduler": {"name": self._config.lr_scheduler, "step": done},
             "scaler": self._trainer.scaler_state(),
             "world_size": self._world.size,
-            "validation_loss": validated.loss if validated else None,
+            "validation_loss": validated.recorded_loss if validated else None,
             "versions": {name: version(name) for name in VERSIONED},
         }
         checkpoint = Checkpoint(adapter=adapter, optimizer=optimizer_state(self._trainer.optimizer), state=state)
