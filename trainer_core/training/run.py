@@ -20,7 +20,7 @@ from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.training.adapters import add_lora, load_weights, start_weights
 from trainer_core.training.advising import Advisor
-from trainer_core.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
+from trainer_core.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, optimizer_kind
 from trainer_core.training.checks import adapted, base_of, check_early, pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
@@ -214,7 +214,7 @@ class _Run:
     def _optimizer_of(self, checkpoint: Checkpoint | None) -> str:
         """The optimizer that goes on: what a checkpoint holds belongs to the kind that made it."""
         wanted = self.config.optimizer_type
-        kept = checkpoint.state.get("optimizer", wanted) if checkpoint else wanted
+        kept = optimizer_kind(checkpoint) if checkpoint else wanted
         if kept == "AdamW8bit" != wanted:
             raise UserError(
                 "rerun_refused",
