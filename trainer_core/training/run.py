@@ -157,9 +157,11 @@ class _Run:
             raise StopRequested
         trainer = self._build_trainer(prepared, checkpoint)
         if world.main:
-            truncate_after_step(self.run.events_file, first)
+            # Without a checkpoint the run begins anew, with the pictures and the validation before its first step.
+            kept = first if checkpoint else -1
+            truncate_after_step(self.run.events_file, kept)
             if config.tensorboard and isinstance(self.teller, Reporter):
-                self.teller.add_board(Board(self.run.board, self.run.path, step=first))
+                self.teller.add_board(Board(self.run.board, self.run.path, step=kept))
         validator = Validator(config, prepared.validation, prepared.store, world)
         advisor = Advisor(
             config, prepared.samples, self.teller, device=world.accelerator.device.type,

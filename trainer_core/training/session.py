@@ -73,7 +73,7 @@ class Session:
         if first == 0:
             self._validate(0)
         if self._sample_due(first, total):
-            self._sample(first, again=False)
+            self._sample(first, again=first == 0)
         if torch.cuda.is_initialized():
             # From here on the peak is training's, no longer the encoders'.
             torch.cuda.reset_peak_memory_stats()
