@@ -65,6 +65,7 @@ def test_the_code_of_all(codes: tuple[int, ...], code: int) -> None:
 
 def test_who_was_launched_and_what_cuda_sees() -> None:
     assert is_launched({"LOCAL_RANK": "0"}) and not is_launched({"LOCAL_RANK": "-1", "RANK": "0"})
+    assert is_launched({"WORLD_SIZE": "2"}) and not is_launched({"WORLD_SIZE": "1", "RANK": "0"})
     assert told_to_use_cpu({"ACCELERATE_USE_CPU": "true"}) and not told_to_use_cpu({"ACCELERATE_USE_CPU": "false"})
     assert child_environment({"A": "b"}, "all") == {"A": "b"}
     assert child_environment({}, "0,2")["CUDA_VISIBLE_DEVICES"] == "0,2"

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-# What torch.distributed, accelerate and MPI set for the processes they start.
-LAUNCHED = ("LOCAL_RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+# What torch.distributed, accelerate and MPI set for the processes they start, beside LOCAL_RANK.
+SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _GRACE_S = 20.0
 _POLL_S = 0.1
 
@@ -36,7 +36,9 @@ class Outcome:
 
 def is_launched(environment: Mapping[str, str]) -> bool:
     """True in a process that a launcher (accelerate, torchrun, MPI, this one) started as one of several."""
-    return any(environment.get(name, "") not in ("", "-1") for name in LAUNCHED)
+    # As accelerate decides it; clusters set WORLD_SIZE=1 for a job that nothing has launched.
+    sizes = (environment.get(name, "") for name in SIZES)
+    return environment.get("LOCAL_RANK", "") not in ("", "-1") or any(s.isdecimal() and int(s) > 1 for s in sizes)
 
 
 def told_to_use_cpu(environment: Mapping[str, str]) -> bool:
