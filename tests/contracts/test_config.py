@@ -76,7 +76,7 @@ def test_gpu_lists(text: str):
     assert parse_config({**NEEDED, "gpus": text}).gpus == text
 
 
-@pytest.mark.parametrize("text", ["", "0,0", "cuda:0", "1,", "-1"])
+@pytest.mark.parametrize("text", ["", "0,0", "00,0", "cuda:0", "1,", "-1"])
 def test_gpu_lists_that_mean_nothing_are_refused(text: str):
     assert list(problems_of(gpus=text)) == ["gpus"]
 

@@ -95,12 +95,20 @@ def test_reading_starts_anew_when_the_log_was_cut_and_grew_again(path: Path):
 
 def test_resuming_leaves_no_ghosts(path: Path):
     log = EventLog(path)
-    for kind, step in [("started", 0), ("step", 1), ("warning", 2), ("step", 2), ("sample", 2), ("export", 2)]:
+    for kind, step in [("started", 0), ("step", 1), ("warning", 2), ("step", 2), ("export", 2), ("advice", 2)]:
         log.emit(kind, step=step)
     truncate_after_step(path, 1)
     log.emit("step", step=2)
     found = [(event["event"], event["step"]) for event in read_events(path)[0]]
     assert found == [("started", 0), ("step", 1), ("warning", 2), ("step", 2)]
+
+
+def test_a_run_that_begins_anew_drops_what_came_before_its_first_step(path: Path):
+    log = EventLog(path)
+    for kind in ("started", "validation", "sample"):
+        log.emit(kind, step=0)
+    truncate_after_step(path, -1)
+    assert [event["event"] for event in read_events(path)[0]] == ["started"]
 
 
 def test_a_log_without_ghosts_is_left_alone(path: Path):

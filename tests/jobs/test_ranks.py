@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from trainer_core.jobs.ranks import Outcome, child_environment, is_launched, run_ranks, told_to_use_cpu
+from trainer_core.jobs.ranks import (
+    Outcome,
+    child_environment,
+    importable,
+    is_launched,
+    repository_python,
+    run_ranks,
+    told_to_use_cpu,
+)
 
 
 def python(code: str) -> list[str]:
@@ -37,6 +45,19 @@ def test_a_stop_is_passed_on_and_may_take_its_time() -> None:
     assert run_ranks(python(code), 2, os.environ).codes == (0, 0)
 
 
+def test_a_signal_while_the_others_are_being_ended_leaves_none_behind() -> None:
+    """Rank 1 fails; rank 0 takes its time; a second stop in between must not end the launcher before it."""
+    code = (
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1.5), sys.exit(0)))\n"
+        "time.sleep(1)\nsys.exit(7) if rank == 1 else time.sleep(60)"
+    )
+    timer = threading.Timer(1.9, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    assert run_ranks(python(code), 2, os.environ).codes == (0, 7)
+    timer.join()
+
+
 @pytest.mark.parametrize(("codes", "code"), [((0, 0), 0), ((1, -15), 1), ((-9, -15), 137), ((0, 3), 3)])
 def test_the_code_of_all(codes: tuple[int, ...], code: int) -> None:
     assert Outcome(codes=codes).code == code
@@ -44,6 +65,14 @@ def test_the_code_of_all(codes: tuple[int, ...], code: int) -> None:
 
 def test_who_was_launched_and_what_cuda_sees() -> None:
     assert is_launched({"LOCAL_RANK": "0"}) and not is_launched({"LOCAL_RANK": "-1", "RANK": "0"})
+    assert is_launched({"WORLD_SIZE": "2"}) and not is_launched({"WORLD_SIZE": "1", "RANK": "0"})
     assert told_to_use_cpu({"ACCELERATE_USE_CPU": "true"}) and not told_to_use_cpu({"ACCELERATE_USE_CPU": "false"})
     assert child_environment({"A": "b"}, "all") == {"A": "b"}
     assert child_environment({}, "0,2")["CUDA_VISIBLE_DEVICES"] == "0,2"
+
+
+def test_the_trainer_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert run_ranks(repository_python(["--help"]), 2, importable(os.environ)).codes == (0, 0)
+    assert importable({"PYTHONPATH": "mine"})["PYTHONPATH"].endswith(f"{os.pathsep}mine")

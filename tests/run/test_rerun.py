@@ -112,3 +112,16 @@ def test_a_kill_between_export_and_checkpoint_makes_both_again(config: Make, mon
             run_training(made)
     assert run_training(made) == "finished"
     assert [len(events(made, kind)) for kind in ("checkpoint", "export")] == [1, 1] and len(losses(made)) == 4
+
+
+def test_a_run_that_begins_anew_tells_what_comes_before_its_first_step_once(
+    config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = config(max_train_steps=1, validation_split=0.2, sample_prompts=["1girl"], sample_steps=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_training(made)
+    assert run_training(made) == "finished"
+    for kind in ("validation", "sample"):
+        assert [event["step"] for event in events(made, kind)] == [0, 1]

@@ -43,3 +43,16 @@ def test_the_best_checkpoint_is_kept_and_named(config: Make, monkeypatch: pytest
     best = json.loads(run.validation_file.read_bytes())["best"]
     assert (best["step"], best["loss"], best["export"]) == (2, 1.0, "run-step-00000002.safetensors")
     assert [event["best"] for event in events(made, "checkpoint")] == [True, True, False, False, False, False]
+
+
+def test_a_validation_loss_that_overflowed_ends_nothing_and_is_never_the_best(
+    config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = iter([float("nan"), float("inf"), 2.0])
+    monkeypatch.setattr(
+        Validator, "measure", lambda *_: ValidationResult(loss=(it := next(figures)), bands={"0.00-1.00": it}, images=1)
+    )
+    made = config(max_train_steps=2, save_every_n_steps=1, validation_split=0.2)
+    assert run_training(made) == "finished"
+    record = json.loads(run_of(made).validation_file.read_bytes())
+    assert [entry["loss"] for entry in record["measured"]] == [None, None, 2.0] and record["best"]["step"] == 2

@@ -1,6 +1,8 @@
 """Advice is given when there is something to advise, and once."""
 
 import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,10 +30,13 @@ class Told:
     def close(self) -> None: ...
 
 
-def advice(machine: Machine, device: str, steps: int, loss: float = 0.0) -> list[dict[str, Any]]:
+def advice(
+    machine: Machine | Callable[[], Machine], device: str, steps: int, loss: float = 0.0, earlier: Sequence[float] = ()
+) -> list[dict[str, Any]]:
     """What is told in `steps` steps, ten of them an epoch; `loss` is the fall from the first to the last step."""
     told, rng = Told(), random.Random(1)
-    advisor = Advisor(CONFIG, SAMPLES, told, device=device, machine=lambda: machine)
+    look = (lambda: machine) if isinstance(machine, Machine) else machine
+    advisor = Advisor(CONFIG, SAMPLES, told, device=device, machine=look, losses=earlier)
     for step in range(1, steps + 1):
         value = (0.3 - loss * step / steps) * rng.uniform(0.7, 1.3)
         advisor.watch(step, value, 1.0, epoch_ends=step % 10 == 0)
@@ -51,3 +56,21 @@ def test_a_machine_without_a_gpu_gets_no_advice_about_speed() -> None:
 def test_a_flat_loss_brings_the_published_checks_once() -> None:
     (told,) = advice(Machine(), "cpu", 1500)
     assert told["topic"] == "loss" and any("1 of 1 images have none" in hint for hint in told["hints"])
+
+
+def test_other_figures_are_no_other_advice_and_looks_are_rare() -> None:
+    looks: list[Machine] = []
+
+    def look() -> Machine:
+        busy = replace(CARD.gpus[0], utilisation=10 + len(looks), free_mib=9000 - 100 * len(looks))
+        looks.append(Machine(gpus=(busy,)))
+        return looks[-1]
+
+    (told,) = advice(look, "cuda", 200, loss=0.25)
+    assert any("10 % of the time" in hint for hint in told["hints"]) and len(looks) == 200 // SETTLED
+
+
+def test_a_loss_that_fell_before_the_run_was_continued_is_not_flat() -> None:
+    rng = random.Random(2)
+    fell = [(0.9 - 0.6 * step / 1500) * rng.uniform(0.7, 1.3) for step in range(1500)]
+    assert advice(Machine(), "cpu", 1500, earlier=fell) == []

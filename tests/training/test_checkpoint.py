@@ -20,6 +20,7 @@ from trainer_core.training.checkpoint import (
     complete_checkpoints,
     load_checkpoint,
     newest_checkpoint,
+    optimizer_kind,
     optimizer_state,
     prune,
     restore_optimizer,
@@ -231,3 +232,13 @@ def test_files_are_safetensors_and_json_only(tmp_path: Path) -> None:
     assert all(len(entry["sha256"]) == 64 for entry in listing.values())
     # A zip or a pickle would start otherwise; safetensors start with the length of a JSON header.
     assert (folder / "adapter.safetensors").read_bytes()[8:9] == b"{"
+
+
+def test_an_older_checkpoint_tells_its_optimizer_by_the_names_in_its_state() -> None:
+    one = torch.zeros(1)
+    for state, kind in (
+        ({"exp_avg": one}, "AdamW"),
+        ({"step": 1, "__bnb_optimizer_quant_state__": {"state1": one}}, "AdamW8bit"),
+    ):
+        assert optimizer_kind(Checkpoint(adapter={}, optimizer={0: state}, state={})) == kind
+    assert optimizer_kind(Checkpoint(adapter={}, optimizer={}, state={"optimizer": "AdamW8bit"})) == "AdamW8bit"

@@ -2,12 +2,21 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from trainer_core.cli.shared import PATHS, Commands, config_of, stay_offline
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.jobs.ranks import child_environment, is_launched, repository_python, run_ranks, told_to_use_cpu
+from trainer_core.jobs.ranks import (
+    child_environment,
+    importable,
+    is_launched,
+    repository_python,
+    run_ranks,
+    told_to_use_cpu,
+)
+from trainer_core.planning.hardware import detect
 
 
 def add(commands: Commands) -> None:
@@ -26,6 +35,9 @@ def add(commands: Commands) -> None:
 def _train(options: argparse.Namespace) -> int:
     config, notes = config_of(options.config)
     launched = is_launched(os.environ)
+    count = 1 if launched or options.check else _gpu_count(config)
+    if count > 1:
+        return _run_all(options.config, count)
     main_process = os.environ.get("RANK", "0") == "0"
     for note in notes if main_process else ():
         print(f"note: {note}")
@@ -34,9 +46,6 @@ def _train(options: argparse.Namespace) -> int:
     if options.check:
         _check_data(config)
         return 0
-    count = 1 if launched else _gpu_count(config)
-    if count > 1:
-        return run_ranks(repository_python(["train", str(options.config)]), count, os.environ).code
     from trainer_core.training.run import run_training
 
     outcome = run_training(config)
@@ -66,13 +75,33 @@ def _gpu_count(config: TrainConfig) -> int:
 
     count = torch.cuda.device_count()
     asked = 0 if config.gpus == "all" else len(config.gpus.split(","))
-    if asked > count and (count or config.device == "cuda"):
+    if asked > count and (count or config.device == "cuda" or _has_cards()):
         raise UserError(
             "device_unavailable",
             f'gpus = "{config.gpus}" names {asked} GPUs; PyTorch finds {count} of them.',
             ["nvidia-smi lists the GPUs with their numbers.", 'Set gpus = "all" to use every one.'],
         )
+    if count > 1 and not (torch.distributed.is_available() and torch.distributed.is_nccl_available()):
+        print(f"note: PyTorch cannot join GPUs on this system (it has no NCCL), so one of {count} is used.")
+        return 1
     return count
+
+
+def _has_cards() -> bool:
+    machine = detect(Path())
+    return bool(machine.gpus or machine.hidden)
+
+
+def _run_all(config: Path, count: int) -> int:
+    """Train in `count` processes; returns the exit code. Those that fail tell why, unless they are killed."""
+    outcome = run_ranks(repository_python(["train", str(config)]), count, importable(os.environ))
+    if outcome.code and all(code <= 0 for code in outcome.codes):
+        print(
+            f"error: a process of this run was killed (signal {outcome.code - 128}). "
+            "The system does so with signal 9 when main memory is full.",
+            file=sys.stderr,
+        )
+    return outcome.code
 
 
 def _check_data(config: TrainConfig) -> None:

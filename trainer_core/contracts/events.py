@@ -30,7 +30,7 @@ EVENT_KINDS = (
     "failed",
 )
 # What a resumed run does again; these lines go when it goes back to an earlier step.
-_REPEATED_KINDS = frozenset({"step", "validation", "sample", "checkpoint", "export"})
+_REPEATED_KINDS = frozenset({"step", "validation", "sample", "checkpoint", "export", "advice"})
 _BLOCK = 64 * 1024
 
 
@@ -84,9 +84,10 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]
 
 
 def truncate_after_step(path: Path, step: int) -> None:
-    """Drop step, sample, checkpoint and export events beyond ``step``, so that a resumed run leaves no ghosts.
+    """Drop events of steps beyond ``step`` that a resumed run tells again, so that no ghosts are left.
 
-    The file is replaced atomically, and only if there is something to drop.
+    Where a run begins anew, -1 drops those of the time before the first step as well. The file is replaced
+    atomically, and only if there is something to drop.
     """
     if not path.exists():
         return

@@ -25,7 +25,7 @@ _TEXT_RULES = MappingProxyType(
         "gpus": '"all", or GPU numbers as nvidia-smi counts them, such as "0" or "0,2"',
     }
 )
-_GPUS = re.compile(r"all|[0-9]{1,3}(,[0-9]{1,3})*")
+_GPUS = re.compile(r"all|(0|[1-9][0-9]{0,2})(,(0|[1-9][0-9]{0,2}))*")
 _ESCAPES = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r", "\b": r"\b", "\f": r"\f", "\x1b": r"\e"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')

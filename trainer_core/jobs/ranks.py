@@ -3,6 +3,7 @@
 torch's and accelerate's launchers end their children 30 seconds after a stop; a run that saves first may need more.
 """
 
+import os
 import signal
 import socket
 import subprocess
@@ -10,10 +11,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
-# What torch.distributed, accelerate and MPI set for the processes they start.
-LAUNCHED = ("LOCAL_RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+# What torch.distributed, accelerate and MPI set for the processes they start, beside LOCAL_RANK.
+SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _GRACE_S = 20.0
 _POLL_S = 0.1
 
@@ -34,7 +36,9 @@ class Outcome:
 
 def is_launched(environment: Mapping[str, str]) -> bool:
     """True in a process that a launcher (accelerate, torchrun, MPI, this one) started as one of several."""
-    return any(environment.get(name, "") not in ("", "-1") for name in LAUNCHED)
+    # As accelerate decides it; clusters set WORLD_SIZE=1 for a job that nothing has launched.
+    sizes = (environment.get(name, "") for name in SIZES)
+    return environment.get("LOCAL_RANK", "") not in ("", "-1") or any(s.isdecimal() and int(s) > 1 for s in sizes)
 
 
 def told_to_use_cpu(environment: Mapping[str, str]) -> bool:
@@ -49,16 +53,18 @@ def run_ranks(command: Sequence[str], count: int, environment: Mapping[str, str]
     SIGKILL: they would wait for ever for the one that is gone.
     """
     port = str(_free_port())
-    children = [
-        subprocess.Popen(command, env={**environment, **_rank_variables(rank, count, port)}) for rank in range(count)
-    ]
+    children: list[subprocess.Popen[bytes]] = []
+    # From before the first child to after the last: a signal that ended this process alone would leave them training.
     handlers = {number: signal.signal(number, _passing_on(children)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        for rank in range(count):
+            variables = _rank_variables(rank, count, port)
+            children.append(subprocess.Popen(command, env={**environment, **variables}))
         _wait(children)
     finally:
+        _end(children)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        _end(children)
     return Outcome(codes=tuple(child.returncode for child in children))
 
 
@@ -83,11 +89,16 @@ def _free_port() -> int:
 def _passing_on(children: Sequence["subprocess.Popen[bytes]"]) -> "signal._HANDLER":
     def handler(number: int, frame: FrameType | None) -> None:
         for child in children:
-            # Ctrl+C reaches the children by itself: they belong to the same terminal.
-            if child.poll() is None and not (number == signal.SIGINT and sys.stdin.isatty()):
+            if child.poll() is None and not (number == signal.SIGINT and _reached_by_ctrl_c()):
                 child.send_signal(number)
 
     return handler
+
+
+def _reached_by_ctrl_c() -> bool:
+    """True where the children get a Ctrl+C by themselves, as parts of the same terminal or Windows console."""
+    # Windows knows no other way to send one: `send_signal` would raise.
+    return sys.platform == "win32" or (sys.stdin is not None and sys.stdin.isatty())
 
 
 def _wait(children: Sequence["subprocess.Popen[bytes]"]) -> None:
@@ -120,3 +131,9 @@ def child_environment(environment: Mapping[str, str], gpus: str) -> dict[str, st
 def repository_python(arguments: Sequence[str]) -> list[str]:
     """The command that runs `python -m trainer_core` with `arguments` in this very Python."""
     return [sys.executable, "-m", "trainer_core", *arguments]
+
+
+def importable(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` in which a Python that is started in any folder finds this package."""
+    places = [str(Path(__file__).resolve().parents[2]), environment.get("PYTHONPATH", "")]
+    return {**environment, "PYTHONPATH": os.pathsep.join(place for place in places if place)}

@@ -1,5 +1,6 @@
 """Advice while a run is at work: what is off when it is slow, what to check when the loss does not fall."""
 
+import re
 from collections.abc import Callable, Sequence
 
 from trainer_core.contracts.config import TrainConfig
@@ -11,10 +12,14 @@ from trainer_core.training.reporting import Teller
 
 # Enough steps for the first ones (kernels chosen, disk caches cold) not to count.
 SETTLED = 30
+_FIGURES = re.compile(r"[0-9.]+")
 
 
 class Advisor:
-    """Watches the steps of the main process; tells each piece of advice once in the life of a process."""
+    """Watches the steps of the main process; tells each piece of advice once in the life of a process.
+
+    `losses` are those of the steps that earlier lives of the run did: a loss that fell in them has not stayed flat.
+    """
 
     def __init__(
         self,
@@ -24,21 +29,25 @@ class Advisor:
         *,
         device: str,
         machine: Callable[[], Machine],
+        losses: Sequence[float] = (),
     ) -> None:
         self._config = config
         self._samples = samples
         self._teller = teller
         self._device = device
         self._machine = machine
-        self._losses: list[float] = []
+        self._losses = list(losses)
         self._seconds: list[float] = []
+        self._looked = 0
         self._told: set[str] = set()
 
     def watch(self, step: int, loss: float, seconds: float, *, epoch_ends: bool) -> None:
         """After optimizer step `step` (1-based); `seconds` without what came between two steps."""
         self._losses.append(loss)
         self._seconds.append(seconds)
-        if len(self._seconds) == SETTLED or (epoch_ends and len(self._seconds) > SETTLED):
+        # Epochs of a small data set are a step or two long, and a look takes time.
+        if len(self._seconds) == SETTLED or (epoch_ends and len(self._seconds) >= self._looked + SETTLED):
+            self._looked = len(self._seconds)
             self._look_at_speed(step)
         if epoch_ends and "loss" not in self._told and is_flat(self._losses):
             captionless = sum(not sample.item.caption for sample in self._samples)
@@ -51,9 +60,10 @@ class Advisor:
             # Nothing is off: there is nothing else to train on.
             return
         hints = speed_hints(self._config, machine, device=self._device, step_seconds=self._seconds)
-        fresh = [hint for hint in hints if hint not in self._told]
+        # Other figures (free memory, utilisation) do not make it another piece of advice.
+        fresh = [hint for hint in hints if _FIGURES.sub("", hint) not in self._told]
         if fresh:
-            self._told.update(fresh)
+            self._told.update(_FIGURES.sub("", hint) for hint in fresh)
             self._tell("speed", step, "It could be faster:", fresh)
 
     def _tell(self, topic: str, step: int, message: str, hints: Sequence[str]) -> None:

@@ -241,3 +241,9 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[Any, Any]) -> None:
     """Put a kept state back; groups stay as built. Tensors keep their dtype (8-bit states included)."""
     optimizer.load_state_dict({"state": dict(state), "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def optimizer_kind(checkpoint: Checkpoint) -> str:
+    """The optimizer_type that made it. Checkpoints from before that was written down tell by their state's names."""
+    eight_bit = any("exp_avg" not in state for state in checkpoint.optimizer.values())
+    return str(checkpoint.state.get("optimizer", "AdamW8bit" if eight_bit else "AdamW"))

@@ -11,7 +11,7 @@ import torch
 
 from trainer_core.contracts.config import Change, TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.events import EventLog, truncate_after_step
+from trainer_core.contracts.events import EventLog, read_events, truncate_after_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
 from trainer_core.model.folder import BaseFolder, load_transformer
@@ -20,7 +20,7 @@ from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.training.adapters import add_lora, load_weights, start_weights
 from trainer_core.training.advising import Advisor
-from trainer_core.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
+from trainer_core.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, optimizer_kind
 from trainer_core.training.checks import adapted, base_of, check_early, pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
@@ -157,13 +157,15 @@ class _Run:
             raise StopRequested
         trainer = self._build_trainer(prepared, checkpoint)
         if world.main:
-            truncate_after_step(self.run.events_file, first)
+            # Without a checkpoint the run begins anew, with the pictures and the validation before its first step.
+            kept = first if checkpoint else -1
+            truncate_after_step(self.run.events_file, kept)
             if config.tensorboard and isinstance(self.teller, Reporter):
-                self.teller.add_board(Board(self.run.board, self.run.path, step=first))
+                self.teller.add_board(Board(self.run.board, self.run.path, step=kept))
         validator = Validator(config, prepared.validation, prepared.store, world)
         advisor = Advisor(
             config, prepared.samples, self.teller, device=world.accelerator.device.type,
-            machine=lambda: detect(self.run.path),
+            machine=lambda: detect(self.run.path), losses=self._earlier_losses(),
         )  # fmt: skip
         session = Session(
             config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
@@ -174,6 +176,12 @@ class _Run:
             return session.train(first, checkpoint.state.get("loss_smoothed") if checkpoint else None)
         finally:
             trainer.close()
+
+    def _earlier_losses(self) -> list[float]:
+        """Those of the steps that the run goes on from; only the main process asks for advice."""
+        events = read_events(self.run.events_file)[0] if self.world.main else []
+        found = (event.get("loss") for event in events if event.get("event") == "step")
+        return [loss for loss in found if isinstance(loss, float)]
 
     def _restore_point(self, prepared: Prepared) -> Checkpoint | None:
         """The newest checkpoint that loads; the main process finds it, the others read the same one."""
@@ -208,7 +216,7 @@ class _Run:
     def _optimizer_of(self, checkpoint: Checkpoint | None) -> str:
         """The optimizer that goes on: what a checkpoint holds belongs to the kind that made it."""
         wanted = self.config.optimizer_type
-        kept = checkpoint.state.get("optimizer", wanted) if checkpoint else wanted
+        kept = optimizer_kind(checkpoint) if checkpoint else wanted
         if kept == "AdamW8bit" != wanted:
             raise UserError(
                 "rerun_refused",

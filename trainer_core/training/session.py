@@ -73,7 +73,7 @@ class Session:
         if first == 0:
             self._validate(0)
         if self._sample_due(first, total):
-            self._sample(first, again=False)
+            self._sample(first, again=first == 0)
         if torch.cuda.is_initialized():
             # From here on the peak is training's, no longer the encoders'.
             torch.cuda.reset_peak_memory_stats()
@@ -168,7 +168,7 @@ class Session:
             "scheduler": {"name": self._config.lr_scheduler, "step": done},
             "scaler": self._trainer.scaler_state(),
             "world_size": self._world.size,
-            "validation_loss": validated.loss if validated else None,
+            "validation_loss": validated.recorded_loss if validated else None,
             "versions": {name: version(name) for name in VERSIONED},
         }
         checkpoint = Checkpoint(adapter=adapter, optimizer=optimizer_state(self._trainer.optimizer), state=state)

@@ -4,6 +4,7 @@ The loss of flow matching depends far more on t than on what was learnt, so a ra
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,11 @@ class ValidationResult:
     loss: float
     bands: Mapping[str, float]
     images: int
+
+    @property
+    def recorded_loss(self) -> float | None:
+        """As files keep it: JSON has no NaN and no infinity (fp16 may overflow); the best is never one of these."""
+        return _finite(self.loss)
 
 
 class Validator:
@@ -96,7 +102,8 @@ def record_validation(run: RunDir, step: int, result: ValidationResult) -> None:
     """Add a measurement to the run's validation.json; those of `step` and beyond, from an earlier life, go."""
     record = _read(run)
     earlier = [entry for entry in record.get("measured", []) if entry["step"] < step]
-    entry = {"step": step, "loss": result.loss, "bands": dict(result.bands), "images": result.images}
+    bands = {band: _finite(loss) for band, loss in result.bands.items()}
+    entry = {"step": step, "loss": result.recorded_loss, "bands": bands, "images": result.images}
     write_json_atomic(run.validation_file, {**record, "measured": [*earlier, entry]})
 
 
@@ -120,3 +127,7 @@ def _read(run: RunDir) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def _finite(loss: float) -> float | None:
+    return loss if math.isfinite(loss) else None

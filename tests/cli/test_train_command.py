@@ -1,0 +1,53 @@
+"""`train`: which GPUs are used, and what is said when they cannot be."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer_core.cli import train
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
+from trainer_core.jobs.ranks import Outcome
+from trainer_core.planning.hardware import Gpu, Machine
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set, so that what the command sets is taken back."""
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        monkeypatch.setenv(name, "")
+
+
+def count(monkeypatch: pytest.MonkeyPatch, seen: int, **settings: str) -> int:
+    """What is used where PyTorch sees that many GPUs."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: seen)
+    return train._gpu_count(TrainConfig(base_model_path="b", train_data_dir="d", **settings))
+
+
+@pytest.mark.parametrize(("nccl", "used"), [(True, 2), (False, 1)])
+def test_without_nccl_as_on_windows_one_gpu_is_used_and_that_is_said(
+    nccl: bool, used: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: nccl)
+    assert count(monkeypatch, 2) == used
+    assert ("one of 2 is used" in capsys.readouterr().out) is not nccl
+
+
+def test_a_gpu_that_is_not_there_is_refused_and_not_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        train, "detect", lambda path: Machine(hidden=(Gpu(index=0, name="x", total_mib=1, free_mib=1),))
+    )
+    with pytest.raises(UserError, match='gpus = "5" names 1 GPUs; PyTorch finds 0'):
+        count(monkeypatch, 0, gpus="5")
+    monkeypatch.setattr(train, "detect", lambda path: Machine())
+    assert count(monkeypatch, 0, gpus="5") == 0
+
+
+def test_processes_that_were_killed_are_spoken_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train, "run_ranks", lambda *_: Outcome(codes=(-9, -15)))
+    assert train._run_all(Path("a.toml"), 2) == 137 and "killed (signal 9)" in capsys.readouterr().err
+    monkeypatch.setattr(train, "run_ranks", lambda *_: Outcome(codes=(-15, 1)))
+    assert train._run_all(Path("a.toml"), 2) == 1 and not capsys.readouterr().err
