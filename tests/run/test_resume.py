@@ -44,8 +44,8 @@ def test_resume_at_every_single_step(config: Make, undisturbed: TrainConfig, mon
     made = config("often")
     with monkeypatch.context() as patch:
         patch.setattr(StopSignal, "requests", lambda self: {"stop"})
-        outcomes = [run_training(made) for _ in losses(undisturbed)]
-    assert outcomes == ["stopped"] * len(outcomes)
+        *outcomes, last = [run_training(made) for _ in losses(undisturbed)]
+    assert outcomes == ["stopped"] * len(outcomes) and last == "finished"
     assert run_training(made) == "already finished"
     assert_same_run(made, undisturbed)
 

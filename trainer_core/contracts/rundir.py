@@ -96,9 +96,12 @@ class RunDir:
         self._make_folder(self.path)
         for folder in (self.control, self.samples, self.checkpoints, self.exports):
             self._make_folder(folder)
-        write_text_atomic(self.config_file, to_toml(cfg))
-        if not self.state_file.exists():
-            self.write_state("created")
+        try:
+            write_text_atomic(self.config_file, to_toml(cfg))
+            if not self.state_file.exists():
+                self.write_state("created")
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def read_state(self) -> dict[str, Any]:
         """The last written state: status, time, pid, process_start_time, step, total_steps, epoch and what

@@ -38,6 +38,9 @@ class World:
             ],
         )
 
+        # Accumulation is ours: a setting of accelerate's must not divide the loss a second time.
+        self.accelerator.gradient_accumulation_steps = 1
+
     @property
     def rank(self) -> int:
         return self.accelerator.process_index

@@ -88,7 +88,8 @@ class Session:
                 ends = done % schedule.steps_per_epoch == 0
                 self._advisor.watch(done, result.loss, fields["seconds_per_step"], epoch_ends=ends)
             stop, save, sample = self._requests()
-            if stop:
+            # At the last step everything that belongs to its end is done, rather than said to be left.
+            if stop and done < total:
                 self._save(done, None)
                 self._write_state("stopped", step=done, total_steps=total, epoch=epoch + 1)
                 self._teller.emit("stopped", step=done, message=f"stopped after step {done} of {total}; saved")
