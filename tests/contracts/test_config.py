@@ -135,6 +135,13 @@ def test_utf8_is_read_with_and_without_bom(tmp_path: Path, mark: bytes):
     assert (cfg.base_model_path, cfg.train_data_dir) == ("模型", "D:\\new")
 
 
+def test_only_the_start_of_a_faulty_line_is_shown(tmp_path: Path):
+    (tmp_path / "c.toml").write_text("a = " + "[" * 100_000)
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "c.toml")
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

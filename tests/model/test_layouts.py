@@ -156,6 +156,16 @@ def test_a_pickle_that_needs_code_is_refused_and_not_run(tmp_path: Path) -> None
     assert caught.value.code == "weights_unsafe" and not trace.exists()
 
 
+def test_a_dump_that_was_named_safetensors_is_read_for_what_it_is(tmp_path: Path) -> None:
+    """torch.load goes by the ending; a damaged one must not end in safetensors' own error."""
+    weights = transformer()
+    torch.save(weights, tmp_path / "x.safetensors")
+    assert open_transformer(tmp_path / "x.safetensors").names() == sorted(weights)
+    (tmp_path / "y.safetensors").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(UserError, match="not a readable torch file"):
+        open_transformer(tmp_path / "y.safetensors")
+
+
 @pytest.mark.parametrize("content", [b"PK\x03\x04 cut short", b"\x80\x02garbage", b"\x80\x04.", b"", b"\x00" * 40])
 def test_damaged_files_are_said_to_be_damaged(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pth").write_bytes(content)

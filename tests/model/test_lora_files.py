@@ -166,10 +166,17 @@ def test_pickles_of_anything_else_are_refused_and_not_run(
     tmp_path: Path, content: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save(content, tmp_path / "x.pt")
-    refused(tmp_path / "x.pt", "pickle")
+    refused(tmp_path / "x.pt")
     (tmp_path / "y.bin").write_bytes(b"\x80\x04no pickle")
-    refused(tmp_path / "y.bin", "pickle")
+    refused(tmp_path / "y.bin")
     assert capsys.readouterr().out == ""
+
+
+def test_a_pickle_with_code_is_refused_without_torch_s_advice_to_run_it(tmp_path: Path) -> None:
+    torch.save({"x": Bomb()}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"never run here. It asks for print") as caught:
+        read_lora(tmp_path / "x.pt")
+    assert "weights_only" not in str(caught.value) and any("PEFT folder" in hint for hint in caught.value.hints)
 
 
 K = f"diffusion_model.{QKV}"

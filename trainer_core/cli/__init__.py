@@ -4,6 +4,7 @@ Nothing heavy is imported before the arguments are known to be good, so `--help`
 """
 
 import argparse
+import errno
 import io
 import logging
 import os
@@ -58,10 +59,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except OSError as error:
+        return _system_error(error)
+
+
+def _system_error(error: OSError) -> int:
+    """The exit code for what any command can meet; another error is raised again."""
+    if isinstance(error, BrokenPipeError):
         # Whoever read the output (`| head`) has seen enough; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if error.errno != errno.ENAMETOOLONG:
+        raise error
+    # Any look at such a path fails, the very first one too.
+    print(f"error: A path is too long for this disk: {str(error.filename)[:80]}...", file=sys.stderr)
+    print("  - A name may have about 255 characters, a whole path about 4,000.", file=sys.stderr)
+    return 1
 
 
 def _quieten() -> None:

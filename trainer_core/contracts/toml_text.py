@@ -11,6 +11,8 @@ from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.options import OptionSpec
 
 _WIDTH = 100
+# So much of a faulty line is shown: it may be a whole file of another kind.
+_SHOWN = 200
 # TOML forbids these bare inside quotes: control characters (tab too, to keep it visible), quote, backslash.
 _ESCAPED = re.compile(r'[\x00-\x1f\x7f"\\]')
 _SHORT_ESCAPES = {"\t": r"\t", "\n": r"\n", "\r": r"\r", "\b": r"\b", "\f": r"\f", '"': r"\"", "\\": r"\\"}
@@ -47,7 +49,8 @@ def _syntax_message(text: str, reason: str) -> str:
     found = re.search(r"\(at line (\d+), column \d+\)", reason)
     number = int(found.group(1)) if found else len(lines)
     line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
-    message = f"is not valid TOML: {reason}; line {number} is: {line}"
+    shown = line if len(line) <= _SHOWN else line[:_SHOWN] + "..."
+    message = f"is not valid TOML: {reason}; line {number} is: {shown}"
     if "\\" in line:
         message += (
             "\n    Between double quotes a backslash starts an escape. Write a Windows path between "

@@ -7,9 +7,7 @@ unless the file carries our mark that ComfyUI's form was written, which divides 
 
 import json
 import math
-import pickle
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +22,7 @@ from trainer_core.contracts.rundir import RunDir
 from trainer_core.model.lora_modules import LoraFile, LoraModule, fused, shape_problem
 from trainer_core.model.lora_names import Key, listing, read_names
 from trainer_core.model.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError, read_settings
+from trainer_core.model.pickles import load_pickle
 
 DORA_KEY = "newbie_dora_norm"
 DORA_OVER_BASE = "base"
@@ -125,10 +124,9 @@ def _opened(file: Path) -> Iterator[Opened]:
 def _unpickled(file: Path) -> dict[str, Tensor]:
     """The state dict of a pickle, or of upstream's resume file."""
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise _unreadable(file, f"it is not a pickle of plain tensors ({reason})") from error
+        content = load_pickle(file)
+    except UserError as error:
+        raise UserError("lora_unreadable", f"{error}", [*error.hints, _ACCEPTED]) from error
     for name in ("adapter_state_dict", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]

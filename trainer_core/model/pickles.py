@@ -41,7 +41,7 @@ class PickleFile(Closing):
     def __init__(self, file: Path) -> None:
         """Raises UserError: "weights_unsafe" (needs code), "weights_broken", "weights_missing" (no tensors)."""
         self._location = file
-        self._tensors = _tensors_of(_load(file), file)
+        self._tensors = _tensors_of(load_pickle(file), file)
 
     @property
     def location(self) -> str:
@@ -70,10 +70,15 @@ def is_pickle(file: Path) -> bool:
     return start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
 
 
-def _load(file: Path) -> Any:
+def load_pickle(file: Path) -> Any:
+    """What a torch file holds. Raises UserError: "weights_unsafe" (needs code, which is not run), "weights_broken"."""
     with open(file, "rb") as stream:
         zipped = stream.read(2) == b"PK"
     try:
+        if file.name.endswith(".safetensors"):
+            # torch goes by this ending and would take the file for what it is not.
+            with open(file, "rb") as stream:
+                return torch.load(stream, map_location="cpu", weights_only=True)
         # Only the zip form can be mapped; the old form is read whole.
         return torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
