@@ -1,6 +1,7 @@
 """What starting the same run again does, by what changed."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -90,6 +91,18 @@ def test_another_spelling_of_the_same_settings_continues_in_silence(config: Make
     again = config(num_epochs=2, lora_target_modules=targets, base_model_path=first.base_model_path + "/")
     assert run_training(again) == "finished"
     assert not any("lora_target_modules" in event["message"] for event in events(again, "warning"))
+
+
+@pytest.mark.parametrize(("option", "place", "code"), [("train_data_dir", "nowhere", "dataset_missing"),
+                                                       ("validation_data_dir", "nowhere", "dataset_missing"),
+                                                       ("train_data_dir", ".", "output_invalid")])  # fmt: skip
+def test_folders_are_checked_before_anything_is_written(
+    config: Make, tmp_path: Path, option: str, place: str, code: str
+) -> None:
+    made = config("never", **{option: str(tmp_path / place)})
+    with pytest.raises(UserError, match=option) as caught:
+        run_training(made)
+    assert caught.value.code == code and not run_of(made).path.exists()
 
 
 def test_what_cannot_run_here_is_said_before_anything_is_written(config: Make) -> None:

@@ -21,6 +21,7 @@ def test_the_loss_of_held_out_images_falls_and_training_never_notices(config: Ma
     alone = config("alone", **settings)
     run_training(alone)
     assert losses(watched) == losses(alone)
+    assert any("are trained on as well" in event["message"] for event in events(watched, "warning"))
     measured = events(watched, "validation")
     assert [event["step"] for event in measured] == [0, 4, 6, 8, 12, 16]
     assert measured[-1]["loss"] < measured[0]["loss"] and len(measured[0]["bands"]) == 4

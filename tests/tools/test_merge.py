@@ -294,6 +294,13 @@ def test_progress_counts_bytes_and_notes_are_told(base: Path, tmp_path: Path) ->
     assert len(told) == 1 and "ann-step-00000020.safetensors" in told[0]
 
 
+def test_no_folder_is_made_of_a_single_file(base: Path, lora: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"single file.*cannot become") as caught:
+        merge(base / WEIGHTS, [(lora, 1.0)], tmp_path / "merged", quiet)
+    assert caught.value.code == "output_invalid"
+    assert merge(base / WEIGHTS, [(lora, 1.0)], tmp_path / "merged.safetensors", quiet).is_file()
+
+
 def test_no_folder_is_made_of_weights_under_other_names(lora: Path, tmp_path: Path) -> None:
     other = write_base(tmp_path / "other")
     tensors = load_file(other / WEIGHTS)

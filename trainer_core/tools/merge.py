@@ -55,8 +55,14 @@ def merge(
     that fits only partly is refused with the names), `disk_full`, `output_failed`, and as reading LoRAs does.
     """
     base_path = base_path.expanduser()
+    single = output.suffix == SINGLE_FILE
+    if base_path.is_file() and not single:
+        raise UserError(
+            "output_invalid",
+            f"{base_path} is a single file, so {output} cannot become a whole model folder.",
+            [f"Give an output that ends in {SINGLE_FILE}, or the folder of a whole base model."],
+        )
     with open_base(base_path) as source:
-        single = output.suffix == SINGLE_FILE
         require_unused(output, folder=not single)
         _require_outside(output, base_path)
         adapters = load_adapters(loras, tell)

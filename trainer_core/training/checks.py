@@ -64,8 +64,24 @@ def adapted(config: TrainConfig, device: torch.device) -> tuple[TrainConfig, lis
     return config, notes
 
 
+def _check_folders(config: TrainConfig) -> None:
+    """The data is there, and what the run writes does not become part of it."""
+    for option in ("train_data_dir", "validation_data_dir"):
+        folder = Path(getattr(config, option))
+        if getattr(config, option) and not folder.is_dir():
+            raise UserError("dataset_missing", f"{option}: {folder} is not a folder.", ["Check the path."])
+        run = Path(config.output_dir) / config.output_name
+        if getattr(config, option) and run.resolve().is_relative_to(folder.resolve()):
+            raise UserError(
+                "output_invalid",
+                f"output_dir: the run folder {run} lies inside {option} ({folder}); its samples would be trained on.",
+                ["Choose an output_dir outside of it."],
+            )
+
+
 def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> None:
     """What would stop the run after hours of encoding, asked before the first file is written."""
+    _check_folders(config)
     check_backend(config.attention_backend, device)
     check_optimizer(config, device)
     if config.mixed_precision == "fp16" and device.type == "cpu":

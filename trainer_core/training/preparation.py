@@ -70,6 +70,9 @@ class Preparation:
             samples, captions = store.plan(trained, shuffle=config.shuffle_caption)
             validation, plain = store.plan(held_out, shuffle=False)
             base_hash = part_id(self._base.transformer, store.cache.index)
+            seen = {sample.image_hash for sample in samples} & {sample.image_hash for sample in validation}
+            if seen:
+                self._warn(f"{len(seen)} of the held-out images are trained on as well: their loss tells little.")
             store.cache.index.save()
         prompts = [*config.sample_prompts, config.sample_negative_prompt]
         self._encode(store, [*captions, *plain], prompts, [*samples, *validation])
