@@ -29,6 +29,7 @@ from trainer_core.model.jina import load_jina
 from trainer_core.model.vae import load_vae
 from trainer_core.tools import convert as convert_module
 from trainer_core.tools.convert import to_comfyui, to_official
+from trainer_core.tools.outputs import SLACK_BYTES
 
 WEIGHTS = Path("transformer") / "diffusion_pytorch_model.safetensors"
 TEXTS = ["1girl, solo", ""]
@@ -261,7 +262,7 @@ def test_a_disk_that_fills_up_is_said_and_leaves_nothing(tmp_path: Path, monkeyp
 
 
 def test_linked_weights_need_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = (TINY / WEIGHTS).stat().st_size + convert_module.SLACK_BYTES
+    room = (TINY / WEIGHTS).stat().st_size + SLACK_BYTES
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 0, room))
     assert official(tmp_path / "out").is_dir()
     with pytest.raises(UserError, match="are needed"):

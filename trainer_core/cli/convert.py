@@ -41,9 +41,10 @@ def add(commands: Commands) -> None:
 def _convert(options: argparse.Namespace) -> None:
     from trainer_core.model.folder import find_transformer, transformer_config
     from trainer_core.model.hub import parse_place, resolve_part
-    from trainer_core.tools.convert import DTYPES, require_free, to_comfyui, to_official
+    from trainer_core.tools.convert import DTYPES, to_comfyui, to_official
+    from trainer_core.tools.outputs import require_new
 
-    require_free(options.output)  # before anything is fetched
+    require_new(options.output, folder=options.to == "official")  # before anything is fetched
     dtype = DTYPES[options.dtype]
     source, wanted = options.source, ("transformer",) if options.to == "comfyui" else FLAGS
     given = {flag: value for flag in wanted if (value := getattr(options, flag)) is not None}

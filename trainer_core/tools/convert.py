@@ -4,11 +4,10 @@ Promises: tensor by tensor, so that memory grows with the largest tensor; what e
 result appears whole under its name or not at all; values are bit-equal unless another dtype is asked for.
 """
 
-import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +24,11 @@ from trainer_core.model.transformer_config import WHAT, nextdit_arguments
 from trainer_core.model.weights import OpenFiles, require_match
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.tools.convert_parts import Part, clip_part, gemma_part, model_index, transformer_json, vae_part
+from trainer_core.tools.outputs import existing_folder, require_new, require_space, writing
 
 DTYPES = {"keep": None, "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 # Files up to this size are copied: to edit a config.json must not change the base it came from.
 LINKED_FROM_BYTES = 2**20
-SLACK_BYTES = 2**26
 
 Report = Callable[[str, int, int], None]
 """(what is being written, bytes done, bytes in all); may raise to stop, and nothing stays then."""
@@ -41,7 +40,7 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
     Raises UserError: "output_exists", "output_invalid", "disk_full", "dtype_overflow", and what the parts' loaders
     raise for a part that is not usable. Nothing is written then.
     """
-    require_free(output, [base.transformer, base.text_encoder, base.clip_model, base.vae])
+    require_new(output, folder=True, inside=[base.transformer, base.text_encoder, base.clip_model, base.vae])
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     with ExitStack() as opened:
         source = opened.enter_context(open_transformer(base.transformer))
@@ -52,8 +51,8 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
             opened.callback(parts[-1].close)
         size = _size(source, dtype)
         work = _Work(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
-        _require_space(output, size + sum(part.nbytes for part in parts if not _can_link(part, output)))
-        with _disk_trouble(output), _removed_at_the_end(temporary):
+        require_space(output, size + sum(part.nbytes for part in parts if not _can_link(part, output)))
+        with writing(output), _removed_at_the_end(temporary):
             file = work.folder("transformer") / "diffusion_pytorch_model.safetensors"
             work.write(file, source)
             _write_json(file.with_name("config.json"), transformer_json(config))
@@ -74,13 +73,12 @@ def to_comfyui(transformer: Path, output: Path, *, dtype: torch.dtype | None, re
     """
     if output.suffix != ".safetensors":
         raise UserError("output_invalid", f"{output} must end in .safetensors: one file is written.")
-    require_free(output, [transformer])
+    require_new(output, folder=False, inside=[transformer])
     with open_transformer(transformer) as source:
         _checked_config(transformer, source)
         total = _size(source, dtype)
-        _require_space(output, total)
-        with _disk_trouble(output):
-            output.parent.mkdir(parents=True, exist_ok=True)
+        require_space(output, total)
+        with writing(output):
             _Work(output.parent, dtype, report, total=total).write(output, source)
     return output
 
@@ -161,37 +159,9 @@ def _size(source: OpenFiles, dtype: torch.dtype | None) -> int:
     return sum(entry.nbytes for entry in entries_of(source, dtype))
 
 
-def require_free(output: Path, parts: Sequence[Path] = ()) -> None:
-    """Raises UserError: "output_exists", or "output_invalid" for a place inside one of `parts`."""
-    if output.is_symlink() or output.is_file() or (output.is_dir() and any(output.iterdir())):
-        raise UserError(
-            "output_exists",
-            f"{output} already exists{' and is not empty' if output.is_dir() else ''}.",
-            ["Choose another name, or remove it."],
-        )
-    inside = next((part for part in parts if output.resolve().is_relative_to(part.resolve())), None)
-    if inside is not None:
-        raise UserError("output_invalid", f"{output} lies inside {inside}.", ["Choose a place outside of it."])
-
-
-def _require_space(output: Path, needed: int) -> None:
-    place = _existing_folder(output)
-    free = shutil.disk_usage(place).free
-    if needed + SLACK_BYTES > free:
-        raise UserError(
-            "disk_full",
-            f"{place} has {free / 2**30:.1f} GiB free; {needed / 2**30:.1f} GiB are needed. Nothing was written.",
-            ["Free some space, or write to another disk."],
-        )
-
-
-def _existing_folder(output: Path) -> Path:
-    return next(folder for folder in output.absolute().parents if folder.is_dir())
-
-
 def _can_link(part: Part, output: Path) -> bool:
     """Whether the part's weights take no room: taken as they are, on the same disk."""
-    disk = _existing_folder(output).stat().st_dev
+    disk = existing_folder(output).stat().st_dev
     return part.source is None and all(file.stat().st_dev == disk for file in part.links)
 
 
@@ -202,22 +172,6 @@ def _removed_at_the_end(temporary: Path) -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def _disk_trouble(output: Path) -> Iterator[None]:
-    """The disk's refusals as something to act on."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            text = f"The disk filled up while {output} was written. Nothing stays of it."
-            raise UserError("disk_full", text, ["Free some space, or write to another disk."]) from error
-        raise UserError(
-            "output_invalid",
-            f"{output} cannot be written ({error.strerror or error}).",
-            ["Choose a folder that you may write to."],
-        ) from error
 
 
 def _link(source: Path, target: Path) -> None:

@@ -17,7 +17,8 @@ from trainer_core.model.lora_files import LoraFile, read_lora
 from trainer_core.model.lora_modules import LoraModule
 from trainer_core.model.lora_writing import over_base, over_moved, write_comfy, write_peft
 from trainer_core.tools.lora_stack import Adapter, Tell, require_fit
-from trainer_core.tools.merge import SINGLE_FILE, open_base, require_space, require_unused, writing
+from trainer_core.tools.merge import SINGLE_FILE, open_base
+from trainer_core.tools.outputs import require_new, require_space, writing
 
 Form = Literal["peft", "comfyui"]
 DTYPES: Mapping[str, torch.dtype | None] = MappingProxyType(
@@ -46,10 +47,10 @@ def convert(
     lora = read_lora(source)
     for note in lora.notes:
         tell(note)
-    require_unused(output, folder=False)
+    require_new(output, folder=False)
     modules = _in_form(lora, form, base)
     with writing(output):
-        require_space(output.parent, _size(modules, DTYPES[dtype]))
+        require_space(output, _size(modules, DTYPES[dtype]))
         write = write_comfy if form == "comfyui" else write_peft
         write(output, modules, lora.metadata, DTYPES[dtype])
     return output

@@ -2,12 +2,10 @@
 ComfyUI diffusion model file. Tensor by tensor, so memory grows with the largest tensor and not with the model.
 """
 
-import errno
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.weights import TensorSource, open_tensors, weight_files
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
+from trainer_core.tools.outputs import require_new, require_space, writing
 
 __all__ = ["merge", "newest_export", "open_base"]
 
@@ -63,8 +62,7 @@ def merge(
             [f"Give an output that ends in {SINGLE_FILE}, or the folder of a whole base model."],
         )
     with open_base(base_path) as source:
-        require_unused(output, folder=not single)
-        _require_outside(output, base_path)
+        require_new(output, folder=not single, inside=[base_path])
         adapters = load_adapters(loras, tell)
         require_fit(adapters, source)
         _require_floats(source)
@@ -76,26 +74,6 @@ def merge(
                 _require_official(base, source)
                 _write_folder(base, adapters, output, report)
     return output
-
-
-def require_unused(output: Path, *, folder: bool) -> None:
-    """Raises UserError `output_exists`; an empty folder may become the new one."""
-    taken = output.exists() or output.is_symlink()
-    if taken and not (folder and output.is_dir() and not any(output.iterdir())):
-        raise UserError(
-            "output_exists",
-            f"{output} already exists{' and is not empty' if folder else ''}.",
-            ["Choose another name, or remove it."],
-        )
-
-
-def _require_outside(output: Path, base: Path) -> None:
-    if output.resolve().is_relative_to(base.resolve()):
-        raise UserError(
-            "output_invalid",
-            f"{output} lies inside the base model {base}.",
-            ["Choose a place outside of it."],
-        )
 
 
 def _require_floats(source: RenamedTensors) -> None:
@@ -123,39 +101,12 @@ def _require_official(base: BaseFolder, source: TensorSource) -> None:
     )
 
 
-@contextmanager
-def writing(output: Path) -> Iterator[None]:
-    """Makes the parent folder, and tells what the disk refused. Raises UserError `disk_full`, `output_failed`."""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
-        reason = error.strerror or str(error)
-        raise UserError(
-            "disk_full" if full else "output_failed",
-            f"{output} could not be written: {reason}. Nothing was left behind.",
-            ["Free some space, or choose another disk."] if full else ["Choose another place."],
-        ) from error
-
-
-def require_space(folder: Path, needed: int) -> None:
-    """Raises UserError `disk_full` where `folder` has less than `needed` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise UserError(
-            "disk_full",
-            f"Not enough space in {folder}: {needed / 2**20:.0f} MiB needed, {free / 2**20:.0f} free.",
-            ["Free some space, or choose another disk."],
-        )
-
-
 def _write_single(source: RenamedTensors, adapters: Sequence[Adapter], output: Path, report: Report) -> None:
     names = source.names()
     entries = [Entry(name=name, dtype=source.dtype(name), shape=source.shape(name)) for name in names]
     # Wider dtypes first: each tensor then starts at a multiple of its own size, as readers expect.
     entries.sort(key=lambda entry: (-entry.dtype.itemsize, entry.name))
-    require_space(output.parent, sum(entry.nbytes for entry in entries))
+    require_space(output, sum(entry.nbytes for entry in entries))
     write_tensors(
         output,
         entries,
@@ -183,7 +134,7 @@ def _write_folder(base: BaseFolder, adapters: Sequence[Adapter], output: Path, r
     files = weight_files(base.transformer)
     total = sum(file.stat().st_size for file in files)
     copied = 0 if _same_disk(base.root, output.parent) else _size_of_the_rest(base)
-    require_space(output.parent, total + copied)
+    require_space(output, total + copied)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     done = 0

@@ -1,0 +1,61 @@
+"""Where a tool writes: nothing there yet, outside of what is read, room enough, and the disk's refusals in words."""
+
+import errno
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainer_core.contracts.errors import UserError
+
+# Beside the tensors: configs, tokenizers, and a file system's own needs.
+SLACK_BYTES = 2**26
+
+
+def require_new(output: Path, *, folder: bool, inside: Sequence[Path] = ()) -> None:
+    """Refuse a taken name, and a place inside one of `inside`; an empty folder may become the new one.
+
+    Raises UserError `output_exists`, `output_invalid`.
+    """
+    taken = output.exists() or output.is_symlink()
+    if taken and not (folder and output.is_dir() and not any(output.iterdir())):
+        raise UserError(
+            "output_exists",
+            f"{output} already exists{' and is not empty' if output.is_dir() else ''}.",
+            ["Choose another name, or remove it."],
+        )
+    around = next((place for place in inside if output.resolve().is_relative_to(place.resolve())), None)
+    if around is not None:
+        raise UserError("output_invalid", f"{output} lies inside {around}.", ["Choose a place outside of it."])
+
+
+def require_space(output: Path, needed: int) -> None:
+    """Raises UserError `disk_full` where `output` is to be written and `needed` bytes are not free."""
+    place = existing_folder(output)
+    free = shutil.disk_usage(place).free
+    if needed + SLACK_BYTES > free:
+        raise UserError(
+            "disk_full",
+            f"{place} has {free / 2**30:.1f} GiB free; {needed / 2**30:.1f} GiB are needed. Nothing was written.",
+            ["Free some space, or write to another disk."],
+        )
+
+
+def existing_folder(output: Path) -> Path:
+    """The nearest folder above `output` that is there."""
+    return next(folder for folder in output.absolute().parents if folder.is_dir())
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Makes the parent folder, and tells what the disk refused. Raises UserError `disk_full`, `output_failed`."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise UserError(
+            "disk_full" if full else "output_failed",
+            f"{output} could not be written: {error.strerror or error}. Nothing was left behind.",
+            ["Free some space, or write to another disk."] if full else ["Choose a place that you may write to."],
+        ) from error
