@@ -57,9 +57,8 @@ def test_the_upstream_lora_toml_trains_unchanged(
 ) -> None:
     folder = tmp_path / "#Goofy 画像" / "2_頭"
     folder.mkdir(parents=True)
-    for number, color in enumerate(("red", "blue")):
-        Image.new("RGB", (64, 64), color).save(folder / f"{number}.jpg")
-        (folder / f"{number}.txt").write_text(f"1girl, {color} background", encoding="utf-8")
+    Image.new("RGB", (64, 64), "red").save(folder / "0.jpg")
+    (folder / "0.txt").write_text("1girl, red background", encoding="utf-8")
     (tmp_path / "lora.toml").write_text(UPSTREAM.format(base=TINY_BASE, data=folder.parent), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert main(["train", "lora.toml"]) == 0
