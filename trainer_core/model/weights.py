@@ -6,6 +6,7 @@ that was loaded has no parameter left on the meta device and none that came from
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -54,11 +55,12 @@ class OpenFiles(TensorSource, Protocol):
         """Gives the files back; tensors that were read stay valid."""
 
 
-class Closing:
-    """Closed at the end of a `with`; subclasses say in `close` what that is."""
+class Closing(ABC):
+    """Closed at the end of a `with`."""
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Give back what is held open."""
 
     def __enter__(self) -> Self:
         return self
