@@ -4,12 +4,13 @@ Pure functions of a configuration and of what was measured. A rung or hint that 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.config import TrainConfig, options
+from trainer_core.planning.estimate import estimate
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.presets import BF16_CAPABILITY
 
@@ -17,9 +18,6 @@ from trainer_core.planning.presets import BF16_CAPABILITY
 LIGHT_TARGETS = ("attention.qkv", "attention.out", "time_text_embed.1")
 PUBLISHED_RATES = (5e-5, 2e-4)
 
-# GiB that one 1024 px image needs more without gradient checkpointing. Published for a 3 B model of this kind:
-# 22.2 GiB without, 7.8 GiB with.
-_CHECKPOINTING_SAVES_GIB = 14.5
 _IDLE_PERCENT = 60
 _ROOMY_SHARE = 0.25
 _NEARLY_FULL_SHARE = 0.03
@@ -151,9 +149,7 @@ def _smaller_batch(config: TrainConfig) -> Rung | None:
 def _checkpointing(config: TrainConfig) -> Rung | None:
     if config.gradient_checkpointing:
         return None
-    sentence = (
-        "gradient_checkpointing = true: activations are computed twice instead of kept (published: about 3 GB less)."
-    )
+    sentence = "gradient_checkpointing = true: activations are computed twice instead of kept."
     return _rung(sentence, gradient_checkpointing=(False, True))
 
 
@@ -286,12 +282,19 @@ def _room_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:
         return []
     tightest = min(known, key=lambda gpu: gpu.free_mib)
     free = tightest.free_mib / 1024
-    pictures = config.train_batch_size * (config.resolution / 1024) ** 2
-    if config.gradient_checkpointing and free > 1 + pictures * _CHECKPOINTING_SAVES_GIB:
-        return [f"{free:.0f} GiB are free: gradient_checkpointing = false would fit and saves a quarter of the time."]
+    if config.gradient_checkpointing and free > 1 + _checkpointing_saves_gib(config):
+        return [
+            f"{free:.0f} GiB are free: gradient_checkpointing = false would fit, and computes each block only once."
+        ]
     if config.train_batch_size == 1 and free > _ROOMY_SHARE * tightest.total_mib / 1024:
         return [f"{free:.0f} GiB are free: train_batch_size = 2 would use the GPU better."]
     return []
+
+
+def _checkpointing_saves_gib(config: TrainConfig) -> float:
+    """What the same run would need more without gradient checkpointing, by the estimate."""
+    without = estimate(replace(config, gradient_checkpointing=False), None).peak.bytes
+    return (without - estimate(config, None).peak.bytes) / 2**30
 
 
 def _idle_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:

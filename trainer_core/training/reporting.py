@@ -46,7 +46,6 @@ class Reporter:
         sentence = "" if kind == "step" and self._too_soon(fields) else _sentence(kind, fields)
         if sentence:
             self._logger.log(logging.ERROR if kind == "failed" else logging.INFO, sentence)
-
         if self._board is not None:
             self._board.add(kind, fields)
 
