@@ -12,17 +12,15 @@ from typing import Any
 import pytest
 import torch
 
+from trainer_core.contracts.checkpoints import MANIFEST, complete_checkpoints, is_pinned, prune, set_pinned
 from trainer_core.contracts.errors import UserError
 from trainer_core.training import checkpoint as module
 from trainer_core.training.checkpoint import (
-    MANIFEST,
     Checkpoint,
-    complete_checkpoints,
     load_checkpoint,
     newest_checkpoint,
     optimizer_kind,
     optimizer_state,
-    prune,
     restore_optimizer,
     save_checkpoint,
 )
@@ -112,6 +110,25 @@ def test_pruning_never_goes_below_two(tmp_path: Path, keep: int) -> None:
     saved(tmp_path, 1, 2, 3)
     prune(tmp_path, keep)
     assert names(tmp_path) == ["step-00000002", "step-00000003"]
+
+
+def test_a_pinned_checkpoint_is_never_pruned_and_still_loads(tmp_path: Path) -> None:
+    first = saved(tmp_path, 1, 2)[0]
+    set_pinned(first, True)
+    saved(tmp_path, 3, 4, keep=2)
+    assert complete_checkpoints(tmp_path) == [tmp_path / f"step-0000000{step}" for step in (1, 3, 4)]
+    assert load_checkpoint(first).state["step"] == 1
+    set_pinned(first, False)
+    prune(tmp_path, 2)
+    assert names(tmp_path) == ["step-00000003", "step-00000004"]
+
+
+def test_what_is_gone_cannot_be_pinned(tmp_path: Path) -> None:
+    gone = tmp_path / "step-00000001"
+    with pytest.raises(UserError) as caught:
+        set_pinned(gone, True)
+    assert caught.value.code == "checkpoint_missing" and not is_pinned(gone)
+    set_pinned(gone, False)
 
 
 @pytest.mark.parametrize("file", ["adapter.safetensors", "optimizer.safetensors", "state.json"])

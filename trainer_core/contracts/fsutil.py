@@ -3,9 +3,16 @@
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 _RETRY_DELAYS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -67,6 +74,24 @@ def retry_when_shared(action: Callable[[], None], delays_s: tuple[float, ...] = 
         except PermissionError:
             time.sleep(delay_s)
     action()
+
+
+def lock_now(file: IO[bytes]) -> bool:
+    """Take the open file's lock without waiting, until it is closed; False if another holds it.
+
+    The system frees it when the process dies.
+    """
+    try:
+        if sys.platform == "win32":
+            # Locks the byte at the position, the same for all.
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            # flock and not lockf: the latter lets the same process lock twice.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def fsync_file(path: Path) -> None:

@@ -5,32 +5,24 @@ Only this module spells the names inside a run folder.
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import psutil
 
 from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import retry_when_shared, write_json_atomic, write_text_atomic
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+from trainer_core.contracts.fsutil import lock_now, retry_when_shared, write_json_atomic, write_text_atomic
+from trainer_core.contracts.liveness import is_alive
 
 Status = Literal["created", "running", "stopped", "finished", "failed"]
 Verb = Literal["stop", "save", "sample"]
 
 # Kept from one state to the next unless given anew; all else belongs to one state only.
 _KEPT_FIELDS = ("step", "total_steps", "epoch")
-# Clock corrections move the start time that the system reports by less than this; a process id is not
-# used again so soon.
-_START_TOLERANCE_S = 2.0
 
 
 class RunDir:
@@ -151,7 +143,7 @@ class RunDir:
         except OSError as error:
             raise self._unusable(error) from error
         with file:
-            if not _lock_now(file):
+            if not lock_now(file):
                 raise self._busy()
             yield
 
@@ -213,35 +205,7 @@ class RunDir:
 
 
 def _died_silently(state: Mapping[str, Any]) -> bool:
-    return state.get("status") == "running" and not _is_alive(state.get("pid"), state.get("process_start_time"))
-
-
-def _is_alive(pid: object, start_time: object) -> bool:
-    """The process id alone does not do: after a restart another program may have it."""
-    if not isinstance(pid, int) or not isinstance(start_time, int | float) or pid <= 0:
-        return False
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - start_time) < _START_TOLERANCE_S
-        # A zombie has ended; only its parent has not looked yet.
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
-
-
-def _lock_now(file: IO[bytes]) -> bool:
-    """Take the file's lock without waiting, until it is closed; False if another holds it."""
-    try:
-        if sys.platform == "win32":
-            # Locks the byte at the position, the same for all.
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            # flock and not lockf: the latter lets the same process lock twice.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
+    return state.get("status") == "running" and not is_alive(state.get("pid"), state.get("process_start_time"))
 
 
 def _removed(path: Path) -> bool:

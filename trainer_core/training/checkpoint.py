@@ -17,10 +17,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from trainer_core.contracts.checkpoints import (
+    MANIFEST,
+    STATE,
+    complete_checkpoints,
+    discard,
+    prune,
+    read_manifest,
+    step_folders,
+    step_of,
+)
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_dir, fsync_file, json_text, replace, sha256_file
 
-MANIFEST = "manifest.json"
 NESTING = "\x1f"
 
 
@@ -31,20 +40,6 @@ class Checkpoint:
     adapter: dict[str, Tensor]
     optimizer: dict[str, Any]
     state: dict[str, Any]
-
-
-def step_of(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
-
-
-def complete_checkpoints(root: Path) -> list[Path]:
-    """Folders whose manifest matches their files' sizes, oldest first. Contents are hashed when loading."""
-    return [folder for folder in _step_folders(root) if _sizes_match(folder)]
-
-
-def _step_folders(root: Path) -> list[Path]:
-    folders = [p for p in root.glob("step-*") if p.name.removeprefix("step-").isdigit() and p.is_dir()]
-    return sorted(folders, key=step_of)
 
 
 def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
@@ -62,16 +57,16 @@ def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     try:
         _write(temporary, checkpoint)
         if final.exists():
-            _discard(final)
+            discard(final)
         replace(temporary, final)
     finally:
         # After a failure (a full disk, above all) the half-written folder must not keep its space.
         shutil.rmtree(temporary, ignore_errors=True)
     fsync_dir(root)
     # What lies beyond this step was passed over as damaged when the run went on from an older one.
-    for folder in _step_folders(root):
+    for folder in step_folders(root):
         if step_of(folder) > step:
-            _discard(folder)
+            discard(folder)
     prune(root, keep)
     return final
 
@@ -82,45 +77,13 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
     tensors, plain = _flatten(checkpoint.optimizer)
     save_file(_contiguous(tensors), folder / "optimizer.safetensors")
     state = {**checkpoint.state, "optimizer_values": plain}
-    (folder / "state.json").write_text(json_text(state, indent=1), encoding="utf-8")
+    (folder / STATE).write_text(json_text(state, indent=1), encoding="utf-8")
     _seal(folder)
-
-
-def _discard(folder: Path) -> None:
-    """Remove a checkpoint: renamed first, so that an interrupted removal leaves a leftover and no half one."""
-    aside = folder.with_name(f".tmp-old-{folder.name}-{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
-    replace(folder, aside)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def prune(root: Path, keep: int) -> None:
-    """Remove all but the newest max(2, keep) complete checkpoints and the best one."""
-    best = best_checkpoint(root)
-    for folder in complete_checkpoints(root)[: -max(2, keep)]:
-        if folder != best:
-            _discard(folder)
-
-
-def best_checkpoint(root: Path) -> Path | None:
-    """The complete checkpoint with the lowest validation loss, the oldest of equals; None where none was measured."""
-    losses = {folder: _validation_loss(folder) for folder in complete_checkpoints(root)}
-    measured = {folder: loss for folder, loss in losses.items() if loss is not None}
-    return min(measured, key=measured.__getitem__, default=None)
-
-
-def _validation_loss(folder: Path) -> float | None:
-    try:
-        loss = json.loads((folder / "state.json").read_text(encoding="utf-8")).get("validation_loss")
-    except (OSError, ValueError, AttributeError):
-        # A damaged one is found, and said, when a run goes on from it.
-        return None
-    return float(loss) if isinstance(loss, int | float) else None
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read one checkpoint; every file is hashed first. Raises UserError `checkpoint_damaged`."""
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     bad = [name for name, entry in manifest.items() if not _matches(folder / name, entry)]
     if bad or not manifest:
         raise UserError(
@@ -128,7 +91,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"Checkpoint {folder} is damaged: {', '.join(bad) or 'no manifest'} does not match its SHA-256.",
             ["The next older checkpoint is used where there is one."],
         )
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     plain = state.pop("optimizer_values")
     optimizer = _unflatten(load_file(folder / "optimizer.safetensors"), plain)
     return Checkpoint(adapter=load_file(folder / "adapter.safetensors"), optimizer=optimizer, state=state)
@@ -138,7 +101,7 @@ def newest_checkpoint(root: Path) -> tuple[Checkpoint | None, list[Path]]:
     """The newest one that loads, and the damaged folders that were passed over. Leftovers of dead writers go."""
     remove_leftovers(root)
     damaged: list[Path] = []
-    for folder in reversed(_step_folders(root)):
+    for folder in reversed(step_folders(root)):
         try:
             return load_checkpoint(folder), damaged
         except UserError:
@@ -162,23 +125,6 @@ def _seal(folder: Path) -> None:
     (folder / MANIFEST).write_text(json_text(listing, indent=1), encoding="utf-8")
     fsync_file(folder / MANIFEST)
     fsync_dir(folder)
-
-
-def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    try:
-        listing = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(listing, dict):
-        return {}
-    sound = all(isinstance(entry, dict) and {"size", "sha256"} <= entry.keys() for entry in listing.values())
-    return listing if sound else {}
-
-
-def _sizes_match(folder: Path) -> bool:
-    manifest = _manifest(folder)
-    files = {p.name: p.stat().st_size for p in folder.iterdir() if p.name != MANIFEST}
-    return bool(manifest) and files == {name: entry["size"] for name, entry in manifest.items()}
 
 
 def _matches(file: Path, entry: Mapping[str, Any]) -> bool:

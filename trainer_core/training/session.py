@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
+from trainer_core.contracts.checkpoints import step_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.rundir import RunDir, Status
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.vae import load_vae
 from trainer_core.training.advising import Advisor
-from trainer_core.training.checkpoint import Checkpoint, optimizer_state, save_checkpoint, step_of
+from trainer_core.training.checkpoint import Checkpoint, optimizer_state, save_checkpoint
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts, export_adapter
 from trainer_core.training.features import FeatureStore

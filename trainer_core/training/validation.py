@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainer_core.contracts.checkpoints import best_checkpoint, step_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.order import keyed_seed
-from trainer_core.training.checkpoint import best_checkpoint, step_of
 from trainer_core.training.distributed import World
 from trainer_core.training.features import FeatureStore, Sample
 from trainer_core.training.flow import interpolate, velocity_loss

@@ -1,0 +1,115 @@
+"""The checkpoint folders of a run as they lie on disk: which are complete, which is the best, which are pinned.
+
+`checkpoints/step-00000120/` counts once its manifest matches the sizes of its files. A pin is an empty file beside
+the folder, never inside it, since the manifest lists what is inside. What the files hold is `training.checkpoint`'s.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import replace, retry_when_shared
+
+MANIFEST = "manifest.json"
+STATE = "state.json"
+
+
+def step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def step_folders(root: Path) -> list[Path]:
+    """Every checkpoint folder, complete or not, oldest first."""
+    folders = [p for p in root.glob("step-*") if p.name.removeprefix("step-").isdigit() and p.is_dir()]
+    return sorted(folders, key=step_of)
+
+
+def complete_checkpoints(root: Path) -> list[Path]:
+    """Folders whose manifest matches their files' sizes, oldest first. Contents are hashed when loading."""
+    return [folder for folder in step_folders(root) if _sizes_match(folder)]
+
+
+def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    """File name -> size and sha256; empty where there is no sound manifest."""
+    try:
+        listing = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(listing, dict):
+        return {}
+    sound = all(isinstance(entry, dict) and {"size", "sha256"} <= entry.keys() for entry in listing.values())
+    return listing if sound else {}
+
+
+def validation_loss(folder: Path) -> float | None:
+    """The validation loss that was measured with this checkpoint; None where there is none."""
+    try:
+        loss = json.loads((folder / STATE).read_text(encoding="utf-8")).get("validation_loss")
+    except (OSError, ValueError, AttributeError):
+        # A damaged one is found, and said, when a run goes on from it.
+        return None
+    return float(loss) if isinstance(loss, int | float) else None
+
+
+def best_checkpoint(root: Path) -> Path | None:
+    """The complete checkpoint with the lowest validation loss, the oldest of equals; None where none was measured."""
+    losses = {folder: validation_loss(folder) for folder in complete_checkpoints(root)}
+    measured = {folder: loss for folder, loss in losses.items() if loss is not None}
+    return min(measured, key=measured.__getitem__, default=None)
+
+
+def is_pinned(folder: Path) -> bool:
+    return _pin_of(folder).exists()
+
+
+def set_pinned(folder: Path, pinned: bool) -> None:
+    """Pin a checkpoint, which is then never pruned, or let it go again. May be done while the run is at work.
+
+    Raises:
+        UserError: ``checkpoint_missing``, there is no such checkpoint (any more).
+        OSError: the disk refused.
+    """
+    if not pinned:
+        retry_when_shared(lambda: _pin_of(folder).unlink(missing_ok=True))
+        return
+    if not folder.is_dir():
+        raise UserError(
+            "checkpoint_missing",
+            f"There is no checkpoint {folder}; it may have been removed when newer ones were saved.",
+            ["Look at the list again: it shows what is there now."],
+        )
+    # An empty file has no half-written state: making it is atomic.
+    _pin_of(folder).touch()
+
+
+def prune(root: Path, keep: int) -> None:
+    """Remove all but the newest max(2, keep) complete checkpoints, the best one and the pinned ones."""
+    best = best_checkpoint(root)
+    for folder in complete_checkpoints(root)[: -max(2, keep)]:
+        if folder != best and not is_pinned(folder):
+            discard(folder)
+
+
+def discard(folder: Path) -> None:
+    """Remove a checkpoint: renamed first, so that an interrupted removal leaves a leftover and no half one."""
+    aside = folder.with_name(f".tmp-old-{folder.name}-{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    replace(folder, aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _pin_of(folder: Path) -> Path:
+    return folder.with_name(f".pin-{folder.name}")
+
+
+def _sizes_match(folder: Path) -> bool:
+    try:
+        files = {p.name: p.stat().st_size for p in folder.iterdir() if p.name != MANIFEST}
+    except OSError:
+        # Pruned by the trainer while we look.
+        return False
+    manifest = read_manifest(folder)
+    return bool(manifest) and files == {name: entry["size"] for name, entry in manifest.items()}

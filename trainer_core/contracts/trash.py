@@ -1,0 +1,26 @@
+"""The trash: nothing that a person deletes is gone before the trash is emptied."""
+
+import shutil
+import time
+from itertools import count
+from pathlib import Path
+
+
+def to_trash(trash: Path, path: Path, title: str = "") -> Path:
+    """Move a file or folder to ``trash`` under the time and ``title`` (default: its name); returns where it is now.
+
+    Raises:
+        OSError: the disk refused; what was not moved is where it was.
+    """
+    place = place_in(trash, title or path.name)
+    # Not os.rename: the two may lie on different disks.
+    shutil.move(path, place)
+    return place
+
+
+def place_in(trash: Path, title: str) -> Path:
+    """A path in ``trash``, which is made if needed, that nothing has yet: 20261125-190000-TITLE, then -2, -3, ..."""
+    trash.mkdir(parents=True, exist_ok=True)
+    start = f"{time.strftime('%Y%m%d-%H%M%S')}-{title}"
+    names = (start if number == 1 else f"{start}-{number}" for number in count(1))
+    return next(trash / name for name in names if not (trash / name).exists())
