@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import unquote, urlsplit
@@ -13,12 +13,19 @@ TOKEN = "hf_SeCrEt123"
 
 
 class FakeHub(ThreadingHTTPServer):
-    """repos: name -> files. gated: names that answer 403 GatedRepo; closed: names that need TOKEN."""
+    """repos: name -> files. gated: names that answer 403 GatedRepo; closed: names that need TOKEN.
+
+    cuts: path -> after how many bytes of an answer to hang up. sent: path -> bytes of its content that went out.
+    ranges: whether the rest of a file may be asked for.
+    """
 
     def __init__(self, repos: dict[str, dict[str, bytes]]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.repos, self.gated, self.closed, self.status = repos, set[str](), set[str](), 0
         self.asked: list[str] = []
+        self.cuts: dict[str, int] = {}
+        self.sent: dict[str, int] = {}
+        self.ranges = True
 
     @property
     def address(self) -> str:
@@ -49,7 +56,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(json.dumps(listing).encode())
         if rest[1:] not in ([], ["main"], [SHA]):
             return self.answer(b"", 404, "RevisionNotFound")
-        return self.answer(json.dumps({"id": name, "sha": SHA, "siblings": [{"rfilename": p} for p in files]}).encode())
+        siblings = [{"rfilename": p} | (self.described(c) if "blobs" in self.path else {}) for p, c in files.items()]
+        return self.answer(json.dumps({"id": name, "sha": SHA, "siblings": siblings}).encode())
 
     do_HEAD = do_GET  # noqa: N815
 
@@ -65,18 +73,34 @@ class Handler(BaseHTTPRequestHandler):
         closed = name in self.server.gated and "/resolve/" in self.path
         return (403 if sent else 401, "GatedRepo") if closed else None
 
+    def described(self, content: bytes) -> dict[str, object]:
+        """As the hub does, larger files come with their SHA-256."""
+        lfs = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
+        return {"size": len(content), "blobId": digest(content)} | ({"lfs": lfs} if len(content) > 1000 else {})
+
     def file(self, files: dict[str, bytes], path: str) -> None:
         content = files[path]
-        self.answer(content, extra={"ETag": f'"{digest(content)}"', "X-Repo-Commit": SHA})
+        about = {"ETag": f'"{digest(content)}"', "X-Repo-Commit": SHA}
+        start = int((self.headers.get("Range") or "bytes=0-")[6:-1]) if self.server.ranges else 0
+        if start:
+            about["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self.answer(content[start:], 206 if start else 200, extra=about, counted=path)
 
-    def answer(self, body: bytes, status: int = 200, code: str = "", extra: dict[str, str] | None = None) -> None:
+    def answer(
+        self, body: bytes, status: int = 200, code: str = "", extra: dict[str, str] | None = None, counted: str = ""
+    ) -> None:
         self.send_response(status)
         headers = {"X-Error-Message": code[1:]} if code.startswith("!") else {"X-Error-Code": code} if code else {}
         for key, value in {**headers, **(extra or {}), "Content-Length": str(len(body))}.items():
             self.send_header(key, value)
         self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
+        if self.command != "GET":
+            return
+        cut = self.server.cuts.pop(counted, None)
+        with suppress(ConnectionError):  # who asked may have been stopped
+            self.wfile.write(body[:cut])
+        self.server.sent[counted] = self.server.sent.get(counted, 0) + len(body[:cut])
+        self.close_connection |= cut is not None
 
     def log_message(self, *_: object) -> None:
         pass

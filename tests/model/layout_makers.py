@@ -148,3 +148,16 @@ def comfy_folder(root: Path) -> Path:
     save_file(wide, root / "text_encoders" / "gemma_3_12b_it.safetensors")
     vae_file(root / "vae" / "ae.safetensors")
     return root
+
+
+def diffusers_base(root: Path) -> Path:
+    """As diffusers' pipeline keeps it: the tokenizers in folders of their own."""
+    for part, ours in (("text_encoder", "text_encoder"), ("text_encoder_2", "clip_model"), ("vae", "vae")):
+        shutil.copytree(TINY / ours, root / part)
+    for encoder, place in (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")):
+        (root / place).mkdir()
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.move(root / encoder / name, root / place / name)
+    (root / "transformer").mkdir()
+    save_file(diffusers_names(transformer()), root / "transformer" / "diffusion_pytorch_model.safetensors")
+    return root

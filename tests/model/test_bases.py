@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from layout_makers import TINY, comfy_folder, diffusers_names, gemma_file, jina_file, transformer, vae_file
+from layout_makers import TINY, comfy_folder, diffusers_base, gemma_file, jina_file, transformer, vae_file
 from safetensors.torch import save_file
 
 from trainer_core.contracts.errors import UserError
@@ -16,19 +16,6 @@ from trainer_core.model.jina import load_jina
 from trainer_core.model.vae import load_vae
 
 TEXTS = ["1girl, solo", "", "<n>$character_1$</n> blue hair, smile"]
-
-
-def diffusers_base(root: Path) -> Path:
-    """As diffusers' pipeline keeps it: the tokenizers in folders of their own."""
-    for part, ours in (("text_encoder", "text_encoder"), ("text_encoder_2", "clip_model"), ("vae", "vae")):
-        shutil.copytree(TINY / ours, root / part)
-    for encoder, place in (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")):
-        (root / place).mkdir()
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            shutil.move(root / encoder / name, root / place / name)
-    (root / "transformer").mkdir()
-    save_file(diffusers_names(transformer()), root / "transformer" / "diffusion_pytorch_model.safetensors")
-    return root
 
 
 def assert_same_features(base: BaseFolder) -> None:

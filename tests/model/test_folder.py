@@ -8,8 +8,9 @@ from hash_noise import fill
 from safetensors.torch import save_file
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.folder import PARTS, find_base, load_transformer, transformer_config
+from trainer_core.model.folder import find_base, load_transformer, transformer_config
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.planning.base_parts import PARTS
 
 # As the official converter writes it: no cap_feat_dim, no qk_norm, no n_refiner_layers.
 CONFIG: dict[str, Any] = {

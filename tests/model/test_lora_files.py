@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.lora_files import DORA_KEY, newest_export, read_lora
+from trainer_core.model.lora_files import DORA_KEY, read_lora
+from trainer_core.planning.lora_facts import newest_export
 
 QKV = "layers.0.attention.qkv"
 DOWN, UP = torch.randn(2, 6), torch.randn(8, 2)

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.datafacts import Bucket, DataFacts
 from trainer_core.planning import phases
 from trainer_core.planning.base import BaseSizes
 from trainer_core.planning.estimate import Estimate, estimate
 from trainer_core.planning.phases import optimizer_bytes
-from trainer_core.planning.schedule import Bucket, DataFacts
 from trainer_core.training import features
 from trainer_core.training.optim import build_optimizer
 

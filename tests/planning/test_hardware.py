@@ -58,15 +58,17 @@ THREE = (card("A", 100, UUID="GPU-aa11"), card("B", 200, UUID="GPU-ab22"), card(
 
 def test_everything_a_card_tells_is_there():
     rates = SimpleNamespace(gpu=37)
-    full = card(b"RTX 3090", 24576, CudaComputeCapability=(8, 6), UtilizationRates=rates, UUID="GPU-1")
+    full = card(b"RTX 3090", 24576, CudaComputeCapability=(8, 6), UtilizationRates=rates, Temperature=61, UUID="GPU-1")
     [gpu] = asked(FakeNvml(full)).gpus
     assert (gpu.index, gpu.name, gpu.total_mib, gpu.free_mib, gpu.used_mib) == (0, "RTX 3090", 24576, 24076, 500)
     assert (gpu.driver, gpu.compute_capability, gpu.utilisation) == ("580.65", (8, 6), 37)
+    assert gpu.temperature == 61
 
 
 def test_fields_that_are_not_supported_are_left_open():
     machine = asked(FakeNvml({"nvmlDeviceGetName": "GB10"}))
     assert (machine.gpus[0].total_mib, machine.gpus[0].compute_capability) == (0, None)
+    assert machine.gpus[0].temperature is None
     assert "does not tell its memory" in machine.notes[0]
 
 

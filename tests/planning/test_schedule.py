@@ -6,8 +6,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.datafacts import Bucket, tokens_of
 from trainer_core.dataset.scan import ImageItem
-from trainer_core.planning.schedule import Bucket, count_steps, tokens_of
+from trainer_core.planning.schedule import count_steps
 from trainer_core.training.features import Sample
 from trainer_core.training.loop import Schedule
 

@@ -109,6 +109,14 @@ def load_gemma(path: Path, *, dtype: torch.dtype, device: torch.device | str = "
     return GemmaEncoder(model.eval(), tokenizer)
 
 
+def load_gemma_tokenizer(path: Path) -> Any:
+    """The tokenizer that `load_gemma` would use, without the weights. Raises UserError as it does."""
+    stated = _stated_config(path) if path.is_dir() else None
+    with open_tensors(path) as source:
+        config = _text_config(gemma_config(source) if stated is None else stated, path)
+        return part_tokenizer(path, GEMMA, source, config.vocab_size)
+
+
 def _stated_config(folder: Path) -> dict[str, Any]:
     """The language model's part of a multimodal or text-only config.json."""
     values = read_config(folder)

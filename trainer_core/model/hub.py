@@ -7,7 +7,6 @@ a token.
 import errno
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,36 +27,12 @@ from huggingface_hub.hf_api import HfApi
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.hub_files import Choice, choose, is_whole
+from trainer_core.planning.hub_place import HubPlace, parse_place
 
-URL = re.compile(r"^(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co|hf-mirror\.com)/", re.IGNORECASE)
-NAME = r"[A-Za-z0-9][\w.-]*"
-PLACE = re.compile(rf"^({NAME}/{NAME})(?:/(?:tree|blob|resolve)/([\w.-]+))?((?:/[\w. -]+)*)/?$")
 # Visible ASCII: anything else in a request's header ends in an error that quotes the token.
 TOKEN = re.compile(r"^[!-~]+$")
 ANSWER_WITHIN_S = 30.0
 TOKEN_HINT = "Give a token that may read it with --token, or in the environment variable HF_TOKEN."
-
-
-@dataclass(frozen=True, kw_only=True)
-class HubPlace:
-    """A repository, a branch or commit of it (None: main), and a folder or file inside ("": the root)."""
-
-    repo: str
-    revision: str | None
-    inside: str
-
-    @property
-    def page(self) -> str:
-        return f"https://huggingface.co/{self.repo}"
-
-
-def parse_place(text: str) -> HubPlace | None:
-    """A hub id as people write it: org/name, org/name/folder, hf:org/name, a page's address; None for anything else."""
-    bare = URL.sub("", text.strip().removeprefix("hf:").removeprefix("//"))
-    found = PLACE.match(bare.partition("?")[0])
-    if found is None or ".." in bare:
-        return None
-    return HubPlace(repo=found[1], revision=found[2], inside=found[3].strip("/"))
 
 
 def resolve_part(text: str, kind: str, token: str | None = None) -> Path:
@@ -77,6 +52,15 @@ def resolve_part(text: str, kind: str, token: str | None = None) -> Path:
             ["Allowed: a file, a folder, org/name, org/name/folder, or the address of a page on huggingface.co."],
         )
     return _in_cache(place, kind) or _fetched(place, kind, token)
+
+
+def cached_part(text: str, kind: str) -> Path | None:
+    """`resolve_part` without the network: an existing path, or the files of an earlier download; else None."""
+    path = Path(text).expanduser()
+    if text.strip() and path.exists():
+        return path
+    place = parse_place(text)
+    return None if place is None else _in_cache(place, kind)
 
 
 def _in_cache(place: HubPlace, kind: str) -> Path | None:
@@ -106,7 +90,7 @@ def _fetched(place: HubPlace, kind: str, token: str | None) -> Path:
             place.repo, revision=place.revision, allow_patterns=choice.patterns, token=given or False
         )
     except (httpx2.HTTPError, XetDownloadError, HFValidationError, OSError, RuntimeError) as error:
-        _refuse(place, error, has_token=bool(token or get_token()))
+        refuse(place, error, has_token=bool(token or get_token()))
     return Path(folder) / choice.path
 
 
@@ -127,8 +111,11 @@ def _chosen(place: HubPlace, kind: str, token: str | None) -> Choice:
     return choose([sibling.rfilename for sibling in info.siblings or []], kind, place.inside, repo=place.repo)
 
 
-def _refuse(place: HubPlace, error: Exception, *, has_token: bool) -> NoReturn:
-    """The error as something to act on. `from None`: a library's own text might quote what was sent."""
+def refuse(place: HubPlace, error: Exception, *, has_token: bool, into: Path | None = None) -> NoReturn:
+    """The error as something to act on. `from None`: a library's own text might quote what was sent.
+
+    into: the folder that is written, where it is not the hub's own cache.
+    """
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
     if isinstance(error, GatedRepoError):
         raise _gated(place, has_token=has_token) from None
@@ -147,17 +134,17 @@ def _refuse(place: HubPlace, error: Exception, *, has_token: bool) -> NoReturn:
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         raise UserError(
             "disk_full",
-            f"The disk filled up while {place.repo} was fetched into {constants.HF_HUB_CACHE}.",
+            f"The disk filled up while {place.repo} was fetched into {into or constants.HF_HUB_CACHE}.",
             [
                 "Free some space and repeat: finished files are kept.",
-                "HF_HOME=<folder> puts the cache on another disk.",
+                *([] if into else ["HF_HOME=<folder> puts the cache on another disk."]),
             ],
         ) from None
     if isinstance(error, PermissionError | FileExistsError | NotADirectoryError):
         raise UserError(
             "hub_cache",
-            f"The hub cache {constants.HF_HUB_CACHE} cannot be written ({os.strerror(error.errno or 0)}).",
-            ["HF_HOME=<folder> puts it elsewhere."],
+            f"{into or f'The hub cache {constants.HF_HUB_CACHE}'} cannot be written ({os.strerror(error.errno or 0)}).",
+            ["Choose another folder."] if into else ["HF_HOME=<folder> puts it elsewhere."],
         ) from None
     answer = f" It answered {status}." if status else ""
     raise UserError(

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.weights import CANONICAL_FILES, SHARD, shorten
+from trainer_core.planning.tensor_names import shorten
+from trainer_core.planning.weight_files import CANONICAL_FILES, SHARD
 
 TOKENIZER_FILES = (
     "tokenizer.json",

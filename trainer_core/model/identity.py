@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer_core.model.layouts import NOT_WEIGHTS, PICKLES, SAFETENSORS
 from trainer_core.model.part_tokenizer import GEMMA, JINA
+from trainer_core.planning.weight_files import NOT_WEIGHTS, PICKLES, SAFETENSORS
 
 DECISIVE = (".json", ".model", *SAFETENSORS, *PICKLES)
 BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", *GEMMA.spiece, *JINA.spiece)

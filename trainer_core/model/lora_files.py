@@ -7,7 +7,6 @@ unless the file carries our mark that ComfyUI's form was written, which divides 
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +17,23 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.rundir import RunDir
-from trainer_core.model.lora_modules import LoraFile, LoraModule, fused, shape_problem
-from trainer_core.model.lora_names import Key, listing, read_names
-from trainer_core.model.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError, read_settings
+from trainer_core.model.lora_modules import LoraFile, LoraModule, fused
 from trainer_core.model.pickles import load_pickle
+from trainer_core.planning.lora_facts import (
+    ACCEPTED,
+    PEFT_WEIGHTS,
+    newest_export,
+    other_width,
+    read_keys,
+    settings_beside,
+    shape_problem,
+    unreadable,
+)
+from trainer_core.planning.lora_names import Key, listing
+from trainer_core.planning.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError
 
 DORA_KEY = "newbie_dora_norm"
 DORA_OVER_BASE = "base"
-PEFT_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 """Read with weights_only: nothing in them is run."""
 
@@ -38,26 +45,7 @@ _DTYPES = (
     torch.float8_e4m3fn,
     torch.float8_e5m2,
 )
-_Z_IMAGE_WIDTH = 3840
 _LUMINA_LAYERS = 26
-_ACCEPTED = (
-    "A LoRA is a .safetensors file, a PEFT folder (adapter_model.safetensors, adapter_config.json) or a run folder."
-)
-
-
-def newest_export(path: Path) -> Path:
-    """The LoRA that `path` means: itself, or a run folder's newest export (its PEFT folder where no file is left)."""
-    if not path.is_dir() or any((path / name).is_file() for name in PEFT_WEIGHTS):
-        return path
-    exports = RunDir(path).exports
-    files = list(exports.glob("*.safetensors"))
-    folders = [file.parent for name in PEFT_WEIGHTS for file in exports.glob(f"*/{name}")]
-    return max(files or folders, key=_export_order, default=path)
-
-
-def _export_order(path: Path) -> tuple[int, str]:
-    step = re.search(r"-step-(\d+)", path.name)
-    return (int(step[1]) if step else -1), path.name
 
 
 def read_lora(path: Path) -> LoraFile:
@@ -71,12 +59,12 @@ def read_lora(path: Path) -> LoraFile:
     notes = [f"{path}: its newest export is {chosen.name}; that one is taken."] if chosen != path else []
     file = _weight_file(chosen)
     try:
-        settings = _settings_beside(file)
+        settings = settings_beside(file)
         with _opened(file) as (names, read, metadata):
-            keys = _keys(file, names)
+            keys = read_keys(file, names)
             tensors = {name: _float_tensor(file, name, read(name)) for name in keys}
     except (OSError, SettingsError, SafetensorError) as error:
-        raise _unreadable(chosen, str(error)) from error
+        raise unreadable(chosen, str(error)) from error
     slots = _slots(file, keys, tensors)
     modules = _Assembly(file, settings, metadata, notes).modules(slots)
     _refuse_other_widths(file, modules)
@@ -84,27 +72,17 @@ def read_lora(path: Path) -> LoraFile:
     return LoraFile(path=file, modules=modules, metadata=metadata, notes=tuple(notes))
 
 
-def _unreadable(path: Path, reason: str, hints: Sequence[str] = (_ACCEPTED,)) -> UserError:
-    return UserError("lora_unreadable", f"{path} cannot be read as a LoRA: {reason}.", hints)
-
-
 def _weight_file(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.exists():
-        raise _unreadable(path, "it does not exist")
+        raise unreadable(path, "it does not exist")
     found = next((path / name for name in PEFT_WEIGHTS if (path / name).is_file()), None)
     if found is None:
         inner = sorted(f.name for f in path.iterdir() if f.suffix == ".safetensors" or (f / PEFT_WEIGHTS[0]).is_file())
         hint = [f"It holds {listing(inner)}: give one of these."] if inner else []
-        raise _unreadable(path, "the folder has neither adapter_model.safetensors nor exports", [*hint, _ACCEPTED])
+        raise unreadable(path, "the folder has neither adapter_model.safetensors nor exports", [*hint, ACCEPTED])
     return found
-
-
-def _settings_beside(file: Path) -> PeftSettings | None:
-    """A PEFT file's json; other names stand for themselves."""
-    settings = file.with_name(SETTINGS_FILE)
-    return read_settings(settings) if file.name in PEFT_WEIGHTS and settings.is_file() else None
 
 
 Opened = tuple[Sequence[str], Callable[[str], Tensor], dict[str, str]]
@@ -126,37 +104,25 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
     try:
         content = load_pickle(file)
     except UserError as error:
-        raise UserError("lora_unreadable", f"{error}", [*error.hints, _ACCEPTED]) from error
+        raise UserError("lora_unreadable", f"{error}", [*error.hints, ACCEPTED]) from error
     for name in ("adapter_state_dict", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise _unreadable(file, "it is not a pickle of named tensors")
+        raise unreadable(file, "it is not a pickle of named tensors")
     return {str(name): value for name, value in content.items()}
-
-
-def _keys(file: Path, names: Sequence[str]) -> Mapping[str, Key]:
-    found = read_names(names)
-    if found.reason:
-        code = "lora_unsupported" if found.known_kind else "lora_unreadable"
-        raise UserError(
-            code,
-            f"{file} cannot be read as a LoRA: {found.reason}.",
-            ["Nothing of it was used. Plain LoRA and DoRA for NewBie's transformer can be read."],
-        )
-    return found.keys
 
 
 def _float_tensor(file: Path, name: str, value: Tensor) -> Tensor:
     """A copy in the stored dtype; alpha may be a whole number."""
     is_alpha = name.endswith(".alpha")
     if value.dtype not in _DTYPES and not (is_alpha and value.dtype in (torch.int64, torch.int32, torch.int16)):
-        raise _unreadable(file, f"{listing([name])} is stored as {value.dtype}; allowed: floating point")
+        raise unreadable(file, f"{listing([name])} is stored as {value.dtype}; allowed: floating point")
     if is_alpha and value.numel() != 1:
-        raise _unreadable(file, f"{listing([name])} holds {value.numel()} numbers instead of one")
+        raise unreadable(file, f"{listing([name])} holds {value.numel()} numbers instead of one")
     # A finite sum has finite terms only; the exact test is slow over thousands of small tensors.
     if not math.isfinite(float(value.float().sum())) and not bool(torch.isfinite(value.float()).all()):
-        raise _unreadable(file, f"{listing([name])} holds NaN or infinity", ["The training that wrote it diverged."])
+        raise unreadable(file, f"{listing([name])} holds NaN or infinity", ["The training that wrote it diverged."])
     return value.clone()
 
 
@@ -169,14 +135,14 @@ def _slots(file: Path, keys: Mapping[str, Key], tensors: Mapping[str, Tensor]) -
     for name, key in keys.items():
         slot = slots.setdefault((key.module, key.rows), {})
         if key.role in slot:
-            raise _unreadable(file, f"{key.module} has its {key.role} twice, once as {listing([name])}")
+            raise unreadable(file, f"{key.module} has its {key.role} twice, once as {listing([name])}")
         slot[key.role] = tensors[name]
     halves = [module for (module, _), slot in slots.items() if not {"down", "up"} <= set(slot)]
     if halves:
-        raise _unreadable(file, f"one half of the pair is missing for {listing(sorted(halves))}")
+        raise unreadable(file, f"one half of the pair is missing for {listing(sorted(halves))}")
     for (module, _), slot in slots.items():
         if problem := shape_problem(**{role: tuple(value.shape) for role, value in slot.items()}):
-            raise _unreadable(file, f"{module}: {problem}")
+            raise unreadable(file, f"{module}: {problem}")
     return slots
 
 
@@ -189,7 +155,7 @@ class _Assembly:
         self.file, self.settings, self.metadata, self.notes = file, settings, metadata, notes
         mark = metadata.get(DORA_KEY)
         if mark not in (None, DORA_OVER_BASE):
-            raise _unreadable(file, f"its metadata states {DORA_KEY} = {listing([mark])}, which is not known")
+            raise unreadable(file, f"its metadata states {DORA_KEY} = {listing([mark])}, which is not known")
         self.over_base = mark == DORA_OVER_BASE
 
     def modules(self, slots: Slots) -> dict[str, LoraModule]:
@@ -207,11 +173,11 @@ class _Assembly:
                 whole[module] = made
         for module, parts in split.items():
             if module in whole:
-                raise _unreadable(self.file, f"it holds {module} twice, fused and as to_q, to_k, to_v")
+                raise unreadable(self.file, f"it holds {module} twice, fused and as to_q, to_k, to_v")
             try:
                 whole[module] = fused(parts)
             except ValueError as error:
-                raise _unreadable(self.file, f"{module} is split into to_q, to_k, to_v, and {error}") from error
+                raise unreadable(self.file, f"{module} is split into to_q, to_k, to_v, and {error}") from error
         if split:
             self.notes.append(
                 f"to_q, to_k, to_v of {len(split)} blocks were joined exactly into the fused qkv that NewBie has; "
@@ -238,10 +204,10 @@ class _Assembly:
         assert self.settings
         stated = self.settings.rank_of(module)
         if stated is not None and stated != rank:
-            raise _unreadable(self.file, f"{module} has rank {rank}, but {SETTINGS_FILE} states {stated}")
+            raise unreadable(self.file, f"{module} has rank {rank}, but {SETTINGS_FILE} states {stated}")
         if self.settings.use_dora != has_magnitude:
             told = "states use_dora" if self.settings.use_dora else "does not state use_dora"
-            raise _unreadable(
+            raise unreadable(
                 self.file, f"{SETTINGS_FILE} {told}, but {module} has {'a' if has_magnitude else 'no'} magnitude"
             )
 
@@ -252,7 +218,7 @@ class _Assembly:
             return self._ratio_in_metadata() * rank
         alpha = _shortest(stored)
         if alpha <= 0:
-            raise _unreadable(self.file, f"{module}: alpha is {alpha:g}; allowed: above 0")
+            raise unreadable(self.file, f"{module}: alpha is {alpha:g}; allowed: above 0")
         return alpha
 
     def _ratio_in_metadata(self) -> float:
@@ -297,18 +263,8 @@ def _shortest(value: Tensor) -> float:
 
 
 def _refuse_other_widths(file: Path, modules: Mapping[str, LoraModule]) -> None:
-    """Z-Image has the same names; its blocks are wider."""
-    wide = [
-        name
-        for name, module in modules.items()
-        if name.endswith(("attention.qkv", "attention.out", "feed_forward.w1")) and module.shape[1] == _Z_IMAGE_WIDTH
-    ]
-    if wide:
-        raise UserError(
-            "lora_unsupported",
-            f"{file} looks like a LoRA for Z-Image, not for NewBie: {listing(wide)} have width {_Z_IMAGE_WIDTH}.",
-            ["NewBie's blocks are 2304 wide."],
-        )
+    if problem := other_width(file, {name: module.shape for name, module in modules.items()}):
+        raise problem
 
 
 def _note_origin(file: Path, modules: Mapping[str, LoraModule], metadata: Mapping[str, str], notes: list[str]) -> None:

@@ -72,27 +72,6 @@ class LoraFile:
         return any(module.magnitude is not None for module in self.modules.values())
 
 
-def shape_problem(
-    down: tuple[int, ...],
-    up: tuple[int, ...],
-    alpha: tuple[int, ...] = (),
-    magnitude: tuple[int, ...] | None = None,
-) -> str:
-    """Why tensors of these shapes are no adapter of a linear layer; "" where they are one."""
-    if len(down) == 4 or len(up) == 4:
-        return "it is a LoRA for convolutions, of which NewBie has none"
-    if len(down) != 2 or len(up) != 2:
-        return f"its halves have shapes {list(down)} and {list(up)}; expected: two dimensions each"
-    if down[0] != up[1]:
-        return f"its halves have different ranks, {down[0]} and {up[1]}"
-    if 0 in (*down, *up):
-        return f"its halves are empty ({list(down)}, {list(up)})"
-    if magnitude is not None and magnitude not in ((up[0],), (up[0], 1)):
-        columns = " (over input channels: LyCORIS without wd_on_out)" if magnitude[-1:] == (down[1],) else ""
-        return f"its DoRA magnitude has shape {list(magnitude)}{columns}; expected: [{up[0]}]"
-    return ""
-
-
 def fused(parts: Mapping[str, LoraModule]) -> LoraModule:
     """qkv of split q, k, v: ranks side by side, B block-diagonal; a part that is absent does not change its rows.
 

@@ -19,11 +19,12 @@ from torch import Tensor
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_dir, fsync_file
 from trainer_core.contracts.fsutil import replace as replace_path
-from trainer_core.model.lora_files import DORA_KEY, DORA_OVER_BASE, PEFT_WEIGHTS
+from trainer_core.model.lora_files import DORA_KEY, DORA_OVER_BASE
 from trainer_core.model.lora_modules import LoraModule, row_norms
-from trainer_core.model.lora_names import listing
-from trainer_core.model.lora_peft import SETTINGS_FILE, settings_json
 from trainer_core.model.writing import Entry, write_tensors
+from trainer_core.planning.lora_facts import PEFT_WEIGHTS
+from trainer_core.planning.lora_names import listing
+from trainer_core.planning.lora_peft import SETTINGS_FILE, settings_json
 
 Modules = Mapping[str, LoraModule]
 _SCALED_TWICE = ("lora_rank", "lora_alpha")

@@ -1,51 +1,33 @@
 """The tokenizer that belongs to a text encoder, wherever its layout keeps it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.spiece import SentencePieces, gemma_tokenizer, parse_spiece, xlmr_tokenizer
 from trainer_core.model.tokens import load_tokenizer
 from trainer_core.model.weights import TensorSource
-
-# The tensor in which ComfyUI's single files carry their sentencepiece model, as bytes.
-SPIECE_TENSOR = "spiece_model"
-READY = "tokenizer.json"
+from trainer_core.planning.tokenizer_places import (
+    GEMMA_PLACES,
+    JINA_PLACES,
+    READY,
+    SPIECE_TENSOR,
+    TokenizerPlaces,
+    tokenizer_folders,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
-    """What sets one encoder's tokenizer apart.
+class Family(TokenizerPlaces):
+    """One encoder's tokenizer, and how it is built from its sentencepiece model."""
 
-    first:    the token in front of every text.
-    siblings: name of the weights' folder -> name of the tokenizer's folder beside it.
-    spiece:   names under which the family's sentencepiece model is kept.
-    """
-
-    what: str
-    first: str
-    siblings: Mapping[str, str]
-    spiece: tuple[str, ...]
     build: Callable[[SentencePieces], Any]
 
 
-GEMMA = Family(
-    what="Gemma",
-    first="<bos>",
-    siblings=MappingProxyType({"text_encoder": "tokenizer"}),
-    spiece=("tokenizer.model",),
-    build=gemma_tokenizer,
-)
-JINA = Family(
-    what="Jina",
-    first="<s>",
-    siblings=MappingProxyType({"text_encoder_2": "tokenizer_2", "clip_model": "clip_tokenizer"}),
-    spiece=("sentencepiece.bpe.model", "spiece.model"),
-    build=xlmr_tokenizer,
-)
+GEMMA = Family(**vars(GEMMA_PLACES), build=gemma_tokenizer)
+JINA = Family(**vars(JINA_PLACES), build=xlmr_tokenizer)
 
 
 def part_tokenizer(path: Path, family: Family, source: TensorSource, rows: int) -> Any:
@@ -77,17 +59,6 @@ def part_tokenizer(path: Path, family: Family, source: TensorSource, rows: int) 
             f"ComfyUI's own files carry their tokenizer in the tensor {SPIECE_TENSOR}.",
         ],
     )
-
-
-def tokenizer_folders(path: Path, family: Family) -> Iterator[Path]:
-    """Folders that may hold the tokenizer's files, best first."""
-    if path.is_file():
-        yield path.with_name(f"{path.name}.tokenizer")
-        yield path.parent
-        return
-    yield path
-    if path.name in family.siblings:
-        yield path.parent / family.siblings[path.name]
 
 
 def _built(data: bytes, family: Family, location: str, rows: int) -> Any:

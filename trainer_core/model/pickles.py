@@ -63,13 +63,6 @@ class PickleFile(Closing):
         self._tensors = {}
 
 
-def is_pickle(file: Path) -> bool:
-    """By its first bytes: a zip archive (torch since 1.6) or a bare pickle (before)."""
-    with open(file, "rb") as stream:
-        start = stream.read(4)
-    return start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
-
-
 def load_pickle(file: Path) -> Any:
     """What a torch file holds. Raises UserError: "weights_unsafe" (needs code, which is not run), "weights_broken"."""
     with open(file, "rb") as stream:

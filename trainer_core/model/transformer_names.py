@@ -5,32 +5,13 @@ else is refused by name: what it was taken for is part of the message.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
-from trainer_core.contracts.errors import UserError
-from trainer_core.model.foreign import not_newbie, refuse_quantised
+from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.transformer_config import WHAT
-from trainer_core.model.weights import OpenFiles, mismatch, shorten
-
-# In every naming of the model, and of nothing that lies beside it in one file.
-ANCHOR = "x_embedder.weight"
-OFFICIAL_MARK = "cap_embedder.0.weight"
-DIFFUSERS_MARK = "time_caption_embed.caption_embedder.0.weight"
-# What torch.compile, FSDP and activation checkpointing put in the middle of names.
-WRAPPING = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-# Text encoders and VAE of an all-in-one file, and a second, averaged copy of the model.
-OTHER_PARTS = (
-    "text_encoders.",
-    "text_encoder.",
-    "text_encoder_2.",
-    "clip_model.",
-    "cond_stage_model.",
-    "conditioner.",
-    "vae.",
-    "first_stage_model.",
-    "model_ema.",
-)
+from trainer_core.model.weights import OpenFiles, mismatch
+from trainer_core.planning.tensor_names import DIFFUSERS_MARK, bare_names, is_newbie, not_newbie
 
 _BLOCK = r"((?:layers|noise_refiner|context_refiner)\.\d+)"
 _MODULATED = r"((?:layers|noise_refiner)\.\d+)"
@@ -73,46 +54,6 @@ def official_names(files: OpenFiles) -> RenamedTensors:
     if DIFFUSERS_MARK in bare:
         return _from_diffusers(files, bare)
     return RenamedTensors(files, {name: [original] for name, original in bare.items()}, {})
-
-
-def is_newbie(bare: Collection[str]) -> bool:
-    """Whether names without prefix are NewBie's transformer: Lumina2 with a pooled CLIP vector."""
-    pooled = "clip_text_pooled_proj.0.weight"
-    return (OFFICIAL_MARK in bare and pooled in bare) or (
-        DIFFUSERS_MARK in bare and f"time_caption_embed.{pooled}" in bare
-    )
-
-
-def bare_names(names: Iterable[str], location: str) -> dict[str, str]:
-    """Name without wrapping and prefix -> stored name; of the other parts of an all-in-one file nothing is kept.
-
-    Raises UserError("weights_ambiguous").
-    """
-    unwrapped = [(WRAPPING.sub("", name), name) for name in names]
-    own = [(name, stored) for name, stored in unwrapped if not name.startswith(OTHER_PARTS)]
-    prefix = _prefix([name for name, _ in own], location)
-    bare: dict[str, str] = {}
-    for name, stored in own:
-        if (short := name.removeprefix(prefix)) in bare:
-            raise UserError(
-                "weights_ambiguous",
-                f"{location}: '{stored}' and '{bare[short]}' are two names for the same tensor.",
-                ["Keep one version of the weights in this file."],
-            )
-        bare[short] = stored
-    return bare
-
-
-def _prefix(names: Sequence[str], location: str) -> str:
-    """What stands before every name of the transformer; "" where nothing looks like one."""
-    prefixes = [name.removesuffix(ANCHOR) for name in names if name == ANCHOR or name.endswith(f".{ANCHOR}")]
-    if len(prefixes) > 1:
-        raise UserError(
-            "weights_ambiguous",
-            f"{location} holds {len(prefixes)} transformers, under {shorten([repr(p) for p in sorted(prefixes)])}.",
-            ["Save the one that you want to a file of its own."],
-        )
-    return prefixes[0] if prefixes else ""
 
 
 def _from_diffusers(files: OpenFiles, bare: Mapping[str, str]) -> RenamedTensors:

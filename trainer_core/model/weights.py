@@ -4,7 +4,6 @@ Promises: a file is memory-mapped and read once; only the tensor being assigned 
 that was loaded has no parameter left on the meta device and none that came from anywhere but the file.
 """
 
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,10 +17,9 @@ from torch import Tensor, nn
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.writing import DTYPE_NAMES
+from trainer_core.planning.tensor_names import shorten
+from trainer_core.planning.weight_files import weight_files
 
-CANONICAL_FILES = ("diffusion_pytorch_model.safetensors", "model.safetensors")
-SHARD = re.compile(r"-(\d+)-of-(\d+)\.safetensors$")
-NAMES_SHOWN = 8
 # safetensors' own words for dtypes; its slices tell them without reading the tensor.
 DTYPES = MappingProxyType({word: dtype for dtype, word in DTYPE_NAMES.items()})
 
@@ -150,71 +148,6 @@ def open_tensors(path: Path) -> SafetensorsFiles:
     if not path.is_dir():
         raise UserError("weights_missing", f"{path} does not exist; a weight file or its folder is expected there.")
     return SafetensorsFiles(weight_files(path), path)
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files of a folder that together are one model; a plain single file wins, as in transformers."""
-    for name in CANONICAL_FILES:
-        if (folder / name).is_file():
-            return [folder / name]
-    indexes = sorted(folder.glob("*.safetensors.index.json"))
-    if len(indexes) > 1:
-        raise UserError("weights_ambiguous", f"{folder} holds several weight indexes: {_listing(indexes)}.")
-    if indexes:
-        return _indexed_files(indexes[0])
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise _nothing_to_read(folder)
-    _refuse_missing_shards(folder, files)
-    return files
-
-
-def _indexed_files(index: Path) -> list[Path]:
-    try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        files = [index.parent / name for name in sorted(set(weight_map.values()))]
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError("weights_broken", f"{index} is not a readable weight index ({error}).") from error
-    _refuse_absent([file for file in files if not file.is_file()], index.parent)
-    return files
-
-
-def _refuse_missing_shards(folder: Path, files: Sequence[Path]) -> None:
-    """A shard set without an index still tells its size in every name."""
-    absent = set()
-    for file in files:
-        if match := SHARD.search(file.name):
-            stem, width = file.name[: match.start()], len(match[1])
-            wanted = {f"{stem}-{i:0{width}d}-of-{match[2]}.safetensors" for i in range(1, int(match[2]) + 1)}
-            absent |= wanted - {present.name for present in files}
-    _refuse_absent([folder / name for name in sorted(absent)], folder)
-
-
-def _refuse_absent(absent: Sequence[Path], folder: Path) -> None:
-    if absent:
-        raise UserError(
-            "weights_missing",
-            f"{folder} lacks part of its weights: {_listing(absent)}.",
-            ["The download is incomplete: fetch the missing files."],
-        )
-
-
-def _nothing_to_read(folder: Path) -> UserError:
-    others = sorted(f for f in folder.iterdir() if f.suffix in {".bin", ".pth", ".pt", ".ckpt"})
-    hints = ["Expected: a .safetensors file, or shards with their index.json."]
-    if others:
-        hints.append(f"Found pickle files ({_listing(others)}); these are not read: convert them to safetensors.")
-    return UserError("weights_missing", f"{folder} holds no .safetensors file.", hints)
-
-
-def _listing(paths: Sequence[Path]) -> str:
-    return shorten([path.name for path in paths])
-
-
-def shorten(names: Sequence[str]) -> str:
-    """Up to eight names, then how many more there are."""
-    more = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def load_strict(

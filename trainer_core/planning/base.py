@@ -11,8 +11,8 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.headers import HeaderProblem, Shapes, Stored, read_stored
 from trainer_core.planning.shapes import Dimensions, read_dimensions
 
-_NOT_GEMMA = re.compile(r"(^|\.)(vision_tower|vision_model|multi_modal_projector)\.|(^|\.)(lm_head\.|spiece_model$)")
-_NOT_JINA = re.compile(r"^(vision_model\.|visual_projection\.|logit_scale$|spiece_model$)|\.lora_[AB]$")
+NOT_GEMMA = re.compile(r"(^|\.)(vision_tower|vision_model|multi_modal_projector)\.|(^|\.)(lm_head\.|spiece_model$)")
+NOT_JINA = re.compile(r"^(vision_model\.|visual_projection\.|logit_scale$|spiece_model$)|\.lora_[AB]$")
 _LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
 
 
@@ -57,10 +57,10 @@ def read_base(config: TrainConfig) -> BaseSizes:
     root = Path(config.base_model_path).expanduser() if config.base_model_path else None
     assumed: list[str] = []
     return BaseSizes(
-        transformer=_part(root, "transformer", config.transformer_path, _transformer, Dimensions(), assumed),
-        gemma=_part(root, "text_encoder", config.gemma_model_path, _gemma, GEMMA, assumed),
-        jina=_part(root, "clip_model", config.clip_model_path, _jina, JINA, assumed),
-        vae=_part(root, "vae", config.vae_path, _vae, VAE, assumed),
+        transformer=_part(root, "transformer", config.transformer_path, transformer_size, Dimensions(), assumed),
+        gemma=_part(root, "text_encoder", config.gemma_model_path, gemma_size, GEMMA, assumed),
+        jina=_part(root, "clip_model", config.clip_model_path, jina_size, JINA, assumed),
+        vae=_part(root, "vae", config.vae_path, vae_size, VAE, assumed),
         assumed=tuple(assumed),
     )
 
@@ -86,12 +86,14 @@ def _part(
     return found
 
 
-def _transformer(stored: Stored) -> Dimensions | None:
+def transformer_size(stored: Stored) -> Dimensions | None:
+    """None where neither config nor shapes tell."""
     return read_dimensions(stored.config, stored.shapes)
 
 
-def _gemma(stored: Stored) -> TextEncoder | None:
-    shapes = {name: shape for name, shape in stored.shapes.items() if not _NOT_GEMMA.search(name)}
+def gemma_size(stored: Stored) -> TextEncoder | None:
+    """Gemma3's language model, None where its names are not there."""
+    shapes = {name: shape for name, shape in stored.shapes.items() if not NOT_GEMMA.search(name)}
     embedding = _matrix(shapes, "embed_tokens.weight")
     feed_forward = _matrix(shapes, "layers.0.mlp.gate_proj.weight")
     if embedding is None or feed_forward is None:
@@ -109,8 +111,9 @@ def _gemma(stored: Stored) -> TextEncoder | None:
     )
 
 
-def _jina(stored: Stored) -> TextEncoder | None:
-    shapes = {name: shape for name, shape in stored.shapes.items() if not _NOT_JINA.search(name)}
+def jina_size(stored: Stored) -> TextEncoder | None:
+    """Jina CLIP's text tower, None where its names are not there."""
+    shapes = {name: shape for name, shape in stored.shapes.items() if not NOT_JINA.search(name)}
     # A matrix with an adapter beside it is stored under a longer name.
     plain = {name.replace(".parametrizations.weight.original", ".weight"): shape for name, shape in shapes.items()}
     embedding = _matrix(plain, "word_embeddings.weight")
@@ -125,7 +128,8 @@ def _jina(stored: Stored) -> TextEncoder | None:
     )
 
 
-def _vae(stored: Stored) -> Codec | None:
+def vae_size(stored: Stored) -> Codec | None:
+    """None where it is no VAE."""
     first = stored.shapes.get("encoder.conv_in.weight", ())
     latent = stored.shapes.get("decoder.conv_in.weight", ())
     if len(first) != 4 or len(latent) != 4:

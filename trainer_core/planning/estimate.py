@@ -6,10 +6,12 @@ simple counts of the values alive at their dearest place.
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.datafacts import Bucket, DataFacts
 from trainer_core.planning.activations import FP32
 from trainer_core.planning.base import BaseSizes, read_base
 from trainer_core.planning.flops import step_flops
@@ -29,7 +31,7 @@ from trainer_core.planning.phases import (
     training_pass,
     training_phase,
 )
-from trainer_core.planning.schedule import Bucket, DataFacts, Steps, count_steps
+from trainer_core.planning.schedule import Steps, count_steps
 from trainer_core.planning.shapes import Targets, matching
 from trainer_core.planning.speed import Speed, known_speed
 
@@ -100,17 +102,18 @@ def estimate(
     base: BaseSizes | None = None,
     cuda: bool = True,
     world_size: int = 1,
+    pace: Callable[[TrainConfig], Speed | None] = known_speed,
 ) -> Estimate:
     """Estimate a run. Without data: one square picture of the resolution and captions of 256 tokens; no steps.
 
     Nothing is written; read are headers of the base's files (unless `base` is given), earlier runs' events in
-    output_dir, and the disk's free space.
+    output_dir (unless `pace` looks elsewhere), and the disk's free space.
     """
     base = base or read_base(config)
     targets = matching(base.transformer, config.lora_target_modules)
     work = _work(config, data)
     steps = count_steps(config, data.buckets, world_size=world_size) if data and data.buckets else None
-    speed = known_speed(config)
+    speed = pace(config)
     encoding = encoding_phases(base, work, _jina_tokens(config, work), cuda=cuda)
     phases = [*encoding, training_phase(config, base.transformer, targets, work, cuda=cuda, world_size=world_size)]
     if config.sample_prompts:

@@ -26,6 +26,7 @@ class Gpu:
         total_mib, free_mib: memory now; 0 where the driver does not tell (cards that share the system's memory).
         compute_capability: (8, 6) for an RTX 3090; ``None`` where the driver does not tell.
         utilisation: percent of the last moment in which the card was at work; ``None`` where it does not tell.
+        temperature: degrees Celsius; ``None`` where it does not tell.
     """
 
     index: int
@@ -35,6 +36,7 @@ class Gpu:
     driver: str = ""
     compute_capability: tuple[int, int] | None = None
     utilisation: int | None = None
+    temperature: int | None = None
     uuid: str = ""
 
     @property
@@ -143,6 +145,8 @@ def _card(nvml: Any, index: int, handle: Any, driver: str) -> list[Gpu]:
     memory = _answer(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
     capability = _answer(nvml, nvml.nvmlDeviceGetCudaComputeCapability, handle)
     rates = _answer(nvml, nvml.nvmlDeviceGetUtilizationRates, handle)
+    # 0 is NVML_TEMPERATURE_GPU, the only sensor it knows.
+    degrees = _answer(nvml, getattr(nvml, "nvmlDeviceGetTemperature", None), handle, 0)
     gpu = Gpu(
         index=index,
         name=_text(_answer(nvml, nvml.nvmlDeviceGetName, handle)) or "unknown NVIDIA GPU",
@@ -151,6 +155,7 @@ def _card(nvml: Any, index: int, handle: Any, driver: str) -> list[Gpu]:
         driver=driver,
         compute_capability=None if capability is None else (int(capability[0]), int(capability[1])),
         utilisation=None if rates is None else int(rates.gpu),
+        temperature=None if degrees is None else int(degrees),
         uuid=_text(_answer(nvml, nvml.nvmlDeviceGetUUID, handle)),
     )
     mode = _answer(nvml, getattr(nvml, "nvmlDeviceGetMigMode", None), handle)

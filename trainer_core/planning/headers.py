@@ -2,23 +2,40 @@
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer_core.planning.weight_files import CANONICAL_FILES, SHARD
+
 # The format's own limit.
 MAX_HEADER_BYTES = 100_000_000
-CANONICAL_FILES = ("diffusion_pytorch_model.safetensors", "model.safetensors")
 INDEX = "*.safetensors.index.json"
-SHARD = re.compile(r"-\d+-of-\d+\.safetensors$")
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 class HeaderProblem(Exception):
     """A file or folder whose tensors cannot be listed; the text says which and why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredTensor:
+    """One tensor: its dtype in the format's own word ("F32", "BF16"), and its bytes' place in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """A safetensors file's tensors by name, and its free text."""
+
+    tensors: Mapping[str, StoredTensor]
+    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,26 +84,44 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def read_shapes(file: Path) -> Shapes:
-    """Tensor shapes by name. Raises HeaderProblem for anything but a safetensors file, OSError."""
+    """Tensor shapes by name. Raises HeaderProblem for anything but a whole safetensors file, OSError."""
+    return {name: tensor.shape for name, tensor in read_header(file).tensors.items()}
+
+
+def read_header(file: Path, limit: int = MAX_HEADER_BYTES) -> Header:
+    """What a safetensors file says about itself; `limit`: bytes of header from which on a file is refused.
+
+    Raises HeaderProblem for anything but a whole safetensors file, OSError.
+    """
     if not file.is_file():
         raise HeaderProblem(f"{file} is missing")
+    size = file.stat().st_size
     with open(file, "rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if not 2 <= length <= min(MAX_HEADER_BYTES, file.stat().st_size - 8):
+        if not 2 <= length <= min(limit, size - 8):
             raise HeaderProblem(f"{file} is not a safetensors file")
         text = stream.read(length)
     try:
-        header = json.loads(text)
-        return {name: _shape(entry) for name, entry in header.items() if name != "__metadata__"}
+        entries = json.loads(text)
+        metadata = entries.pop("__metadata__", {}) or {}
+        header = Header(
+            tensors={name: _tensor(entry, 8 + length) for name, entry in entries.items()},
+            metadata={str(key): str(value) for key, value in metadata.items()},
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise HeaderProblem(f"{file} is not a safetensors file") from error
+    wanted = max((tensor.end for tensor in header.tensors.values()), default=8 + length)
+    if size < wanted:
+        raise HeaderProblem(f"{file} was cut short: it has {size:,} of {wanted:,} bytes")
+    return header
 
 
-def _shape(entry: Mapping[str, Any]) -> tuple[int, ...]:
+def _tensor(entry: Mapping[str, Any], data: int) -> StoredTensor:
     shape = tuple(entry["shape"])
-    if not all(isinstance(size, int) and size >= 0 for size in shape):
-        raise ValueError(shape)
-    return shape
+    start, end = entry["data_offsets"]
+    if not all(isinstance(size, int) and size >= 0 for size in (*shape, start, end - start)):
+        raise ValueError(entry)
+    return StoredTensor(dtype=str(entry["dtype"]), shape=shape, start=data + start, end=data + end)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.planning.advice import memory_hints, memory_ladder
 from trainer_core.planning.estimate import estimate
-from trainer_core.planning.schedule import DataFacts
 
 GIB = 2**30
 

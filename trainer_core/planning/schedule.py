@@ -5,33 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainer_core.contracts.config import TrainConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bucket:
-    """Images of one size (pixels): how many there are, and how many an epoch shows (with repeats)."""
-
-    width: int
-    height: int
-    images: int
-    shown: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataFacts:
-    """What an estimate needs to know of a data set. Captions: distinct texts that get encoded, system prompt included.
-
-    longest_tokens, mean_tokens: Gemma's tokens of such a text; `tokens_of` estimates them from the text's bytes.
-    """
-
-    buckets: tuple[Bucket, ...]
-    captions: int
-    longest_tokens: int
-    mean_tokens: float
-
-    @property
-    def images(self) -> int:
-        return sum(bucket.images for bucket in self.buckets)
+from trainer_core.contracts.datafacts import Bucket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +18,6 @@ class Steps:
     total_steps: int
     saves: int
     sample_pictures: int
-
-
-def tokens_of(text: str) -> int:
-    """Gemma's tokens, estimated from above: one for every 3 bytes of UTF-8, and the start token.
-
-    English words and tags have about 4 bytes a token, Chinese characters 3.
-    """
-    return 1 + math.ceil(len(text.encode("utf-8", "replace")) / 3)
 
 
 def count_steps(config: TrainConfig, buckets: Sequence[Bucket], *, world_size: int = 1) -> Steps:

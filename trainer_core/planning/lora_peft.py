@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer_core.model.lora_names import listing
+from trainer_core.planning.lora_names import listing
 
 SETTINGS_FILE = "adapter_config.json"
 _PATTERN_LENGTH = 200

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainer_core.model.lora_names import Key, official_module, read_names
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.planning.lora_names import Key, official_module, read_names
 
 PREFIXES = (
     "",

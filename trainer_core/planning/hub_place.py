@@ -1,0 +1,32 @@
+"""Hub ids as people write them; pure, nothing is asked of the network."""
+
+import re
+from dataclasses import dataclass
+
+# The whole base as its makers publish it: transformer, both encoders with their tokenizers, VAE.
+NEWBIE = "NewBie-AI/NewBie-image-Exp0.1"
+URL = re.compile(r"^(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co|hf-mirror\.com)/", re.IGNORECASE)
+NAME = r"[A-Za-z0-9][\w.-]*"
+PLACE = re.compile(rf"^({NAME}/{NAME})(?:/(?:tree|blob|resolve)/([\w.-]+))?((?:/[\w. -]+)*)/?$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubPlace:
+    """A repository, a branch or commit of it (None: main), and a folder or file inside ("": the root)."""
+
+    repo: str
+    revision: str | None
+    inside: str
+
+    @property
+    def page(self) -> str:
+        return f"https://huggingface.co/{self.repo}"
+
+
+def parse_place(text: str) -> HubPlace | None:
+    """A hub id as people write it: org/name, org/name/folder, hf:org/name, a page's address; None for anything else."""
+    bare = URL.sub("", text.strip().removeprefix("hf:").removeprefix("//"))
+    found = PLACE.match(bare.partition("?")[0])
+    if found is None or ".." in bare:
+        return None
+    return HubPlace(repo=found[1], revision=found[2], inside=found[3].strip("/"))

@@ -1,0 +1,245 @@
+"""One part of a base looked at by its headers: what the loaders refuse for its names, dtypes or lacking files."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.planning.base import NOT_GEMMA, NOT_JINA, gemma_size, jina_size, vae_size
+from trainer_core.planning.comfy import Widths, widths_of
+from trainer_core.planning.headers import HeaderProblem, Stored, StoredTensor, read_header, read_json
+from trainer_core.planning.shapes import elements, parameter_count, read_dimensions
+from trainer_core.planning.tensor_names import (
+    OFFICIAL_MARK,
+    bare_names,
+    family_of,
+    is_newbie,
+    not_newbie,
+    refuse_quantised,
+    shorten,
+)
+from trainer_core.planning.tokenizer_places import (
+    GEMMA_PLACES,
+    JINA_PLACES,
+    READY,
+    SPIECE_TENSOR,
+    TokenizerPlaces,
+    tokenizer_folders,
+)
+from trainer_core.planning.weight_files import is_pickle, refuse_stand_in, transformer_files, weight_files
+
+DTYPE_WORDS = MappingProxyType({"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"})
+# Of a transformer that is not looked into.
+UNTOLD = Widths(text_encoder=(), clip_model=())
+WHAT = MappingProxyType({"text_encoder": "Gemma3 language model", "clip_model": "Jina CLIP text encoder", "vae": "VAE"})
+
+Header = Mapping[str, StoredTensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartFacts:
+    """size: bytes of the weights; dtype: "bf16", "fp16", "fp32", "mixed" or "".
+
+    unread: torch's own file, not looked into. takes: of a transformer; gives: the width of an encoder's vectors.
+    error: why its loader will refuse it.
+    """
+
+    size: int = 0
+    dtype: str = ""
+    unread: bool = False
+    takes: Widths | None = None
+    gives: tuple[int, ...] = ()
+    error: UserError | None = None
+
+
+def check_part(part: str, path: Path) -> PartFacts:
+    """What a part (a name of `base_parts.PARTS`) at an existing path is. Never raises."""
+    size = 0
+    try:
+        files = files_of(part, path)
+        size = sum(file.stat().st_size for file in files)
+        if part == "transformer" and len(files) == 1 and is_pickle(files[0]):
+            return PartFacts(size=size, unread=True)
+        header = header_of(files)
+        takes, gives = _judged(part, path, header)
+    except UserError as error:
+        return PartFacts(size=size, error=error)
+    except OSError as error:
+        return PartFacts(size=size, error=unreadable(path, error))
+    return PartFacts(size=size, dtype=_dtype(header), takes=takes, gives=gives)
+
+
+def transformer_widths(path: Path) -> Widths:
+    """What a transformer takes from its encoders; untold where it is torch's own file, or not here.
+
+    Raises UserError as its loader does for another model or compressed weights.
+    """
+    if not path.exists():
+        return UNTOLD
+    files = files_of("transformer", path)
+    if len(files) == 1 and is_pickle(files[0]):
+        return UNTOLD
+    return _transformer(path, header_of(files))
+
+
+def files_of(part: str, path: Path) -> list[Path]:
+    """The weight files of a part. Raises UserError: "weights_missing" and others for what is no weight file."""
+    if path.is_file():
+        files = [path]
+    else:
+        files = transformer_files(path, _holds_newbie) if part == "transformer" else weight_files(path)
+    for file in files:
+        refuse_stand_in(file)
+    return files
+
+
+def header_of(files: Iterable[Path]) -> dict[str, StoredTensor]:
+    """All tensors of some files. Raises UserError("weights_broken")."""
+    header: dict[str, StoredTensor] = {}
+    for file in files:
+        try:
+            header |= read_header(file).tensors
+        except HeaderProblem as problem:
+            raise UserError(
+                "weights_broken",
+                f"{problem}.",
+                ["The download was probably cut short: delete the file and fetch it again."],
+            ) from problem
+    return header
+
+
+def misfit(part: str, path: Path, facts: PartFacts, transformer: PartFacts | None) -> UserError | None:
+    """The error for an encoder whose vectors are not as wide as the transformer takes them."""
+    takes = getattr(transformer.takes, part, ()) if transformer and transformer.takes else ()
+    if not takes or not facts.gives or takes == facts.gives:
+        return None
+    return UserError(
+        "base_mismatch",
+        f"{path} does not fit the transformer: its vectors have {facts.gives[0]} numbers, {takes[0]} are needed.",
+        [f"Use the {WHAT[part]} that belongs to this transformer."],
+    )
+
+
+def _judged(part: str, path: Path, header: Header) -> tuple[Widths | None, tuple[int, ...]]:
+    if part == "transformer":
+        return _transformer(path, header), ()
+    if path.is_dir():
+        _require_config(part, path)
+    if part == "vae":
+        _vae(path, header)
+        return None, ()
+    skip, places = (NOT_GEMMA, GEMMA_PLACES) if part == "text_encoder" else (NOT_JINA, JINA_PLACES)
+    refuse_quantised(str(path), {n: n for n in header if not skip.search(n)}, lambda name: header[name].dtype)
+    size = (gemma_size if part == "text_encoder" else jina_size)(_stored(header, {}))
+    if size is None:
+        raise _another_model(part, path, header)
+    _require_tokenizer(path, places, header)
+    return None, (size.hidden,)
+
+
+def _transformer(path: Path, header: Header) -> Widths:
+    bare = bare_names(header, str(path))
+    refuse_quantised(str(path), bare, lambda name: header[name].dtype)
+    if not is_newbie(bare):
+        raise not_newbie(bare or header, str(path))
+    if OFFICIAL_MARK in bare:
+        own = {name: header[stored] for name, stored in bare.items()}
+        config = read_json(path / "config.json") if path.is_dir() else {}
+        stored = _stored(own, config)
+        dims = read_dimensions(config, stored.shapes)
+        if dims is not None and elements(stored.shapes) != parameter_count(dims):
+            raise UserError(
+                "weights_mismatch",
+                f"The weights in {path} do not fit the NextDiT transformer: {elements(stored.shapes):,} numbers are "
+                f"stored, {parameter_count(dims):,} belong to a model of this size.",
+                ["Likely cause: an incomplete download or a damaged file; fetch the weights again."],
+            )
+    return widths_of(bare, header)
+
+
+def _vae(path: Path, header: Header) -> None:
+    own = {name.removeprefix("first_stage_model.").removeprefix("vae."): name for name in header}
+    refuse_quantised(str(path), own, lambda name: header[name].dtype)
+    if vae_size(_stored({name: header[stored] for name, stored in own.items()}, {})) is None:
+        raise _another_model("vae", path, header)
+
+
+def _require_config(part: str, folder: Path) -> None:
+    kinds = {"text_encoder": ("gemma3", "gemma3_text"), "vae": ("AutoencoderKL",)}.get(part, ())
+    key = "_class_name" if part == "vae" else "model_type"
+    config = read_json(folder / "config.json")
+    if not config:
+        raise UserError(
+            "config_unreadable",
+            f"{folder / 'config.json'} cannot be read; it must be the JSON file that came with the model.",
+            ["Fetch config.json again, next to the weights."],
+        )
+    kind = config.get(key, "AutoencoderKL" if part == "vae" else None)
+    if kinds and kind not in kinds:
+        raise UserError(
+            "wrong_model",
+            f"{folder / 'config.json'} describes a '{kind}' model; a '{kinds[0]}' is expected here.",
+            ["Use the folders of NewBie-image-Exp0.1."],
+        )
+
+
+def _require_tokenizer(path: Path, places: TokenizerPlaces, header: Header) -> None:
+    folders = list(tokenizer_folders(path, places))
+    ready = any((folder / READY).is_file() and _is_own(path, folder, places) for folder in folders)
+    spiece = any((folder / name).is_file() for folder in folders for name in places.spiece)
+    if not (ready or spiece or SPIECE_TENSOR in header):
+        raise UserError(
+            "tokenizer_missing",
+            f"{path} holds no {places.what} tokenizer, and none lies beside it.",
+            [f"Put {READY} and tokenizer_config.json beside the weights, from the place where they came from."],
+        )
+
+
+def _is_own(path: Path, folder: Path, places: TokenizerPlaces) -> bool:
+    """Beside a single file there may lie another encoder's tokenizer."""
+    if path.is_dir() or folder != path.parent:
+        return True
+    token: Any = read_json(folder / "tokenizer_config.json").get("bos_token")
+    return (token.get("content") if isinstance(token, dict) else token) == places.first
+
+
+def _another_model(part: str, path: Path, header: Header) -> UserError:
+    family = family_of(header)
+    found = f"it looks like {family}" if family else f"its tensors are {shorten(sorted(header))}"
+    return UserError(
+        "wrong_model",
+        f"{path} is not a {WHAT[part]}: {found}.",
+        ["Use the folders of NewBie-image-Exp0.1, or its files for ComfyUI."],
+    )
+
+
+def _holds_newbie(file: Path) -> bool:
+    try:
+        return is_newbie(bare_names(read_header(file).tensors, str(file)))
+    except (HeaderProblem, UserError, OSError):
+        return False
+
+
+def _stored(header: Header, config: Mapping[str, Any]) -> Stored:
+    return Stored(shapes={name: tensor.shape for name, tensor in header.items()}, config=config, file_bytes=0)
+
+
+def _dtype(header: Header) -> str:
+    """The dtype of nearly all numbers."""
+    counts: dict[str, int] = {}
+    for tensor in header.values():
+        counts[tensor.dtype] = counts.get(tensor.dtype, 0) + math.prod(tensor.shape)
+    most = max(counts, key=lambda dtype: counts[dtype], default="")
+    return DTYPE_WORDS.get(most, most.lower()) if counts and counts[most] >= 0.95 * sum(counts.values()) else "mixed"
+
+
+def unreadable(path: Path, error: OSError) -> UserError:
+    """A folder or file that the system refuses to show."""
+    return UserError(
+        "base_unreadable",
+        f"{error.filename or path} cannot be read ({error.strerror or error}).",
+        ["Check the rights of the folder, or choose another one."],
+    )
