@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from trainer_core.dataset.order import keyed_seed
 
@@ -41,14 +41,20 @@ def shuffle_tags(caption: str, *, keep_tokens: int, rng: random.Random) -> str:
     In XML each innermost element's list is shuffled by itself, never across elements, and `keep_tokens` does not
     count; <caption> prose and <n> names stay as they are.
     """
-    if not is_xml(caption):
-        return _shuffled(caption, keep_tokens, rng)
-    parts: list[str] = []
-    done = 0
-    for start, end in _leaves(caption):
-        parts += [caption[done:start], _shuffled(caption[start:end], 0, rng)]
-        done = end
-    return "".join([*parts, caption[done:]])
+    keep = 0 if is_xml(caption) else keep_tokens
+    return _in_lists(caption, lambda text: _shuffled(text, keep, rng))
+
+
+def with_tags(caption: str, change: Callable[[list[str]], list[str]]) -> str:
+    """The caption with its tag list changed; in XML that of each innermost element. A list that stays equal keeps its
+    spelling; white space around a list stays."""
+
+    def rewritten(text: str) -> str:
+        tags = _split(text)
+        changed = change(tags)
+        return text if changed == tags else _joined(text, changed)
+
+    return _in_lists(caption, rewritten)
 
 
 def variants(caption: str, count: int, *, keep_tokens: int, seed: int, shuffle: bool) -> tuple[str, ...]:
@@ -83,8 +89,25 @@ def _shuffled(text: str, keep: int, rng: random.Random) -> str:
         return text
     tail = tags[keep:]
     rng.shuffle(tail)
+    return _joined(text, tags[:keep] + tail)
+
+
+def _joined(text: str, tags: list[str]) -> str:
+    """``tags`` in the place of ``text``, with the white space that was around it."""
     before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-    return before + ", ".join(tags[:keep] + tail) + after
+    return before + ", ".join(tags) + after
+
+
+def _in_lists(caption: str, rewrite: Callable[[str], str]) -> str:
+    """The caption with each text that holds tags rewritten: all of it, or in XML each innermost element's."""
+    if not is_xml(caption):
+        return rewrite(caption)
+    parts: list[str] = []
+    done = 0
+    for start, end in _leaves(caption):
+        parts += [caption[done:start], rewrite(caption[start:end])]
+        done = end
+    return "".join([*parts, caption[done:]])
 
 
 def _leaves(caption: str) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,3 @@
+from dataset_desk import desk
+
+__all__ = ["desk"]

@@ -1,0 +1,124 @@
+"""Caption files as a person edits them: read whatever is there, written as plain UTF-8."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import fsync_dir, replace
+from trainer_core.dataset.finding import stem_of
+from trainer_core.dataset.scan import MAX_CAPTION_BYTES
+
+State = Literal["ok", "empty", "missing", "encoding", "unreadable"]
+
+_OTHER_ENCODINGS = ("gb18030", "cp932", "latin-1")
+_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionText:
+    """A caption as it is on disk.
+
+    Attributes:
+        text: without white space around it; of a file that is not UTF-8 the most likely reading, to be checked.
+        state: "encoding" and "unreadable" ones cost a training the image.
+        mark: the file begins with a byte order mark, which is not part of the text.
+    """
+
+    text: str = ""
+    state: State = "missing"
+    mark: bool = False
+
+
+def read_caption_file(file: Path | None) -> CaptionText:
+    """Never raises: what is wrong is in the state. ``None`` is a picture without a file."""
+    if file is None:
+        return CaptionText()
+    try:
+        if file.stat().st_size > MAX_CAPTION_BYTES:
+            return CaptionText(state="unreadable")
+        data = file.read_bytes()
+    except OSError:
+        return CaptionText(state="unreadable")
+    return caption_of(data)
+
+
+def caption_of(data: bytes) -> CaptionText:
+    """The caption that these bytes of a file hold."""
+    try:
+        text = data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        return CaptionText(text=_guessed(data), state="encoding")
+    if "\0" in text:
+        # UTF-16 without its mark decodes as UTF-8, with a NUL after every Latin letter.
+        return CaptionText(text=text.replace("\0", ""), state="encoding")
+    return CaptionText(text=text, state="ok" if text else "empty", mark=data.startswith(_MARK))
+
+
+def write_caption_file(image: Path, file: Path | None, text: str, *, flush: bool = True) -> Path:
+    """Replace the caption of ``image``, kept in ``file`` (``None`` = there is none yet), atomically.
+
+    Args:
+        flush: wait for the disk. False for many files whose old texts are kept elsewhere.
+
+    Raises:
+        UserError: `caption_too_long`, `caption_not_text`.
+        OSError: the disk refused; the old caption is still there.
+    """
+    data = checked_caption(text).encode("utf-8")
+    target = file or image.with_suffix(".txt")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as handle:
+            handle.write(data)
+            if flush:
+                handle.flush()
+                os.fsync(handle.fileno())
+        replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if flush:
+        fsync_dir(target.parent)
+    return target
+
+
+def caption_file_of(image: Path) -> Path | None:
+    """The file beside ``image`` that holds its caption, however its name is spelled."""
+    plain = image.with_suffix(".txt")
+    if plain.is_file():
+        return plain
+    stem = stem_of(image)
+    beside = (Path(entry) for entry in os.scandir(image.parent))
+    return next((path for path in sorted(beside) if path.suffix.lower() == ".txt" and stem_of(path) == stem), None)
+
+
+def checked_caption(text: str) -> str:
+    """The text as it can be kept: line breaks as ``\\n``, no white space around.
+
+    Raises:
+        UserError: `caption_too_long`, `caption_not_text`.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    try:
+        length = len(text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise UserError("caption_not_text", "The caption holds characters that are not valid Unicode.") from error
+    if "\0" in text:
+        raise UserError("caption_not_text", "The caption holds NUL characters, which are no text.")
+    if length > MAX_CAPTION_BYTES:
+        raise UserError(
+            "caption_too_long", f"The caption has {length} bytes; at most {MAX_CAPTION_BYTES} are allowed. Shorten it."
+        )
+    return text
+
+
+def _guessed(data: bytes) -> str:
+    encodings = ("utf-16", *_OTHER_ENCODINGS) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else _OTHER_ENCODINGS
+    for encoding in encodings:
+        try:
+            return data.decode(encoding).replace("\0", "").strip()
+        except UnicodeDecodeError:
+            continue
+    raise AssertionError("latin-1 decodes everything")

@@ -1,0 +1,44 @@
+"""A data set as a forecast sees it: images by bucket, lengths of captions. Headers and .txt files are read."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.datafacts import Bucket, DataFacts, tokens_of
+from trainer_core.dataset.buckets import BucketPlan
+from trainer_core.dataset.captions import gemma_text, variants
+from trainer_core.dataset.holdout import split
+from trainer_core.dataset.scan import ImageItem, scan_dataset
+
+
+def read_facts(config: TrainConfig) -> DataFacts:
+    """Of the data set that a config names. Raises UserError like a training's scan."""
+    return facts_of(scan_dataset(Path(config.train_data_dir), strict=config.strict_data).items, config)
+
+
+def facts_of(found: Sequence[ImageItem], config: TrainConfig) -> DataFacts:
+    """Of images that were found already (at least one); those held out for validation do not count."""
+    items, _ = split(found, config.validation_split, config.seed)
+    plan = BucketPlan.from_config(config)
+    images: Counter[tuple[int, int]] = Counter()
+    shown: Counter[tuple[int, int]] = Counter()
+    texts: set[str] = set()
+    count = config.caption_variants if config.shuffle_caption else 1
+    for item in items:
+        bucket = plan.assign(item.width, item.height).bucket
+        images[bucket] += 1
+        shown[bucket] += item.repeats
+        made = variants(
+            item.caption, count, keep_tokens=config.keep_tokens, seed=config.seed, shuffle=config.shuffle_caption
+        )
+        texts |= {gemma_text(caption, *config.system_prompts) for caption in made}
+    tokens = [tokens_of(text) for text in texts]
+    return DataFacts(
+        buckets=tuple(
+            Bucket(width=size[0], height=size[1], images=images[size], shown=shown[size]) for size in sorted(images)
+        ),
+        captions=len(texts),
+        longest_tokens=max(tokens),
+        mean_tokens=sum(tokens) / len(tokens),
+    )

@@ -1,0 +1,94 @@
+"""Which of the files that arrive belong together: pure decisions by name, before anything is opened."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from trainer_core.dataset.finding import OTHER_PICTURES
+from trainer_core.dataset.images import SUFFIXES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """One picture or caption to be taken in.
+
+    Attributes:
+        shown: what the person knows it by.
+        name: file name, not yet made safe.
+        group: files of one group with the same stem belong together.
+        concept: folder it asks for by the folder it came in; "" = the chosen one.
+        size: bytes.
+        origin: the uploaded file: itself, or the zip it is in.
+        entry: its place in the zip's list; -1 for a plain file.
+    """
+
+    shown: str
+    name: str
+    size: int
+    origin: Path
+    group: str = ""
+    concept: str = ""
+    entry: int = -1
+
+    @property
+    def stem(self) -> str:
+        return unicodedata.normalize("NFC", PurePosixPath(self.name).stem)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """Something that was not taken in. ``reason`` is one of `REASONS`; ``detail`` fills its sentence."""
+
+    name: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A picture with the caption that came with it."""
+
+    picture: Incoming
+    caption: Incoming | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to take in. Lone captions may belong to pictures that are there already."""
+
+    pairs: tuple[Pair, ...]
+    lone_captions: tuple[Incoming, ...]
+
+
+def kind_of(name: str) -> str:
+    """ "picture", "caption", "zip", or the reason to refuse it: "format" (other pictures) or "kind"."""
+    suffix = PurePosixPath(name.lower()).suffix
+    if suffix in SUFFIXES:
+        return "picture"
+    if suffix in (".txt", ".zip"):
+        return "caption" if suffix == ".txt" else "zip"
+    return "format" if suffix in OTHER_PICTURES else "kind"
+
+
+def plan_of(incoming: Iterable[Incoming]) -> Plan:
+    """Pair by stem within each group. One caption serves all pictures of its stem; several of both, which came from
+    several folders, are paired in their order."""
+    groups: dict[tuple[str, str], tuple[list[Incoming], list[Incoming]]] = {}
+    for item in incoming:
+        pictures, captions = groups.setdefault((item.group, item.stem), ([], []))
+        (pictures if kind_of(item.name) == "picture" else captions).append(item)
+    pairs: list[Pair] = []
+    lone: list[Incoming] = []
+    for pictures, captions in groups.values():
+        texts = _spread(captions, len(pictures))
+        pairs += [Pair(picture=p, caption=c) for p, c in zip(pictures, texts, strict=True)]
+        lone += captions[len(pictures) :]
+    return Plan(pairs=tuple(pairs), lone_captions=tuple(lone))
+
+
+def _spread(captions: Sequence[Incoming], count: int) -> list[Incoming | None]:
+    """A caption for each of ``count`` pictures, as far as there are any."""
+    if len(captions) == 1:
+        return [captions[0]] * count
+    return [captions[place] if place < len(captions) else None for place in range(count)]

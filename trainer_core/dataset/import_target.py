@@ -1,0 +1,178 @@
+"""The receiving end of an import: free names, atomic arrival, duplicates seen by their bytes."""
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import replace as replace_file
+from trainer_core.dataset.caption_files import caption_file_of, read_caption_file
+from trainer_core.dataset.finding import stem_of
+from trainer_core.dataset.import_names import folded, free_stem, safe_name
+from trainer_core.dataset.import_plan import Incoming, Refused
+from trainer_core.dataset.index_file import IndexPlaces, Record, write_index
+from trainer_core.dataset.indexing import examine, hash_of
+
+_SCRATCH = ".import"
+_SAVE_EVERY_S = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What became of one file or pair."""
+
+    pictures: int = 0
+    captions: int = 0
+    refused: Refused | None = None
+
+
+class Target:
+    """One data set while files arrive. Use as a context: at the end the index is kept and nothing half-done is left.
+
+    Args:
+        concept: folder inside the data set for what asks for no other; "" = directly in it.
+        known: records of what is there, by path inside the data set; grows with what arrives.
+
+    Raises:
+        UserError: `concept_missing`, `concept` is no folder's name.
+    """
+
+    def __init__(self, folder: Path, *, concept: str, known: Mapping[str, Record], places: IndexPlaces) -> None:
+        if concept and (safe_name(concept) != concept or not (folder / concept).is_dir()):
+            raise UserError("concept_missing", f"{folder.name} has no concept in a folder named {concept!r}.")
+        self._folder = folder
+        self._concept = concept
+        self._places = places
+        self._records = dict(known)
+        self._by_key = {record.key: path for path, record in known.items() if record.key}
+        self._by_stem: dict[str, list[str]] = {}
+        for path in known:
+            self._remember_stem(stem_of(PurePosixPath(path)), path)
+        # Stems in use in a folder: of pictures, and of captions that wait for theirs.
+        self._taken: dict[str, tuple[set[str], set[str]]] = {}
+        self._scratch = folder / _SCRATCH
+        self._saved = time.monotonic()
+
+    def __enter__(self) -> Self:
+        # What an import that died left behind: only one at a time works in a data set.
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        write_index(self._places.index, self._records)
+
+    def scratch(self, incoming: Incoming) -> Path:
+        """Where to unpack an entry: on the data set's own disk, out of sight."""
+        return self._scratch / f"entry{Path(incoming.name).suffix.lower()}"
+
+    def add(self, incoming: Incoming, file: Path, caption: bytes | None, *, move: bool) -> Taken:
+        """Take in one picture with its caption: whole, or not at all.
+
+        A picture whose bytes are there already is refused; its caption goes to that one if it has none.
+
+        Raises:
+            OSError: the disk refused; nothing of this picture was left.
+        """
+        try:
+            key = hash_of(file)
+        except OSError as error:
+            return _refused(incoming, "unreadable", error.strerror or "")
+        if key in self._by_key:
+            return self._twin(incoming, self._by_key[key], caption)
+        record = examine(file, self._places, key)
+        if record.problem:
+            return _refused(incoming, record.problem)
+        folder = safe_name(incoming.concept) if incoming.concept else self._concept
+        target = self._free_place(folder, safe_name(incoming.name), captioned=caption is not None)
+        if caption is not None:
+            self._write(target.with_suffix(".txt"), caption)
+        try:
+            self._arrive(file, target, move=move)
+        except OSError:
+            if caption is not None:
+                target.with_suffix(".txt").unlink(missing_ok=True)
+            raise
+        self._remember(target, incoming.stem, record)
+        return Taken(pictures=1, captions=caption is not None)
+
+    def add_caption(self, incoming: Incoming, caption: bytes, *, overwrite: bool) -> Taken:
+        """Give a caption that came alone to the picture of its stem: in the chosen concept, else anywhere."""
+        found = self._by_stem.get(folded(incoming.stem), [])
+        near = [path for path in found if path.rpartition("/")[0] == self._concept]
+        candidates = near or found
+        if len(candidates) != 1:
+            return _refused(incoming, "several_pictures" if candidates else "no_picture")
+        image = self._folder / candidates[0]
+        file = caption_file_of(image)
+        state = read_caption_file(file).state
+        if state not in ("missing", "empty") and not overwrite:
+            return _refused(incoming, "has_caption", candidates[0])
+        self._write(file or image.with_suffix(".txt"), caption)
+        return Taken(captions=1)
+
+    def _twin(self, incoming: Incoming, path: str, caption: bytes | None) -> Taken:
+        image = self._folder / path
+        refused = Refused(name=incoming.shown, reason="duplicate", detail=path)
+        file = caption_file_of(image)
+        if caption is None or read_caption_file(file).state not in ("missing", "empty"):
+            return Taken(refused=refused)
+        self._write(file or image.with_suffix(".txt"), caption)
+        return Taken(captions=1, refused=refused)
+
+    def _free_place(self, folder: str, name: str, *, captioned: bool) -> Path:
+        parent = self._folder / folder
+        parent.mkdir(exist_ok=True)
+        images, texts = self._stems_in(folder)
+        # A caption that waits for its picture is meant for a picture that comes without one.
+        stem = free_stem(Path(name).stem, images | texts if captioned else images)
+        images.add(folded(stem))
+        return parent / f"{stem}{Path(name).suffix.lower()}"
+
+    def _stems_in(self, folder: str) -> tuple[set[str], set[str]]:
+        if folder not in self._taken:
+            # Also pictures that the index does not know: hidden ones, and formats that are not read.
+            names = [Path(name) for name in os.listdir(self._folder / folder)]
+            images = {folded(path.stem) for path in names if path.suffix.lower() != ".txt"}
+            texts = {folded(path.stem) for path in names if path.suffix.lower() == ".txt"}
+            self._taken[folder] = images, texts
+        return self._taken[folder]
+
+    def _remember(self, target: Path, original_stem: str, record: Record) -> None:
+        relative = target.relative_to(self._folder).as_posix()
+        status = target.stat()
+        self._records[relative] = replace(record, bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+        self._by_key[record.key] = relative
+        self._remember_stem(original_stem, relative)
+        if time.monotonic() - self._saved > _SAVE_EVERY_S:
+            # The page shows what has arrived.
+            write_index(self._places.index, self._records)
+            self._saved = time.monotonic()
+
+    def _remember_stem(self, stem: str, path: str) -> None:
+        self._by_stem.setdefault(folded(stem), []).append(path)
+
+    def _write(self, target: Path, data: bytes) -> None:
+        temporary = self._scratch / "caption"
+        temporary.write_bytes(data)
+        replace_file(temporary, target)
+
+    def _arrive(self, file: Path, target: Path, *, move: bool) -> None:
+        if move and file.stat().st_dev == target.parent.stat().st_dev:
+            replace_file(file, target)
+            return
+        temporary = self._scratch / "picture"
+        shutil.copy2(file, temporary)
+        replace_file(temporary, target)
+
+
+def _refused(incoming: Incoming, reason: str, detail: str = "") -> Taken:
+    return Taken(refused=Refused(name=incoming.shown, reason=reason, detail=detail))

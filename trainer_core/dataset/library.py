@@ -1,0 +1,294 @@
+"""The data sets of the workspace: folders with concepts in them, and folders elsewhere that are only remembered."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.options import OptionSpec, checked
+from trainer_core.contracts.trash import place_in, to_trash
+from trainer_core.dataset.finding import MAX_REPEATS, repeats_of
+
+_EXTERNAL_FILE = ".external.json"
+_NAME = OptionSpec(name="name", type="str", default="", required=False, help="", rule="name")
+_PATH = OptionSpec(name="folder", type="str", default="", required=False, help="", rule="path")
+_NUMBERED = re.compile(r"([0-9]+)_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concept:
+    """A folder directly inside a data set. ``label`` is its name without the repeats."""
+
+    folder: str
+    label: str
+    repeats: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """``external``: lives outside the workspace; it can be forgotten, never renamed or deleted."""
+
+    name: str
+    path: Path
+    external: bool
+    present: bool
+
+
+class Library:
+    """The data sets below ``datasets``; what is deleted goes below ``trash``, from where it can be moved back.
+
+    Every method raises UserError for what a person can mend: `dataset_missing`, `dataset_exists`, `name_invalid`,
+    `concept_missing`, `concept_exists`, `dataset_external`, `folder_unfit`, `folder_busy`.
+    """
+
+    def __init__(self, datasets: Path, trash: Path) -> None:
+        self._datasets = datasets
+        self._trash = trash
+
+    def list(self) -> tuple[DatasetInfo, ...]:
+        """All data sets by name, own ones first."""
+        own = [
+            DatasetInfo(name=entry.name, path=Path(entry.path), external=False, present=True)
+            for entry in _folders(self._datasets)
+        ]
+        others = [
+            DatasetInfo(name=name, path=Path(path), external=True, present=os.path.isdir(path))
+            for name, path in self._external().items()
+        ]
+        return (*sorted(own, key=_by_name), *sorted(others, key=_by_name))
+
+    def get(self, name: str) -> DatasetInfo:
+        """Raises UserError `dataset_missing`, also for a remembered folder that is not there now."""
+        found = next((info for info in self.list() if info.name == name), None)
+        if found is None:
+            raise UserError("dataset_missing", f"There is no data set named {name!r}.", ["Choose one from the list."])
+        if not found.present:
+            raise UserError(
+                "dataset_missing",
+                f"{found.path} is not a folder.",
+                ["Plug in its drive or move the folder back.", "Or forget this data set: nothing is deleted by that."],
+            )
+        return found
+
+    def create(self, name: str) -> DatasetInfo:
+        """A new, empty data set."""
+        self._require_free(name := checked_name(name))
+        folder = self._datasets / name
+        _make(folder)
+        return DatasetInfo(name=name, path=folder, external=False, present=True)
+
+    def rename(self, name: str, new: str) -> DatasetInfo:
+        """Give an own data set another name."""
+        info = self._own(name)
+        new = checked_name(new)
+        if new.casefold() != name.casefold():
+            self._require_free(new)
+        target = self._datasets / new
+        _move(info.path, target)
+        return DatasetInfo(name=new, path=target, external=False, present=True)
+
+    def delete(self, name: str) -> Path:
+        """Move an own data set to the trash; returns where it is now."""
+        return self._to_trash(self._own(name).path, name)
+
+    def point_at(self, folder: str) -> DatasetInfo:
+        """Remember a folder of this machine as a data set. Nothing in it is touched."""
+        path = self._checked_folder(folder)
+        known = self._external()
+        for name, other in known.items():
+            if Path(other) == path:
+                return DatasetInfo(name=name, path=path, external=True, present=True)
+        name = self._free_name(path.name)
+        self._write_external({**known, name: str(path)})
+        return DatasetInfo(name=name, path=path, external=True, present=True)
+
+    def forget(self, name: str) -> None:
+        """Take a folder elsewhere off the list; the folder stays as it is."""
+        known = self._external()
+        if name not in known:
+            raise UserError("dataset_missing", f"There is no remembered folder named {name!r}.")
+        self._write_external({key: path for key, path in known.items() if key != name})
+
+    def concepts(self, name: str) -> tuple[Concept, ...]:
+        """The folders directly inside a data set, by name."""
+        return tuple(_concept(entry.name) for entry in _folders(self.get(name).path))
+
+    def add_concept(self, name: str, label: str, repeats: int) -> Concept:
+        """Make the folder ``{repeats}_{label}``."""
+        info = self._own(name)
+        concept = _concept(_concept_folder(label, repeats))
+        self._require_no_concept(name, concept)
+        _make(info.path / concept.folder)
+        return concept
+
+    def change_concept(self, name: str, folder: str, *, label: str, repeats: int) -> Concept:
+        """Give a concept another name or other repeats."""
+        info = self._own(name)
+        old = self._concept_of(name, folder)
+        new = _concept(_concept_folder(label, repeats))
+        if new.folder == old.folder:
+            return new
+        self._require_no_concept(name, new, besides=old.folder)
+        _move(info.path / old.folder, info.path / new.folder)
+        return new
+
+    def delete_concept(self, name: str, folder: str) -> Path:
+        """Move a concept with its pictures to the trash; returns where it is now."""
+        info = self._own(name)
+        return self._to_trash(info.path / self._concept_of(name, folder).folder, f"{name}-{folder}")
+
+    def delete_image(self, name: str, image: Path, caption: Path | None) -> Path:
+        """Move a picture of an own data set and its caption into a folder of the trash; returns that folder."""
+        info = self._own(name)
+        files = [path for path in (image, caption) if path is not None]
+        for path in files:
+            if info.path.resolve() not in path.resolve().parents:
+                raise UserError("image_missing", f"{path.name} is not a picture of {name}.")
+        place = place_in(self._trash, f"dataset-{name}-{image.stem}"[:80])
+        _make(place)
+        for path in files:
+            _move(path, place / path.name)
+        return place
+
+    def _own(self, name: str) -> DatasetInfo:
+        info = self.get(name)
+        if info.external:
+            raise UserError(
+                "dataset_external",
+                f"{name} is a folder elsewhere on this machine ({info.path}); its folders are not changed from here.",
+                ["Change it with your file manager."],
+            )
+        return info
+
+    def _concept_of(self, name: str, folder: str) -> Concept:
+        found = next((concept for concept in self.concepts(name) if concept.folder == folder), None)
+        if found is None:
+            raise UserError("concept_missing", f"{name} has no concept in a folder named {folder!r}.")
+        return found
+
+    def _require_free(self, name: str) -> None:
+        if any(info.name.casefold() == name.casefold() for info in self.list()) or (self._datasets / name).exists():
+            raise UserError("dataset_exists", f"There is a data set named {name} already.", ["Choose another name."])
+
+    def _require_no_concept(self, name: str, new: Concept, besides: str = "") -> None:
+        for concept in self.concepts(name):
+            if concept.folder != besides and concept.label.casefold() == new.label.casefold():
+                raise UserError(
+                    "concept_exists",
+                    f"{name} has a concept named {concept.label} already, with {concept.repeats} repeats.",
+                    ["Choose another name, or change the repeats of the one there."],
+                )
+
+    def _free_name(self, wanted: str) -> str:
+        taken = {info.name.casefold() for info in self.list()}
+        numbered = (f"{wanted} ({number})" for number in range(2, len(taken) + 3))
+        return next(name for name in (wanted, *numbered) if name.casefold() not in taken)
+
+    def _checked_folder(self, folder: str) -> Path:
+        if not folder.strip():
+            raise UserError("folder_unfit", "There is no folder's path.", ["Type a folder's path."])
+        try:
+            path = Path(str(checked(_PATH, folder.strip().strip('"'))))
+        except ValueError as error:
+            raise UserError("folder_unfit", f"The folder {str(error).rstrip('.')}.") from error
+        if not path.is_absolute():
+            raise UserError("folder_unfit", f"{path} is no full path.", ["Type the path from the drive or / on."])
+        if not path.is_dir():
+            raise UserError("dataset_missing", f"{path} is not a folder.", ["Check the path."])
+        path = path.resolve()
+        workspace = self._datasets.parent.resolve()
+        too_wide = path == Path(path.anchor) or path == Path.home().resolve() or path in workspace.parents
+        if too_wide or path == workspace or workspace in path.parents:
+            raise UserError(
+                "folder_unfit",
+                f"{path} cannot be a data set: it holds more than pictures, or belongs to this program.",
+                ["Choose the folder with the pictures itself."],
+            )
+        return path
+
+    def _external(self) -> dict[str, str]:
+        try:
+            known = json.loads((self._datasets / _EXTERNAL_FILE).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return {str(name): str(path) for name, path in known.items()} if isinstance(known, dict) else {}
+
+    def _write_external(self, known: dict[str, str]) -> None:
+        self._datasets.mkdir(parents=True, exist_ok=True)
+        write_json_atomic(self._datasets / _EXTERNAL_FILE, known)
+
+    def _to_trash(self, folder: Path, title: str) -> Path:
+        with _moving(folder, self._trash):
+            return to_trash(self._trash, folder, f"dataset-{title}")
+
+
+def checked_name(name: str) -> str:
+    """A name that is one safe folder on every system. Raises UserError `name_invalid`."""
+    if not name.strip():
+        raise UserError("name_invalid", "There is no name.", ["Type a name."])
+    try:
+        return str(checked(_NAME, name.strip()))
+    except ValueError as error:
+        raise UserError("name_invalid", f"The name {name!r} {str(error).rstrip('.')}.") from error
+
+
+def _concept_folder(label: str, repeats: int) -> str:
+    if not 1 <= repeats <= MAX_REPEATS:
+        raise UserError(
+            "repeats_invalid", f"{repeats} repeats cannot be: a whole number from 1 to {MAX_REPEATS} is needed."
+        )
+    return checked_name(f"{repeats}_{checked_name(label)}")
+
+
+def _concept(folder: str) -> Concept:
+    try:
+        repeats = repeats_of(folder)
+    except ValueError:
+        return Concept(folder=folder, label=folder, repeats=0)
+    label = _NUMBERED.sub("", folder, count=1) or folder
+    return Concept(folder=folder, label=label, repeats=repeats)
+
+
+def _folders(root: Path) -> list["os.DirEntry[str]"]:
+    """Visible folders directly in ``root``, by name; links left out."""
+    try:
+        with os.scandir(root) as entries:
+            found = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError("folder_busy", f"{folder} cannot be made: {error.strerror}.") from error
+
+
+def _move(source: Path, target: Path) -> None:
+    with _moving(source, target):
+        shutil.move(source, target)
+
+
+@contextmanager
+def _moving(source: Path, target: Path) -> Iterator[None]:
+    """Raises UserError `folder_busy` in place of what the system says."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            "folder_busy",
+            f"{source} cannot be moved to {target}: {error.strerror or error}.",
+            ["Close programs that have files of it open, then try again."],
+        ) from error
+
+
+def _by_name(info: DatasetInfo) -> str:
+    return info.name.casefold()
