@@ -19,6 +19,7 @@ from trainer_core.cli import (
     doctor,
     estimate,
     importing,
+    job,
     merge,
     presets,
     sample,
@@ -31,7 +32,7 @@ from trainer_core.contracts.errors import ConfigError, UserError
 __all__ = ["TINY_BASE", "main"]
 
 COMMANDS = (
-    train, presets, estimate, importing, sample, merge, convert, convert_lora, cache, doctor, demo, tiny,
+    train, presets, estimate, importing, sample, merge, convert, convert_lora, cache, doctor, demo, tiny, job,
 )  # fmt: skip
 
 

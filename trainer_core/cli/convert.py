@@ -4,13 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.errors import UserError
-
-if TYPE_CHECKING:
-    from trainer_core.model.folder import BaseFolder
 
 DTYPES = ("keep", "bf16", "fp16", "fp32")
 GEMMA = "google/gemma-3-4b-it"
@@ -39,41 +35,17 @@ def add(commands: Commands) -> None:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from trainer_core.model.folder import find_transformer, transformer_config
-    from trainer_core.model.hub import parse_place, resolve_part
-    from trainer_core.tools.convert import DTYPES, to_comfyui, to_official
-    from trainer_core.tools.outputs import require_new
+    from trainer_core.model.hub import resolve_part
+    from trainer_core.tools.conversion import Conversion, convert
 
-    require_new(options.output, folder=options.to == "official")  # before anything is fetched
-    dtype = DTYPES[options.dtype]
-    source, wanted = options.source, ("transformer",) if options.to == "comfyui" else FLAGS
-    given = {flag: value for flag in wanted if (value := getattr(options, flag)) is not None}
-    root = Path(source).expanduser()
-    if not root.exists() and parse_place(source):
-        given = {flag: source for flag in wanted} | given
-    elif not root.exists():
-        raise UserError("base_missing", f"SOURCE: {source} does not exist. Allowed: {SOURCE_HELP}.")
-    if root.exists() and "transformer" not in given:
-        # A wrong file should not be found out after gigabytes of encoders were fetched.
-        transformer_config(find_transformer(root))
-    paths = {flag: resolve_part(given[flag], flag, options.token) for flag in FLAGS if flag in given}
-    if options.to == "comfyui":
-        transformer = paths.get("transformer") or find_transformer(root)
-        print(to_comfyui(transformer, options.output, dtype=dtype, report=_Progress()))
-        return
-    base = _base(root if root.exists() else None, paths)
-    print(to_official(base, options.output, dtype=dtype, report=_Progress()))
-
-
-def _base(root: Path | None, paths: dict[str, Path]) -> "BaseFolder":
-    """What is missing is named as this command calls it."""
-    from trainer_core.model.folder import find_base
-
+    parts = {flag: value for flag in FLAGS if (value := getattr(options, flag)) is not None}
+    wanted = Conversion(source=options.source, output=options.output, form=options.to, dtype=options.dtype, parts=parts)
     try:
-        return find_base(root, **paths)
+        print(convert(wanted, lambda text, kind: resolve_part(text, kind, options.token), _Progress()))
     except UserError as error:
         if error.code not in ("base_incomplete", "base_ambiguous"):
             raise
+        # What is missing is named as this command calls it.
         hint = "Here --transformer, --gemma, --clip and --vae give a part, by path or by hub id (org/name)."
         raise UserError(error.code, error.message, [hint, *error.hints]) from error
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +15,10 @@ from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
 
 if TYPE_CHECKING:
+    from trainer_core.contracts.datafacts import DataFacts
     from trainer_core.planning.estimate import Estimate
     from trainer_core.planning.hardware import Machine
     from trainer_core.planning.phases import Component
-    from trainer_core.planning.schedule import DataFacts
 
 GIB = 2**30
 
@@ -36,11 +35,12 @@ def add(commands: Commands) -> None:
 
 
 def _estimate(options: argparse.Namespace) -> None:
+    from trainer_core.dataset.facts import read_facts
     from trainer_core.planning.estimate import estimate
 
     config, notes = config_of(options.config)
     try:
-        data, problem = read_data(config), ""
+        data, problem = read_facts(config), ""
     except UserError as error:
         data, problem = None, str(error)
     machine = detect(Path(config.output_dir))
@@ -79,40 +79,6 @@ def _fit(result: "Estimate", config: TrainConfig, data: "DataFacts | None", mach
         yield from (f"  - {hint}" for hint in ladder_hints(config, data))
     if not machine.gpus:
         yield "No NVIDIA GPU is here to compare this with."
-
-
-def read_data(config: TrainConfig) -> "DataFacts":
-    """Sizes and captions of the data set; headers and .txt files are read. Raises UserError like a training's scan."""
-    from trainer_core.dataset.buckets import BucketPlan
-    from trainer_core.dataset.captions import gemma_text, variants
-    from trainer_core.dataset.holdout import split
-    from trainer_core.dataset.scan import scan_dataset
-    from trainer_core.planning.schedule import Bucket, DataFacts, tokens_of
-
-    found = scan_dataset(Path(config.train_data_dir), strict=config.strict_data).items
-    items, _ = split(found, config.validation_split, config.seed)
-    plan = BucketPlan.from_config(config)
-    images: Counter[tuple[int, int]] = Counter()
-    shown: Counter[tuple[int, int]] = Counter()
-    texts: set[str] = set()
-    count = config.caption_variants if config.shuffle_caption else 1
-    for item in items:
-        bucket = plan.assign(item.width, item.height).bucket
-        images[bucket] += 1
-        shown[bucket] += item.repeats
-        made = variants(
-            item.caption, count, keep_tokens=config.keep_tokens, seed=config.seed, shuffle=config.shuffle_caption
-        )
-        texts |= {gemma_text(caption, *config.system_prompts) for caption in made}
-    tokens = [tokens_of(text) for text in texts]
-    return DataFacts(
-        buckets=tuple(
-            Bucket(width=size[0], height=size[1], images=images[size], shown=shown[size]) for size in sorted(images)
-        ),
-        captions=len(texts),
-        longest_tokens=max(tokens),
-        mean_tokens=sum(tokens) / len(tokens),
-    )
 
 
 def as_json(result: "Estimate", problem: str) -> dict[str, Any]:

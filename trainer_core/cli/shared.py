@@ -9,9 +9,11 @@ from typing import TypeAlias
 
 from trainer_core.contracts.config import TrainConfig, load_with_notes
 from trainer_core.contracts.errors import UserError
+from trainer_core.planning.demo import TINY_BASE
+
+__all__ = ["PATHS", "TINY_BASE", "Commands", "Progress", "add_loras", "config_of", "loras_of", "note", "stay_offline"]
 
 PATHS = "Paths that are not absolute mean the current folder."
-TINY_BASE = Path(__file__).parents[2] / "assets" / "newbie-tiny"
 
 # Text: at run time argparse's own class takes no parameter.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"

@@ -33,17 +33,26 @@ def add(commands: Commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    config, notes = config_of(options.config)
+    return train(options.config, check=options.check)
+
+
+def train(path: Path, *, check: bool = False) -> int:
+    """Train by a TOML config or run folder, in a process for each GPU; returns the exit code.
+
+    With `check` nothing is trained: what becomes of each image is printed. Raises UserError; where there are several
+    processes, each of them prints its own error instead.
+    """
+    config, notes = config_of(path)
     launched = is_launched(os.environ)
-    count = 1 if launched or options.check else _gpu_count(config)
+    count = 1 if launched or check else _gpu_count(config)
     if count > 1:
-        return _run_all(options.config, count)
+        return _run_all(path, count)
     main_process = os.environ.get("RANK", "0") == "0"
     for note in notes if main_process else ():
         print(f"note: {note}")
     if not any(_is_hub_id(text) for text in _named_parts(config)):
         stay_offline()
-    if options.check:
+    if check:
         _check_data(config)
         return 0
     from trainer_core.training.run import run_training
