@@ -137,12 +137,16 @@ def entries_of(source: OpenFiles, dtype: torch.dtype | None, names: Iterable[str
 
 
 def _cast(source: OpenFiles, name: str, dtype: torch.dtype) -> Tensor:
-    stored = source.read(name)
-    tensor = stored.to(dtype)
-    if dtype == torch.float16 and stored.dtype != dtype and not bool(tensor.isfinite().all()):
+    return narrowed(source.read(name), dtype, f"{source.location}: {name}")
+
+
+def narrowed(value: Tensor, dtype: torch.dtype, what: str) -> Tensor:
+    """The tensor in `dtype`. Raises UserError `dtype_overflow`, naming `what`, where fp16 is too small."""
+    tensor = value.to(dtype)
+    if dtype == torch.float16 and value.dtype != dtype and not bool(tensor.isfinite().all()):
         raise UserError(
             "dtype_overflow",
-            f"{source.location}: {name} holds values beyond what fp16 can (65504). Nothing was written.",
+            f"{what} holds values beyond what fp16 can (65504). Nothing was written.",
             ["Use bf16, which has the range of fp32 and the size of fp16."],
         )
     return tensor

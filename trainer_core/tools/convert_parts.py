@@ -10,19 +10,13 @@ import torch
 from trainer_core.model.gemma import gemma_config, plain_names
 from trainer_core.model.hub_files import TOKENIZER_FILES
 from trainer_core.model.jina import jina_size
-from trainer_core.model.part_tokenizer import (
-    GEMMA,
-    JINA,
-    READY,
-    SPIECE_TENSOR,
-    Family,
-    part_tokenizer,
-    tokenizer_folders,
-)
+from trainer_core.model.part_tokenizer import GEMMA, JINA, Family, part_tokenizer
 from trainer_core.model.tokens import read_config
 from trainer_core.model.vae import stated_vae_config
 from trainer_core.model.vae_names import VaeNames, vae_config
-from trainer_core.model.weights import OpenFiles, open_tensors, weight_files
+from trainer_core.model.weights import OpenFiles, open_tensors
+from trainer_core.planning.tokenizer_places import READY, SPIECE_TENSOR, tokenizer_folders
+from trainer_core.planning.weight_files import weight_files
 
 RELEASED_DIM = 2304
 RELEASED_CLASS = "NextDiT_3B_GQA_patch2_Adaln_Refiner_WHIT_CLIP"

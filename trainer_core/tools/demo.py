@@ -7,65 +7,25 @@ from pathlib import Path
 
 from PIL import Image
 
-from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.config import TrainConfig, parse_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.planning.demo import NAME, demo_values
 from trainer_core.tools.merge import merge, newest_export
-from trainer_core.tools.tiny.exam import (
-    character,
-    character_caption,
-    character_share,
-    obedience,
-    unseen_portraits,
-)
-from trainer_core.tools.tiny.world import SIZE, draw
+from trainer_core.tools.tiny.character import IMAGES, SEED, draw_data
+from trainer_core.tools.tiny.exam import character_share, obedience
+from trainer_core.tools.tiny.world import SIZE
 from trainer_core.training.run import run_training
 
-IMAGES = 16
-SEED = 7
 CHARACTER_PICTURES = 12
 OTHER_PICTURES = 12
-NAME = "nekorin"
 MARKER = ".newbie-demo"
 
 
 def demo_config(base: Path, folder: Path) -> TrainConfig:
     """The settings of the demo's training; an ordinary config for a CPU and the toy base."""
-    first, second = (character_caption(character(p)) for p in unseen_portraits(2, SEED + 1))
-    return TrainConfig(
-        base_model_path=str(base),
-        train_data_dir=str(folder / "data"),
-        output_dir=str(folder),
-        output_name=NAME,
-        resolution=SIZE,
-        train_batch_size=4,
-        num_epochs=100,
-        learning_rate=1.5e-3,
-        lr_scheduler="cosine",
-        lr_warmup_steps=10,
-        optimizer_type="AdamW",
-        mixed_precision="no",
-        gradient_checkpointing=False,
-        device="cpu",
-        lora_rank=16,
-        lora_alpha=16.0,
-        lora_target_modules=["attention.qkv", "attention.out", "feed_forward.w1", "feed_forward.w2", "feed_forward.w3"],
-        lora_dropout=0.0,
-        caption_dropout_rate=0.0,
-        save_epochs_interval=50,
-        sample_prompts=[first, second],
-        sample_every_n_epochs=25,
-    )
-
-
-def draw_data(folder: Path) -> None:
-    """Sixteen captioned drawings in `folder`/1_nekorin, as anyone would put them there."""
-    place = folder / f"1_{NAME}"
-    place.mkdir(parents=True, exist_ok=True)
-    for number, portrait in enumerate(unseen_portraits(IMAGES, SEED)):
-        shown = character(portrait)
-        draw(shown, number).save(place / f"{number:02d}.png")
-        (place / f"{number:02d}.txt").write_text(character_caption(shown) + "\n", encoding="utf-8")
+    places = {"base_model_path": str(base), "train_data_dir": str(folder / "data"), "output_dir": str(folder)}
+    return parse_config({**demo_values(), **places})
 
 
 def contact_sheet(rows: list[list[Image.Image]], file: Path) -> None:

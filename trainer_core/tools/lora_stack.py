@@ -14,8 +14,8 @@ from torch import Tensor
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.lora_files import read_lora
 from trainer_core.model.lora_modules import LoraFile
-from trainer_core.model.lora_names import listing
 from trainer_core.model.weights import TensorSource
+from trainer_core.planning.lora_names import listing
 
 Tell = Callable[[str], None]
 # Rows are independent of each other, so a few at a time keep the fp32 copies small.

@@ -6,21 +6,25 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace
+from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace, write_json_atomic
 from trainer_core.model.folder import BaseFolder, find_base, find_transformer
 from trainer_core.model.layouts import open_transformer
-from trainer_core.model.lora_files import newest_export
-from trainer_core.model.lora_names import listing
 from trainer_core.model.renamed import RenamedTensors
-from trainer_core.model.weights import TensorSource, open_tensors, weight_files
+from trainer_core.model.weights import OpenFiles, SafetensorsFiles, TensorSource, open_tensors
 from trainer_core.model.writing import Entry, write_tensors
+from trainer_core.planning.lora_facts import newest_export
+from trainer_core.planning.lora_names import listing
+from trainer_core.planning.weight_files import weight_files
+from trainer_core.tools.convert import entries_of, narrowed
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.tools.outputs import require_new, require_space, writing
 
@@ -44,14 +48,18 @@ def merge(
     output: Path,
     report: Report,
     tell: Tell = lambda sentence: None,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> Path:
     """Write base + sum of strength * LoRA to `output`: one ComfyUI file if it ends in .safetensors, else a folder.
 
-    fp32 arithmetic, the base's own dtypes. `report(what, done, total)` counts bytes, before each tensor; `tell` gets
-    sentences about the LoRAs.
+    fp32 arithmetic; the transformer is written in `dtype`, None keeps the base's own. `report(what, done, total)`
+    counts bytes, before each tensor or copied file, and may raise to stop: nothing stays then. `tell` gets sentences
+    about the LoRAs.
 
     Raises UserError: `output_exists`, `output_invalid`, `weights_missing`, `weights_quantised`, `lora_mismatch` (a LoRA
-    that fits only partly is refused with the names), `disk_full`, `output_failed`, and as reading LoRAs does.
+    that fits only partly is refused with the names), `dtype_overflow`, `disk_full`, `output_failed`, and as reading
+    LoRAs does.
     """
     base_path = base_path.expanduser()
     single = output.suffix == SINGLE_FILE
@@ -68,11 +76,11 @@ def merge(
         _require_floats(source)
         with writing(output):
             if single:
-                _write_single(source, adapters, output, report)
+                _write_single(_Sum(source, adapters, dtype), output, report)
             else:
                 base = find_base(base_path)
                 _require_official(base, source)
-                _write_folder(base, adapters, output, report)
+                _write_folder(_Sum(source, adapters, dtype), base, output, report)
     return output
 
 
@@ -101,17 +109,34 @@ def _require_official(base: BaseFolder, source: TensorSource) -> None:
     )
 
 
-def _write_single(source: RenamedTensors, adapters: Sequence[Adapter], output: Path, report: Report) -> None:
-    names = source.names()
-    entries = [Entry(name=name, dtype=source.dtype(name), shape=source.shape(name)) for name in names]
-    # Wider dtypes first: each tensor then starts at a multiple of its own size, as readers expect.
-    entries.sort(key=lambda entry: (-entry.dtype.itemsize, entry.name))
+@dataclass(frozen=True)
+class _Sum:
+    """Base + LoRAs, and the dtype in which they are to be written (None: the base's own)."""
+
+    source: OpenFiles
+    adapters: Sequence[Adapter]
+    dtype: torch.dtype | None
+
+    def entries(self, source: OpenFiles) -> list[Entry]:
+        """Wider dtypes first: each tensor then starts at a multiple of its own size, as readers expect."""
+        return sorted(entries_of(source, self.dtype), key=lambda entry: (-entry.dtype.itemsize, entry.name))
+
+    def of(self, value: Tensor, name: str) -> Tensor:
+        if self.dtype is None or not value.is_floating_point():
+            return applied(value, name, self.adapters)
+        # Rounded once: the sum of narrow numbers is made, and kept, in a dtype that holds both.
+        wide = value.to(torch.promote_types(value.dtype, self.dtype))
+        return narrowed(applied(wide, name, self.adapters), self.dtype, f"{self.source.location}: {name}")
+
+
+def _write_single(total: _Sum, output: Path, report: Report) -> None:
+    entries = total.entries(total.source)
     require_space(output, sum(entry.nbytes for entry in entries))
     write_tensors(
         output,
         entries,
-        lambda name: applied(source.read(name), name, adapters),
-        metadata=_metadata(adapters, output.stem),
+        lambda name: total.of(total.source.read(name), name),
+        metadata=_metadata(total.adapters, output.stem),
         report=report,
     )
 
@@ -130,20 +155,26 @@ def _metadata(adapters: Sequence[Adapter], title: str) -> Mapping[str, str]:
     }
 
 
-def _write_folder(base: BaseFolder, adapters: Sequence[Adapter], output: Path, report: Report) -> None:
+def _write_folder(total: _Sum, base: BaseFolder, output: Path, report: Report) -> None:
     files = weight_files(base.transformer)
-    total = sum(file.stat().st_size for file in files)
+    sizes = [_size_of(file, total) for file in files]
     copied = 0 if _same_disk(base.root, output.parent) else _size_of_the_rest(base)
-    require_space(output, total + copied)
+    progress = _Progress(report, sum(sizes) + copied)
+    require_space(output, progress.total)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    done = 0
     try:
         (temporary / base.transformer.name).mkdir(parents=True)
-        for file in files:
-            _merge_file(file, temporary / base.transformer.name / file.name, adapters, (report, done, total))
-            done += file.stat().st_size
-        _link_the_rest(base, temporary)
+        for file, size in zip(files, sizes, strict=True):
+            target = temporary / base.transformer.name / file.name
+            if total.dtype is None:
+                _merge_file(file, target, total.adapters, progress)
+            else:
+                _rewrite_file(file, target, total, progress)
+            progress.before += size
+        _link_the_rest(base, temporary, progress)
+        if total.dtype is not None:
+            _restate_sizes(temporary / base.transformer.name, sum(sizes))
         if output.exists():
             output.rmdir()
         replace(temporary, output)
@@ -152,10 +183,49 @@ def _write_folder(base: BaseFolder, adapters: Sequence[Adapter], output: Path, r
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter], progress: tuple[Report, int, int]) -> None:
+@dataclass
+class _Progress:
+    """Where the whole work stands, in bytes; `before`: what lies behind the file that is being written."""
+
+    report: Report
+    total: int
+    before: int = 0
+
+    def __call__(self, name: str, done: int, _: int = 0) -> None:
+        self.report(name, self.before + done, self.total)
+
+
+def _size_of(file: Path, total: _Sum) -> int:
+    if total.dtype is None:
+        return file.stat().st_size
+    with SafetensorsFiles([file], file) as source:
+        return sum(entry.nbytes for entry in total.entries(source))
+
+
+def _rewrite_file(file: Path, target: Path, total: _Sum, progress: _Progress) -> None:
+    """The same names in another dtype."""
+    with SafetensorsFiles([file], file) as source:
+        write_tensors(
+            target,
+            total.entries(source),
+            lambda name: total.of(source.read(name), name),
+            metadata=source.metadata(),
+            report=progress,
+        )
+
+
+def _restate_sizes(folder: Path, size: int) -> None:
+    """An index tells the size of all tensors, which another dtype changes; the base's own, a link, stays."""
+    for index in folder.glob("*.safetensors.index.json"):
+        values = json.loads(index.read_text(encoding="utf-8"))
+        if isinstance(values.get("metadata"), dict) and "total_size" in values["metadata"]:
+            values["metadata"]["total_size"] = size
+            write_json_atomic(index, values)
+
+
+def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter], progress: _Progress) -> None:
     """Names, shapes and dtypes stay, so the file's own header is kept (and an index stays true); one tensor after
     another is written behind it."""
-    report, before, total = progress
     with open(source, "rb") as file:
         length = file.read(8)
         header = file.read(int.from_bytes(length, "little"))
@@ -163,7 +233,7 @@ def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter], progres
     with safe_open(source, framework="pt") as tensors, open(target, "wb") as out:
         out.write(length + header)
         for name in sorted(offsets, key=offsets.__getitem__):
-            report(name, before + offsets[name], total)
+            progress(name, offsets[name])
             value = applied(tensors.get_tensor(name), name, adapters)
             out.write(value.contiguous().view(-1).view(torch.uint8).numpy().data)
     fsync_file(target)
@@ -184,13 +254,16 @@ def _rest(base: BaseFolder) -> Iterator[tuple[Path, Path]]:
             yield file, Path(entry.name) / file.relative_to(source)
 
 
-def _link_the_rest(base: BaseFolder, target: Path) -> None:
-    """Hard links, or copies where links cannot be made."""
+def _link_the_rest(base: BaseFolder, target: Path, progress: _Progress) -> None:
+    """Hard links, or copies where links cannot be made; on another disk these count."""
     for file, place in _rest(base):
         (target / place).parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(file.resolve(), target / place)
         except OSError:
+            if progress.before < progress.total:
+                progress(place.as_posix(), 0)
+                progress.before += file.stat().st_size
             shutil.copyfile(file, target / place)
 
 

@@ -1,6 +1,7 @@
 """Pictures from a base and any number of LoRAs, outside a run: `sample`, the demo and the exam use it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,10 +15,21 @@ from trainer_core.model.jina import load_jina
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import load_vae
+from trainer_core.model.weights import TensorSource
 from trainer_core.tools.lora_stack import Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.training.sampling import SampleSettings, TextFeatures, decode, sample_latents
 
 Painted = Callable[[int, SampleSettings, Image.Image], None]
+Report = Callable[[str, int, int], None]
+"""(phase, done, total), while painting in Euler steps over all pictures; may raise to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One picture: how it is made, and what every LoRA's own strength is multiplied by (0: the base alone)."""
+
+    settings: SampleSettings
+    strength: float = 1.0
 
 
 def paint(
@@ -31,32 +43,77 @@ def paint(
 ) -> None:
     """Make each wanted picture and hand it to `painted(index, settings, picture)`; `tell` gets notes on the LoRAs.
 
-    LoRAs are read first, then encoders are loaded, used and dropped before the transformer is read. Raises UserError
-    as loading does.
+    Raises UserError as loading does.
+    """
+
+    def handed_on(index: int, shot: Shot, picture: Image.Image) -> None:
+        painted(index, shot.settings, picture)
+
+    paint_shots(
+        base_path, loras, [Shot(settings=settings) for settings in wanted], device=device, painted=handed_on, tell=tell
+    )
+
+
+def paint_shots(
+    base_path: Path,
+    loras: Sequence[tuple[Path, float]],
+    shots: Sequence[Shot],
+    *,
+    device: torch.device,
+    painted: Callable[[int, Shot, Image.Image], None],
+    tell: Tell = lambda sentence: None,
+    report: Report = lambda phase, done, total: None,
+) -> None:
+    """Paint the shots in their order; the base is loaded once, whatever strengths they have.
+
+    LoRAs are read first, then encoders are loaded, used and dropped before the transformer is read. A change of
+    strength rereads the weights that LoRAs change, so no second copy of them is held. Raises UserError as loading does.
     """
     base = find_base(base_path)
     adapters = load_adapters(loras, tell)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     with open_transformer(base.transformer) as source:
         require_fit(adapters, source)
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    texts = _encode(base, {text for s in wanted for text in (s.prompt, s.negative_prompt)}, dtype, device)
-    model = load_transformer(base.transformer, dtype=dtype, device=device).eval()
-    _apply(adapters, model)
-    codec = load_vae(base.vae, dtype=dtype, device=device)
-    for index, settings in enumerate(wanted):
-        conditions = (texts[settings.prompt], texts[settings.negative_prompt])
-        latents = sample_latents(model, settings, conditions, dtype=dtype)
-        assert latents is not None
-        painted(index, settings, decode(codec, latents))
+        report("reading prompts", 0, 1)
+        prompts = {text for shot in shots for text in (shot.settings.prompt, shot.settings.negative_prompt)}
+        texts = _encode(base, prompts, dtype, device)
+        report("loading the base", 0, 1)
+        model = load_transformer(base.transformer, dtype=dtype, device=device).eval()
+        codec = load_vae(base.vae, dtype=dtype, device=device)
+        steps = _Steps(report, sum(shot.settings.steps for shot in shots))
+        strength = 0.0
+        for index, shot in enumerate(shots):
+            if shot.strength != strength:
+                strength = shot.strength
+                _apply([replace(a, strength=a.strength * strength) for a in adapters], model, source)
+            conditions = (texts[shot.settings.prompt], texts[shot.settings.negative_prompt])
+            latents = sample_latents(model, shot.settings, conditions, dtype=dtype, interrupted=steps)
+            assert latents is not None
+            painted(index, shot, decode(codec, latents))
+
+
+@dataclass
+class _Steps:
+    """Counts Euler steps: called before each one. Never ends the painting itself; `report` may, by raising."""
+
+    report: Report
+    total: int
+    done: int = 0
+
+    def __call__(self) -> bool:
+        self.report("painting", self.done, self.total)
+        self.done += 1
+        return False
 
 
 @torch.no_grad()
-def _apply(adapters: Sequence[Adapter], model: NextDiT) -> None:
-    """Put the LoRAs into the model's weights, in place."""
+def _apply(adapters: Sequence[Adapter], model: NextDiT, source: TensorSource) -> None:
+    """Put the base's weights, with the LoRAs in them, into the model."""
     for name in {name for adapter in adapters for name in adapter.lora.modules}:
         weight = model.get_submodule(name).weight
         assert isinstance(weight, torch.Tensor)
-        weight.copy_(applied(weight, f"{name}.weight", adapters))
+        stored = source.read(f"{name}.weight").to(device=weight.device, dtype=weight.dtype)
+        weight.copy_(applied(stored, f"{name}.weight", adapters))
 
 
 def _encode(base: BaseFolder, texts: set[str], dtype: torch.dtype, device: torch.device) -> dict[str, TextFeatures]:

@@ -1,28 +1,23 @@
 """Asks a model for pictures and reads with the probes whether it obeyed."""
 
-import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image
 
 from trainer_core.tools.painter import paint
+from trainer_core.tools.tiny.character import character, character_caption, unseen_portraits
 from trainer_core.tools.tiny.probes import READERS, cat_ears, hair_halves
 from trainer_core.tools.tiny.world import (
     SIZE,
-    Portrait,
-    all_portraits,
-    is_held_out,
     tag_caption,
-    tags,
     xml_caption,
 )
 from trainer_core.training.sampling import SampleSettings
 
-TRIGGER = "nekorin"
 LORAS = Sequence[tuple[Path, float]]
 
 
@@ -40,11 +35,6 @@ class Obedience:
     def __str__(self) -> str:
         listing = ", ".join(f"{name} {share:.0%}" for name, share in self.shares.items())
         return f"{self.mean:.0%} of {self.pictures} pictures x {len(self.shares)} attributes ({listing})"
-
-
-def unseen_portraits(count: int, seed: int) -> list[Portrait]:
-    """Combinations that were never drawn in training."""
-    return random.Random(f"exam:{seed}").sample([p for p in all_portraits() if is_held_out(p)], count)
 
 
 def settings_for(prompt: str, seed: int) -> SampleSettings:
@@ -76,19 +66,6 @@ def obedience(base: Path, loras: LORAS, *, count: int, seed: int) -> tuple[Obedi
     for portrait, image in zip(asked, made, strict=True):
         right.update(name for name, reader in READERS.items() if reader(image) == getattr(portrait, name))
     return Obedience({name: right[name] / count for name in READERS}, count), made
-
-
-def character(portrait: Portrait) -> Portrait:
-    """The demo's new character in the given surroundings: hair half black, half red, and cat ears."""
-    # A ribbon would sit on an ear.
-    accessory = "none" if portrait.accessory == "hair ribbon" else portrait.accessory
-    return replace(portrait, hair="black", second_hair="red", cat_ears=True, accessory=accessory)
-
-
-def character_caption(portrait: Portrait) -> str:
-    """The trigger word stands for hair and ears; what varies is named."""
-    kept = [tag for tag in tags(portrait) if tag != "black hair"]
-    return ", ".join([TRIGGER, *kept])
 
 
 def is_character(image: Image.Image) -> bool:

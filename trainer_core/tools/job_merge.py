@@ -1,0 +1,54 @@
+"""The jobs `merge` and `convert_lora`: what the commands of these names do, with progress in bytes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer_core.jobs.context import JobContext
+from trainer_core.tools.job_spec import Spec
+
+PRECISIONS = ("keep", "bf16", "fp16", "fp32")
+
+
+def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
+    """Merge LoRAs into a base.
+
+    spec: base (path), loras [{path, strength}], output (a new .safetensors file: one for ComfyUI; else a new model
+    folder), precision (keep, bf16, fp16, fp32: of the transformer). Returns output, bytes, kind (comfyui, folder).
+    A stop leaves nothing. Raises UserError `job_invalid` and as `tools.merge.merge`.
+    """
+    values = Spec(spec)
+    base, loras, output = values.path("base"), values.loras(), values.path("output")
+    precision = values.choice("precision", PRECISIONS, "keep")
+    from trainer_core.tools.convert import DTYPES
+    from trainer_core.tools.merge import SINGLE_FILE, merge
+
+    def report(what: str, done: int, total: int) -> None:
+        job.progress("merging", done, total)
+
+    made = merge(base, loras, output, report, job.warn, dtype=DTYPES[precision])
+    kind = "comfyui" if made.suffix == SINGLE_FILE else "folder"
+    return {"output": str(made), "bytes": _size(made), "kind": kind}
+
+
+def convert_lora(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
+    """Write a LoRA in another form.
+
+    spec: source (file, PEFT or run folder), output (new), form (peft, comfyui), dtype (keep, bf16, fp16, fp32), base
+    (only where a DoRA changes its form). Returns output, bytes, form. Raises UserError `job_invalid` and as
+    `tools.lora_convert.convert`.
+    """
+    values = Spec(spec)
+    source, output, base = values.path("source"), values.path("output"), values.optional_path("base")
+    asked = values.choice("form", ("peft", "comfyui"), "comfyui")
+    dtype = values.choice("dtype", PRECISIONS, "keep")
+    from trainer_core.tools.lora_convert import convert
+
+    job.progress("converting", 0, 1)
+    made = convert(source, output, form="peft" if asked == "peft" else "comfyui", base=base, dtype=dtype, tell=job.warn)
+    return {"output": str(made), "bytes": _size(made), "form": asked}
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,83 @@
+"""The job `try`: the same seed side by side, without the LoRAs and with them at several strengths."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.jobs.context import JobContext
+from trainer_core.tools.job_spec import Spec
+
+if TYPE_CHECKING:
+    from trainer_core.tools.painter import Shot
+
+MOST_PROMPTS = 8
+
+
+def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
+    """Paint every prompt at every strength.
+
+    spec: base (path), loras [{path, strength}], prompts (1 to 8) or prompt, negative, width and height (64 to 2048
+    px, multiples of 16), steps, cfg, shift, seed, strengths (what each LoRA's own strength is multiplied by; 0 is the
+    base alone), device (cpu, cuda). Each picture lies in the job's samples with its settings inside, and is told as
+    an event with strength, seed, prompt (its number) and text. Returns pictures: their names.
+
+    Raises UserError `job_invalid`, `device_unavailable`, and as painting does.
+    """
+    values = Spec(spec)
+    base, loras = values.path("base"), values.loras()
+    device = values.choice("device", ("cpu", "cuda"), "cpu")
+    shots = _shots(values)
+    from trainer_core.tools.painter import paint_shots
+    from trainer_core.training.checks import pick_device
+    from trainer_core.training.sampling import save_png
+
+    names: list[str] = []
+    numbers = {prompt: number for number, prompt in enumerate(_prompts(values))}
+
+    def painted(index: int, shot: "Shot", image: Image.Image) -> None:
+        number, settings = numbers[shot.settings.prompt], shot.settings
+        names.append(f"{number:02d}-strength-{shot.strength:g}.png")
+        stack = [{"name": path.name, "strength": strength * shot.strength} for path, strength in loras]
+        save_png(image, job.folder.samples / names[-1], settings, loras=stack if shot.strength else [])
+        job.picture(names[-1], strength=shot.strength, seed=settings.seed, prompt=number, text=settings.prompt)
+
+    paint_shots(base, loras, shots, device=pick_device(device), painted=painted, tell=job.warn, report=job.progress)
+    return {"pictures": names}
+
+
+def _prompts(values: Spec) -> Sequence[str]:
+    """Each once, in order."""
+    asked = (values.text("prompt"),) if values.text("prompt", "") else values.texts("prompts", MOST_PROMPTS)
+    return tuple(dict.fromkeys(asked))
+
+
+def _shots(values: Spec) -> list["Shot"]:
+    """Strength by strength, so that the weights change as seldom as can be."""
+    from trainer_core.tools.painter import Shot
+    from trainer_core.training.sampling import SampleSettings
+
+    width, height = (_side(values, name) for name in ("width", "height"))
+    strengths = values.numbers("strengths", -100, 100, (0.0, 0.5, 1.0))
+    settings = [
+        SampleSettings(
+            prompt=prompt,
+            negative_prompt=values.text("negative", ""),
+            width=width,
+            height=height,
+            steps=values.whole("steps", 1, 1000, 24),
+            cfg=values.number("cfg", 0, 100, 4.5),
+            shift=values.number("shift", 0.01, 100, 6.0),
+            seed=values.whole("seed", 0, 2**63 - 1, 42),
+        )
+        for prompt in _prompts(values)
+    ]
+    return [Shot(settings=one, strength=strength) for strength in dict.fromkeys(strengths) for one in settings]
+
+
+def _side(values: Spec, name: str) -> int:
+    side = values.whole(name, 64, 2048)
+    if side % 16:
+        raise UserError("job_invalid", f"{name} = {side}: expected is a multiple of 16. Nothing was done.")
+    return side
