@@ -1,0 +1,276 @@
+"""Planning: presets, hardware, advice, the memory ladder, estimates."""
+
+MESSAGES: tuple[tuple[str, str], ...] = (
+    # Advice by the size of the data set.
+    (
+        "{} images: for {}, {} to {} epochs, learning_rate {} and lora_rank {} are recommended. Repeats (10_name) "
+        "count: an epoch with 10 repeats is worth ten.",
+        "共 {} 张图片：{t}的数据集，建议训练 {} 到 {} 轮，learning_rate {}，lora_rank {}。重复次数（10_name）也算在内"
+        "：重复 10 次的一轮相当于十轮。",
+    ),
+    ("fewer than 100", "少于 100 张"),
+    ("100 to 1000", "100 到 1000 张"),
+    ("more than 1000", "多于 1000 张"),
+    # The memory ladder.
+    (
+        "If it happened while drawing samples: smaller sample_width and sample_height, or sample_prompts = [].",
+        "如果是在画样图时发生：减小 sample_width 和 sample_height，或设 sample_prompts = []。",
+    ),
+    ("Every published step against running out of memory is taken already.", "官方公布的省显存步骤都已用上。"),
+    (
+        "Close other programs that use the GPU (nvidia-smi names them), also the browser and ComfyUI.",
+        "关闭其他占用显卡的程序（可用 nvidia-smi 查看），包括浏览器和 ComfyUI。",
+    ),
+    ("Fewer pixels: resolution = 384.", "减少像素：resolution = 384。"),
+    ("Beyond that this model needs a GPU with more memory.", "再不行，这个模型就需要显存更大的显卡。"),
+    (
+        "{} A begun run cannot take it: choose another output_name.",
+        "{x}已开始的训练不能改这一项：请换一个 output_name。",
+    ),
+    ("A begun run cannot take it: choose another output_name.", "已开始的训练不能改这一项：请换一个 output_name。"),
+    ("train_batch_size = 1 instead of {}.", "train_batch_size 从 {} 改为 1。"),
+    (
+        "train_batch_size = 1 instead of {}; with gradient_accumulation_steps = {} a step still sees as many images.",
+        "train_batch_size 从 {} 改为 1；同时设 gradient_accumulation_steps = {}，每步看到的图片数不变。",
+    ),
+    (
+        "gradient_checkpointing = true: activations are computed twice instead of kept.",
+        "gradient_checkpointing = true：开启梯度检查点，激活值不保留，需要时再算一遍。",
+    ),
+    (
+        'optimizer_type = "AdamW8bit": its state takes 1 to 2 GB less.',
+        'optimizer_type = "AdamW8bit"：优化器状态少占 1 到 2 GB。',
+    ),
+    ("Strategy 1, fewer modules: lora_target_modules = [{}].", "策略 1，减少训练的模块：lora_target_modules = [{}]。"),
+    (
+        "resolution = {} instead of {} and min_bucket_reso = 0.",
+        "resolution 从 {1} 改为 {0}，并设 min_bucket_reso = 0。",
+    ),
+    ("resolution = {} instead of {}.", "resolution 从 {1n} 改为 {0n}。"),
+    (
+        "lora_rank = 16 instead of {}, with lora_alpha = {} for the same strength.",
+        "lora_rank 从 {} 改为 16，并设 lora_alpha = {} 以保持强度不变。",
+    ),
+    ("{} Estimated peak: {} -> {} GiB.", "{x}预计显存峰值：{} -> {} GiB。"),
+    ("Estimated peak: {} -> {} GiB.", "预计显存峰值：{} -> {} GiB。"),
+    # Speed.
+    (
+        "It trains on the CPU: there is no GPU here. The real model needs one.",
+        "正在用 CPU 训练：这台电脑没有显卡。训练真正的模型需要显卡。",
+    ),
+    ("It trains on the CPU although there is a GPU ({}): {}.", "明明有显卡（{}），却在用 CPU 训练：{t}。"),
+    ('device = "cpu" in the config; set device = "auto"', '配置里写了 device = "cpu"；请改成 device = "auto"'),
+    (
+        "PyTorch does not see it; python -m trainer_core doctor says more",
+        "PyTorch 看不到它；运行 python -m trainer_core doctor 可查看详情",
+    ),
+    (
+        "Steps take {} s instead of {} s and GPU {} is full: Windows has moved a part of its memory to system memory. "
+        "Close other programs that use the GPU.",
+        "每步耗时从 {1} 秒变成 {0} 秒，显卡 {2} 的显存已满：Windows 把一部分显存挪到了内存。请关闭其他占用显卡的程序。",
+    ),
+    (
+        'mixed_precision = "no" computes everything in 32 bits; "bf16" is several times faster.',
+        'mixed_precision = "no" 全部用 32 位计算；"bf16" 要快好几倍。',
+    ),
+    (
+        'mixed_precision = "fp16": "bf16" is as fast on this GPU and cannot overflow.',
+        'mixed_precision = "fp16"：在这张显卡上 "bf16" 一样快，而且不会溢出。',
+    ),
+    (
+        '{} computes bf16 without tensor cores; mixed_precision = "fp16" is faster there but may overflow with this '
+        "model.",
+        '{} 计算 bf16 时用不上 Tensor Core；mixed_precision = "fp16" 更快，但这个模型可能溢出。',
+    ),
+    (
+        "use_flash_attention_2 = true uses the flash-attn package where it is installed; without it PyTorch's own "
+        "flash kernel is at work already.",
+        "装了 flash-attn 时，设 use_flash_attention_2 = true 就会使用它；没装时，PyTorch 自带的 flash 内核已在工作。",
+    ),
+    (
+        "{} GiB are free: gradient_checkpointing = false would fit, and computes each block only once.",
+        "还有 {} GiB 显存空闲：可以设 gradient_checkpointing = false，每个模块只需计算一次。",
+    ),
+    (
+        "{} GiB are free: train_batch_size = 2 would use the GPU better.",
+        "还有 {} GiB 显存空闲：设 train_batch_size = 2 能更好地利用显卡。",
+    ),
+    ("GPU {} is at work only {} % of the time and waits for data", "显卡 {} 的利用率只有 {}%，其余时间在等数据"),
+    ("{}: try {}, and keep cache_dir on a fast disk.", "{t}：请试试{t}，并把 cache_dir 放在快速硬盘上。"),
+    ("dataloader_num_workers = {}", "dataloader_num_workers = {}"),
+    ("use_cache = true", "use_cache = true"),
+    # A flat loss.
+    (
+        "Learning rate: still rising, step {} of lr_warmup_steps = {}.",
+        "学习率：还在预热上升，第 {} 步，lr_warmup_steps = {}。",
+    ),
+    (
+        "Learning rate: {} is below the usual {} to {}; try learning_rate = {}.",
+        "学习率：{} 低于常用的 {} 到 {}；可试 learning_rate = {}。",
+    ),
+    (
+        "Learning rate: {} is above the usual {} to {}; try learning_rate = {}.",
+        "学习率：{} 高于常用的 {} 到 {}；可试 learning_rate = {}。",
+    ),
+    (
+        "Learning rate: {} is within the usual {} to {}; try learning_rate = {}.",
+        "学习率：{} 在常用的 {} 到 {} 之内；可试 learning_rate = {}。",
+    ),
+    (
+        "Captions: {} of {} images have none; write what each picture shows into its .txt.",
+        "描述：{1} 张图片中有 {0} 张没有描述；请在对应的 .txt 里写下画面内容。",
+    ),
+    (
+        "Captions: {}read a few beside their pictures, do they say what is there?",
+        "描述：{t}请对照图片看几条，是否写出了画面内容？",
+    ),
+    ("all {} images have one;", "{} 张图片都有描述；"),
+    ("{} images", "{n} 张图片"),
+    ("most data sets", "大多数数据集"),
+    ("max_train_steps = {}", "max_train_steps = {}"),
+    ("{} epochs", "{n} 轮"),
+    ("enough", "够了"),
+    ("see that it comes to as much", "请确认换算后也有这么多"),
+    ("try num_epochs = {}", "可试 num_epochs = {}"),
+    (
+        "Model: it trains on {}; is that the NewBie-image base, the one you draw with?",
+        "模型：正在 {} 上训练；它是 NewBie-image 底模、也是你出图用的那个吗？",
+    ),
+    # Sizes of the base.
+    ("{}: no path is set; taken as released.", "{}：没有设置路径；按官方发布版计算。"),
+    ("{}: {}; taken as released.", "{}：{x}；按官方发布版计算。"),
+    (
+        "{}: the names of the tensors in {} are not known here; taken as released.",
+        "{}：不认识 {} 中的张量名；按官方发布版计算。",
+    ),
+    ("{} cannot be read ({})", "无法读取 {}（{x}）"),
+    ("{} is not on this disk", "磁盘上没有 {}"),
+    ("{} holds no .safetensors file", "{} 中没有 .safetensors 文件"),
+    ("{} is missing", "缺少 {}"),
+    ("{} is not a safetensors file", "{} 不是 safetensors 文件"),
+    # The estimate.
+    ("weights", "权重"),
+    ("adapter", "适配器"),
+    ("optimizer", "优化器"),
+    ("gradients", "梯度"),
+    ("gradient exchange", "梯度交换"),
+    ("activations", "激活值"),
+    ("temporaries", "临时数据"),
+    ("VAE", "VAE"),
+    ("training", "训练"),
+    ("sampling", "画样图"),
+    ("encoding images", "编码图片"),
+    ("encoding captions (Gemma3)", "编码描述（Gemma3）"),
+    ("encoding captions (Jina CLIP)", "编码描述（Jina CLIP）"),
+    ("feature cache", "特征缓存"),
+    ("checkpoints", "检查点"),
+    ("exports", "导出的 LoRA"),
+    ("samples", "样图"),
+    ("process", "程序本身"),
+    ("largest tensor while loading", "加载时最大的张量"),
+    ("the run's tensors", "训练用的张量"),
+    ("features kept in memory (use_cache = false)", "放在内存里的特征（use_cache = false）"),
+    (
+        "lora_target_modules: nothing ends in {}; training would refuse.",
+        "lora_target_modules：没有名称以 {} 结尾的模块；训练会拒绝开始。",
+    ),
+    (
+        "No data set was read: one {} x {} picture and captions of {} tokens are assumed; steps are unknown.",
+        "没有读取数据集：按一张 {} x {} 的图片和 {} token 的描述估算；步数未知。",
+    ),
+    (
+        "Tokens of a caption are estimated from its length, one for 3 bytes.",
+        "描述的 token 数按长度估算，每 3 字节算 1 个。",
+    ),
+    (
+        "fp16: the frozen weights are bfloat16, and each use keeps an fp16 copy for the backward pass.",
+        "fp16：冻结的权重是 bfloat16，每次使用都会为反向传播保留一份 fp16 副本。",
+    ),
+    (
+        "Attention runs fused (flash or memory-efficient); the encoders run in bfloat16.",
+        "注意力使用融合内核（flash 或省显存版）；编码器以 bfloat16 运行。",
+    ),
+    # Hardware.
+    (
+        "The package nvidia-ml-py is not installed, so NVIDIA GPUs cannot be listed.",
+        "没有安装 nvidia-ml-py，因此无法列出 NVIDIA 显卡。",
+    ),
+    ("No NVIDIA driver answers here ({}).", "没有可用的 NVIDIA 驱动（{x}）。"),
+    (
+        "The NVIDIA driver is here but does not say which GPUs there are; restart the machine.",
+        "有 NVIDIA 驱动，但它没有报告有哪些显卡；请重启电脑。",
+    ),
+    ("GPU {} does not answer the driver; nvidia-smi may tell why.", "显卡 {} 没有响应驱动；可用 nvidia-smi 查看原因。"),
+    ("GPU {} ({}): the driver does not tell its memory.", "显卡 {}（{x}）：驱动没有报告显存大小。"),
+    ("unknown NVIDIA GPU", "未知的 NVIDIA 显卡"),
+    ("{} (MIG slice)", "{}（MIG 分片）"),
+    ("{} (MIG mode, no slice)", "{}（MIG 模式，没有分片）"),
+    ('CUDA_VISIBLE_DEVICES = "{}" hides every GPU.', 'CUDA_VISIBLE_DEVICES = "{}" 隐藏了所有显卡。'),
+    (
+        "CUDA_VISIBLE_DEVICES counts unequal GPUs fastest first, not as nvidia-smi does, so other GPUs than those "
+        "named here may be meant; set CUDA_DEVICE_ORDER=PCI_BUS_ID to make both the same.",
+        "显卡型号不同时，CUDA_VISIBLE_DEVICES 按快慢编号，与 nvidia-smi 不同，所指的可能不是这里列出的显卡；设置 "
+        "CUDA_DEVICE_ORDER=PCI_BUS_ID 可使两者一致。",
+    ),
+    ("The hardware could not be listed: {}: {}", "无法列出硬件：{}：{x}"),
+    # Presets.
+    ("must hold at least one preset for a GPU and one for the CPU", "至少要有一个显卡预设和一个 CPU 预设"),
+    ("is the user's own and must not stand in a preset", "属于用户自己的设置，不能写在预设里"),
+    ("must be a table, written [strategy]", "必须是一个表，写作 [strategy]"),
+    ("is not known in [strategy]; known are {}", "不是 [strategy] 里的选项；可用的有 {}"),
+    ("must be set in [strategy], as {}", "必须在 [strategy] 里填写，类型是{t}"),
+    ("a number such as 10.0", "数字，例如 10.0"),
+    ("must be from 0 to 10000 GiB", "必须在 0 到 10000 GiB 之间"),
+    ('must be the file\'s own name, "{}"', '必须与文件名相同，即 "{}"'),
+    ('must be "cuda" or "cpu"', '必须是 "cuda" 或 "cpu"'),
+    ("{}: {}; this preset asks for {} GiB plus {} GiB reserve.", "{}：{t}；这个预设需要 {} GiB，另留 {} GiB 余量。"),
+    ("GPU {} ({}) has {} of {} GiB free", "显卡 {}（{x}）共 {3} GiB 显存，空闲 {2} GiB"),
+    ("the driver does not tell its memory", "驱动没有报告显存大小"),
+    (
+        "its compute capability is {}, and PyTorch for CUDA 13 begins with {}",
+        "它的计算能力是 {}，而 CUDA 13 版 PyTorch 最低要求 {}",
+    ),
+    ("without them {} would fit", "关闭它们就能用 {}"),
+    (
+        "Other programs hold {} GiB of GPU {} (nvidia-smi names them){}.",
+        "其他程序占用了显卡 {1} 的 {0} GiB 显存（可用 nvidia-smi 查看）{2t}。",
+    ),
+    ("It fits on {} GPUs, which share the images of a step: {}.", "有 {} 张显卡放得下，会分担每步的图片：{}。"),
+    ("it has {} GiB free of the {} GiB needed", "需要 {1} GiB，只空闲 {0} GiB"),
+    ("GPU {} ({}) stays out: {}.", "不使用显卡 {}（{x}）：{t}。"),
+    ('Write gpus = "{}".', '请写 gpus = "{}"。'),
+    (
+        "GPU {} ({}, compute capability {}) computes bf16 without tensor cores, so it is slow. mixed_precision = "
+        '"fp16" is faster there but may overflow with this model (the run then stops and says so); bf16 is the safe '
+        "choice.",
+        '显卡 {}（{}，计算能力 {}）计算 bf16 时用不上 Tensor Core，所以较慢。mixed_precision = "fp16" 更快，但这个模型'
+        "可能溢出（届时训练会停止并说明）；bf16 更稳妥。",
+    ),
+    (
+        "It trains the toy base only; here a GPU can train the real model.",
+        "它只训练内置的小模型；这里有显卡，可以训练真正的模型。",
+    ),
+    (
+        "It asks for {} GiB plus {} GiB reserve; GPU {} has {} GiB free.",
+        "它需要 {} GiB，另留 {} GiB 余量；显卡 {} 空闲 {} GiB。",
+    ),
+    ("It fits too and leaves more memory free, but {} learns more.", "它也放得下，而且留出更多显存，但 {} 学得更多。"),
+    ("GPU {} ({}) cannot be used: {}.", "显卡 {}（{x}）无法使用：{t}。"),
+    (
+        "An older PyTorch may run there: NEWBIE_TORCH_INDEX=https://download.pytorch.org/whl/cu126.",
+        "较旧的 PyTorch 也许能在上面运行：NEWBIE_TORCH_INDEX=https://download.pytorch.org/whl/cu126。",
+    ),
+    ("{}: there is no NVIDIA GPU to train on.", "{}：没有可用于训练的 NVIDIA 显卡。"),
+    ("It needs a GPU with {} GiB free.", "它需要一张空闲显存 {} GiB 的显卡。"),
+    (
+        "No preset fits: {}, and the smallest, {}, needs {} GiB plus {} GiB reserve.",
+        "没有预设放得下：{t}，而最小的 {} 需要 {} GiB，另留 {} GiB 余量。",
+    ),
+    (
+        "{} is what to try first, with resolution = 512; it may run out of memory.",
+        "可以先试 {}，并设 resolution = 512；仍有可能显存不足。",
+    ),
+    ('Of {} GPUs it has the most memory: write gpus = "{}".', '{} 张显卡中它的显存最多：请写 gpus = "{}"。'),
+    ("{} shows on the CPU how a training goes.", "{} 可以在 CPU 上演示训练过程。"),
+    ("It needs no GPU, but trains the toy base only.", "它不需要显卡，但只训练内置的小模型。"),
+)

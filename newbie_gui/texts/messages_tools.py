@@ -1,0 +1,61 @@
+"""Tools: merging, converting, where they write."""
+
+MESSAGES: tuple[tuple[str, str], ...] = (
+    ("{} must end in .safetensors: one file is written.", "{} 必须以 .safetensors 结尾：输出是单个文件。"),
+    (
+        "{}: {} holds values beyond what fp16 can (65504). Nothing was written.",
+        "{}：{} 含有超出 fp16 范围（65504）的数值。没有写入任何内容。",
+    ),
+    (
+        "Use bf16, which has the range of fp32 and the size of fp16.",
+        "请使用 bf16：范围与 fp32 相同，大小与 fp16 相同。",
+    ),
+    ("a name ending in {}", "以 {} 结尾的名称"),
+    ("a folder, not {}", "文件夹，而不是 {}"),
+    ("{}: the {} form needs {}.", "{}：{} 形式需要{t}。"),
+    (
+        "{} is a DoRA: ComfyUI and PEFT scale its magnitude differently, and the base's weights are needed to convert "
+        "between them.",
+        "{} 是 DoRA：ComfyUI 和 PEFT 对 magnitude 的缩放不同，两者之间转换需要底模的权重。",
+    ),
+    ("Give the base model that it was trained on (--base).", "请指定训练它时使用的底模。"),
+    ("Strength {} is not usable; allowed: -100 to 100.", "强度 {} 无效；允许 -100 到 100。"),
+    (
+        "{} does not fit this base: {} of {} modules are absent or of another shape ({}). Nothing was written.",
+        "{0} 与这个底模不匹配：{2} 个模块中有 {1} 个不存在或形状不同（{3v}）。没有写入任何内容。",
+    ),
+    ("Use the base model that the LoRA was trained on.", "请使用训练该 LoRA 时的底模。"),
+    (
+        "{} is a single file, so {} cannot become a whole model folder.",
+        "{} 是单个文件，因此 {} 无法成为完整的模型文件夹。",
+    ),
+    (
+        "Give an output that ends in {}, or the folder of a whole base model.",
+        "请把输出名改为以 {} 结尾，或使用完整底模的文件夹。",
+    ),
+    ("{} is quantised ({}: {}); a LoRA cannot be merged into it.", "{} 是量化过的（{}：{v}）；无法把 LoRA 合并进去。"),
+    (
+        "Merge into the bf16, fp16 or fp32 base, then quantise the result.",
+        "请先合并进 bf16、fp16 或 fp32 底模，再量化结果。",
+    ),
+    (
+        "{} does not store the official names, so no model folder can be made from it.",
+        "{} 没有使用官方的张量名，因此无法生成模型文件夹。",
+    ),
+    (
+        "Give an output that ends in .safetensors: one file for ComfyUI.",
+        "请把输出名改为以 .safetensors 结尾：生成 ComfyUI 用的单个文件。",
+    ),
+    ("{} already exists.", "{} 已存在。"),
+    ("{} already exists{}.", "{} 已存在{t}。"),
+    ("and is not empty", "，而且不是空的"),
+    ("Choose another name, or remove it.", "请换个名称，或先删除它。"),
+    ("{} lies inside {}.", "{} 在 {} 里面。"),
+    ("Choose a place outside of it.", "请选择在它之外的位置。"),
+    ("{} has {} GiB free; {} GiB are needed. Nothing was written.", "{} 剩余 {} GiB；需要 {} GiB。没有写入任何内容。"),
+    ("Free some space, or write to another disk.", "请腾出空间，或写到别的磁盘。"),
+    ("{} could not be written: {}. Nothing was left behind.", "无法写入 {}：{x}。没有留下任何残余文件。"),
+    ("Choose a place that you may write to.", "请选择有写入权限的位置。"),
+    ("{} holds files that no demo made; nothing was touched.", "{} 里有不是演示生成的文件；没有改动任何内容。"),
+    ("Choose another folder with --output.", "请换一个文件夹（--output）。"),
+)

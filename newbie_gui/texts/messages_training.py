@@ -1,0 +1,172 @@
+"""Training: what refuses to begin, what stops it, what it warns of, its phases."""
+
+MESSAGES: tuple[tuple[str, str], ...] = (
+    # Before it begins.
+    (
+        "lora_target_modules: no module ends in {}. What exists: {}.",
+        "lora_target_modules：没有名称以{x}结尾的模块。可用的有：{}。",
+    ),
+    ("(none given)", "（未填写）"),
+    (
+        "Remove the name or correct its spelling; names are matched by their dotted ending.",
+        "请删除该名称或改正拼写；名称按带点的结尾匹配。",
+    ),
+    ("missing: {}", "缺少：{}"),
+    ("not trained here: {}", "这里不训练：{}"),
+    ("other shape: {}", "形状不同：{}"),
+    ("not trained here", "这里不训练"),
+    ("other shape", "形状不同"),
+    ("{} does not fit this run's adapter; {}.", "{x}与这次训练的适配器不匹配；{x}。"),
+    ("The checkpoint", "检查点"),
+    (
+        "Use the same lora_rank and lora_target_modules as the file was trained with.",
+        "请使用与该文件训练时相同的 lora_rank 和 lora_target_modules。",
+    ),
+    ("{} is a DoRA; only plain LoRA can be trained on.", "{} 是 DoRA；只能在普通 LoRA 的基础上继续训练。"),
+    (
+        "Merge it into the base (`merge`), then train a new LoRA on the merged model.",
+        "请先把它合并进底模，再用合并后的模型训练新的 LoRA。",
+    ),
+    ('device = "cuda", but PyTorch sees no NVIDIA GPU here.', 'device = "cuda"，但 PyTorch 看不到 NVIDIA 显卡。'),
+    ("Check the driver with nvidia-smi.", "请用 nvidia-smi 检查驱动。"),
+    ('Set device = "auto" or "cpu".', '请设 device = "auto" 或 "cpu"。'),
+    (
+        "AdamW8bit needs an NVIDIA GPU; this run on the CPU uses AdamW: the same update, its state in 32 bits.",
+        "AdamW8bit 需要 NVIDIA 显卡；这次用 CPU 训练，改用 AdamW：更新方式相同，状态为 32 位。",
+    ),
+    ('needs mixed_precision "bf16" or "fp16"', '需要 mixed_precision "bf16" 或 "fp16"'),
+    (
+        "use_flash_attention_2: flash-attn {}; PyTorch's own attention kernels are used.",
+        "use_flash_attention_2：flash-attn{t}；改用 PyTorch 自带的注意力内核。",
+    ),
+    (
+        "output_dir: the run folder {} lies inside {} ({}); its samples would be trained on.",
+        "output_dir：训练记录文件夹 {} 在 {}（{}）里面；画出的样图会被当作训练图片。",
+    ),
+    ("Choose an output_dir outside of it.", "请选择在它之外的 output_dir。"),
+    (
+        'mixed_precision = "fp16" needs a GPU; this run uses the CPU.',
+        'mixed_precision = "fp16" 需要显卡；而这次用 CPU 训练。',
+    ),
+    ('Set mixed_precision = "no" or "bf16".', '请设 mixed_precision = "no" 或 "bf16"。'),
+    (
+        'optimizer_type = "AdamW8bit" needs an NVIDIA GPU; this run uses the CPU.',
+        'optimizer_type = "AdamW8bit" 需要 NVIDIA 显卡；而这次用 CPU 训练。',
+    ),
+    ('Set optimizer_type = "AdamW".', '请设 optimizer_type = "AdamW"。'),
+    (
+        'optimizer_type = "AdamW8bit" needs the package bitsandbytes, which is not installed.',
+        'optimizer_type = "AdamW8bit" 需要 bitsandbytes，但没有安装。',
+    ),
+    ("pip install -r requirements.txt", "运行 pip install -r requirements.txt"),
+    (
+        'Or set optimizer_type = "AdamW" (1 to 2 GB more memory).',
+        '或设 optimizer_type = "AdamW"（多占 1 到 2 GB 显存）。',
+    ),
+    ('gpus = "{}" names {} GPUs; PyTorch finds {} of them.', 'gpus = "{}" 指定了 {} 张显卡；PyTorch 只找到 {} 张。'),
+    ("nvidia-smi lists the GPUs with their numbers.", "nvidia-smi 会列出显卡及其编号。"),
+    ('Set gpus = "all" to use every one.', '设 gpus = "all" 可使用全部显卡。'),
+    # Preparing.
+    ("checking data", "检查数据"),
+    ("loading Gemma3", "加载 Gemma3"),
+    ("loading the transformer", "加载 transformer"),
+    (
+        "{}: this {} gives features of width {}; the transformer expects {} ({}).",
+        "{}：这个 {} 输出的特征宽度是 {}；transformer 需要 {}（{}）。",
+    ),
+    ("Use the encoders and the VAE that belong to this transformer.", "请使用与这个 transformer 配套的编码器和 VAE。"),
+    ("The feature cache entry {} cannot be read ({}).", "无法读取特征缓存 {}（{x}）。"),
+    (
+        "Run `python -m trainer_core cache --verify`, then start the run again: it is made anew.",
+        "请运行 `python -m trainer_core cache --verify`，再重新开始训练：缓存会重新生成。",
+    ),
+    (
+        "This system prompt does not end in a space, as the base was trained with; one is added: {}",
+        "这个系统提示词没有像底模训练时那样以空格结尾；已补上一个空格：{}",
+    ),
+    (
+        "{} of the held-out images are trained on as well: their loss tells little.",
+        "验证图片中有 {} 张也在训练集里：它们的损失没有参考价值。",
+    ),
+    ("cut at {} tokens for Gemma: {}", "对 Gemma 在 {} token 处截断：{}"),
+    ("cut at {} tokens for Jina: {}", "对 Jina 在 {} token 处截断：{}"),
+    ("No image in {} could be read.", "{} 中的图片都无法读取。"),
+    ("The processes of this run see different images in {}.", "这次训练的各个进程在 {} 里看到的图片不同。"),
+    (
+        "Every machine needs the same data set under the same path, and nobody may change it meanwhile.",
+        "每台机器都要在相同路径下有相同的数据集，训练期间不能改动。",
+    ),
+    ("{} of {} images are held out for validation, not trained on.", "{1} 张图片中有 {0} 张留作验证，不参与训练。"),
+    ("strict_data is on and images are broken: {}", "已开启 strict_data，而有图片损坏：{x}"),
+    # Going on with a run.
+    (
+        "{} was trained with other settings that cannot change in between: {}.",
+        "{} 之前训练时用的设置不同，而这些设置中途不能更改：{}。",
+    ),
+    ("Choose another output_name for a new run.", "要开始新的训练，请换一个 output_name。"),
+    ("Or set these back to continue this one.", "或者改回原来的值，继续这次训练。"),
+    ("{} changed from {} to {}; the run continues with the new value.", "{} 从 {} 改为 {}；训练会用新值继续。"),
+    ("already finished: {} of {} steps are done", "已经完成：{1} 步中的 {0} 步都已训练"),
+    ("Checkpoint {} is damaged and was passed over.", "检查点 {} 已损坏，已跳过。"),
+    ("Checkpoint {} is damaged: {} does not match its SHA-256.", "检查点 {} 已损坏：{x}与 SHA-256 不符。"),
+    ("no manifest", "清单缺失，"),
+    ("The next older checkpoint is used where there is one.", "如果有更早的检查点，就会使用它。"),
+    ("The base model in {} is not the one this run was trained on.", "{} 中的底模不是这次训练原先使用的那个。"),
+    ("Choose another output_name, or restore the base model.", "请换一个 output_name，或换回原来的底模。"),
+    (
+        "The data set (images, captions, repeats or buckets) differs from the one trained on so far.",
+        "数据集（图片、描述、重复次数或分桶）与之前训练的不同。",
+    ),
+    (
+        "Trained by {} process(es) so far and by {} now: a step holds other images.",
+        "之前用 {} 个进程训练，现在用 {} 个：每步包含的图片会不同。",
+    ),
+    (
+        "This run was trained with AdamW8bit on a GPU; its optimizer state cannot go on without one.",
+        "这次训练是在显卡上用 AdamW8bit 进行的；没有显卡就无法沿用优化器状态。",
+    ),
+    (
+        "Continue it on a machine with an NVIDIA GPU, or choose another output_name for a new run.",
+        "请在有 NVIDIA 显卡的电脑上继续，或换一个 output_name 重新开始。",
+    ),
+    (
+        "This run was begun with {} and goes on with it; {} cannot take over its state.",
+        "这次训练一开始用的是 {}，将继续使用它；{} 无法接手它的状态。",
+    ),
+    (
+        "lr_warmup_steps = {} covers all {} steps; the rate never peaks.",
+        "lr_warmup_steps = {} 覆盖了全部 {} 步；学习率永远到不了峰值。",
+    ),
+    # While it runs.
+    (
+        "The {} of step {} is not a finite number. Images of that step: {}.",
+        "第 {1} 步的{0t}不是有限的数值。该步的图片：{2}。",
+    ),
+    ("loss", "损失"),
+    ("gradient", "梯度"),
+    ("Look at those images and captions.", "请检查这些图片和描述。"),
+    ("Lower learning_rate (to a half or a fifth).", "调低 learning_rate（降到二分之一或五分之一）。"),
+    ('Use mixed_precision = "bf16" instead of "fp16".', '用 mixed_precision = "bf16" 代替 "fp16"。'),
+    (
+        "The last good checkpoint is kept: start the run again to continue from it.",
+        "最后一个正常的检查点已保留：重新开始训练即可从它继续。",
+    ),
+    ("The GPU ran out of memory. {}", "显存不足。{}"),
+    ("The disk is full: {}.", "磁盘已满：{x}。"),
+    (
+        "Not enough space for a checkpoint in {}: {} MiB needed, {} free.",
+        "{} 空间不足，无法保存检查点：需要 {} MiB，剩余 {} MiB。",
+    ),
+    (
+        "Free some space, then start the run again: it continues from its last checkpoint.",
+        "请腾出空间后重新开始训练：会从最后一个检查点继续。",
+    ),
+    ("Another process of this run failed.", "这次训练的另一个进程失败了。"),
+    ("See train.log; please report this.", "请查看 train.log，并把这个问题反馈给我们。"),
+    ("The loss does not fall. What to check:", "损失没有下降。请检查："),
+    ("It could be faster:", "还可以更快："),
+    ("stopped before training began; what was encoded is kept", "在训练开始前停止；已编码的内容会保留"),
+    ("stopped after step {} of {}; saved", "在第 {} 步（共 {} 步）后停止；已保存"),
+    ("{} steps done", "已完成 {n} 步"),
+    ("already finished", "已经完成"),
+)

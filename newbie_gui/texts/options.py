@@ -1,0 +1,356 @@
+"""Words of every setting: label, Chinese help, choices. The English help is the option's own and never repeated here.
+
+Keys: ``options.NAME`` (label, with its unit), ``options.NAME.help``, ``options.NAME=CHOICE``,
+``options.group.HEADING``.
+"""
+
+from collections.abc import Iterator
+from types import MappingProxyType
+
+from trainer_core.contracts.config import options
+from trainer_core.contracts.options import OptionSpec
+
+# Name: label in English, label in Chinese, help in Chinese.
+_OPTIONS = MappingProxyType(
+    {
+        "base_model_path": (
+            "Base model folder",
+            "底模文件夹",
+            "底模所在文件夹（transformer、文本编码器、VAE，Diffusers 格式）。必填，除非下面四个组件都单独指定。",
+        ),
+        "transformer_path": (
+            "Transformer instead of the base's",
+            "单独指定 Transformer",
+            "代替底模中的 transformer：文件夹、.safetensors 文件（任意格式）或 .pth 文件。",
+        ),
+        "gemma_model_path": (
+            "Gemma3 instead of the base's",
+            "单独指定 Gemma3",
+            "代替底模中的 Gemma3：文件夹、ComfyUI 文件，或 Hugging Face 仓库名，例如 google/gemma-3-4b-it。",
+        ),
+        "clip_model_path": (
+            "Jina CLIP instead of the base's",
+            "单独指定 Jina CLIP",
+            "代替底模中的 Jina CLIP：文件夹、ComfyUI 文件，或 Hugging Face 仓库名，例如 jinaai/jina-clip-v2。",
+        ),
+        "vae_path": (
+            "VAE instead of the base's",
+            "单独指定 VAE",
+            "代替底模中的 VAE：文件夹、FLUX 的 ae.safetensors，或 Hugging Face 仓库名。必须是 16 通道。",
+        ),
+        "train_data_dir": (
+            "Training images",
+            "训练数据集",
+            "存放图片和同名 .txt 描述的文件夹。名为 10_name 的子文件夹会重复 10 次。",
+        ),
+        "output_dir": ("Folder for runs", "训练输出文件夹", "各次训练的文件夹都放在这里。"),
+        "output_name": (
+            "Name of the run",
+            "训练名称",
+            "这次训练的名称：既是输出文件夹中子文件夹的名称，也是文件的名称。",
+        ),
+        "cache_dir": (
+            "Folder of the feature cache",
+            "特征缓存文件夹",
+            "编码后的图片和描述的缓存位置；留空则用输出文件夹中的 .cache。",
+        ),
+        "use_cache": (
+            "Keep the cache on disk",
+            "缓存保存到磁盘",
+            "把编码后的图片和描述保存在磁盘上，下次启动无需重新编码；关闭则只在本次训练期间放在内存中。",
+        ),
+        "strict_data": (
+            "Stop at broken data",
+            "数据有问题时停止",
+            "遇到损坏的图片或描述时停止训练，而不是跳过它。",
+        ),
+        "resolution": ("Resolution (px)", "分辨率（像素）", "每张训练图片都会缩放到与该边长的正方形面积相同。"),
+        "enable_bucket": (
+            "Keep aspect ratios (buckets)",
+            "保持宽高比（分桶）",
+            "按相同面积分桶，保持图片的宽高比；关闭则裁剪为正方形。",
+        ),
+        "min_bucket_reso": ("Shortest bucket side (px)", "分桶最短边（像素）", "桶的最短边长。"),
+        "max_bucket_reso": ("Longest bucket side (px)", "分桶最长边（像素）", "桶的最长边长。"),
+        "bucket_reso_step": ("Step between bucket sides (px)", "分桶步长（像素）", "相邻桶边长之间的差。"),
+        "bucket_upscale": ("Enlarge small images", "放大小图", "把比桶小的图片放大。"),
+        "train_batch_size": ("Batch size (images)", "批大小（张）", "一次前向计算的图片数。"),
+        "gradient_accumulation_steps": (
+            "Gradient accumulation (passes a step)",
+            "梯度累积（每步前向次数）",
+            "累积多少次前向计算的梯度再更新一步。",
+        ),
+        "num_epochs": ("Epochs", "训练轮数（epoch）", "整个数据集训练多少遍。"),
+        "max_train_steps": (
+            "Steps at most (steps)",
+            "最大步数（步）",
+            "达到这么多优化器步数后结束训练，代替训练轮数。",
+        ),
+        "seed": ("Seed", "随机种子", "所有随机性的起点；种子相同，结果相同。"),
+        "learning_rate": ("Learning rate", "学习率", "学习率的峰值，例如 1e-4 或 0.0001。"),
+        "lr_scheduler": ("Learning-rate schedule", "学习率调度", "预热之后学习率如何变化。"),
+        "lr_warmup_steps": ("Warm-up (steps)", "预热（步）", "学习率从 0 升到峰值所用的优化器步数。"),
+        "lr_restarts": ("Restarts of the cosine", "余弦重启次数", "cosine_with_restarts 中余弦的个数。"),
+        "optimizer_type": (
+            "Optimizer",
+            "优化器",
+            "AdamW8bit 用 8 位保存优化器状态，需要 bitsandbytes 包。",
+        ),
+        "weight_decay": ("Weight decay", "权重衰减", "解耦的权重衰减系数。"),
+        "adam_beta1": ("Adam beta 1", "Adam β1 系数", "Adam 中梯度均值的衰减率。"),
+        "adam_beta2": ("Adam beta 2", "Adam β2 系数", "Adam 中梯度平方均值的衰减率。"),
+        "adam_epsilon": ("Adam epsilon", "Adam ε 小量", "防止 Adam 除以零的小量。"),
+        "gradient_clip_norm": ("Gradient clipping (norm)", "梯度裁剪（范数）", "梯度的最大范数；0 表示不裁剪。"),
+        "lora_rank": ("LoRA rank", "LoRA 秩（rank）", "适配器的秩：越大能学的越多，文件和显存占用也越大。"),
+        "lora_alpha": (
+            "LoRA alpha",
+            "LoRA 缩放（alpha）",
+            "适配器的缩放：其输出乘以 lora_alpha / lora_rank。",
+        ),
+        "lora_dropout": ("LoRA dropout (share)", "LoRA dropout（比例）", "训练时适配器输入被随机丢弃的比例。"),
+        "lora_target_modules": (
+            "Modules with an adapter (one a line)",
+            "训练 LoRA 的模块（每行一个）",
+            "名称以其中之一结尾的模块都会加上适配器。",
+        ),
+        "resume_from_lora": (
+            "Start from a LoRA",
+            "从已有 LoRA 开始",
+            "适配器从这个 LoRA 文件或 PEFT 文件夹开始；留空则从零开始。",
+        ),
+        "timestep_sampling": ("Timestep sampling", "时间步采样", "训练时间步的分布。"),
+        "mixed_precision": ("Precision", "混合精度", "前向计算的数值格式；fp16 需要显卡。"),
+        "gradient_checkpointing": (
+            "Gradient checkpointing",
+            "梯度检查点",
+            "反向传播时重新计算激活值：显存只需一小部分，计算量多五分之二。",
+        ),
+        "attention_backend": (
+            "Attention kernel",
+            "注意力实现",
+            "注意力的计算方式；varlen 和 flash 需要显卡，flash 还需要 flash-attn 包。",
+        ),
+        "use_flash_attention_2": (
+            "Use flash-attn where possible",
+            "尽量使用 flash-attn",
+            "能用 flash-attn 包时就用它，否则用 PyTorch 自带的实现（其中也有 flash）。",
+        ),
+        "device": ("Device", "设备", "在哪里训练；auto 表示有显卡就用显卡。"),
+        "gpus": ("GPUs", "使用的显卡", "用哪些显卡训练，每步的图片由它们分担。"),
+        "dataloader_num_workers": (
+            "Data threads",
+            "数据加载线程数",
+            "计算当前批次时准备后续批次的线程数；0 表示用到时才准备。",
+        ),
+        "caption_dropout_rate": (
+            "Caption dropout (share)",
+            "描述丢弃率（比例）",
+            "训练时把描述置空的比例。",
+        ),
+        "caption_dropout_jina": (
+            "Drop the caption for Jina too",
+            "Jina 也丢弃描述",
+            "丢弃描述时 Jina 也不看描述；底模训练时只对 Gemma 丢弃。",
+        ),
+        "shuffle_caption": ("Shuffle tags", "打乱标签顺序", "打乱描述中标签的顺序。"),
+        "keep_tokens": ("Tags kept in front", "保持在最前的标签数", "打乱时开头有多少个标签保持不动。"),
+        "caption_variants": (
+            "Shuffled variants of a caption",
+            "每条描述的打乱版本数",
+            "每条描述打乱后编码并缓存的版本数。",
+        ),
+        "gemma3_prompt": (
+            "One system prompt for all captions",
+            "统一的系统提示词",
+            "所有描述共用的系统提示词，只给 Gemma；留空则按描述种类使用下面两个。",
+        ),
+        "system_prompt_tags": (
+            "System prompt for tags",
+            "标签描述的系统提示词",
+            "放在每条标签描述之前，只给 Gemma。",
+        ),
+        "system_prompt_xml": (
+            "System prompt for XML",
+            "XML 描述的系统提示词",
+            "放在每条 XML 描述之前，只给 Gemma。",
+        ),
+        "max_gemma_tokens": (
+            "Longest caption for Gemma (tokens)",
+            "Gemma 描述最大长度（token）",
+            "更长的描述会被截断（并指出是哪些）。",
+        ),
+        "max_jina_tokens": (
+            "Longest caption for Jina (tokens)",
+            "Jina 描述最大长度（token）",
+            "更长的描述会被截断（并指出是哪些）。",
+        ),
+        "save_epochs_interval": (
+            "Save every (epochs)",
+            "每隔多少轮保存",
+            "每隔这么多轮保存一个检查点并导出一个 LoRA。",
+        ),
+        "save_every_n_steps": ("Save every (steps)", "每隔多少步保存", "另外每隔这么多优化器步保存一次。"),
+        "keep_last_n_checkpoints": (
+            "Checkpoints kept",
+            "保留的检查点数",
+            "保留最新的几个检查点；保存后删除更旧的。",
+        ),
+        "sample_prompts": (
+            "Sample prompts (one a line)",
+            "样图提示词（每行一条）",
+            "训练期间用来画样图的提示词；留空则不画。",
+        ),
+        "sample_negative_prompt": ("Negative prompt of samples", "样图反向提示词", "样图中不希望出现的内容。"),
+        "sample_every_n_epochs": ("Draw samples every (epochs)", "每隔多少轮画样图", "每隔这么多轮画一次样图。"),
+        "sample_every_n_steps": (
+            "Draw samples every (steps)",
+            "每隔多少步画样图",
+            "另外每隔这么多优化器步画一次样图。",
+        ),
+        "sample_steps": ("Sampler steps (steps)", "采样步数（步）", "一张样图的欧拉采样步数。"),
+        "sample_cfg": ("Guidance scale", "引导系数（CFG）", "引导系数；1 表示不引导。"),
+        "sample_shift": ("Time shift", "时间偏移（shift）", "采样器的时间偏移。"),
+        "sample_seed": ("Seed of samples", "样图种子", "第一条提示词的噪声种子。"),
+        "sample_width": ("Width of samples (px)", "样图宽度（像素）", "样图的宽度。"),
+        "sample_height": ("Height of samples (px)", "样图高度（像素）", "样图的高度。"),
+        "validation_data_dir": (
+            "Validation images",
+            "验证数据集",
+            "留作验证的图片和描述所在文件夹：只测量损失，绝不参与训练。",
+        ),
+        "validation_split": (
+            "Share held out for validation",
+            "留作验证的比例",
+            "改为从训练图片中留出这一比例；0 表示不留。",
+        ),
+        "validation_every_n_steps": (
+            "Validate every (steps)",
+            "每隔多少步验证",
+            "每隔这么多优化器步测量一次验证损失。",
+        ),
+        "tensorboard": (
+            "Write for TensorBoard too",
+            "同时写 TensorBoard 日志",
+            "同时为 TensorBoard 写出损失、学习率和样图（tensorboard --logdir 输出文件夹）。",
+        ),
+    }
+)
+
+_GROUPS = MappingProxyType(
+    {
+        "Model and data": "模型与数据",
+        "Image sizes": "图片尺寸",
+        "Length and batches": "训练长度与批次",
+        "Optimizer": "优化器",
+        "LoRA": "LoRA 适配器",
+        "Hardware": "硬件",
+        "Captions": "描述",
+        "Checkpoints": "检查点",
+        "Samples": "样图",
+        "Validation": "验证",
+        "Logging": "日志",
+    }
+)
+
+# Only where the value alone does not say enough.
+_CHOICES = MappingProxyType(
+    {
+        "lr_scheduler=cosine": ("cosine", "余弦（cosine）"),
+        "lr_scheduler=linear": ("linear", "线性（linear）"),
+        "lr_scheduler=constant": ("constant, without warm-up", "恒定，不预热（constant）"),
+        "lr_scheduler=constant_with_warmup": ("constant after warm-up", "预热后恒定（constant_with_warmup）"),
+        "lr_scheduler=cosine_with_restarts": ("cosine with restarts", "带重启的余弦（cosine_with_restarts）"),
+        "lr_scheduler=polynomial": ("polynomial", "多项式（polynomial）"),
+        "optimizer_type=AdamW8bit": ("AdamW8bit (less memory)", "AdamW8bit（省显存）"),
+        "timestep_sampling=uniform": ("uniform: all noise levels alike", "均匀（uniform）"),
+        "timestep_sampling=lognorm": (
+            "lognorm: middle noise levels more often",
+            "对数正态（lognorm）：中等噪声更多",
+        ),
+        "mixed_precision=bf16": ("bf16 (recommended)", "bf16（推荐）"),
+        "mixed_precision=fp16": ("fp16 (for cards before RTX 30)", "fp16（RTX 30 之前的显卡）"),
+        "mixed_precision=no": ("no: 32 bits", "不使用（32 位）"),
+        "attention_backend=sdpa": ("sdpa: PyTorch's own (default)", "sdpa：PyTorch 自带（默认）"),
+        "attention_backend=varlen": ("varlen: without padding", "varlen：无填充"),
+        "attention_backend=flash": ("flash: the flash-attn package", "flash：flash-attn 包"),
+        "device=auto": ("auto: a GPU if there is one", "自动：有显卡就用显卡"),
+        "device=cpu": ("cpu", "CPU（不用显卡）"),
+        "device=cuda": ("cuda: NVIDIA GPU", "cuda：NVIDIA 显卡"),
+    }
+)
+
+# What 0 means, in the words of `OptionSpec.zero`.
+_ZEROS = MappingProxyType(
+    {
+        "automatic: half of resolution": "自动：分辨率的一半",
+        "automatic: twice the resolution": "自动：分辨率的两倍",
+        "automatic: 64, or 16 for a resolution below 512": "自动：64；分辨率低于 512 时为 16",
+        "num_epochs decides": "由训练轮数决定",
+        "every epoch, as 1": "每轮，与 1 相同",
+        "off": "关闭",
+        "resolution": "与分辨率相同",
+        "at every save": "每次保存时",
+    }
+)
+_NOTES = MappingProxyType(
+    {
+        "1 is refused because the only copy would be lost if a save is interrupted": (
+            "不允许 1：保存中断时会丢失唯一的副本"
+        )
+    }
+)
+_UNITS = MappingProxyType({"px": "像素", "tokens": "个 token", "": ""})
+_TEXT_RULES = MappingProxyType(
+    {
+        "any": "文本",
+        "path": "路径",
+        "name": "普通的文件名",
+        "gpus": "“all”，或 nvidia-smi 中的显卡编号，例如“0”或“0,2”",
+    }
+)
+
+
+def allowed_zh(spec: OptionSpec) -> str:
+    """`OptionSpec.allowed` in Chinese: the end of the sentence 必须是……."""
+    if spec.type == "bool":
+        return "true 或 false"
+    if spec.choices:
+        return "以下之一：" + "、".join(f"“{choice}”" for choice in spec.choices)
+    if spec.type == "list":
+        return "文本列表" + ("，至少一项" if spec.nonempty else "")
+    if spec.type == "str":
+        return _TEXT_RULES[spec.rule]
+    kind = "整数" if spec.type == "int" else "数"
+    multiple = f"，且为 {spec.multiple_of} 的倍数" if spec.multiple_of else ""
+    return _range_zh(spec) + kind + multiple + (f"，或 0（{zero_zh(spec)}）" if spec.zero else "")
+
+
+def zero_zh(spec: OptionSpec) -> str:
+    """What 0 means, in Chinese; empty where 0 means nothing special."""
+    return _ZEROS[spec.zero] if spec.zero else ""
+
+
+def note_zh(spec: OptionSpec) -> str:
+    """The reason worth knowing when a value is refused, in Chinese; empty where there is none."""
+    return _NOTES[spec.note] if spec.note else ""
+
+
+def _range_zh(spec: OptionSpec) -> str:
+    unit = f" {_UNITS[spec.unit]}" if spec.unit else ""
+    if spec.minimum is not None and spec.maximum is not None:
+        return f"{spec.minimum} 到 {spec.maximum}{unit or ' '}之间的"
+    bounds = (("大于", spec.above), ("不小于", spec.minimum), ("小于", spec.below), ("不大于", spec.maximum))
+    present = [f"{word} {bound}{unit}" for word, bound in bounds if bound is not None]
+    return "且".join(present) + "的" if present else ""
+
+
+def _texts() -> Iterator[tuple[str, tuple[str, str]]]:
+    for spec in options():
+        english, chinese, help_zh = _OPTIONS[spec.name]
+        yield f"options.{spec.name}", (english, chinese)
+        yield f"options.{spec.name}.help", (spec.help, help_zh)
+    yield from ((f"options.group.{heading}", (heading, chinese)) for heading, chinese in _GROUPS.items())
+    yield from ((f"options.{choice}", words) for choice, words in _CHOICES.items())
+
+
+TEXTS = MappingProxyType(dict(_texts()))

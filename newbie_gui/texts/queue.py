@@ -1,0 +1,73 @@
+"""Words of the queue: running, waiting and ended jobs."""
+
+from types import MappingProxyType
+
+TEXTS = MappingProxyType(
+    {
+        "queue.heading": ("Queue", "任务队列"),
+        "queue.empty": ("Nothing runs and nothing waits.", "没有正在运行或排队的任务。"),
+        "queue.running": ("Running", "正在运行"),
+        "queue.waiting": ("Waiting, in this order", "排队中（按顺序）"),
+        "queue.ended": ("Ended jobs", "已结束的任务"),
+        "queue.ended.none": ("No job has ended yet.", "还没有已结束的任务。"),
+        "queue.ended.more": ("{count} older ones are not shown.", "另有 {count} 个较早的任务未显示。"),
+        "queue.kind.train": ("Training", "训练"),
+        "queue.kind.merge": ("Merge", "合并"),
+        "queue.kind.convert": ("Convert base model", "转换底模"),
+        "queue.kind.convert_lora": ("Convert LoRA", "转换 LoRA"),
+        "queue.kind.download": ("Download", "下载"),
+        "queue.kind.try": ("Try it", "试画"),
+        "queue.kind.tokens": ("Count tokens", "统计 token 数"),
+        "queue.kind.import": ("Take in pictures", "导入图片"),
+        "queue.kind.index": ("Look at pictures", "检查图片"),
+        "queue.kind.demo": ("Demo", "演示"),
+        "queue.status.running": ("running", "运行中"),
+        "queue.status.stopping": ("stopping", "正在停止"),
+        "queue.status.finished": ("finished", "已完成"),
+        "queue.status.stopped": ("stopped", "已停止"),
+        "queue.status.failed": ("failed", "失败"),
+        "queue.status.cancelled": ("cancelled", "已取消"),
+        "queue.starting": ("starting", "正在启动"),
+        "queue.step": ("step {done} of {total}", "第 {done} / {total} 步"),
+        "queue.phase": ("{phase}: {done} of {total}", "{phase}：已完成 {done} / {total}"),
+        "queue.percent": ("{phase}: {percent} %", "{phase}：已完成 {percent} %"),
+        "queue.place": ("Place {number}", "第 {number} 位"),
+        "queue.starts_when": ("starts when free: {what}", "等待空闲：{what}"),
+        "queue.starts_soon": ("starts in a moment", "马上开始"),
+        "queue.held": ("held back", "暂不启动"),
+        "queue.resource.gpu": ("GPU {number}", "显卡 {number}"),
+        "queue.resource.cpu": ("the CPU", "处理器（CPU）"),
+        "queue.resource.light": ("the lane for merging, converting and downloading", "合并、转换、下载专用通道"),
+        "queue.resource.files": ("the data set {name}", "数据集 {name}"),
+        "queue.resource.tokens": ("the token counter", "token 统计"),
+        "queue.up": ("Up", "上移"),
+        "queue.up.label": ("Move {title} up", "上移 {title}"),
+        "queue.down": ("Down", "下移"),
+        "queue.down.label": ("Move {title} down", "下移 {title}"),
+        "queue.cancel": ("Cancel", "取消"),
+        "queue.cancel.label": ("Cancel {title}", "取消 {title}"),
+        "queue.stop": ("Stop", "停止"),
+        "queue.stop.label": ("Stop {title}", "停止 {title}"),
+        "queue.forget": ("Remove from list", "从列表移除"),
+        "queue.forget.label": ("Remove {title} from the list", "从列表移除 {title}"),
+        "queue.pause": ("Pause the queue", "暂停队列"),
+        "queue.pause.help": (
+            "What runs goes on; no further job is started until you continue.",
+            "正在运行的任务不受影响；继续之前不会启动新任务。",
+        ),
+        "queue.continue": ("Continue", "继续"),
+        "queue.paused.asked": (
+            "The queue is paused: jobs that wait are not started until you continue.",
+            "队列已暂停：点“继续”之前不会启动排队中的任务。",
+        ),
+        "queue.paused.restart": (
+            "The computer was restarted since these jobs were queued, so they wait for your word. "
+            "A training that was interrupted can be resumed in the list of runs.",
+            "这些任务加入队列后，电脑重新启动过，因此需要你确认后才会开始。被中断的训练可在“训练记录”中点“继续训练”。",
+        ),
+        "queue.bad_request": (
+            "The list has changed meanwhile; look again.",
+            "列表已经变化，请重新查看。",
+        ),
+    }
+)
