@@ -1,0 +1,145 @@
+"""What can be done with a run: start it, continue it with changes or without, copy its settings, delete it."""
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from newbie_gui.runs.store import Row, RunStore
+from trainer_core.contracts.checkpoints import complete_checkpoints
+from trainer_core.contracts.config import TrainConfig, changes, load_config, to_toml
+from trainer_core.contracts.errors import UserError
+from trainer_core.planning.hardware import Machine
+
+# What a changed setting does to a begun run: nothing to what is learnt, something, too much; or the run has no
+# checkpoint yet, so that it begins anew with any value.
+Effect = Literal["continue", "warn", "refuse", "fresh"]
+
+
+class Starter(Protocol):
+    """The queue, as far as starting a training needs it."""
+
+    def add(  # noqa: PLR0913 - the queue's own signature
+        self,
+        kind: Any,
+        title: str,
+        spec: Mapping[str, Any],
+        *,
+        resources: Any,
+        files: Any = ...,
+        front: bool = ...,
+    ) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A setting that differs from the run's own, and what that will do."""
+
+    name: str
+    old: object
+    new: object
+    effect: Effect
+
+
+def start(queue: Starter, config: TrainConfig, machine: Machine, *, front: bool = False) -> str:
+    """Queue a training with these settings; the settings are frozen in its job. Returns the job's id.
+
+    A run of the same folder goes on from its newest checkpoint, as the trainer does it.
+    """
+    run = Path(config.output_dir) / config.output_name
+    files = {"config.toml": to_toml(config)}
+    occupied = resources(config, machine)
+    return queue.add("train", config.output_name, {"run": str(run)}, resources=occupied, files=files, front=front)
+
+
+def resources(config: TrainConfig, machine: Machine) -> tuple[str, ...]:
+    """What the training occupies alone: "gpu:N" for each card it may use, "cpu" without any."""
+    if config.device == "cpu" or not machine.gpus:
+        return ("cpu",)
+    if config.gpus == "all":
+        return tuple(dict.fromkeys(f"gpu:{gpu.index}" for gpu in machine.gpus))
+    return tuple(dict.fromkeys(f"gpu:{int(number)}" for number in config.gpus.split(",")))
+
+
+def config_of(row: Row) -> TrainConfig:
+    """The settings a run was started with last. Raises ConfigError where they cannot be read."""
+    return load_config(row.run.config_file)
+
+
+def planned_changes(row: Row, new: TrainConfig) -> tuple[Planned, ...]:
+    """How ``new`` differs from the run's own settings, apart from where the run lies."""
+    begun = row.begun and bool(complete_checkpoints(row.run.checkpoints))
+    return tuple(
+        Planned(name=change.name, old=change.old, new=change.new, effect=change.rerun if begun else "fresh")
+        for change in changes(config_of(row), new)
+        if change.name not in ("output_dir", "output_name")
+    )
+
+
+def continued(row: Row, new: TrainConfig) -> TrainConfig:
+    """``new`` as settings with which this very run goes on. Raises UserError `rerun_refused` naming what it cannot
+    take.
+    """
+    refused = [change for change in planned_changes(row, new) if change.effect == "refuse"]
+    if refused:
+        listing = "; ".join(f"{change.name}: {change.old!r} -> {change.new!r}" for change in refused)
+        raise UserError(
+            "rerun_refused",
+            f"{row.folder} was trained with other settings that cannot change in between: {listing}.",
+            ["Choose another output_name for a new run.", "Or set these back to continue this one."],
+        )
+    own = config_of(row)
+    return replace(new, output_dir=own.output_dir, output_name=own.output_name)
+
+
+def free_name(config: TrainConfig, rows: tuple[Row, ...] = ()) -> str:
+    """An output_name that no run and no waiting job of the same folder has: NAME-2, NAME-3, ..."""
+    taken = {row.name for row in rows}
+    base, _, number = config.output_name.rpartition("-")
+    stem, count = (base, int(number)) if base and number.isdecimal() and len(number) < 4 else (config.output_name, 1)
+    while True:
+        count += 1
+        name = f"{stem}-{count}"
+        if name not in taken and not (Path(config.output_dir) / name).exists():
+            return name
+
+
+def duplicated(row: Row, store: RunStore) -> TrainConfig:
+    """The run's settings under a free name."""
+    config = config_of(row)
+    return replace(config, output_name=free_name(config, store.rows()))
+
+
+def delete(row: Row, store: RunStore) -> Path:
+    """Move a run to the trash; returns where it lies now.
+
+    Raises:
+        UserError: ``run_in_use``, it waits or is at work; ``run_missing``.
+        OSError: the disk refused; the run is where it was.
+    """
+    if row.live:
+        raise UserError(
+            "run_in_use",
+            f"{row.name} is {row.state}; nothing was deleted.",
+            ["Stop it or take it out of the queue first."],
+        )
+    if not row.begun:
+        raise UserError("run_missing", f"{row.name} has no run folder.", ["Remove its job from the queue instead."])
+    store.workspace.trash.mkdir(parents=True, exist_ok=True)
+    goal = store.workspace.trash / f"run-{time.strftime('%Y%m%d-%H%M%S')}-{row.name}"
+    number = 1
+    while goal.exists():
+        number += 1
+        goal = goal.with_name(f"run-{time.strftime('%Y%m%d-%H%M%S')}-{number}-{row.name}")
+    try:
+        os.rename(row.folder, goal)
+    except FileNotFoundError as error:
+        raise UserError("run_missing", f"{row.folder} is not there any more.") from error
+    except OSError:
+        # A run on another disk has to be copied.
+        shutil.move(row.folder, goal)
+    store.forget_list()
+    return goal

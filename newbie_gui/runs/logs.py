@@ -1,0 +1,52 @@
+"""The end of a log file, and a search through all of it."""
+
+import os
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_TAIL_BYTES = 64 * 1024
+_LONGEST_LINE = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogText:
+    """``lines`` oldest first; ``matches`` is how many lines match in the whole file, 0 without a search."""
+
+    lines: tuple[str, ...]
+    matches: int = 0
+
+
+def log_stamp(file: Path) -> str:
+    """Changes whenever the file does; "" where there is none."""
+    try:
+        state = file.stat()
+    except OSError:
+        return ""
+    return f"{state.st_size}.{state.st_mtime_ns}"
+
+
+def read_log(file: Path, *, search: str = "", most: int = 200) -> LogText:
+    """The last ``most`` lines, or the last of those that hold ``search`` (case ignored). A missing file is empty."""
+    try:
+        with open(file, "rb") as log:
+            if search:
+                return _searched(log, search.lower(), most)
+            log.seek(0, os.SEEK_END)
+            start = max(0, log.tell() - _TAIL_BYTES)
+            log.seek(start)
+            lines = log.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return LogText(lines=())
+    return LogText(lines=tuple(line[:_LONGEST_LINE] for line in lines[1 if start else 0 :][-most:]))
+
+
+def _searched(log: Iterable[bytes], wanted: str, most: int) -> LogText:
+    matches, kept = 0, deque[str](maxlen=most)
+    for raw in log:
+        line = raw.decode("utf-8", "replace").rstrip("\r\n")
+        if wanted in line.lower():
+            matches += 1
+            kept.append(line[:_LONGEST_LINE])
+    return LogText(lines=tuple(kept), matches=matches)

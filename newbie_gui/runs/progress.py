@@ -1,0 +1,108 @@
+"""Where a run stands: phase or step, speed, time left, memory, temperature."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from newbie_gui.runs.history import Told
+from newbie_gui.runs.store import Row
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.planning.advice import chosen_gpus
+from trainer_core.planning.hardware import Gpu, Machine
+
+_SPEED_OVER = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What the progress line shows; ``None`` stands for what is not known.
+
+    Attributes:
+        phase: "steps" while it trains, else the phase as the trainer names it; "" before the first.
+        done, total: in the phase's own unit; ``total`` 0 where it is not known.
+        seconds_per_step, images_per_second, eta_seconds: only while it trains.
+        memory_used_gib, memory_total_gib: of the card it trains on; of main memory where it trains without one.
+        gpu: name of that card, "" without one.
+        temperature: of that card, in degrees Celsius.
+        elapsed_seconds: since it was started this time.
+    """
+
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    epoch: int | None = None
+    loss: float | None = None
+    smoothed: float | None = None
+    seconds_per_step: float | None = None
+    images_per_second: float | None = None
+    eta_seconds: float | None = None
+    elapsed_seconds: float | None = None
+    memory_used_gib: float | None = None
+    memory_total_gib: float | None = None
+    gpu: str = ""
+    temperature: int | None = None
+
+
+def progress_of(row: Row, told: Told, config: TrainConfig | None, machine: Machine) -> Progress:
+    """The line of one run. Speed, time left and hardware are only told of a run that is at work."""
+    step, phase = told.last.get("step", {}), told.last.get("phase", {})
+    begun = told.last.get("started", {})
+    trains = bool(step) and step.get("order", 0) > phase.get("order", 0)
+    name, done, total = _where(row, step, phase, trains)
+    figures: dict[str, Any] = {
+        "phase": name,
+        "done": done,
+        "total": total,
+        "epoch": step.get("epoch"),
+        "loss": _number(step.get("loss")),
+        "smoothed": _number(step.get("loss_smoothed")),
+    }
+    if row.state in ("running", "stopping"):
+        if trains:
+            figures.update({key: _number(step.get(key)) for key in _SPEED})
+        figures["elapsed_seconds"] = max(0.0, time.time() - begun["time"]) if "time" in begun else None
+        figures.update(_hardware(step, begun, config, machine))
+    return Progress(**figures)
+
+
+_SPEED = ("seconds_per_step", "images_per_second", "eta_seconds")
+
+
+def _where(row: Row, step: Mapping[str, Any], phase: Mapping[str, Any], trains: bool) -> tuple[str, int, int]:
+    if trains or not row.live or not phase:
+        # state.json is a second behind the events, and all there is of a run whose events are gone.
+        return (
+            ("steps", step.get("step", row.step), step.get("total_steps", row.total))
+            if step or row.step
+            else ("", 0, 0)
+        )
+    return str(phase.get("phase", "")), int(phase.get("done", 0)), int(phase.get("total", 0))
+
+
+def _hardware(
+    step: Mapping[str, Any], begun: Mapping[str, Any], config: TrainConfig | None, machine: Machine
+) -> dict[str, Any]:
+    gpu = _card(begun, config, machine)
+    if gpu is not None:
+        return {
+            "gpu": gpu.name,
+            "memory_used_gib": gpu.used_mib / 1024 if gpu.total_mib else _number(step.get("memory_gib")),
+            "memory_total_gib": gpu.total_mib / 1024 if gpu.total_mib else None,
+            "temperature": gpu.temperature,
+        }
+    return {
+        "memory_used_gib": _number(step.get("memory_gib")),
+        "memory_total_gib": machine.memory_total_mib / 1024 if machine.memory_total_mib else None,
+    }
+
+
+def _card(begun: Mapping[str, Any], config: TrainConfig | None, machine: Machine) -> Gpu | None:
+    """Of several the fullest one: it decides whether the run fits."""
+    if config is None or not str(begun.get("device", "")).startswith("cuda"):
+        return None
+    return max(chosen_gpus(config, machine), key=lambda gpu: gpu.used_mib, default=None)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

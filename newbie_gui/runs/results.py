@@ -1,0 +1,160 @@
+"""What lies in a run folder: sample pictures with their settings, checkpoints, exports."""
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from newbie_gui.runs.curves import Curve
+from trainer_core.contracts.checkpoints import STATE, complete_checkpoints, is_pinned, step_of
+from trainer_core.contracts.rundir import RunDir
+
+_PICTURE = re.compile(r"step-(\d{8})-(\d{2,})\.png")
+_EXPORT = re.compile(r".*-step-(\d{8})\.safetensors")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_LONGEST_TEXT = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A sample: ``number`` is the place of its prompt in sample_prompts; ``file`` its name inside samples/."""
+
+    step: int
+    number: int
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A checkpoint or an export of one step.
+
+    Attributes:
+        kind: "checkpoint" or "export".
+        name: of the folder (checkpoint) or file (export).
+        size: bytes.
+        time: when it was written, Unix seconds.
+        loss: the smoothed loss of its step; validation: the validation loss measured there. ``None`` if unknown.
+        peft: name of the PEFT folder beside an export, "" where there is none.
+    """
+
+    kind: str
+    step: int
+    name: str
+    size: int
+    time: float
+    loss: float | None = None
+    validation: float | None = None
+    best: bool = False
+    pinned: bool = False
+    peft: str = ""
+
+
+def pictures(run: RunDir) -> tuple[Picture, ...]:
+    """All samples, by step and prompt."""
+    found = []
+    for name in _names(run.samples):
+        match = _PICTURE.fullmatch(name)
+        if match:
+            found.append(Picture(step=int(match[1]), number=int(match[2]), file=name))
+    return tuple(sorted(found, key=lambda picture: (picture.step, picture.number)))
+
+
+def picture_settings(file: Path) -> Mapping[str, Any]:
+    """What a sample was drawn with (prompt, seed, ...); empty where it does not say. Pixels are not decoded."""
+    try:
+        return dict(_settings(file, file.stat().st_mtime_ns))
+    except OSError:
+        return {}
+
+
+def saved(run: RunDir, validation: Curve, loss: Curve) -> tuple[Saved, ...]:
+    """Exports and complete checkpoints, the newest step first; of one step the export stands first.
+
+    ``loss`` is smoothed. The best is the one with the lowest validation loss, as the trainer marks it.
+    """
+    measured = {int(step): float(value) for step, value in zip(validation.steps, validation.values, strict=True)}
+    entries = [*_exports(run), *_checkpoints(run)]
+    rated = {entry.step: measured[entry.step] for entry in entries if entry.step in measured}
+    best = min(rated, key=lambda step: (rated[step], step), default=None)
+    entries.sort(key=lambda entry: (-entry.step, entry.kind != "export"))
+    return tuple(_with_losses(entry, measured, loss, best) for entry in entries)
+
+
+def _with_losses(entry: Saved, measured: Mapping[int, float], loss: Curve, best: int | None) -> Saved:
+    place = loss.steps.searchsorted(entry.step, "right") - 1
+    here = float(loss.values[place]) if place >= 0 and loss.steps[place] == entry.step else None
+    values = {**vars(entry), "loss": here, "validation": measured.get(entry.step), "best": entry.step == best}
+    return Saved(**values)
+
+
+def _exports(run: RunDir) -> list[Saved]:
+    found = []
+    for name in _names(run.exports):
+        match = _EXPORT.fullmatch(name)
+        if not match:
+            continue
+        try:
+            state = (run.exports / name).stat()
+        except OSError:
+            continue
+        peft = name.removesuffix(".safetensors") + "-peft"
+        there = peft if (run.exports / peft).is_dir() else ""
+        found.append(
+            Saved(kind="export", step=int(match[1]), name=name, size=state.st_size, time=state.st_mtime, peft=there)
+        )
+    return found
+
+
+def _checkpoints(run: RunDir) -> list[Saved]:
+    found = []
+    for folder in complete_checkpoints(run.checkpoints):
+        try:
+            size = sum(file.stat().st_size for file in folder.iterdir())
+            written = (folder / STATE).stat().st_mtime
+        except OSError:
+            # Pruned by the trainer while we look.
+            continue
+        pinned = is_pinned(folder)
+        found.append(
+            Saved(kind="checkpoint", step=step_of(folder), name=folder.name, size=size, time=written, pinned=pinned)
+        )
+    return found
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
+
+
+@lru_cache(maxsize=2048)
+def _settings(file: Path, changed: int) -> tuple[tuple[str, Any], ...]:
+    try:
+        values = json.loads(_text_chunk(file, b"newbie"))
+    except ValueError:
+        return ()
+    return tuple(values.items()) if isinstance(values, dict) else ()
+
+
+def _text_chunk(file: Path, keyword: bytes) -> str:
+    """An uncompressed iTXt chunk of a PNG by its keyword; "" where there is none. Read without decoding anything."""
+    with open(file, "rb") as png:
+        if png.read(8) != _PNG:
+            return ""
+        while len(head := png.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind != b"iTXt" or length > _LONGEST_TEXT:
+                png.seek(length + 4, 1)
+                continue
+            data = png.read(length)
+            png.seek(4, 1)
+            name, _, rest = data.partition(b"\0")
+            if name == keyword and rest[:1] == b"\0":
+                # Two bytes of compression, then language and translated keyword, each ended by a zero.
+                return rest[2:].split(b"\0", 2)[2].decode("utf-8", "replace")
+    return ""

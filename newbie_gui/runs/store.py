@@ -1,0 +1,250 @@
+"""The runs of this machine: found on disk at every look, followed in memory while somebody looks at them."""
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from newbie_gui.runs.history import History
+from trainer_core.contracts.config import TrainConfig, load_config
+from trainer_core.contracts.errors import ConfigError, UserError
+from trainer_core.contracts.jobdir import Job
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.contracts.workspace import Workspace
+
+# States of a run as the page names them: those of the run folder, of the queue, and "interrupted" for one whose
+# process is gone without a word.
+STATES = (
+    "waiting", "starting", "running", "stopping", "stopped", "finished", "failed", "interrupted", "created",
+)  # fmt: skip
+LIVE = ("waiting", "starting", "running", "stopping")
+_FRESH_S = 0.5
+_FOLLOWED = 12
+
+
+class Entry(Protocol):
+    """What is read of a job in the queue (`trainer_core.jobs.queue.Entry`)."""
+
+    @property
+    def job(self) -> Job: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def ended(self) -> float | None: ...
+    @property
+    def code(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def hints(self) -> tuple[str, ...]: ...
+    @property
+    def run(self) -> RunDir | None: ...
+
+
+class Jobs(Protocol):
+    """The queue, as far as runs need it: running jobs first, then waiting ones, then ended ones, newest first."""
+
+    def entries(self) -> Sequence[Entry]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One run in the list.
+
+    Attributes:
+        key: names the run in URLs and in values that come back from a page.
+        folder: its run folder; of a job that has not made one yet, the job's own folder.
+        state: one of `STATES`.
+        time: when it last changed, Unix seconds.
+        job_id: the job in the queue that does it or did it last; "" for runs begun elsewhere.
+        begun: it has a run folder.
+        entry_failed: the newest job for it failed after the run last wrote anything.
+    """
+
+    key: str
+    name: str
+    folder: Path
+    state: str
+    step: int = 0
+    total: int = 0
+    time: float = 0.0
+    job_id: str = ""
+    begun: bool = True
+    entry_failed: bool = False
+
+    @property
+    def live(self) -> bool:
+        """It waits or is at work: it can be stopped and not be deleted."""
+        return self.state in LIVE
+
+    @property
+    def run(self) -> RunDir:
+        return RunDir(self.folder)
+
+
+class RunStore:
+    """One a process. Holds caches only; every method may be called from any thread."""
+
+    def __init__(self, workspace: Workspace, queue: Jobs) -> None:
+        self.workspace = workspace
+        self._queue = queue
+        self._lock = threading.Lock()
+        self._listed: tuple[float, tuple[Row, ...]] = (-_FRESH_S, ())
+        self._histories: OrderedDict[Path, History] = OrderedDict()
+        self._configs: dict[Path, tuple[int, TrainConfig | None]] = {}
+
+    def rows(self, *, text: str = "", state: str = "") -> tuple[Row, ...]:
+        """Runs whose name holds ``text`` (case ignored) and that are in ``state`` ("" = all): live ones, then newest
+        first. At most half a second old.
+        """
+        with self._lock:
+            at, rows = self._listed
+            if time.monotonic() - at >= _FRESH_S:
+                rows = self._look()
+                self._listed = (time.monotonic(), rows)
+        wanted = text.strip().lower()
+        return tuple(row for row in rows if wanted in row.name.lower() and state in ("", row.state))
+
+    def forget_list(self) -> None:
+        """Look anew at the next call: something was started, moved or deleted."""
+        with self._lock:
+            self._listed = (-_FRESH_S, ())
+
+    def row(self, key: str) -> Row:
+        """Raises UserError `run_missing`."""
+        for row in self.rows():
+            if row.key == key:
+                return row
+        raise UserError(
+            "run_missing", "This run is not there any more.", ["Choose another one; a deleted run lies in the trash."]
+        )
+
+    def find(self, folder: Path) -> Row | None:
+        """The row of a run folder, if it is listed."""
+        key = key_of(folder)
+        return next((row for row in self.rows() if row.key == key), None)
+
+    def entry(self, row: Row) -> Entry | None:
+        """The row's job in the queue."""
+        return next((entry for entry in self._queue.entries() if row.job_id and entry.job.id == row.job_id), None)
+
+    def config(self, row: Row) -> TrainConfig | None:
+        """The settings of a run, or of a job that has none yet; ``None`` where they cannot be read."""
+        file = row.run.config_file
+        try:
+            changed = file.stat().st_mtime_ns
+        except OSError:
+            return None
+        known = self._configs.get(file)
+        if known is None or known[0] != changed:
+            try:
+                known = (changed, load_config(file))
+            except ConfigError:
+                known = (changed, None)
+            with self._lock:
+                self._configs[file] = known
+        return known[1]
+
+    def history(self, folder: Path) -> History:
+        """The events of a run, read as far as they are known; the dozen looked at last are kept."""
+        with self._lock:
+            history = self._histories.pop(folder, None) or History(RunDir(folder).events_file)
+            self._histories[folder] = history
+            if len(self._histories) > _FOLLOWED:
+                self._histories.popitem(last=False)
+            return history
+
+    def _look(self) -> tuple[Row, ...]:
+        entries = [entry for entry in self._queue.entries() if entry.job.kind in ("train", "demo")]
+        newest: dict[str, Entry] = {}
+        for entry in entries:
+            if entry.run is not None:
+                newest.setdefault(key_of(entry.run.path), entry)
+        folders = {key_of(folder): folder for folder in self._run_folders(entries)}
+        rows = {key: _begun_row(key, folder, newest.get(key)) for key, folder in folders.items()}
+        for entry in entries:
+            row = self._unbegun_row(entry)
+            if row is not None:
+                # The newest job for a folder comes first.
+                rows.setdefault(row.key, row)
+        return tuple(sorted(rows.values(), key=lambda row: (not row.live, -row.time)))
+
+    def _run_folders(self, entries: Iterable[Entry]) -> Iterable[Path]:
+        roots = {self.workspace.output.absolute(): None}
+        roots.update({entry.run.path.absolute().parent: None for entry in entries if entry.run is not None})
+        for root in roots:
+            try:
+                inside = sorted(root.iterdir())
+            except OSError:
+                continue
+            yield from (folder for folder in inside if _is_run(folder))
+
+    def _unbegun_row(self, entry: Entry) -> Row | None:
+        """A job that never came to its run folder is shown from its own; one that was done or called off is not.
+
+        Its key is the coming run folder's, so that a page which shows it goes on with the run itself.
+        """
+        if entry.job.kind != "train" or entry.status in ("finished", "cancelled"):
+            return None
+        folder = self.workspace.jobs / entry.job.id
+        return Row(
+            key=key_of(folder if entry.run is None else entry.run.path),
+            name=entry.job.title,
+            folder=folder,
+            state="starting" if entry.status == "running" else entry.status,
+            time=entry.ended or entry.job.created,
+            job_id=entry.job.id,
+            begun=False,
+            entry_failed=entry.status == "failed",
+        )
+
+
+def key_of(folder: Path) -> str:
+    """The same for a folder however it is written; safe in URLs."""
+    return hashlib.blake2s(str(folder.resolve()).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def _is_run(folder: Path) -> bool:
+    run = RunDir(folder)
+    return run.config_file.is_file() and run.state_file.is_file()
+
+
+def _begun_row(key: str, folder: Path, entry: Entry | None) -> Row:
+    run = RunDir(folder)
+    state = run.read_state()
+    changed = float(state.get("time") or 0.0)
+    failed = entry is not None and entry.status == "failed" and (entry.ended or 0.0) >= changed
+    return Row(
+        key=key,
+        name=folder.name,
+        folder=folder,
+        state=_state_of(run, state, entry, failed),
+        step=_whole(state.get("step")),
+        total=_whole(state.get("total_steps")),
+        time=changed,
+        job_id=entry.job.id if entry else "",
+        entry_failed=failed,
+    )
+
+
+def _state_of(run: RunDir, state: Mapping[str, Any], entry: Entry | None, failed: bool) -> str:
+    at_work = state.get("status") == "running" and not run.interrupted()
+    if entry is not None and entry.status in ("waiting", "stopping"):
+        return entry.status
+    if at_work:
+        return "running"
+    if entry is not None and entry.status == "running":
+        return "starting"
+    if entry is not None and entry.status == "stopped" and state.get("status") == "running":
+        return "stopped"
+    if state.get("status") == "running":
+        return "interrupted"
+    return "failed" if failed else run.status()
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0

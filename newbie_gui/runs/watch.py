@@ -1,0 +1,67 @@
+"""Judging a run while it goes on: the sentence is made anew when enough has happened, not at every look."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from newbie_gui.runs.failure import Failure
+from newbie_gui.runs.health import Health, health_of
+from newbie_gui.runs.history import History, Told
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.planning.flat_loss import flat_loss_hints
+
+_KEPT = 12
+_LEAST_NEW_STEPS = 5
+# Of the steps judged so far.
+_NEW_SHARE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    steps: int
+    code: str
+    measured: int
+    health: Health
+
+
+class HealthWatch:
+    """One a process; keeps the last sentence of the runs looked at last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._judged: OrderedDict[Path, _Judged] = OrderedDict()
+
+    def health(
+        self, folder: Path, history: History, told: Told, failure: Failure | None, config: TrainConfig | None
+    ) -> Health:
+        """How the run does, at most one percent of its steps old."""
+        code = failure.code if failure else ""
+        with self._lock:
+            known = self._judged.get(folder)
+        validation = history.validation()
+        settled = known is not None and known.health.key != "early"
+        if known is not None and settled and (known.code, known.measured) == (code, len(validation)):
+            new = told.steps - known.steps
+            if 0 <= new < max(_LEAST_NEW_STEPS, _NEW_SHARE * known.steps):
+                return known.health
+        health = health_of(
+            history.loss(),
+            validation,
+            failure_code=code,
+            failure=failure.message if failure else "",
+            hints=_flat_hints(told, config),
+        )
+        with self._lock:
+            self._judged[folder] = _Judged(steps=told.steps, code=code, measured=len(validation), health=health)
+            if len(self._judged) > _KEPT:
+                self._judged.popitem(last=False)
+        return health
+
+
+def _flat_hints(told: Told, config: TrainConfig | None) -> tuple[str, ...]:
+    """The trainer's own advice where it gave some: it knows the data set."""
+    for advice in told.advice:
+        if advice.get("topic") == "loss" and isinstance(advice.get("hints"), list):
+            return tuple(map(str, advice["hints"]))
+    return () if config is None else flat_loss_hints(config, images=0, steps=told.steps)

@@ -1,0 +1,78 @@
+"""Start, continue, copy, delete: nothing is lost and nothing is overwritten."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from run_folders import HeldEntry, HeldQueue, config, make_checkpoint, make_run
+
+from newbie_gui.runs import actions
+from newbie_gui.runs.store import RunStore
+from trainer_core.contracts.config import load_config, parse_config
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.jobdir import Job
+from trainer_core.contracts.toml_text import read_toml
+from trainer_core.contracts.workspace import Workspace
+from trainer_core.planning.hardware import Gpu, Machine
+
+CARDS = Machine(gpus=tuple(Gpu(index=i, name="RTX", total_mib=24000, free_mib=23000) for i in (0, 2)))
+
+
+def test_a_started_training_takes_its_settings_along(workspace: Workspace, queue: HeldQueue, tmp_path: Path) -> None:
+    own = config(workspace, "neu 新", device="cpu")
+    assert actions.start(queue, own, CARDS) == "the-id"
+    [(kind, title, spec, resources, files)] = queue.added
+    assert (kind, title, resources) == ("train", "neu 新", ("cpu",))
+    assert spec == {"run": str(workspace.output / "neu 新")}
+    (tmp_path / "config.toml").write_text(files["config.toml"], encoding="utf-8")
+    assert parse_config(read_toml(tmp_path / "config.toml")) == own
+
+
+@pytest.mark.parametrize(("gpus", "occupied"), [("all", ("gpu:0", "gpu:2")), ("2", ("gpu:2",))])
+def test_a_training_occupies_the_cards_it_names(workspace: Workspace, gpus: str, occupied: tuple[str, ...]) -> None:
+    assert actions.resources(config(workspace, "a", gpus=gpus), CARDS) == occupied
+    assert actions.resources(config(workspace, "a", gpus=gpus), Machine()) == ("cpu",)
+
+
+def test_changes_say_what_they_do_to_a_begun_run(workspace: Workspace, store: RunStore) -> None:
+    run = make_run(workspace, "one")
+    [row] = store.rows()
+    new = replace(load_config(run.config_file), learning_rate=3e-4, lora_rank=8, sample_steps=9, output_name="x")
+    assert {c.name: c.effect for c in actions.planned_changes(row, new)} == dict.fromkeys(
+        ("learning_rate", "lora_rank", "sample_steps"), "fresh"
+    )
+    make_checkpoint(run, 3)
+    assert {c.name: c.effect for c in actions.planned_changes(row, new)} == {
+        "learning_rate": "warn", "lora_rank": "refuse", "sample_steps": "continue",
+    }  # fmt: skip
+    with pytest.raises(UserError, match="lora_rank: 32 -> 8") as caught:
+        actions.continued(row, new)
+    assert caught.value.code == "rerun_refused"
+    assert actions.continued(row, replace(new, lora_rank=32)).output_name == "one"
+
+
+def test_a_copy_gets_a_free_name(workspace: Workspace, store: RunStore) -> None:
+    for name in ("one", "one-2", "two-9"):
+        make_run(workspace, name)
+    names = {row.name: actions.duplicated(row, store).output_name for row in store.rows()}
+    assert names == {"one": "one-3", "one-2": "one-3", "two-9": "two-10"}
+
+
+def test_a_deleted_run_lies_whole_in_the_trash(workspace: Workspace, store: RunStore) -> None:
+    run = make_run(workspace, "one")
+    (run.samples / "a.png").write_bytes(b"picture")
+    [row] = store.rows()
+    there = actions.delete(row, store)
+    assert there.parent == workspace.trash and (there / "samples" / "a.png").read_bytes() == b"picture"
+    assert store.rows() == () and not run.path.exists()
+    with pytest.raises(UserError) as caught:
+        actions.delete(row, store)
+    assert caught.value.code == "run_missing"
+
+
+def test_a_run_at_work_or_waiting_is_not_deleted(workspace: Workspace, store: RunStore, queue: HeldQueue) -> None:
+    run = make_run(workspace, "one", "stopped")
+    queue.held = [HeldEntry(job=Job(id="j", kind="train", title="one"), status="waiting", run=run)]
+    with pytest.raises(UserError) as caught:
+        actions.delete(store.rows()[0], store)
+    assert caught.value.code == "run_in_use" and run.state_file.exists()

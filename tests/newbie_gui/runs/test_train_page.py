@@ -1,0 +1,227 @@
+"""What the Train tab's handlers answer, without a browser: only news, little of it, and nothing that is not checked."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+import orjson
+import pytest
+from run_folders import HeldEntry, HeldQueue, config, make_checkpoint, make_run, tell_steps
+from test_long_run import STEPS, long_log
+
+from newbie_gui.machine import MachineWatch
+from newbie_gui.pages.train import FormLink, build, plot_view
+from newbie_gui.pages.train.answers import Answers
+from newbie_gui.pages.train.doing import Doing, changes_table
+from newbie_gui.pages.train.looking import Looker, Wish
+from newbie_gui.pages.ui import Ui
+from newbie_gui.remember import Remembered
+from newbie_gui.runs import actions
+from newbie_gui.runs.store import RunStore
+from newbie_gui.services import Services
+from trainer_core.contracts.checkpoints import is_pinned
+from trainer_core.contracts.config import load_config
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.jobdir import Job
+from trainer_core.contracts.workspace import Workspace
+from trainer_core.planning.hardware import Machine
+
+
+@pytest.fixture
+def ui(workspace: Workspace, queue: HeldQueue, store: RunStore) -> Ui:
+    services = Services(
+        workspace=workspace,
+        remember=Remembered(workspace.private / "choices.json"),
+        machine=MachineWatch(workspace.root, lambda _: Machine(memory_total_mib=8192)),
+        queue=queue,  # type: ignore[arg-type]
+        runs=store,
+    )
+    return Ui("en", services)
+
+
+@pytest.fixture
+def looker(ui: Ui) -> Looker:
+    return Looker(ui, lambda text: text)
+
+
+def size(parts: Any) -> int:
+    return len(orjson.dumps(parts, default=str))
+
+
+def test_a_second_look_brings_only_what_is_new(workspace: Workspace, looker: Looker) -> None:
+    run = make_run(workspace, "one", "running")
+    tell_steps(run, 1, 5)
+    first = looker.look(Wish())
+    assert {"list", "progress", "plot", "samples", "files", "log", "buttons"} <= set(first.parts)
+    again = looker.look(Wish(selected=first.selected, stamps=first.stamps))
+    assert again.parts == {} and again.stamps == first.stamps
+    tell_steps(run, 6, 6)
+    assert set(looker.look(Wish(selected=first.selected, stamps=first.stamps)).parts) == {"plot", "progress"}
+
+
+def test_a_page_of_another_run_gets_all_of_it(workspace: Workspace, looker: Looker, store: RunStore) -> None:
+    for name in ("one", "two"):
+        tell_steps(make_run(workspace, name), 1, 5)
+    keys = {row.name: row.key for row in store.rows()}
+    first = looker.look(Wish(selected=keys["one"]))
+    second = looker.look(Wish(selected=keys["two"], stamps=first.stamps))
+    assert {"progress", "plot", "samples", "files", "log"} <= set(second.parts)
+    assert "two" in second.parts["progress"] and second.selected == keys["two"]
+
+
+def test_a_long_run_is_light_on_the_wire(
+    workspace: Workspace, looker: Looker, record_figure: Callable[[str, float], None]
+) -> None:
+    run = make_run(workspace, "long")
+    long_log(run.events_file)
+    first = looker.look(Wish())
+    spent = []
+    for step in range(STEPS + 1, STEPS + 4):
+        tell_steps(run, step, step)
+        started = time.thread_time()
+        news = looker.look(Wish(selected=first.selected, stamps=first.stamps))
+        spent.append(time.thread_time() - started)
+    record_figure("a tick with a new step in a run of 100,000 steps, seconds", min(spent))
+    record_figure("the same on the wire, kB", size(news.parts) / 1000)
+    assert "plot" in news.parts and size(news.parts) < 60_000 and min(spent) < 0.05
+
+
+def test_names_prompts_and_logs_stay_text(workspace: Workspace, looker: Looker) -> None:
+    run = make_run(workspace, "a&b", "failed", sample_prompts=["<i>prompt"])
+    run.write_state("failed", code="internal", message="<b>broken")
+    (run.samples / "step-00000000-00.png").touch()
+    run.log_file.write_text("<u>line</u>\n", encoding="utf-8")
+    parts = looker.look(Wish()).parts
+    text = "".join(parts[name] for name in ("list", "progress", "failure", "samples", "log"))
+    assert "a&amp;b" in text and "&lt;b&gt;broken" in text and "&lt;u&gt;line" in text and "&lt;i&gt;prompt" in text
+    assert not [bad for bad in ("<b>", "<i>", "<u>", "a&b") if bad in text]
+
+
+class Page:
+    """The built tab and its handlers, with a form that holds one config."""
+
+    def __init__(self, ui: Ui, workspace: Workspace) -> None:
+        self.config = config(workspace, "form", device="cpu")
+        with gr.Blocks():
+            field = gr.Textbox()
+            form = FormLink(inputs=frozenset([field]), read=lambda _: self.config, fill=lambda new: {field: new})
+            self.tab = build(ui, form)
+        self.field = field
+        # The tab keeps its handlers to itself; its load is a method of what all of them share.
+        answers = self.tab.load.__self__  # type: ignore[attr-defined]
+        assert isinstance(answers, Answers)
+        self.doing = Doing(ui, answers._parts, answers, form)
+        self.selected = answers._parts.selected
+
+    def values(self, key: str = "") -> dict[Any, Any]:
+        return {self.selected: key}
+
+
+@pytest.fixture
+def page(ui: Ui, workspace: Workspace) -> Page:
+    return Page(ui, workspace)
+
+
+@pytest.mark.parametrize("junk", [None, 3, "{", "[1]", '{"plot": 5}', float("nan"), ["x"], "x" * 9999])
+def test_whatever_a_browser_sends_is_answered(page: Page, workspace: Workspace, junk: object) -> None:
+    tell_steps(make_run(workspace, "one"), 1, 5)
+    updates = page.tab.load(dict.fromkeys(page.tab.inputs, junk))
+    assert updates[page.selected] and json.dumps(updates[page.selected])
+
+
+def test_start_queues_the_form_and_shows_the_run(page: Page, queue: HeldQueue, workspace: Workspace) -> None:
+    page.doing.start(page.values(), None, front=True)
+    [(kind, title, _, resources, files)] = queue.added
+    assert (kind, title, resources) == ("train", "form", ("cpu",)) and "config.toml" in files
+    job = Job(id="j", kind="train", title="form")
+    queue.held = [HeldEntry(job=job, status="waiting", run=make_run(workspace, "form", "stopped"))]
+    page.doing._store.forget_list()
+    with pytest.raises(UserError) as caught:
+        page.doing.start(page.values(), None, front=False)
+    assert caught.value.code == "run_in_use" and len(queue.added) == 1
+
+
+def test_resume_queues_the_runs_own_settings(page: Page, queue: HeldQueue, workspace: Workspace) -> None:
+    run = make_run(workspace, "one", "stopped", learning_rate=3e-4)
+    [row] = page.doing._store.rows()
+    page.doing.resume(page.values(row.key))
+    assert "learning_rate = 0.0003" in queue.added[0][4]["config.toml"] and queue.added[0][2] == {"run": str(run.path)}
+
+
+def test_continue_with_the_forms_settings_keeps_the_runs_name(
+    page: Page, queue: HeldQueue, workspace: Workspace, ui: Ui
+) -> None:
+    run = make_run(workspace, "one", "stopped")
+    make_checkpoint(run, 3)
+    [row] = page.doing._store.rows()
+    page.config = config(workspace, "other", learning_rate=3e-4, lora_rank=8)
+    table = str(changes_table(ui, actions.planned_changes(row, page.config)))
+    assert "cannot change in a begun run" in table and "goes on with the new value" in table
+    with pytest.raises(UserError, match="lora_rank"):
+        page.doing.go_on(page.values(row.key))
+    page.config = config(workspace, "other", learning_rate=3e-4)
+    page.doing.go_on(page.values(row.key))
+    assert queue.added[0][1] == "one"
+
+
+def test_a_copy_and_the_runs_own_settings_go_into_the_form(page: Page, workspace: Workspace) -> None:
+    run = make_run(workspace, "one", learning_rate=3e-4)
+    [row] = page.doing._store.rows()
+    assert page.doing.load(page.values(row.key)) == {page.field: load_config(run.config_file)}
+    assert page.doing.duplicate(page.values(row.key))[page.field].output_name == "one-2"
+
+
+@pytest.mark.parametrize("name", ["../config.toml", "gone.safetensors", "", "/etc/passwd", "a/b"])
+def test_only_a_lora_of_the_run_goes_to_the_merge_tab(page: Page, workspace: Workspace, name: str) -> None:
+    run = make_run(workspace, "one")
+    (run.exports / "one-step-00000003.safetensors").touch()
+    [row] = page.doing._store.rows()
+    with pytest.raises(UserError) as caught:
+        page.doing.use_for_merge(page.values(row.key), name)
+    assert caught.value.code == "lora_missing"
+    chosen = page.doing.use_for_merge(page.values(row.key), "one-step-00000003.safetensors")
+    assert chosen == {page.tab.lora: str((run.exports / "one-step-00000003.safetensors").resolve())}
+
+
+@pytest.mark.parametrize("step", ["4", "-3", "../3", "", "³"])
+def test_only_a_checkpoint_of_the_run_is_pinned(page: Page, workspace: Workspace, step: str) -> None:
+    run = make_run(workspace, "one")
+    folder = make_checkpoint(run, 3)
+    [row] = page.doing._store.rows()
+    with pytest.raises(UserError):
+        page.doing.pin(page.values(row.key), step, on=True)
+    page.doing.pin(page.values(row.key), "3", on=True)
+    assert is_pinned(folder)
+
+
+@pytest.mark.parametrize("number", ["99", "-1", "x", ""])
+def test_only_a_rung_of_the_ladder_is_applied(page: Page, workspace: Workspace, queue: HeldQueue, number: str) -> None:
+    run = make_run(workspace, "one", train_batch_size=4)
+    run.write_state("failed", code="out_of_memory", message="The GPU ran out of memory.")
+    page.doing._store.forget_list()
+    [row] = page.doing._store.rows()
+    with pytest.raises(UserError):
+        page.doing.apply(page.values(row.key), number)
+    assert queue.added == []
+    page.doing.apply(page.values(row.key), "0")
+    assert "train_batch_size = 1\n" in queue.added[0][4]["config.toml"]
+
+
+def test_a_deleted_run_is_no_longer_shown(page: Page, workspace: Workspace) -> None:
+    make_run(workspace, "one")
+    [row] = page.doing._store.rows()
+    assert page.doing.delete(page.values(row.key))[page.selected] == ""
+    with pytest.raises(UserError) as caught:
+        page.doing.resume(page.values(row.key))
+    assert caught.value.code == "run_missing"
+
+
+def test_every_curve_has_a_colour(workspace: Workspace, looker: Looker, store: RunStore, ui: Ui) -> None:
+    for name in ("one", "two"):
+        tell_steps(make_run(workspace, name), 1, 5)
+    keys = {row.name: row.key for row in store.rows()}
+    rows = looker.look(Wish(selected=keys["one"], other=keys["two"])).parts["plot"]["loss"]["data"]
+    drawn = {row[2] for row in rows if row[1] is not None}
+    assert len(drawn) == 3 and {row[2] for row in rows} == set(plot_view.colours(ui))
