@@ -11,10 +11,12 @@ from newbie_gui.environment import Project, SetupError
 
 USAGE = """Newbie LoRA Trainer
 
+  ./launch.sh [options]            open the trainer in the browser (a double click does the same);
+                                   options: --port, --no-open, --lang, --workspace, --host (see app.py --help)
   ./launch.sh demo [options]       train a LoRA on the built-in tiny base model (minutes on a CPU)
   ./launch.sh test [--slow] [...]  lint, types and tests; further arguments go to pytest
 
-On Windows: launch.bat demo. The first start installs everything into .venv inside this folder.
+On Windows: launch.bat. The first start installs everything into .venv inside this folder.
 """
 
 CHECKS = (
@@ -25,19 +27,29 @@ CHECKS = (
 
 
 def main(root: str, arguments: Sequence[str]) -> int:
-    """Run the command named by the first argument; return its exit code (1: set-up failed, 2: usage)."""
-    commands: dict[str, Callable[[Project, Sequence[str]], int]] = {"demo": demo, "test": test}
-    if not arguments or arguments[0] not in commands:
-        asked_for_help = bool(arguments) and arguments[0] in ("help", "-h", "--help")
+    """Run the command named by the first argument, without one the browser UI.
+
+    Returns its exit code (1: set-up failed, 2: usage).
+    """
+    commands: dict[str, Callable[[Project, Sequence[str]], int]] = {"": browser, "demo": demo, "test": test}
+    name = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    asked_for_help = bool(arguments) and arguments[0] in ("help", "-h", "--help")
+    if asked_for_help or name not in commands:
         print(USAGE, end="", file=sys.stdout if asked_for_help else sys.stderr)
         return 0 if asked_for_help else 2
     try:
-        return commands[arguments[0]](Project(Path(root)), arguments[1:])
+        return commands[name](Project(Path(root)), arguments[1:] if name else arguments)
     except SetupError as problem:
         print(f"[setup] {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def browser(project: Project, arguments: Sequence[str]) -> int:
+    """Serve the pages until the window is closed or Ctrl+C is pressed."""
+    environment.ensure(project, dev=False)
+    return become(project, ["app.py", *arguments], {})
 
 
 def demo(project: Project, arguments: Sequence[str]) -> int:

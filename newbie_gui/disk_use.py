@@ -1,0 +1,121 @@
+"""How much disk each part of the workspace takes, and making room in it."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer_core.contracts.checkpoints import prune
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.contracts.trash import to_trash
+from trainer_core.contracts.workspace import Workspace
+
+PARTS = (
+    "datasets", "output", "models", "loras", "tries", "cache", "thumbnails", "uploads", "jobs", "trash",
+)  # fmt: skip
+CLEANABLE = ("output", "cache", "thumbnails", "tries", "uploads", "jobs", "trash")
+# What a running job may be reading or writing.
+IN_USE = frozenset({"cache", "thumbnails"})
+_KEPT_CHECKPOINTS = 2
+_UPLOAD_AGE_S = 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """One part of the workspace: bytes in it, hard-linked files counted once, and entries at its top."""
+
+    part: str
+    bytes: int
+    entries: int
+
+
+def folder_of(workspace: Workspace, part: str) -> Path:
+    """The folder of one of `PARTS`. Raises ValueError for anything else."""
+    if part not in PARTS:
+        raise ValueError(f"{part!r} is none of {', '.join(PARTS)}")
+    folder: Path = getattr(workspace, part)
+    return folder
+
+
+def measure(workspace: Workspace) -> tuple[Use, ...]:
+    """All parts, in the order of `PARTS`. Walks every folder: seconds for a hundred thousand files."""
+    seen: set[tuple[int, int]] = set()
+    uses = []
+    for part in PARTS:
+        folder = folder_of(workspace, part)
+        entries = sum(not name.startswith(".") for name in os.listdir(folder)) if folder.is_dir() else 0
+        uses.append(Use(part=part, bytes=_bytes(folder, seen), entries=entries))
+    return tuple(uses)
+
+
+def clean(workspace: Workspace, part: str) -> None:
+    """Make room in one of `CLEANABLE`; what each does is said in texts/frame.py.
+
+    Raises:
+        ValueError: the part cannot be cleaned; OSError: the disk refused.
+    """
+    if part not in CLEANABLE:
+        raise ValueError(f"{part!r} is none of {', '.join(CLEANABLE)}")
+    folder = folder_of(workspace, part)
+    if part == "output":
+        _prune_runs(folder)
+    elif part == "tries":
+        to_trash(workspace.trash, folder)
+        folder.mkdir()
+    elif part == "uploads":
+        _remove_older(folder, time.time() - _UPLOAD_AGE_S)
+    elif part != "jobs":
+        for entry in list(folder.iterdir()):
+            _remove(entry)
+
+
+def _prune_runs(output: Path) -> None:
+    for folder in output.iterdir():
+        run = RunDir(folder)
+        if run.checkpoints.is_dir() and run.status() != "running":
+            prune(run.checkpoints, _KEPT_CHECKPOINTS)
+
+
+def _remove_older(folder: Path, limit: float) -> None:
+    for entry in list(folder.iterdir()):
+        if entry.stat().st_mtime < limit:
+            _remove(entry)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _bytes(folder: Path, seen: set[tuple[int, int]]) -> int:
+    """Bytes of all files below; links are not followed."""
+    total = 0
+    for entry in _files(folder):
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError:
+            # Removed while we look: it takes no room any more.
+            continue
+        identity = (status.st_dev, status.st_ino)
+        # Windows tells no inode in a listing: every file counts there.
+        if status.st_nlink > 1 and status.st_ino and identity in seen:
+            continue
+        seen.add(identity)
+        total += status.st_size
+    return total
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(Path(entry.path))
+        else:
+            yield entry

@@ -1,0 +1,1 @@
+"""The pages: one Gradio Blocks a language, one package a tab."""

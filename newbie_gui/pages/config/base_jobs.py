@@ -1,0 +1,108 @@
+"""Converting and downloading a base model as jobs of the queue: what is asked for, and how the newest one stands."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from newbie_gui.pages.config.base_report import ACTIVE, missing_bytes
+from newbie_gui.pages.ui import Ui
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.jobdir import LIGHT, Kind
+from trainer_core.contracts.options import OptionSpec, checked
+from trainer_core.jobs.queue import Entry
+from trainer_core.planning.hub_place import NEWBIE, parse_place
+
+KINDS: tuple[Kind, ...] = ("convert", "download")
+_NAME = OptionSpec(name="name", type="str", default="", required=True, help="A name for the base.", rule="name")
+
+
+class BaseJobs:
+    """The jobs of one workspace; holds nothing."""
+
+    def __init__(self, ui: Ui) -> None:
+        self._ui = ui
+
+    def newest(self) -> Entry | None:
+        """The job that was asked for last, whatever became of it; an active one goes first."""
+        mine = [entry for entry in self._ui.queue.entries() if entry.job.kind in KINDS]
+        active = [entry for entry in mine if entry.status in ACTIVE]
+        return max(active or mine, key=lambda entry: entry.job.created, default=None)
+
+    def output(self, name: str, suffix: str = "") -> Path:
+        """Where a new base of this name lies. Raises UserError: "base_name", "output_exists"."""
+        try:
+            place = self._ui.workspace.models / f"{checked(_NAME, name.strip())}{suffix}"
+        except ValueError as error:
+            raise UserError("base_name", f"The name {str(error).rstrip('.')}.", ["Choose another name."]) from error
+        if place.exists():
+            raise UserError("output_exists", f"{place} already exists.", ["Choose another name, or remove it."])
+        return place
+
+    def plan(self, repo: str, parts: Mapping[str, str], name: str) -> str:
+        """Ask the hub what a download takes; returns the job's id. Raises UserError, also "part_missing"."""
+        given = {kind: text.strip() for kind, text in parts.items() if text.strip()}
+        for text in (repo.strip() or NEWBIE, *given.values()):
+            if parse_place(text) is None:
+                raise UserError(
+                    "part_missing",
+                    f"'{text}' is not a hub id.",
+                    ["Allowed: org/name, org/name/folder, or the address of a page on huggingface.co."],
+                )
+        spec = {"repo": repo.strip() or NEWBIE, "parts": given, "output": str(self.output(name)), "plan": True}
+        return self._added("download", spec, front=True)
+
+    def confirm(self, job_id: str) -> str:
+        """Download what a plan described; returns the new job's id. Raises UserError: "base_no_plan", "disk_full"."""
+        entry = self._ui.queue.entry(job_id) if job_id else None
+        if entry is None or not is_plan(entry):
+            raise UserError("base_no_plan", self._ui.t("base.no_plan"))
+        if missing_bytes(entry.result):
+            raise UserError("disk_full", self._ui.t("base.job.short", missing=f"{missing_bytes(entry.result):,} B"))
+        return self._added("download", {**entry.job.spec, "plan": False})
+
+    def convert(self, source: str, parts: Mapping[str, str], *, form: str, dtype: str, name: str) -> str:
+        """Returns the job's id. Raises UserError: "base_missing", "base_name", "output_exists"."""
+        path = Path(source.strip()).expanduser()
+        if not source.strip() or not path.exists():
+            words = f"{path} does not exist." if source.strip() else self._ui.t("base.no_source")
+            raise UserError("base_missing", words)
+        output = self.output(name, ".safetensors" if form == "comfyui" else "")
+        given = {kind: text.strip() for kind, text in parts.items() if text.strip()}
+        spec = {"source": str(path), "output": str(output), "to": form, "dtype": dtype, "parts": given}
+        return self._added("convert", spec)
+
+    def stop(self, job_id: str) -> None:
+        """Raises UserError "job_missing"."""
+        entry = self._ui.queue.entry(job_id)
+        if entry.job.kind in KINDS and entry.status in ACTIVE:
+            self._ui.queue.stop(job_id)
+
+    def _added(self, kind: Kind, spec: Mapping[str, Any], *, front: bool = False) -> str:
+        key = "plan" if spec.get("plan") else kind
+        title = self._ui.t(f"base.title.{key}", name=Path(spec["output"]).name)
+        return self._ui.queue.add(kind, title, spec, resources=(LIGHT,), front=front)
+
+
+def is_plan(entry: Entry) -> bool:
+    """Whether it is the answer to how large a download is."""
+    return entry.job.kind == "download" and entry.status == "finished" and bool(entry.job.spec.get("plan"))
+
+
+def paths_of(entry: Entry | None) -> dict[str, str]:
+    """The settings that name the base which a finished job made; empty where it made none to train on."""
+    if entry is None or entry.status != "finished" or is_plan(entry):
+        return {}
+    paths = entry.result.get("paths") or {}
+    # The single file for ComfyUI is the same transformer once more: nothing to change the settings for.
+    return {} if entry.job.spec.get("to") == "comfyui" else {str(k): str(v) for k, v in paths.items()}
+
+
+def stamp_of(entry: Entry | None) -> str:
+    """What a page that shows this entry has seen of it."""
+    return "" if entry is None else f"{entry.job.id} {entry.status} {entry.phase} {entry.done}"
+
+
+def ended_since(entry: Entry, stamp: str) -> bool:
+    """Whether the page with this stamp saw the job at work, and it is done now."""
+    words = stamp.split(" ")
+    return entry.status == "finished" and words[0] == entry.job.id and len(words) > 1 and words[1] in ACTIVE

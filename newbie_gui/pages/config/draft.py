@@ -1,0 +1,57 @@
+"""What is in the form, kept on disk while it is typed: a reload, a restart and the other language find it again."""
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer_core.contracts.config import options
+from trainer_core.contracts.fsutil import write_json_atomic
+
+
+class Draft:
+    """One JSON file with the controls' values by name, also while they are not valid. The newest `keep` wins.
+
+    Writing happens in a thread of its own, because a disk may take long to confirm it and a page must not wait.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._newest: dict[str, Any] | None = None
+        self._busy = False
+
+    def keep(self, form: Mapping[str, Any]) -> None:
+        """Write these values soon."""
+        with self._lock:
+            self._newest = dict(form)
+            if not self._busy:
+                self._busy = True
+                threading.Thread(target=self._work, daemon=True).start()
+
+    def read(self) -> dict[str, Any]:
+        """The values kept last, known names only; empty where there are none or the file is damaged."""
+        with self._lock:
+            if self._newest is not None:
+                return dict(self._newest)
+        try:
+            values = json.loads(self._file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        names = {spec.name for spec in options()}
+        return {name: value for name, value in values.items() if name in names} if isinstance(values, dict) else {}
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                values = self._newest
+            try:
+                write_json_atomic(self._file, values)
+            except OSError:
+                # The page still holds it, and every further change tries again.
+                pass
+            with self._lock:
+                if values is self._newest:
+                    self._newest, self._busy = None, False
+                    return

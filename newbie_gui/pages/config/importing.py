@@ -1,0 +1,82 @@
+"""Another NewBie trainer's config into the form, with what becomes of every key."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from newbie_gui.pages.config.store import read_values
+from newbie_gui.pages.ui import Ui
+from newbie_gui.translate import translate
+from trainer_core.contracts.config import SECTIONS, flattened, options
+from trainer_core.contracts.foreign import KeyReport, Translation, is_secret
+from trainer_core.contracts.foreign import translate as translate_keys
+from trainer_core.contracts.validation import nearest
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """`values` by our names over the defaults; not to be used while `blocking` names keys."""
+
+    values: Mapping[str, Any]
+    reports: tuple[KeyReport, ...]
+    blocking: tuple[str, ...]
+
+
+def import_config(file: Path, defaults: Mapping[str, Any], without: Collection[str] = ()) -> Imported:
+    """Translate a file, over ``defaults``. Keys of ``without`` that it lacks are passed over.
+
+    Raises:
+        UserError: `foreign_model`, `config_large`; ConfigError, it is no TOML.
+    """
+    raw = read_values(file)
+    flat, _ = flattened(raw)
+    translation = _translated(flat, [key for key in without if key in flat], foreign=is_foreign(raw))
+    values = {**defaults, **translation.values}
+    return Imported(values=values, reports=translation.reports, blocking=translation.blocking)
+
+
+def _translated(flat: Mapping[str, Any], without: list[str], *, foreign: bool) -> Translation:
+    if not foreign:
+        # Our own file: another trainer's defaults must not be put in where it says nothing.
+        reports = tuple(KeyReport(key=key, value=value, verdict="taken") for key, value in flat.items())
+        return Translation(values=flat, reports=reports, blocking=())
+    names = [spec.name for spec in options()]
+    return translate_keys(flat, known=names, without=without, nearest=lambda key: nearest(key, names))
+
+
+def is_foreign(raw: Mapping[str, Any]) -> bool:
+    """Another trainer's file: its keys stand under the headings that it uses, or some of them are not ours."""
+    ours = {spec.name for spec in options()}
+    return any(section in raw for section in SECTIONS) or not set(raw) <= ours
+
+
+def report_table(imported: Imported, ui: Ui) -> Markup:
+    """Every key with what became of it; what needs a decision first, what was simply taken last."""
+    order = ("cannot", "unknown", "left out", "translated", "added", "ignored", "taken")
+    rows = Markup("").join(
+        _row(report, ui) for report in sorted(imported.reports, key=lambda r: order.index(r.verdict))
+    )
+    heads = Markup("").join(
+        Markup("<th scope='col'>{}</th>").format(ui.t(f"config.import.{key}")) for key in ("key", "value", "verdict")
+    )
+    return Markup("<div class='table-box'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>").format(
+        heads, rows
+    )
+
+
+def _row(report: KeyReport, ui: Ui) -> Markup:
+    shown = "" if is_secret(report.key) or report.value is None else repr(report.value)
+    shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
+    verdict = ui.t(f"config.import.verdict.{report.verdict}")
+    mark = "⚠ " if report.verdict in ("cannot", "unknown") else ""
+    reason = f": {translate(report.reason, ui.lang)}" if report.reason else ""
+    if ui.lang == "zh":
+        reason = reason.replace(": ", "：", 1)
+    return Markup("<tr><th scope='row'>{}</th><td><code>{}</code></td><td>{}{}{}</td></tr>").format(
+        report.key, shown, mark, verdict, reason
+    )

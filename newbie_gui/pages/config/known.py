@@ -1,0 +1,104 @@
+"""What a forecast needs from disk beside the settings themselves: data set, base model, pace, an earlier run."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from newbie_gui.pages.config.lookup import Answer, Lookup
+from trainer_core.contracts.config import TrainConfig, load_config, parse_config
+from trainer_core.contracts.datafacts import DataFacts
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.contracts.validation import PART_OPTIONS
+from trainer_core.dataset.facts import facts_of
+from trainer_core.dataset.scan import Scan, scan_dataset
+from trainer_core.planning.base import BaseSizes, read_base
+from trainer_core.planning.speed import SAME, Speed, known_speed
+
+_DATA = (
+    "train_data_dir", "strict_data", "validation_split", "seed", "resolution", "enable_bucket", "min_bucket_reso",
+    "max_bucket_reso", "bucket_reso_step", "bucket_upscale", "shuffle_caption", "keep_tokens", "caption_variants",
+    "gemma3_prompt", "system_prompt_tags", "system_prompt_xml",
+)  # fmt: skip
+_BASE = ("base_model_path", *PART_OPTIONS)
+_FILES = ("base_model_path", "train_data_dir", "validation_data_dir", "resume_from_lora")
+_RUN = ("output_dir", "output_name")
+_PACE = (*_RUN, *SAME)
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A run that is there already under the name in the settings: what it was begun with, None where unreadable."""
+
+    config: TrainConfig | None
+    checkpoints: bool
+
+
+class Known:
+    """Asks in the background; every method answers at once with what is known."""
+
+    def __init__(self) -> None:
+        self._scan: tuple[Key, Scan] | None = None
+        self._data = Lookup(self._find_data, fresh_s=3.0)
+        self._base: Lookup[Key, BaseSizes] = Lookup(lambda key: read_base(_config(_BASE, key)), fresh_s=10.0)
+        self._pace: Lookup[Key, Speed | None] = Lookup(lambda key: known_speed(_config(_PACE, key)), fresh_s=30.0)
+        self._missing = Lookup(_missing, fresh_s=3.0)
+        self._run = Lookup(_begun, fresh_s=3.0)
+
+    def data(self, config: TrainConfig) -> Answer[DataFacts]:
+        """The data set of ``config``; its problem is a UserError of the scan."""
+        return self._data.get(_key(_DATA, config))
+
+    def base(self, config: TrainConfig) -> Answer[BaseSizes]:
+        return self._base.get(_key(_BASE, config))
+
+    def pace(self, config: TrainConfig) -> Answer[Speed | None]:
+        return self._pace.get(_key(_PACE, config))
+
+    def missing(self, config: TrainConfig) -> Answer[frozenset[str]]:
+        """The settings whose path is not there."""
+        return self._missing.get(_key(_FILES, config))
+
+    def run(self, config: TrainConfig) -> Answer[Begun | None]:
+        return self._run.get(_key(_RUN, config))
+
+    def _find_data(self, key: Key) -> DataFacts:
+        config = _config(_DATA, key)
+        root = Path(config.train_data_dir)
+        # A scan holds whatever the sizes asked for: typing another resolution must not read 5,000 headers again.
+        state = (str(root), config.strict_data, folder_state(root))
+        if self._scan is None or self._scan[0] != state:
+            self._scan = (state, scan_dataset(root, strict=config.strict_data))
+        return facts_of(self._scan[1].items, config)
+
+
+def folder_state(root: Path) -> Key:
+    """Changes with every file that comes, goes or is replaced below ``root``."""
+    return tuple((folder, os.stat(folder).st_mtime_ns) for folder, _, _ in os.walk(root))
+
+
+def _key(names: tuple[str, ...], config: TrainConfig) -> Key:
+    return tuple(getattr(config, name) for name in names)
+
+
+def _config(names: tuple[str, ...], key: Key) -> TrainConfig:
+    """A configuration with these values; what else is required is filled up."""
+    return parse_config({"base_model_path": ".", "train_data_dir": ".", **dict(zip(names, key, strict=True))})
+
+
+def _missing(key: Key) -> frozenset[str]:
+    return frozenset(name for name, path in zip(_FILES, key, strict=True) if path and not Path(path).exists())
+
+
+def _begun(key: Key) -> Begun | None:
+    run = RunDir(Path(key[0]) / key[1])
+    if not run.config_file.exists():
+        return None
+    checkpoints = any(run.checkpoints.glob("step-*"))
+    try:
+        return Begun(config=load_config(run.config_file), checkpoints=checkpoints)
+    except UserError:
+        return Begun(config=None, checkpoints=checkpoints)

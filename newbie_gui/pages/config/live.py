@@ -1,0 +1,240 @@
+"""The check of a form while it is filled in: every problem beside its setting, and what the run will need.
+
+Pure but for asking `Known`, which never waits.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from newbie_gui.pages.config.form import problem_text, values_from
+from newbie_gui.pages.config.known import Begun, Known
+from newbie_gui.pages.config.words import gib, joined
+from newbie_gui.pages.ui import Ui
+from newbie_gui.translate import translate
+from trainer_core.contracts.config import TrainConfig, changes, options, parse_config
+from trainer_core.contracts.datafacts import DataFacts
+from trainer_core.contracts.errors import ConfigError, Problem
+from trainer_core.contracts.validation import all_problems
+from trainer_core.planning.advice import chosen_gpus, memory_hints
+from trainer_core.planning.base import BaseSizes
+from trainer_core.planning.estimate import Estimate, estimate
+from trainer_core.planning.hardware import Gpu, Machine
+from trainer_core.planning.presets import reserve_gib
+from trainer_core.planning.shapes import matching
+
+_GIB = 2**30
+# Stand for settings that are still missing, so that memory can be forecast before a data set is chosen.
+_PLACEHOLDERS: Mapping[str, Any] = {"base_model_path": "base", "train_data_dir": "data"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Memory against what is there, in bytes. `gpu` is None on the CPU; then it is main memory."""
+
+    needed: int
+    free: int
+    total: int
+    gpu: Gpu | None
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.free
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveReport:
+    """What stands beside the form.
+
+    Attributes:
+        problems: by setting, one sentence each in the page's language; any of them forbids to start.
+        warnings: sentences of what will probably go wrong, or surprises.
+        hints: what would make it smaller, the engine's sentences, where it does not fit.
+        forecast: None where the settings are too broken for one.
+        replaced: the settings for whose bad values the forecast takes the defaults.
+        counting: something is still being read from disk; ask again soon.
+        data: None while unknown.
+    """
+
+    problems: Mapping[str, str]
+    warnings: tuple[str, ...]
+    hints: tuple[str, ...]
+    forecast: Estimate | None
+    replaced: tuple[str, ...]
+    counting: bool
+    data: DataFacts | None
+    base: BaseSizes | None
+    fits: tuple[Fit, ...]
+
+
+def check(form: Mapping[str, Any], known: Known, ui: Ui) -> LiveReport:
+    """Check the values of a form, by name as its controls hold them."""
+    values = values_from(form)
+    _, found = all_problems(options(), values)
+    problems = _in_words(found, values, ui)
+    config, replaced = usable_config(values)
+    if config is None:
+        return LiveReport(
+            problems=problems, warnings=(), hints=(), forecast=None, replaced=replaced, counting=False, data=None,
+            base=None, fits=(),
+        )  # fmt: skip
+    return _Check(config, replaced, known, ui).report(problems)
+
+
+def usable_config(values: Mapping[str, Any]) -> tuple[TrainConfig | None, tuple[str, ...]]:
+    """A configuration as near to ``values`` as can be, and the names whose values were replaced by defaults.
+
+    None where what is left contradicts itself.
+    """
+    specs = options()
+    good = {name: value for name, value in values.items() if name in {spec.name for spec in specs}}
+    replaced: set[str] = set()
+    # Replacing one value can make another one contradict it: twice is enough for all the rules there are.
+    for _ in range(3):
+        try:
+            return parse_config(good), tuple(sorted(replaced))
+        except ConfigError as error:
+            for problem in error.problems:
+                good.pop(problem.field, None)
+                replaced.add(problem.field)
+                if problem.field in _PLACEHOLDERS:
+                    good[problem.field] = _PLACEHOLDERS[problem.field]
+    return None, tuple(sorted(replaced))
+
+
+def _in_words(found: list[Problem], values: Mapping[str, Any], ui: Ui) -> dict[str, str]:
+    specs = {spec.name: spec for spec in options()}
+    words: dict[str, str] = {}
+    for problem in found:
+        spec = specs[problem.field]
+        text = problem_text(spec, values.get(spec.name), problem.message, ui.t)
+        text = text or translate(problem.message, ui.lang)
+        words.setdefault(spec.name, text[:1].upper() + text[1:])
+    return words
+
+
+def _in_order(problems: Mapping[str, str]) -> dict[str, str]:
+    """As the form has them."""
+    return {spec.name: problems[spec.name] for spec in options() if spec.name in problems}
+
+
+class _Check:
+    """One check of a configuration that is usable (maybe with replaced values)."""
+
+    def __init__(self, config: TrainConfig, replaced: tuple[str, ...], known: Known, ui: Ui) -> None:
+        self._config = config
+        self._replaced = replaced
+        self._ui = ui
+        self._machine = ui.machine.now()
+        asked_data = "train_data_dir" not in replaced
+        self._data = known.data(config) if asked_data else None
+        self._base = known.base(config)
+        self._pace = known.pace(config)
+        self._missing = known.missing(config)
+        self._run = known.run(config)
+
+    def report(self, problems: Mapping[str, str]) -> LiveReport:
+        """The report; ``problems`` are those of the values themselves."""
+        answers = [answer for answer in (self._data, self._base, self._pace, self._missing, self._run) if answer]
+        data = self._data.value if self._data else None
+        forecast = self._forecast(data)
+        fits = tuple(self._fits(forecast)) if forecast else ()
+        short = any(not fit.fits for fit in fits)
+        return LiveReport(
+            problems=_in_order({**dict(self._disk_problems()), **problems}),
+            warnings=tuple(self._warnings(forecast, fits)),
+            hints=tuple(translate(hint, self._ui.lang) for hint in memory_hints(self._config)) if short else (),
+            forecast=forecast,
+            replaced=self._replaced,
+            counting=any(answer.pending for answer in answers),
+            data=data,
+            base=self._base.value,
+            fits=fits,
+        )
+
+    def _forecast(self, data: DataFacts | None) -> Estimate | None:
+        if self._base.value is None:
+            return None
+        config, machine = self._config, self._machine
+        cuda = uses_gpu(config, machine)
+        cards = max(1, len(chosen_gpus(config, machine))) if cuda else 1
+        pace = self._pace.value
+        return estimate(config, data, base=self._base.value, cuda=cuda, world_size=cards, pace=lambda _: pace)
+
+    def _disk_problems(self) -> Iterator[tuple[str, str]]:
+        """What the files on disk say against the settings."""
+        ui = self._ui
+        for name in self._missing.value or ():
+            if name not in self._replaced:
+                yield name, ui.t("config.problem.missing")
+        if self._data and self._data.problem and "train_data_dir" not in (self._missing.value or ()):
+            yield "train_data_dir", ui.say(self._data.problem).removeprefix("train_data_dir: ")
+        if self._base.value and "lora_target_modules" not in self._replaced:
+            unmatched = matching(self._base.value.transformer, self._config.lora_target_modules).unmatched
+            if unmatched:
+                yield "lora_target_modules", ui.t("config.problem.modules", names=", ".join(unmatched))
+        if self._run.value and "output_name" not in self._replaced:
+            refused = refused_changes(self._run.value, self._config)
+            if refused:
+                names = joined((ui.t(f"options.{name}") for name in refused), ui.t)
+                yield "output_name", ui.t("config.problem.begun", names=names)
+
+    def _fits(self, forecast: Estimate) -> Iterator[Fit]:
+        if not forecast.cuda:
+            machine = self._machine
+            total, free = machine.memory_total_mib * 2**20, machine.memory_free_mib * 2**20
+            yield Fit(needed=forecast.host.bytes, free=free, total=total, gpu=None)
+            return
+        needed = forecast.peak.bytes + forecast.reserve
+        for gpu in chosen_gpus(self._config, self._machine):
+            yield Fit(needed=needed, free=gpu.free_mib * 2**20, total=gpu.total_mib * 2**20, gpu=gpu)
+
+    def _warnings(self, forecast: Estimate | None, fits: tuple[Fit, ...]) -> Iterator[str]:
+        ui, config, machine = self._ui, self._config, self._machine
+        if self._run.value and not refused_changes(self._run.value, config):
+            yield ui.t("config.warning.begun", name=config.output_name)
+        if config.device == "cuda" and not machine.gpus:
+            yield ui.t("config.warning.no_gpu")
+        if config.device != "cpu" and machine.gpus and not chosen_gpus(config, machine):
+            yield ui.t("config.warning.gpus", gpus=config.gpus)
+        for fit in fits:
+            if not fit.fits:
+                yield _too_large(fit, machine, ui)
+        if forecast and forecast.disk.free is not None and forecast.disk.bytes > forecast.disk.free:
+            values = {"needed": gib(forecast.disk.bytes), "free": gib(forecast.disk.free)}
+            yield ui.t("config.warning.disk", **values)
+        if not forecast or self._base.value is None:
+            return
+        if not uses_gpu(config, machine) and self._base.value.transformer.dim >= 1024:
+            yield ui.t("config.warning.cpu")
+
+
+def _too_large(fit: Fit, machine: Machine, ui: Ui) -> str:
+    more = gib(fit.needed - fit.free)
+    if fit.gpu is None:
+        return ui.t("config.warning.memory", more=more)
+    values = {"index": fit.gpu.index, "name": fit.gpu.name, "more": more}
+    if fit.needed <= fit.total - reserve_gib(machine) * _GIB:
+        return ui.t("config.warning.occupied", used=gib(fit.total - fit.free), **values)
+    return ui.t("config.warning.card", **values)
+
+
+def uses_gpu(config: TrainConfig, machine: Machine) -> bool:
+    """Whether this machine would train on a GPU; where one is demanded that is not there, it is forecast as if."""
+    return config.device == "cuda" or (config.device == "auto" and bool(machine.gpus))
+
+
+def refused_changes(begun: Begun, config: TrainConfig) -> tuple[str, ...]:
+    """The settings that a begun run cannot take, by name."""
+    if begun.config is None or not begun.checkpoints:
+        return ()
+    changed = (change for change in changes(begun.config, config) if change.rerun == "refuse")
+    return tuple(change.name for change in changed if not _same(change.name, change.old, change.new))
+
+
+def _same(name: str, old: Any, new: Any) -> bool:
+    """Two spellings of one thing, as the trainer sees it: targets in another order, a path relative and absolute."""
+    if name == "lora_target_modules":
+        return set(old) == set(new)
+    return name.endswith("_path") and os.path.abspath(old) == os.path.abspath(new)

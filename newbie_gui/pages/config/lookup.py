@@ -1,0 +1,82 @@
+"""Answers that take disk time, found in a thread of their own: a page asks, gets what is known, and asks again."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from trainer_core.contracts.errors import UserError
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Generic[V]):
+    """`pending`: nothing is known yet, ask again. Else the value, or why there is none."""
+
+    value: V | None = None
+    problem: UserError | OSError | None = None
+    pending: bool = False
+
+
+class Lookup(Generic[K, V]):
+    """Caches what ``find`` finds by key. `get` never waits.
+
+    Args:
+        find: runs in one thread; UserError and OSError are answers too.
+        fresh_s: an answer older than this is given once more while it is found anew.
+        kept: so many answers, the last used ones.
+    """
+
+    def __init__(self, find: Callable[[K], V], *, fresh_s: float, kept: int = 8) -> None:
+        self._find = find
+        self._fresh_s = fresh_s
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._known: OrderedDict[K, tuple[float, Answer[V]]] = OrderedDict()
+        # Only the newest wish counts: whoever types "1024" does not wait for "102".
+        self._wanted: K | None = None
+        self._busy = False
+
+    def get(self, key: K) -> Answer[V]:
+        """What is known now; finding it, or finding it anew, begins where needed."""
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None:
+                self._known.move_to_end(key)
+            if known is None or time.monotonic() - known[0] > self._fresh_s:
+                self._wanted = key
+                if not self._busy:
+                    self._busy = True
+                    threading.Thread(target=self._work, daemon=True).start()
+        return Answer(pending=True) if known is None else known[1]
+
+    def _work(self) -> None:
+        try:
+            while (key := self._next()) is not None:
+                answer = self._answer(key)
+                with self._lock:
+                    self._known[key] = (time.monotonic(), answer)
+                    self._known.move_to_end(key)
+                    while len(self._known) > self._kept:
+                        self._known.popitem(last=False)
+        except BaseException:
+            with self._lock:
+                self._busy = False
+            raise
+
+    def _next(self) -> K | None:
+        """The next wish; without one the thread counts as ended, in the same breath."""
+        with self._lock:
+            key, self._wanted = self._wanted, None
+            self._busy = key is not None
+            return key
+
+    def _answer(self, key: K) -> Answer[V]:
+        try:
+            return Answer(value=self._find(key))
+        except (UserError, OSError) as error:
+            return Answer(problem=error)

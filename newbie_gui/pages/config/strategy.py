@@ -1,0 +1,117 @@
+"""The strategies: which one suits this machine and why, and what choosing another one would do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from markupsafe import Markup
+
+from newbie_gui.pages.config.form import tiny_base, to_form, values_from
+from newbie_gui.pages.config.words import bullets, note
+from newbie_gui.pages.ui import Ui
+from newbie_gui.translate import translate
+from trainer_core.planning.hardware import Machine
+from trainer_core.planning.presets import Choice, Preset, choose, load_presets, reserve_gib
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One strategy for this machine: what it sets, whether it fits, and why, as the engine's sentences."""
+
+    preset: Preset
+    proposed: bool
+    fits: bool
+    sentences: tuple[str, ...]
+    values: Mapping[str, Any]
+
+
+@cache
+def _presets() -> tuple[Preset, ...]:
+    """Read once: they are part of the program, and every check of the form needs them."""
+    return load_presets()
+
+
+def titles(ui: Ui) -> list[tuple[str, str]]:
+    """(title, name) of every strategy, the least demanding first."""
+    return [(title_of(preset, ui), preset.name) for preset in _presets()]
+
+
+def title_of(preset: Preset, ui: Ui) -> str:
+    return ui.t.pick((preset.title, preset.title_zh))
+
+
+def plan_for(machine: Machine, name: str | None = None) -> Plan:
+    """The strategy of that name for this machine; the proposed one for no name or an unknown one."""
+    presets = _presets()
+    choice = choose(machine, presets)
+    chosen = next((preset for preset in presets if preset.name == name), choice.preset)
+    if chosen is choice.preset:
+        return Plan(
+            preset=chosen, proposed=True, fits=choice.fits, sentences=choice.sentences,
+            values={**chosen.values, **choice.values, **_base_of(chosen)},
+        )  # fmt: skip
+    return Plan(
+        preset=chosen, proposed=False, fits=_fits(chosen, machine), sentences=_why_not(choice, chosen),
+        values={**chosen.values, **_base_of(chosen)},
+    )  # fmt: skip
+
+
+def starting_values(machine: Machine) -> dict[str, Any]:
+    """What a new form gets beside the defaults: the proposed strategy's values."""
+    return dict(plan_for(machine).values)
+
+
+def changed_by(plan: Plan, form: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Setting -> (shown now, shown then) for each that the strategy would change in a form."""
+    now = to_form(values_from(form))
+    return {name: (now.get(name), value) for name, value in to_form(plan.values).items() if now.get(name) != value}
+
+
+def render_plan(plan: Plan, form: Mapping[str, Any], ui: Ui) -> Markup:
+    """Why it is proposed, or why not; and what it would change."""
+    sentences = bullets(translate(sentence, ui.lang) for sentence in plan.sentences)
+    if not plan.fits:
+        head, kind = ui.t("config.strategy.short"), "warning"
+    elif plan.proposed:
+        head, kind = ui.t("config.strategy.proposed"), "good"
+    else:
+        head, kind = ui.t("config.strategy.other"), ""
+    mark = "⚠ " if kind == "warning" else "✓ " if kind == "good" else ""
+    reason = note(kind, Markup("<strong>{}{}</strong>").format(mark, head), sentences)
+    return Markup("<div>{}{}</div>").format(reason, _changes(plan, form, ui))
+
+
+def _changes(plan: Plan, form: Mapping[str, Any], ui: Ui) -> Markup:
+    changed = changed_by(plan, form)
+    if not changed:
+        return Markup("<p class='muted'>{}</p>").format(ui.t("config.strategy.same"))
+    lines = [
+        ui.t("config.strategy.was", name=ui.t(f"options.{name}"), old=_short(old, ui), new=_short(new, ui))
+        for name, (old, new) in changed.items()
+    ]
+    title = ui.t("config.strategy.changes", count=len(changed))
+    return Markup("<details data-key='changes'><summary>{}</summary>{}</details>").format(title, bullets(lines))
+
+
+def _short(value: Any, ui: Ui) -> str:
+    if isinstance(value, bool):
+        return ui.t("frame.yes") if value else ui.t("frame.no")
+    text = "–" if value in (None, "") else str(value).replace("\n", ", ")
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _base_of(preset: Preset) -> dict[str, Any]:
+    """The demo suits the built-in base and nothing else; all others leave the base to the user."""
+    return {"base_model_path": str(tiny_base())} if preset.device == "cpu" else {}
+
+
+def _fits(preset: Preset, machine: Machine) -> bool:
+    if preset.device == "cpu":
+        return True
+    needed = preset.needs_gib + reserve_gib(machine)
+    return any(gpu.free_mib / 1024 >= needed for gpu in machine.gpus)
+
+
+def _why_not(choice: Choice, chosen: Preset) -> tuple[str, ...]:
+    return tuple(other.why for other in choice.alternatives if other.preset.name == chosen.name)

@@ -1,0 +1,281 @@
+"""The Settings tab: the form, what it will need, strategies, saved settings."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+from gradio.context import Context
+
+from newbie_gui.pages.config.base_panel import BasePanel
+from newbie_gui.pages.config.draft import Draft
+from newbie_gui.pages.config.exchange_panel import ExchangePanel
+from newbie_gui.pages.config.fields import Fields, build_fields
+from newbie_gui.pages.config.files_panel import FilesPanel
+from newbie_gui.pages.config.form import dataset_folders, default_values, to_form, values_from
+from newbie_gui.pages.config.known import Known
+from newbie_gui.pages.config.live import check
+from newbie_gui.pages.config.render import render, start_problem
+from newbie_gui.pages.config.strategy import plan_for, render_plan, starting_values, titles
+from newbie_gui.pages.ui import QUIET, Ui
+from trainer_core.contracts.config import TrainConfig, options, parse_config
+from trainer_core.contracts.fsutil import json_text
+from trainer_core.contracts.validation import PART_OPTIONS
+
+# A panel of its own fills these.
+BASE_OPTIONS = ("base_model_path", *PART_OPTIONS)
+# Seconds between looks while something is being counted, and otherwise (free memory changes by itself).
+_SOON_S, _SLOW_S = 1.0, 10.0
+# Both panels are written anew while somebody reads: what was unfolded stays so.
+_UNFOLDED = """
+const unfolded = new Set();
+element.addEventListener('click', (event) => {
+  const part = event.target.closest('summary')?.parentElement;
+  if (part) unfolded[part.open ? 'delete' : 'add'](part.dataset.key);
+});
+new MutationObserver(() => {
+  for (const part of element.querySelectorAll('details[data-key]')) {
+    if (unfolded.has(part.dataset.key) && !part.open) part.open = true;
+  }
+}).observe(element, {childList: true, subtree: true, attributes: true, attributeFilter: ['open']});
+"""
+# A problem's button leads to its setting: unfold its group, bring it into view, focus it.
+_JUMP = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-field]');
+  if (!button) return;
+  const find = () => document.getElementById('config-' + button.dataset.field);
+  const show = () => {
+    const field = find();
+    if (!field) return;
+    field.scrollIntoView({block: 'center'});
+    field.querySelector('input, textarea, button')?.focus({preventScroll: true});
+  };
+  if (find()?.offsetParent) return show();
+  const fold = document.getElementById(button.dataset.fold);
+  const head = fold && fold.querySelector('button');
+  if (head) head.click();
+  setTimeout(show, 150);
+});
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigTab:
+    """What the other tabs need of this one.
+
+    Attributes:
+        fields: the control of each setting by name.
+        inputs: all of them and what tells that they were filled, for ``inputs=`` of a handler whose dict goes through
+            `form`, and for ``outputs=`` of one that uses `fill`.
+        live: the panel of what the run will need.
+        start_problem: hidden; empty while Start is allowed, else the sentence why not.
+        form: the form by name, of a handler's dict.
+        fill: updates that put values (by name, in their types) into the form; the check of it follows by itself.
+    """
+
+    fields: Mapping[str, Component]
+    inputs: frozenset[Any]
+    live: gr.HTML
+    start_problem: gr.Textbox
+    form: Callable[[Mapping[Any, Any]], dict[str, Any]]
+    fill: Callable[[Mapping[str, Any]], dict[Any, Any]]
+
+
+def build(ui: Ui) -> ConfigTab:
+    """Place the tab's contents; call it inside its gr.Tab."""
+    tab = _Tab(ui)
+    tab.place()
+    tab.wire()
+    return ConfigTab(
+        fields=tab.fields.controls,
+        inputs=frozenset(tab.outputs),
+        live=tab.live,
+        start_problem=tab.start,
+        form=tab.fields.read,
+        fill=tab.fill,
+    )
+
+
+def config_from_form(ui: Ui, form: Mapping[str, Any]) -> TrainConfig:
+    """The configuration in a form (by name, as `ConfigTab.form` gives it).
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    return parse_config(values_from(form), source=ui.t("frame.tab.config"))
+
+
+class _Tab:
+    """The components of one page's tab and their handlers; holds nothing about who has it open."""
+
+    fields: Fields
+    live: gr.HTML
+    start: gr.Textbox
+
+    def __init__(self, ui: Ui) -> None:
+        self._ui = ui
+        self._known = Known()
+        self._draft = Draft(ui.workspace.private / "draft.json")
+        self._base = BasePanel(ui)
+        self._files = FilesPanel(ui)
+        self._exchange = ExchangePanel(ui)
+
+    def place(self) -> None:
+        ui = self._ui
+        values = self._first_values()
+        with gr.Row(elem_classes="config-page"):
+            with gr.Column(scale=3, min_width=320):
+                self._place_strategy()
+                with gr.Accordion(ui.t("config.files"), open=False, elem_id="config-files"):
+                    self._files.place()
+                    self._exchange.place()
+                with gr.Accordion(ui.t("base.heading"), open=True, elem_id="config-base"):
+                    self._base.place()
+                self.fields = build_fields(ui, values)
+            with gr.Column(scale=2, min_width=320, elem_classes="config-side"):
+                self.live = gr.HTML(elem_id="config-live", js_on_load=_UNFOLDED + _JUMP)
+        hidden: dict[str, Any] = {"visible": "hidden", "show_label": False}
+        # What the browser has. Changes with every filling of the form; empty before the first.
+        self._nudge = gr.Textbox("", elem_id="config-nudge", **hidden)
+        # The problems found, the settings beside which one is shown, and a stamp of the panels.
+        self._marked = gr.Textbox("", elem_id="config-marked", **hidden)
+        self._shown = gr.Textbox("", elem_id="config-shown", **hidden)
+        self._seen = gr.Textbox("", elem_id="config-seen", **hidden)
+        self.start = gr.Textbox("", elem_id="config-start-problem", **hidden)
+        self._timer = gr.Timer(_SLOW_S)
+
+    def _place_strategy(self) -> None:
+        ui = self._ui
+        with gr.Row(elem_classes="config-strategy"):
+            self._strategy = gr.Dropdown(
+                titles(ui),
+                value=plan_for(ui.machine.now()).preset.name,
+                label=ui.t("config.strategy"),
+                info=ui.t("config.strategy.help"),
+                filterable=False,
+                elem_id="config-strategy",
+                scale=3,
+            )
+            self._use = gr.Button(ui.t("config.strategy.apply"), elem_id="config-strategy-use", size="md", scale=1)
+        self._why = gr.HTML(elem_id="config-strategy-why", js_on_load=_UNFOLDED)
+
+    def wire(self) -> None:
+        controls: list[Any] = list(self.fields.controls.values())
+        checking: set[Any] = {*controls, self._nudge, self._marked, self._seen, self._strategy}
+        panel = [self.live, self._why, self._seen, self.start, self._marked, self._timer]
+        marks = [*controls, *self.fields.folds.values(), self._shown]
+        # What a person does, not what is filled in: that is told once by the nudge, not by each control for itself.
+        typed = [control.input for control in (*controls, self._strategy)]
+        set_by_others = [self.fields.controls[name].change for name in BASE_OPTIONS]  # type: ignore[attr-defined]
+        triggers = [*typed, *set_by_others, self._nudge.change]
+        gr.on(triggers, self._changed, checking, panel, trigger_mode="always_last", **QUIET)
+        self._timer.tick(self._looked, checking, panel, **QUIET)
+        # Apart, and only when a problem came or went: updating every control costs the browser more than all else.
+        self._marked.change(self._mark, [self._marked, self._shown], marks, trigger_mode="always_last", **QUIET)
+        page = Context.root_block
+        assert page is not None, "build belongs inside a gr.Blocks"
+        filled = [*marks, *panel, self._strategy, self._nudge, *self._files.refreshed]
+        page.load(self._filled, None, filled, **QUIET)
+        self._base.wire(self.fields.controls)
+        self._files.wire(self.fields, self.outputs, self.fill)
+        self._exchange.wire(self.fields, self.outputs, self.fill)
+        self._use.click(self._used, self._strategy, self.outputs, **QUIET)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What `fill` updates."""
+        return [*self.fields.controls.values(), self._nudge]
+
+    def _first_values(self) -> dict[str, Any]:
+        values = {**default_values(self._ui.workspace), **starting_values(self._ui.machine.now())}
+        folders = dataset_folders(self._ui.workspace)
+        if len(folders) == 1:
+            values["train_data_dir"] = folders[0][1]
+        return values
+
+    def _filled(self) -> dict[Any, Any]:
+        """A fresh page: what was typed last, else what suits this machine."""
+        ui = self._ui
+        form = {**to_form(self._first_values()), **self._draft.read()}
+        strategy = plan_for(ui.machine.now(), ui.remember.get("preset")).preset.name
+        updates = self.fields.fill_form(form)
+        folder = self.fields.controls["train_data_dir"]
+        updates[folder] = gr.update(choices=dataset_folders(ui.workspace), value=form["train_data_dir"])
+        checked = self._look(form, strategy, ("", ""))
+        problems = _problems(checked[self._marked])
+        for control, update in self.fields.mark(problems, (), ui.t).items():
+            updates[control] = {**updates.get(control, {}), **update}
+        names = " ".join(problems)
+        return {
+            **updates, **checked, self._strategy: strategy, self._nudge: _stamp(), self._shown: names,
+            **self._files.refresh(),
+        }  # fmt: skip
+
+    def _changed(self, data: dict[Any, Any]) -> dict[Any, Any]:
+        """Something was typed. Before the page was filled, its controls hold nobody's wish."""
+        if data[self._nudge]:
+            self._draft.keep(self.fields.read(data))
+        return self._looked(data)
+
+    def _looked(self, data: dict[Any, Any]) -> dict[Any, Any]:
+        has = (data[self._marked] or "", data[self._seen] or "")
+        return self._look(self.fields.read(data), data[self._strategy], has)
+
+    def _look(self, form: Mapping[str, Any], strategy: str, has: tuple[str, str]) -> dict[Any, Any]:
+        """``has``: the problems and the stamp of the panels that the browser has already."""
+        ui = self._ui
+        report = check(form, self._known, ui)
+        plan = plan_for(ui.machine.now(), strategy)
+        problems = json_text(dict(report.problems))
+        live, why = str(render(report, ui)), str(render_plan(plan, form, ui))
+        seen = hashlib.sha256(f"{live}\0{why}".encode()).hexdigest()
+        panels = {} if seen == has[1] else {self.live: live, self._why: why, self._seen: seen}
+        return {
+            **panels,
+            self.start: start_problem(report, ui),
+            self._marked: gr.skip() if problems == has[0] else problems,
+            self._timer: gr.Timer(_SOON_S if report.counting else _SLOW_S),
+        }
+
+    def _mark(self, marked: str, shown: str) -> dict[Any, Any]:
+        problems = _problems(marked)
+        return {**self.fields.mark(problems, (shown or "").split(), self._ui.t), self._shown: " ".join(problems)}
+
+    def _used(self, strategy: str) -> dict[Any, Any]:
+        plan = plan_for(self._ui.machine.now(), strategy)
+        with suppress(OSError):
+            # Worth less than the click: the form is filled even where the disk is full.
+            self._ui.remember.set("preset", plan.preset.name)
+        return self.fill(plan.values)
+
+    def fill(self, values: Mapping[str, Any]) -> dict[Any, Any]:
+        """Updates of `outputs` that put values, in their types, into the form."""
+        updates = self.fields.fill(values)
+        folder = self.fields.controls["train_data_dir"]
+        if folder in updates:
+            # It may be new: then the list does not have its name yet.
+            updates[folder] = {**updates[folder], "choices": dataset_folders(self._ui.workspace)}
+        return {**updates, self._nudge: _stamp()}
+
+
+def _stamp() -> str:
+    """Differs each time: a control in a folded group does not tell that it was filled, this one does."""
+    return str(time.time_ns())
+
+
+def _problems(marked: str) -> dict[str, str]:
+    """The problems as the browser brings them back: known settings and texts only."""
+    try:
+        problems = json.loads(marked or "{}")
+    except ValueError:
+        return {}
+    if not isinstance(problems, dict):
+        return {}
+    known = {spec.name for spec in options()}
+    return {name: text for name, text in problems.items() if name in known and isinstance(text, str)}

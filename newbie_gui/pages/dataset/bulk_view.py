@@ -1,0 +1,36 @@
+"""What a bulk edit would do, before it is done."""
+
+from markupsafe import Markup
+
+from newbie_gui.pages.ui import Ui
+from trainer_core.dataset.bulk import BulkPlan
+
+SHOWN_CHANGES = 20
+_LONGEST = 300
+
+
+def render_plan(ui: Ui, plan: BulkPlan) -> Markup:
+    """How many captions change, which are left alone and why, and the first changes side by side."""
+    t = ui.t
+    intro = t("dataset.bulk.would", count=len(plan.changes), total=plan.looked_at)
+    left = [t(f"dataset.bulk.left.{reason}", count=count) for reason, count in plan.left_alone.items()]
+    notes = Markup("").join(Markup('<p class="note">{}</p>').format(note) for note in left)
+    if not plan.changes:
+        return Markup('<div role="status"><p>{}</p>{}</div>').format(intro, notes)
+    rows = Markup("").join(
+        Markup('<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>').format(
+            change.picture.name, _cut(change.before), _cut(change.after)
+        )
+        for change in plan.changes[:SHOWN_CHANGES]
+    )
+    heads = Markup("").join(
+        Markup('<th scope="col">{}</th>').format(t(f"dataset.bulk.{name}")) for name in ("file", "before", "after")
+    )
+    return Markup(
+        '<div role="status"><p>{}</p>{}<div class="table-box"><table class="ds-preview"><thead><tr>{}</tr></thead>'
+        "<tbody>{}</tbody></table></div></div>"
+    ).format(intro, notes, heads, rows)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

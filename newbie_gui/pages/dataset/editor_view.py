@@ -1,0 +1,139 @@
+"""The large view of one picture: the picture with the crop frame of its bucket, and the facts beside it."""
+
+from markupsafe import Markup
+
+from newbie_gui.links import file_url
+from newbie_gui.pages.dataset.store import DatasetStore, Look
+from newbie_gui.pages.dataset.words import marks_of
+from newbie_gui.pages.ui import Ui
+from newbie_gui.translate import translate
+from trainer_core.contracts.datafacts import tokens_of
+from trainer_core.dataset.dataset_index import Picture
+from trainer_core.dataset.index_file import preview_name
+
+# Keys work while the view is open, wherever the focus is but in other fields. Set up once a page.
+KEYS = """
+if (!window.datasetKeys) {
+  window.datasetKeys = true;
+  const press = (name) => {
+    const button = document.querySelector('#' + name);
+    if (button && button.offsetParent && !button.disabled) { button.click(); return true; }
+    return false;
+  };
+  document.addEventListener('keydown', (event) => {
+    const editor = document.querySelector('#dataset-editor');
+    if (!editor || !editor.offsetParent) return;
+    const typing = event.target.closest('input, textarea, [role=listbox], select');
+    if (typing && !editor.contains(typing)) return;
+    const plain = !event.altKey && !event.shiftKey;
+    const save = (event.ctrlKey || event.metaKey) && plain && event.key === 'Enter';
+    const turn = !event.ctrlKey && !event.metaKey && plain && ['PageDown', 'PageUp'].includes(event.key);
+    if (!save && !turn) return;
+    const name = save ? 'dataset-save-next' : event.key === 'PageDown' ? 'dataset-next' : 'dataset-previous';
+    if (press(name)) event.preventDefault();
+  });
+  document.addEventListener('click', (event) => {
+    if (!event.target.closest('#dataset-close')) return;
+    const current = document.querySelector('#dataset-grid [aria-current]');
+    window.datasetLast = current ? current.dataset.value : '';
+  }, true);
+}
+"""
+
+# The list of thumbnails is drawn anew, so the focus in it is lost: it goes to the caption, and back at the end. Not
+# where it would bring up a keyboard on the screen.
+GO_TO_EDITOR = """() => {
+  const end = Date.now() + 5000;
+  const go = () => {
+    const editor = document.querySelector('#dataset-editor');
+    if (!editor || !editor.offsetParent) {
+      // Shown a moment after the answer came.
+      if (Date.now() < end) setTimeout(go, 50);
+      return;
+    }
+    const box = editor.getBoundingClientRect();
+    if (box.top < 0 || box.top > window.innerHeight * 0.6) editor.scrollIntoView({ block: 'start' });
+    const field = editor.querySelector('textarea');
+    if (field && navigator.maxTouchPoints === 0) field.focus({ preventScroll: true });
+  };
+  go();
+}"""
+GO_BACK = """() => {
+  const thumbs = [...document.querySelectorAll('#dataset-grid .ds-thumb')];
+  const last = thumbs.find((thumb) => thumb.dataset.value === window.datasetLast) || thumbs[0];
+  if (last) last.focus();
+}"""
+
+
+def render_picture(ui: Ui, store: DatasetStore, look: Look, picture: Picture, place: str) -> Markup:
+    """The picture and what is known of it. ``place``: "3 of 40" among the pictures shown."""
+    rows = Markup("").join(
+        Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in _facts(ui, store, look, picture, place)
+    )
+    marks = Markup("").join(Markup('<span class="ds-mark">{}</span>').format(m) for m in marks_of(ui, look, picture))
+    notes = [ui.t("dataset.editor.encoding")] if picture.caption.state == "encoding" else []
+    if picture.caption.mark:
+        notes.append(ui.t("dataset.editor.mark"))
+    said = Markup("").join(Markup('<p class="note warning">{}</p>').format(note) for note in notes)
+    return Markup('<figure class="ds-large">{}<figcaption>{}<dl>{}</dl>{}</figcaption></figure>').format(
+        _framed(ui, look, picture), marks, rows, said
+    )
+
+
+def crop_frame(width: int, height: int, bucket: tuple[int, int]) -> tuple[float, float, float, float]:
+    """(left, top, width, height) of what training sees of a picture, in percent of it."""
+    scale = max(bucket[0] / width, bucket[1] / height)
+    across, down = 100 * bucket[0] / (width * scale), 100 * bucket[1] / (height * scale)
+    return (100 - across) / 2, (100 - down) / 2, across, down
+
+
+def _framed(ui: Ui, look: Look, picture: Picture) -> Markup:
+    record = picture.record
+    if record is None or not record.key:
+        word = ui.t("dataset.mark.pending") if record is None else ui.t(f"dataset.problem.{record.problem}")
+        return Markup('<p class="note">{}</p>').format(word)
+    placed = look.view.placed.get(picture.relative)
+    frame = Markup("")
+    if placed is not None:
+        left, top, across, down = crop_frame(record.width, record.height, placed.bucket)
+        frame = Markup('<span class="ds-frame" style="left:{:.3f}%;top:{:.3f}%;width:{:.3f}%;height:{:.3f}%"></span>')
+        frame = frame.format(left, top, across, down)
+    return Markup('<div class="ds-picture"><img src="{}" width="{}" height="{}" alt="{}">{}</div>').format(
+        file_url("thumbs", preview_name(record.key)), record.width, record.height, picture.relative, frame
+    )
+
+
+def _facts(ui: Ui, store: DatasetStore, look: Look, picture: Picture, place: str) -> list[tuple[str, str]]:
+    t, record = ui.t, picture.record
+    facts = [(t("dataset.fact.file"), picture.relative), (t("dataset.fact.place"), place)]
+    placed = look.view.placed.get(picture.relative)
+    if record is not None and record.width:
+        facts.append((t("dataset.fact.size"), f"{record.width} × {record.height}"))
+    if placed is not None:
+        text = t(
+            "dataset.fact.bucket_text",
+            width=placed.bucket[0],
+            height=placed.bucket[1],
+            percent=f"{100 * placed.crop_loss:.0f}",
+        )
+        facts.append((t("dataset.fact.bucket"), text))
+    facts += [
+        (t("dataset.fact.repeats"), str(picture.repeats)),
+        (t("dataset.fact.tokens"), _tokens(ui, store, look, picture)),
+    ]
+    if record is not None and record.reason:
+        facts.append((t("dataset.fact.problem"), translate(record.reason, ui.lang)))
+    return facts
+
+
+def _tokens(ui: Ui, store: DatasetStore, look: Look, picture: Picture) -> str:
+    config = look.wanted.config
+    limit = config.max_gemma_tokens
+    caption = picture.caption.text
+    count = store.counts(look.wanted).get(caption) if look.wanted.has_base else None
+    if count is not None:
+        over = count > limit
+        return ui.t("dataset.tokens.over" if over else "dataset.tokens.counted", count=count, limit=limit)
+    prompt = config.system_prompts[0]
+    key = "dataset.tokens.counting" if look.wanted.has_base else "dataset.tokens.no_base"
+    return ui.t(key, count=tokens_of(prompt + caption), limit=limit)

@@ -1,0 +1,83 @@
+"""The page of thumbnails and the list of tags."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from newbie_gui.links import file_url
+from newbie_gui.pages.dataset.store import Look
+from newbie_gui.pages.dataset.words import marks_of
+from newbie_gui.pages.ui import Ui
+from trainer_core.dataset.dataset_index import Picture
+from trainer_core.dataset.index_file import thumbnail_name
+
+SHOWN_TAGS = 200
+
+# A click on a button with data-NAME tells the page NAME and the value.
+PICK = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-pick]');
+  if (button && element.contains(button)) trigger('select', { kind: button.dataset.pick, value: button.dataset.value });
+});
+"""
+
+
+def render_grid(ui: Ui, look: Look, pictures: Sequence[Picture], chosen: str) -> Markup:
+    """The thumbnails of one page; ``chosen``: the picture that is open."""
+    if not look.view.snapshot.pictures:
+        return Markup('<p class="note">{}</p>').format(ui.t("dataset.grid.empty"))
+    if not pictures:
+        return Markup('<p class="note">{}</p>').format(ui.t("dataset.grid.nothing"))
+    groups = {name: number for number, group in enumerate(look.view.snapshot.groups, 1) for name in group}
+    items = [_item(ui, look, picture, chosen, groups.get(picture.relative, 0)) for picture in pictures]
+    return Markup('<ul class="ds-grid">{}</ul>').format(Markup("").join(items))
+
+
+def render_nothing(ui: Ui) -> Markup:
+    """In place of the thumbnails while no data set is chosen."""
+    return Markup('<p class="note">{}</p>').format(ui.t("dataset.nothing"))
+
+
+def render_tags(ui: Ui, look: Look) -> Markup:
+    """The most frequent tags; a click filters by one."""
+    counts = look.view.snapshot.tag_counts
+    if not counts:
+        return Markup('<p class="muted">{}</p>').format(ui.t("dataset.tags.none"))
+    rows = [
+        Markup(
+            '<li><button type="button" class="small-button" data-pick="tag" data-value="{}">'
+            '<span>{}</span> <span class="muted">{}</span></button></li>'
+        ).format(tag, _cut(tag, 60), count)
+        for tag, count in counts[:SHOWN_TAGS]
+    ]
+    intro = ui.t("dataset.tags.intro", shown=min(SHOWN_TAGS, len(counts)), total=len(counts))
+    return Markup('<p class="muted">{}</p><ul class="ds-tags">{}</ul>').format(intro, Markup("").join(rows))
+
+
+def _item(ui: Ui, look: Look, picture: Picture, chosen: str, group: int) -> Markup:
+    marks = marks_of(ui, look, picture)
+    if group:
+        marks.append(ui.t("dataset.mark.twin", number=group))
+    record = picture.record
+    image = Markup('<span class="ds-blank" aria-hidden="true"></span>')
+    if record is not None and record.key:
+        image = Markup('<img loading="lazy" decoding="async" alt="" src="{}">').format(
+            file_url("thumbs", thumbnail_name(record.key))
+        )
+    badges = Markup("").join(Markup('<span class="ds-mark">{}</span>').format(mark) for mark in marks)
+    return Markup(
+        '<li><button type="button" class="ds-thumb" data-pick="open" data-value="{}"{} title="{}">'
+        '{}<span class="ds-name">{}</span>{}<span class="ds-text">{}</span></button></li>'
+    ).format(
+        picture.relative,
+        Markup(' aria-current="true"') if picture.relative == chosen else "",
+        picture.relative,
+        image,
+        picture.name,
+        badges,
+        _cut(picture.caption.text, 80),
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

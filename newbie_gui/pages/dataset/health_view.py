@@ -1,0 +1,113 @@
+"""The health panel: what will be trained, what is missing, the buckets drawn, and advice by the number of pictures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from newbie_gui.pages.dataset.store import Look
+from newbie_gui.pages.ui import Ui
+from newbie_gui.translate import translate
+from trainer_core.dataset.health import MEGAPIXELS, Health
+from trainer_core.planning.advice import dataset_advice
+from trainer_core.planning.schedule import Bucket, count_steps
+
+SHOWN_PROBLEMS = 50
+
+
+def advised(look: Look) -> dict[str, Any]:
+    """Published settings for this number of pictures, by option name."""
+    return dict(dataset_advice(look.health.usable).values)
+
+
+def steps_per_epoch(look: Look) -> int:
+    """As training counts them, with the batch size of the settings."""
+    buckets = [Bucket(width=b.width, height=b.height, images=b.images, shown=b.shown) for b in look.health.buckets]
+    return count_steps(look.wanted.config, buckets).steps_per_epoch
+
+
+def render_health(ui: Ui, look: Look) -> Markup:
+    health = look.health
+    if not health.images:
+        return Markup('<p class="muted">{}</p>').format(ui.t("dataset.health.nothing"))
+    return Markup("{}{}{}{}{}").format(
+        _facts(ui, look), _advice(ui, look), _buckets(ui, look), _sizes(ui, health), _problems(ui, look)
+    )
+
+
+def _facts(ui: Ui, look: Look) -> Markup:
+    t, health, config = ui.t, look.health, look.wanted.config
+    rows = [
+        (t("dataset.health.images"), t("dataset.health.images_text", usable=health.usable, images=health.images)),
+        (t("dataset.health.shown"), t("dataset.health.shown_text", count=health.shown)),
+        (
+            t("dataset.health.steps"),
+            t("dataset.health.steps_text", count=steps_per_epoch(look), batch=config.train_batch_size),
+        ),
+        (t("dataset.health.missing"), _count(ui, health.missing)),
+        (t("dataset.health.small"), _count(ui, health.small)),
+        (t("dataset.health.cropped"), _count(ui, health.cropped)),
+        (t("dataset.health.duplicates"), _count(ui, health.duplicates)),
+    ]
+    if health.pending:
+        rows.append((t("dataset.health.pending"), str(health.pending)))
+    cells = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(*row) for row in rows)
+    return Markup('<dl class="ds-facts">{}</dl>').format(cells)
+
+
+def _count(ui: Ui, count: int) -> str:
+    return ui.t("dataset.health.none") if not count else str(count)
+
+
+def _advice(ui: Ui, look: Look) -> Markup:
+    sentence = translate(dataset_advice(look.health.usable).sentence, ui.lang)
+    return Markup('<p class="note">{}</p>').format(sentence)
+
+
+def _buckets(ui: Ui, look: Look) -> Markup:
+    rows = [(f"{bucket.width} × {bucket.height}", bucket.images) for bucket in look.health.buckets]
+    return _bars(ui.t("dataset.health.buckets", resolution=look.wanted.config.resolution), rows)
+
+
+def _sizes(ui: Ui, health: Health) -> Markup:
+    limits = [f"{limit:g}" for limit in MEGAPIXELS]
+    below = ui.t("dataset.health.up_to", limit=limits[0])
+    between = [f"{low}–{high} MP" for low, high in zip(limits, limits[1:], strict=False)]
+    names = [below, *between, ui.t("dataset.health.above", limit=limits[-1])]
+    title = ui.t(
+        "dataset.health.sizes",
+        smallest=f"{health.smallest:.2f}",
+        middle=f"{health.middle:.2f}",
+        largest=f"{health.largest:.2f}",
+    )
+    return _bars(title, list(zip(names, health.sizes, strict=True)))
+
+
+def _bars(title: str, rows: Sequence[tuple[str, int]]) -> Markup:
+    """Bars with their numbers in words beside them; rows of nothing are left out."""
+    most = max((count for _, count in rows), default=0)
+    drawn = [
+        Markup(
+            '<li><span class="ds-bar-name">{}</span><span class="ds-bar-room" aria-hidden="true">'
+            '<span class="ds-bar" style="width:{:.1f}%"></span></span><span class="ds-bar-count">{}</span></li>'
+        ).format(name, 100 * count / most, count)
+        for name, count in rows
+        if count
+    ]
+    return Markup('<h4>{}</h4><ul class="ds-bars">{}</ul>').format(title, Markup("").join(drawn))
+
+
+def _problems(ui: Ui, look: Look) -> Markup:
+    found = [(str(problem.path.name), f"dataset.found.{problem.kind}") for problem in look.view.snapshot.problems]
+    for picture in look.view.snapshot.pictures:
+        if picture.record is not None and picture.record.problem:
+            found.append((picture.relative, f"dataset.problem.{picture.record.problem}"))
+        if picture.caption.state in ("encoding", "unreadable"):
+            found.append((picture.relative, f"dataset.caption.{picture.caption.state}"))
+    if not found:
+        return Markup('<p class="note good">{}</p>').format(ui.t("dataset.health.sound"))
+    items = Markup("").join(
+        Markup("<li><b>{}</b>: {}</li>").format(name, ui.t(key)) for name, key in found[:SHOWN_PROBLEMS]
+    )
+    title = ui.t("dataset.health.problems", count=len(found))
+    return Markup('<details class="note warning"><summary>{}</summary><ul>{}</ul></details>').format(title, items)

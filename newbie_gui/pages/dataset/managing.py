@@ -1,0 +1,177 @@
+"""Making, renaming and deleting data sets and concepts, and taking in uploads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from newbie_gui.pages.dataset.layout import Parts
+from newbie_gui.pages.dataset.showing import Shower, Updates, Values
+from newbie_gui.pages.dataset.store import DatasetStore
+from newbie_gui.pages.ui import Ui
+from trainer_core.contracts.errors import UserError
+from trainer_core.dataset.finding import MAX_REPEATS
+from trainer_core.dataset.index_file import IndexPlaces
+
+
+class Manager:
+    """Handlers; each returns updates or raises UserError."""
+
+    def __init__(self, ui: Ui, store: DatasetStore, parts: Parts, show: Shower) -> None:
+        self._ui = ui
+        self._store = store
+        self._library = store.library
+        self._parts = parts
+        self._show = show
+
+    @property
+    def inputs(self) -> set[Any]:
+        manage, upload = self._parts.manage, self._parts.upload
+        fields = {manage.name, manage.repeats, manage.folder, manage.new_name, manage.concept, manage.label}
+        uploads = {upload.target, upload.overwrite, upload.files, upload.folder}
+        return {*fields, manage.concept_repeats, manage.asked, *uploads, *self._show.inputs}
+
+    @property
+    def outputs(self) -> list[Any]:
+        manage, upload = self._parts.manage, self._parts.upload
+        asking = [manage.sure.box, manage.sure.text, manage.asked]
+        return [*self._show.outputs, manage.name, manage.folder, *asking, upload.files, upload.folder]
+
+    def create(self, values: Values) -> Updates:
+        """A data set with one concept: pictures that lie in none are not seen by kohya-style tools."""
+        manage = self._parts.manage
+        repeats = _repeats(values[manage.repeats])
+        info = self._library.create(str(values[manage.name]))
+        self._library.add_concept(info.name, info.name, repeats)
+        gr.Info(self._ui.t("dataset.created", name=info.name))
+        return {**self._show.dataset(info.name), manage.name: ""}
+
+    def point(self, values: Values) -> Updates:
+        info = self._library.point_at(str(values[self._parts.manage.folder]))
+        updates = self._show.dataset(info.name)
+        self.index(info.name)
+        return {**updates, self._parts.manage.folder: ""}
+
+    def rename(self, values: Values) -> Updates:
+        look = self._show.look(values)
+        self._store.require_idle(look.info)
+        info = self._library.rename(look.info.name, str(values[self._parts.manage.new_name]))
+        look.places.follow(IndexPlaces(self._store.workspace, info.path))
+        return self._show.dataset(info.name)
+
+    def ask(self, what: str) -> Any:
+        """The question before something is deleted."""
+
+        def asked(values: Values) -> Updates:
+            manage = self._parts.manage
+            name = self._show.look(values).info.name
+            concept = values[manage.concept]
+            if what == "concept" and not concept:
+                raise UserError("concept_missing", f"{name} has no concept in a folder named ''.")
+            words = self._ui.t(f"dataset.sure.{what}", name=name, concept=concept)
+            return {manage.sure.box: gr.update(visible=True), manage.sure.text: words, manage.asked: what}
+
+        return asked
+
+    def agreed(self, values: Values) -> Updates:
+        """Do what was asked about."""
+        manage = self._parts.manage
+        look = self._show.look(values)
+        closed = {manage.sure.box: gr.update(visible=False), manage.asked: ""}
+        if values[manage.asked] == "dataset":
+            self._store.require_idle(look.info)
+            place = self._library.delete(look.info.name)
+            gr.Info(self._ui.t("dataset.deleted", place=place.name))
+            return {**closed, **self._show.dataset(self._show.remembered())}
+        if values[manage.asked] == "concept":
+            self._store.require_idle(look.info)
+            place = self._library.delete_concept(look.info.name, str(values[manage.concept]))
+            gr.Info(self._ui.t("dataset.deleted", place=place.name))
+            return {**closed, **self._show.dataset(look.info.name)}
+        return closed
+
+    def refused(self) -> Updates:
+        manage = self._parts.manage
+        return {manage.sure.box: gr.update(visible=False), manage.asked: ""}
+
+    def forget(self, values: Values) -> Updates:
+        self._library.forget(str(values[self._parts.dataset]))
+        return self._show.dataset(self._show.remembered())
+
+    def picked_concept(self, values: Values) -> Updates:
+        """Another concept is to be changed: its name and repeats stand in the fields."""
+        return self._show.concepts(self._show.look(values), str(values[self._parts.manage.concept]))
+
+    def add_concept(self, values: Values) -> Updates:
+        manage = self._parts.manage
+        look = self._show.look(values)
+        repeats = _repeats(values[manage.concept_repeats])
+        concept = self._library.add_concept(look.info.name, str(values[manage.label]), repeats)
+        return self._show.concepts(self._show.look(values), concept.folder)
+
+    def change_concept(self, values: Values) -> Updates:
+        manage = self._parts.manage
+        look = self._show.look(values)
+        self._store.require_idle(look.info)
+        concept = self._library.change_concept(
+            look.info.name,
+            str(values[manage.concept] or ""),
+            label=str(values[manage.label]),
+            repeats=_repeats(values[manage.concept_repeats]),
+        )
+        updates = self._show.dataset(look.info.name)
+        self.index(look.info.name)
+        gr.Info(self._ui.t("dataset.concept.changed", folder=concept.folder))
+        return {**updates, **self._show.concepts(self._show.look(values), concept.folder)}
+
+    def take(self, values: Values) -> Updates:
+        """Queue an import of what was uploaded; without a data set, one is made for it."""
+        upload = self._parts.upload
+        files = [*(values[upload.files] or ()), *(values[upload.folder] or ())]
+        emptied: Updates = {upload.files: None, upload.folder: None}
+        if not files:
+            return emptied
+        self._require_uploaded(files)
+        updates: Updates = {}
+        name, concept = str(values[self._parts.dataset] or ""), str(values[upload.target] or "")
+        if not name:
+            name = self._new_name()
+            self._library.create(name)
+            concept = self._library.add_concept(name, name, 1).folder
+            updates = self._show.dataset(name)
+        info = self._library.get(name)
+        spec = {
+            **self._store.spec(info),
+            "concept": concept,
+            "files": [str(file) for file in files],
+            "overwrite": bool(values[upload.overwrite]),
+        }
+        self._store.queue.add(
+            "import", self._ui.t("dataset.job.import", name=name), spec, resources=(self._store.resource(info),)
+        )
+        return {**updates, **emptied, **self._show.jobs(self._store.look(name))}
+
+    def index(self, name: str) -> None:
+        """See to it that new pictures are looked at."""
+        self._store.ensure_index(self._store.look(name), self._ui.t("dataset.job.index", name=name))
+
+    def _require_uploaded(self, files: Sequence[Any]) -> None:
+        """Only what came through the page: a call from outside could name any file."""
+        uploads = self._store.workspace.uploads.resolve()
+        for file in files:
+            if uploads not in Path(str(file)).resolve().parents:
+                raise UserError("upload_missing", f"{Path(str(file)).name} was not uploaded.", ["Upload it again."])
+
+    def _new_name(self) -> str:
+        first = self._ui.t("dataset.first_name")
+        taken = {info.name for info in self._library.list()}
+        numbered = (f"{first} {number}" for number in range(2, len(taken) + 3))
+        return next(name for name in (first, *numbered) if name not in taken)
+
+
+def _repeats(value: Any) -> int:
+    """Raises UserError `repeats_invalid`."""
+    if isinstance(value, int | float) and value == int(value):
+        return int(value)
+    raise UserError("repeats_invalid", f"{value} repeats cannot be: a whole number from 1 to {MAX_REPEATS} is needed.")

@@ -1,0 +1,234 @@
+"""From a look at a data set to updates of the page: everything but what a person is typing."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from newbie_gui.pages.dataset import layout
+from newbie_gui.pages.dataset.editor_view import render_picture
+from newbie_gui.pages.dataset.grid_view import render_grid, render_nothing, render_tags
+from newbie_gui.pages.dataset.health_view import advised, render_health
+from newbie_gui.pages.dataset.status_view import render_status
+from newbie_gui.pages.dataset.store import DatasetStore, Look
+from newbie_gui.pages.ui import Ui
+from trainer_core.contracts.errors import UserError
+from trainer_core.dataset.dataset_index import Picture
+from trainer_core.dataset.filters import PAGE, Filter, checked_show, page_of, select
+
+REMEMBERED = "dataset"
+DISMISSED = "dataset_import_seen"
+EVERYWHERE = "*"
+
+Values = Mapping[Any, Any]
+Updates = dict[Any, Any]
+
+
+class Shower:
+    """Makes updates; changes nothing but what is remembered."""
+
+    def __init__(self, ui: Ui, store: DatasetStore, parts: layout.Parts) -> None:
+        self._ui = ui
+        self._store = store
+        self._parts = parts
+
+    @property
+    def inputs(self) -> set[Any]:
+        """What tells which pictures are shown, and which one is open."""
+        browse, editor = self._parts.browse, self._parts.editor
+        filters = {browse.search, browse.show, browse.folder, browse.tag, browse.page}
+        return {self._parts.dataset, *filters, editor.chosen, editor.caption, editor.loaded}
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Every component that may be in the updates."""
+        parts, browse, editor = self._parts, self._parts.browse, self._parts.editor
+        manage, facts = parts.manage, parts.facts
+        return [
+            parts.dataset, parts.manage_box, manage.concept, manage.label, manage.concept_repeats, manage.forget,
+            manage.delete, manage.rename, manage.new_name, parts.upload.target, parts.status, browse.search,
+            browse.show, browse.folder, browse.tag, browse.grid, browse.count, browse.before, browse.after,
+            browse.page, editor.box, editor.picture, editor.caption, editor.said, editor.chosen, editor.loaded,
+            parts.bulk.undo, facts.health, facts.apply, facts.values, facts.tags, parts.jobs, parts.look,
+        ]  # fmt: skip
+
+    def look(self, values: Values) -> Look:
+        """The chosen data set as it is now. Raises UserError `dataset_none`, and as `DatasetStore.look`."""
+        name = values.get(self._parts.dataset)
+        if not name:
+            raise UserError("dataset_none", "No data set is chosen.", ["Choose one, or make a new one."])
+        return self._store.look(str(name))
+
+    def remembered(self) -> str:
+        """Name of the data set chosen last, else of the only one, else ""."""
+        infos = [info for info in self._store.library.list() if info.present]
+        last = self._ui.remember.get(REMEMBERED)
+        found = next((info.name for info in infos if str(info.path) == last), "")
+        return found or (infos[0].name if len(infos) == 1 else "")
+
+    def dataset(self, name: str) -> Updates:
+        """Another data set is looked at: everything anew, filters and editor empty. "" for none."""
+        parts, browse = self._parts, self._parts.browse
+        infos = self._store.library.list()
+        cleared: Updates = {browse.search: "", browse.tag: "", browse.show: "all", browse.page: "1", **self.closed()}
+        choices = layout.dataset_choices(self._ui, infos)
+        if not name:
+            return {**cleared, **self._nothing(), parts.dataset: gr.update(choices=choices, value=None)}
+        look = self._store.look(name)
+        self._ui.remember.set(REMEMBERED, str(look.info.path))
+        external = look.info.external
+        manage = parts.manage
+        return {
+            **cleared,
+            parts.dataset: gr.update(choices=choices, value=name),
+            parts.manage_box: gr.update(open=False),
+            manage.new_name: gr.update(value="", interactive=not external),
+            manage.rename: gr.update(interactive=not external),
+            manage.delete: gr.update(visible=not external),
+            manage.forget: gr.update(visible=external),
+            **self.concepts(look),
+            browse.folder: gr.update(choices=self._folders(look), value=EVERYWHERE),
+            **self.content(look, {parts.dataset: name}),
+            **self.jobs(look),
+        }
+
+    def concepts(self, look: Look, chosen: str = "") -> Updates:
+        """The lists of concepts, with ``chosen`` (a folder) or the first one in them."""
+        parts, manage, t = self._parts, self._parts.manage, self._ui.t
+        choices = [
+            (t("dataset.concept.choice", label=c.label, repeats=c.repeats, folder=c.folder), c.folder)
+            for c in look.concepts
+        ]
+        concept = next((c for c in look.concepts if c.folder == chosen), next(iter(look.concepts), None))
+        value = concept.folder if concept else None
+        targets = [*choices, (t("dataset.target.root"), "")]
+        return {
+            manage.concept: gr.update(choices=choices, value=value),
+            manage.label: concept.label if concept else "",
+            manage.concept_repeats: concept.repeats if concept else 1,
+            parts.upload.target: gr.update(choices=targets, value=value or ""),
+        }
+
+    def content(self, look: Look, values: Values) -> Updates:
+        """Thumbnails, numbers, tags: what changes with the pictures and captions."""
+        facts = self._parts.facts
+        undo = self._store.undo(look)
+        t = self._ui.t
+        words = t("dataset.bulk.undo_none")
+        if undo:
+            when = time.strftime("%H:%M", time.localtime(undo.time))
+            words = t("dataset.bulk.undo", kind=t(f"dataset.bulk.{undo.kind}"), count=undo.captions, time=when)
+        return {
+            **self.grid(look, values),
+            facts.health: str(render_health(self._ui, look)),
+            facts.values: json.dumps(advised(look)) if look.health.usable else "",
+            facts.apply: gr.update(interactive=look.health.usable > 0),
+            facts.tags: str(render_tags(self._ui, look)),
+            self._parts.bulk.undo: gr.update(value=words, interactive=undo is not None),
+            self._parts.look: str(look.number),
+        }
+
+    def grid(self, look: Look, values: Values, *, page: int | None = None) -> Updates:
+        """The thumbnails that the filters leave. ``page``: another one than the hidden number says."""
+        browse, t = self._parts.browse, self._ui.t
+        pictures = select(look.view, self.filter(values))
+        wanted = page if page is not None else _whole(values.get(browse.page))
+        number, pages, shown = page_of(pictures, wanted)
+        chosen = str(values.get(self._parts.editor.chosen) or "")
+        total = len(look.view.snapshot.pictures)
+        return {
+            browse.grid: str(render_grid(self._ui, look, shown, chosen)),
+            browse.count: t("dataset.count", shown=len(pictures), total=total, page=number, pages=pages),
+            browse.before: gr.update(interactive=number > 1),
+            browse.after: gr.update(interactive=number < pages),
+            browse.page: str(number),
+        }
+
+    def filter(self, values: Values) -> Filter:
+        """The filters as they stand. Raises UserError `filter_unknown`."""
+        browse = self._parts.browse
+        folder = values.get(browse.folder)
+        return Filter(
+            show=checked_show(str(values.get(browse.show) or "all")),
+            folder=None if folder in (None, EVERYWHERE) else str(folder),
+            tag=str(values.get(browse.tag) or ""),
+            search=str(values.get(browse.search) or ""),
+        )
+
+    def jobs(self, look: Look) -> Updates:
+        """What the jobs tell."""
+        dismissed = str(self._ui.remember.get(DISMISSED, ""))
+        status = render_status(self._ui, self._store.jobs(look.info), dismissed)
+        return {self._parts.status: str(status), self._parts.jobs: self._store.stamps(look.info.name)[0]}
+
+    def opened(self, look: Look, relative: str, values: Values) -> Updates:
+        """The large view of a picture, with the page of thumbnails it is on."""
+        picture = look.picture(relative)
+        editor = self._parts.editor
+        names = [one.relative for one in select(look.view, self.filter(values))]
+        page = names.index(relative) // PAGE + 1 if relative in names else None
+        return {
+            editor.box: gr.update(visible=True),
+            editor.chosen: relative,
+            editor.caption: picture.caption.text,
+            editor.loaded: picture.caption.text,
+            editor.said: "",
+            **self.facts(look, picture, names),
+            **self.grid(look, {**values, editor.chosen: relative}, page=page),
+        }
+
+    def open_facts(self, look: Look, values: Values) -> Updates:
+        """The facts of the picture that is open, if one is."""
+        picture = look.view.snapshot.by_path.get(str(values.get(self._parts.editor.chosen) or ""))
+        if picture is None:
+            return {}
+        return self.facts(look, picture, [one.relative for one in select(look.view, self.filter(values))])
+
+    def facts(self, look: Look, picture: Picture, names: list[str]) -> Updates:
+        """The picture of the large view and what is known of it."""
+        t = self._ui.t
+        known = picture.relative in names
+        place = t("dataset.place", number=names.index(picture.relative) + 1, total=len(names)) if known else "–"
+        return {self._parts.editor.picture: str(render_picture(self._ui, self._store, look, picture, place))}
+
+    def closed(self) -> Updates:
+        editor = self._parts.editor
+        return {
+            editor.box: gr.update(visible=False),
+            editor.chosen: "",
+            editor.caption: "",
+            editor.loaded: "",
+            editor.said: "",
+            editor.picture: "",
+        }
+
+    def _nothing(self) -> Updates:
+        parts, t = self._parts, self._ui.t
+        return {
+            parts.browse.grid: str(render_nothing(self._ui)),
+            parts.browse.count: "",
+            parts.facts.health: "",
+            parts.facts.tags: "",
+            parts.facts.values: "",
+            parts.facts.apply: gr.update(interactive=False),
+            parts.manage.concept: gr.update(choices=[], value=None),
+            parts.upload.target: gr.update(choices=[(t("dataset.target.new"), "")], value=""),
+            parts.status: "",
+            parts.jobs: "",
+            parts.look: "",
+        }
+
+    def _folders(self, look: Look) -> list[tuple[str, str]]:
+        t = self._ui.t
+        folders = sorted({picture.folder for picture in look.view.snapshot.pictures})
+        named = [(folder or t("dataset.in_folder.root"), folder) for folder in folders]
+        return [(t("dataset.in_folder.all"), EVERYWHERE), *named]
+
+
+def _whole(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return 1

@@ -1,0 +1,90 @@
+"""What the jobs on a data set are doing, and what the last import refused."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from newbie_gui.pages.dataset.store import ACTIVE
+from newbie_gui.pages.dataset.words import phase_words
+from newbie_gui.pages.ui import Ui
+from newbie_gui.translate import translate
+from trainer_core.jobs.queue import Entry
+
+_DETAILED = frozenset({"duplicate", "has_caption", "zip_entries", "zip_size", "zip_broken", "caption_too_long"})
+
+
+def render_status(ui: Ui, jobs: Sequence[Entry], dismissed: str) -> Markup:
+    """Jobs at work with their progress, then the end of the newest import unless it is ``dismissed`` (its id)."""
+    parts = [_active(ui, entry) for entry in jobs if entry.status in ACTIVE]
+    ended = [entry for entry in jobs if entry.status not in ACTIVE]
+    last = next((entry for entry in ended if entry.job.kind == "import"), None)
+    if last is not None and last.job.id != dismissed:
+        parts.append(_import_ended(ui, last))
+    if ended and ended[0].job.kind == "index" and ended[0].status == "failed":
+        parts.append(_failed(ui, ended[0], "dataset.status.index_failed"))
+    return Markup('<div class="ds-status">{}</div>').format(Markup("").join(parts))
+
+
+def _active(ui: Ui, entry: Entry) -> Markup:
+    title = ui.t(f"dataset.status.{entry.job.kind}")
+    if entry.status == "waiting":
+        return Markup('<p class="note">{} {}</p>').format(title, ui.t("dataset.status.waiting"))
+    share = f"{entry.done / entry.total:.3f}" if entry.total else "0"
+    figures = (
+        f"{phase_words(ui, entry.phase)} {entry.done}/{entry.total}" if entry.total else phase_words(ui, entry.phase)
+    )
+    return Markup(
+        '<p class="note">{} <progress max="1" value="{}" aria-label="{}"></progress> {} '
+        '<button type="button" class="small-button" data-pick="stop" data-value="{}">{}</button></p>'
+    ).format(title, share, title, figures, entry.job.id, ui.t("dataset.status.stop"))
+
+
+def _import_ended(ui: Ui, entry: Entry) -> Markup:
+    if entry.status == "failed":
+        return _failed(ui, entry, "dataset.status.import_failed")
+    if entry.status in ("stopped", "cancelled"):
+        return _closable(ui, entry, "warning", Markup("{}").format(ui.t("dataset.status.import_stopped")))
+    result = entry.result
+    counts = {name: int(result.get(name, 0)) for name in ("added", "captions", "refused")}
+    text = Markup("{}").format(ui.t("dataset.status.imported", **counts))
+    if counts["refused"]:
+        text += _refusals(ui, result.get("list", ()), counts["refused"])
+    return _closable(ui, entry, "warning" if counts["refused"] else "good", text)
+
+
+def _refusals(ui: Ui, refused: Any, total: int) -> Markup:
+    items = [one for one in refused if isinstance(one, Mapping)] if isinstance(refused, Sequence) else []
+    rows = Markup("").join(
+        Markup("<li><b>{}</b>: {}</li>").format(one.get("name", ""), _reason(ui, one)) for one in items
+    )
+    more = Markup("")
+    if total > len(items):
+        more = Markup("<p>{}</p>").format(ui.t("dataset.status.more", count=total - len(items)))
+    title = ui.t("dataset.status.refused", count=total)
+    return Markup('<details open><summary>{}</summary><ul class="ds-refused">{}</ul>{}</details>').format(
+        title, rows, more
+    )
+
+
+def _reason(ui: Ui, refused: Mapping[str, Any]) -> str:
+    reason, detail = str(refused.get("reason", "")), str(refused.get("detail", ""))
+    key = f"dataset.refused.{reason}"
+    if key not in ui.t:
+        return f"{reason} {detail}".strip()
+    if reason == "zip_broken":
+        detail = translate(detail, ui.lang)
+    return ui.t(key, detail=detail) if reason in _DETAILED else ui.t(key)
+
+
+def _failed(ui: Ui, entry: Entry, key: str) -> Markup:
+    sentence = Markup("{} {}").format(ui.t(key), translate(entry.message, ui.lang))
+    hints = Markup("").join(Markup("<li>{}</li>").format(translate(hint, ui.lang)) for hint in entry.hints)
+    return _closable(ui, entry, "error", Markup("{}<ul>{}</ul>").format(sentence, hints))
+
+
+def _closable(ui: Ui, entry: Entry, look: str, text: Markup) -> Markup:
+    return Markup(
+        '<div class="note {}">{} <button type="button" class="small-button" data-pick="dismiss" data-value="{}">{}'
+        "</button></div>"
+    ).format(look, text, entry.job.id, ui.t("dataset.status.dismiss"))

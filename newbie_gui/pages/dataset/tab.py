@@ -1,0 +1,219 @@
+"""The Dataset tab: what is placed, and what each click does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context
+
+from newbie_gui.pages.dataset.editing import Editing
+from newbie_gui.pages.dataset.editor_view import GO_BACK, GO_TO_EDITOR
+from newbie_gui.pages.dataset.layout import Parts, place
+from newbie_gui.pages.dataset.managing import Manager
+from newbie_gui.pages.dataset.showing import DISMISSED, EVERYWHERE, Shower, Updates, Values
+from newbie_gui.pages.dataset.store import DatasetStore
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
+from trainer_core.contracts.errors import UserError
+
+_TICK_S = 2.0
+# Progress over thirty outputs would blink all over the page.
+_CALM: dict[str, Any] = {**ACTION, "show_progress": "hidden"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetTab:
+    """What other tabs need.
+
+    Attributes:
+        dataset: the chosen data set, by its name in the library.
+        apply: a click wants the advised settings put into the form.
+        values: hidden; those settings as JSON text by option name, "" for none.
+        folder: the folder of a data set's name, "" where there is none.
+    """
+
+    dataset: gr.Dropdown
+    apply: gr.Button
+    values: gr.Textbox
+    folder: Any
+
+
+def build(ui: Ui) -> DatasetTab:
+    """Place the tab's contents; call it inside its gr.Tab."""
+    store = DatasetStore(ui.services)
+    parts = place(ui, store.library.list())
+    _Tab(ui, store, parts).wire()
+    return DatasetTab(
+        dataset=parts.dataset, apply=parts.facts.apply, values=parts.facts.values, folder=store.folder_of
+    )  # fmt: skip
+
+
+class _Tab:
+    def __init__(self, ui: Ui, store: DatasetStore, parts: Parts) -> None:
+        self._ui = ui
+        self._store = store
+        self._parts = parts
+        self._show = Shower(ui, store, parts)
+        self._manager = Manager(ui, store, parts, self._show)
+        self._editing = Editing(ui, store, parts, self._show)
+
+    def wire(self) -> None:
+        page = Context.root_block
+        assert page is not None, "build belongs inside a gr.Blocks"
+        page.load(self._loaded, None, self._show.outputs, **QUIET)
+        self._wire_manager()
+        self._wire_browsing()
+        self._wire_editor()
+        self._wire_bulk()
+        parts = self._parts
+        stamps = {parts.jobs, parts.look, *self._show.inputs}
+        on_news(gr.Timer(_TICK_S), self._ticked, stamps, self._show.outputs)
+
+    def _wire_manager(self) -> None:
+        parts, manager = self._parts, self._manager
+        manage, upload = parts.manage, parts.upload
+        handlers = [
+            (manage.create.click, manager.create),
+            (manage.name.submit, manager.create),
+            (manage.point.click, manager.point),
+            (manage.rename.click, manager.rename),
+            (manage.delete.click, manager.ask("dataset")),
+            (manage.delete_concept.click, manager.ask("concept")),
+            (manage.sure.yes.click, manager.agreed),
+            (manage.forget.click, manager.forget),
+            (manage.concept.input, manager.picked_concept),
+            (manage.add.click, manager.add_concept),
+            (manage.change.click, manager.change_concept),
+            (upload.files.upload, manager.take),
+            (upload.folder.upload, manager.take),
+        ]
+        for event, handler in handlers:
+            event(self._ui.guarded(handler), manager.inputs, manager.outputs, **_CALM)
+        manage.sure.no.click(manager.refused, None, manager.outputs, **_CALM)
+        parts.dataset.input(self._ui.guarded(self._chosen), parts.dataset, self._show.outputs, **_CALM)
+
+    def _wire_browsing(self) -> None:
+        parts, browse, show = self._parts, self._parts.browse, self._show
+        # Not the texts' `input`: pasting with the mouse does not raise it.
+        filters = [browse.search.change, browse.tag.change, browse.show.input, browse.folder.input]
+        gr.on(filters, self._said_below(self._filtered), show.inputs, show.outputs, trigger_mode="always_last", **QUIET)
+        browse.clear.click(self._said_below(self._cleared), show.inputs, show.outputs, **QUIET)
+        for button, step in ((browse.before, -1), (browse.after, 1)):
+            button.click(self._said_below(self._paged(step)), show.inputs, show.outputs, **QUIET)
+
+        def picked(values: Values, event: gr.EventData) -> Any:
+            return self._picked(values, _said(event, "kind"), _said(event, "value"))
+
+        for html in (browse.grid, parts.facts.tags, parts.status):
+            event = html.select(self._ui.guarded(picked), show.inputs, self._editing.outputs, **_CALM)
+            if html is browse.grid:
+                event.success(None, None, None, js=GO_TO_EDITOR)
+
+    def _wire_editor(self) -> None:
+        editor, editing = self._parts.editor, self._editing
+        handlers = [
+            (editor.previous, editing.turn(-1)),
+            (editor.next, editing.turn(1)),
+            (editor.save_next, editing.turn(1)),
+            (editor.save, editing.save),
+            (editor.close, editing.close),
+            (editor.delete, editing.ask),
+            (editor.sure.yes, editing.delete),
+        ]
+        for button, handler in handlers:
+            event = button.click(self._ui.guarded(handler), self._show.inputs, editing.outputs, **_CALM)
+            if button is editor.close:
+                event.success(None, None, None, js=GO_BACK)
+        editor.sure.no.click(editing.unask, None, editing.outputs, **_CALM)
+
+    def _wire_bulk(self) -> None:
+        bulk, editing = self._parts.bulk, self._editing
+        outputs = [*editing.outputs, bulk.view]
+        for button, handler in (
+            (bulk.preview, editing.preview),
+            (bulk.apply, editing.apply),
+            (bulk.undo, editing.undo),
+        ):
+            button.click(self._ui.guarded(handler), editing.bulk_inputs, outputs, show_progress_on=bulk.view, **ACTION)
+        fields = [bulk.text, bulk.new, bulk.match_case, bulk.view]
+        bulk.kind.input(editing.fields, bulk.kind, fields, **_CALM)
+
+    def _said_below(self, handler: Callable[[Values], Updates]) -> Callable[[Values], Updates]:
+        """``handler``, answered at once; what is wrong stands where the number of pictures would."""
+
+        def safe(values: Values) -> Updates:
+            try:
+                return handler(values)
+            except (UserError, OSError) as error:
+                return {self._parts.browse.count: self._ui.say(error)}
+
+        return safe
+
+    def _loaded(self) -> Updates:
+        try:
+            name = self._show.remembered()
+            updates = self._show.dataset(name)
+            if name:
+                self._manager.index(name)
+        except (UserError, OSError):
+            # A drive that is gone: the list says so, and another data set can be chosen.
+            updates = self._show.dataset("")
+        return {**updates, self._parts.manage_box: gr.update(open=False)}
+
+    def _chosen(self, name: Any) -> Updates:
+        updates = self._show.dataset(str(name or ""))
+        if name:
+            self._manager.index(str(name))
+        return updates
+
+    def _filtered(self, values: Values) -> Updates:
+        return self._show.grid(self._show.look(values), values, page=1)
+
+    def _cleared(self, values: Values) -> Updates:
+        browse = self._parts.browse
+        empty = {browse.search: "", browse.tag: "", browse.show: "all", browse.folder: EVERYWHERE}
+        return {**empty, **self._filtered({**values, **empty})}
+
+    def _paged(self, step: int) -> Any:
+        def turned(values: Values) -> Updates:
+            page = str(values[self._parts.browse.page])
+            number = int(page) + step if page.isdecimal() else 1
+            return self._show.grid(self._show.look(values), values, page=number)
+
+        return turned
+
+    def _picked(self, values: Values, kind: str, value: str) -> Updates:
+        if kind == "open":
+            return self._editing.open(values, value)
+        if kind == "tag":
+            filled = {**values, self._parts.browse.tag: value}
+            return {self._parts.browse.tag: value, **self._filtered(filled)}
+        if kind == "dismiss":
+            self._ui.remember.set(DISMISSED, value)
+        elif kind == "stop" and any(entry.job.id == value for entry in self._store.jobs(self._show.look(values).info)):
+            self._store.queue.stop(value)
+        return self._show.jobs(self._show.look(values))
+
+    def _ticked(self, values: Values) -> Any:
+        """Only what changed since the browser was told; nothing is read here but a few dates."""
+        name = str(values[self._parts.dataset] or "")
+        jobs, content = self._store.stamps(name)
+        latest = self._store.latest(name)
+        if not name or not content:
+            return gr.skip()
+        if latest is None or latest.seen != content:
+            self._store.look_soon(name)
+        updates: Updates = {}
+        if latest is not None and jobs != values[self._parts.jobs]:
+            updates |= self._show.jobs(latest)
+        if latest is not None and str(latest.number) != values[self._parts.look]:
+            self._store.ensure_index(latest, self._ui.t("dataset.job.index", name=name))
+            updates |= self._show.content(latest, values)
+            updates |= self._show.open_facts(latest, values)
+        return updates or gr.skip()
+
+
+def _said(event: gr.EventData, name: str) -> str:
+    """A text that came with an event; whatever else came counts as none."""
+    value = event._data.get(name) if isinstance(event._data, dict) else None
+    return value if isinstance(value, str) else ""

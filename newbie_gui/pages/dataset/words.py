@@ -1,0 +1,29 @@
+"""Small words that several parts of the Dataset tab share."""
+
+from newbie_gui.pages.dataset.store import Look
+from newbie_gui.pages.ui import Ui
+from trainer_core.dataset.dataset_index import Picture
+
+_PHASES = frozenset({"reading the list of files", "looking at pictures", "taking in pictures", "counting tokens"})
+
+
+def marks_of(ui: Ui, look: Look, picture: Picture) -> list[str]:
+    """What is to be known about a picture, in short words; empty where all is well."""
+    t, view, record = ui.t, look.view, picture.record
+    marks = []
+    if record is None:
+        marks.append(t("dataset.mark.pending"))
+    elif record.problem:
+        marks.append(t(f"dataset.problem.{record.problem}"))
+    if picture.caption.state != "ok":
+        marks.append(t(f"dataset.caption.{picture.caption.state}"))
+    if view.is_small(picture):
+        marks.append(t("dataset.mark.small"))
+    if view.is_cropped(picture):
+        marks.append(t("dataset.mark.cropped", percent=round(100 * view.placed[picture.relative].crop_loss)))
+    return marks
+
+
+def phase_words(ui: Ui, phase: str) -> str:
+    """A job's phase for people; unknown ones as they are."""
+    return ui.t(f"dataset.phase.{phase.replace(' ', '_')}") if phase in _PHASES else phase

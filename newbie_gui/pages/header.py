@@ -1,0 +1,93 @@
+"""The line on top of every tab: the machine, the chosen strategy, the running job with a jump to it, the language."""
+
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from newbie_gui.pages.ui import QUIET, Ui
+from newbie_gui.texts import LANGS
+from trainer_core.planning.hardware import Machine
+from trainer_core.planning.presets import choose, load_presets
+
+_TICK_S = 2.0
+_LANGUAGE_NAMES = ("English", "中文")
+
+
+def build(ui: Ui) -> None:
+    """Place the header; call it at the top of the page."""
+    view = gr.HTML(render(ui), elem_id="frame-header", padding=False)
+    stamp = gr.Textbox("", visible="hidden", elem_id="frame-header-stamp", show_label=False)
+
+    def tick(seen: str) -> tuple[Any, Any]:
+        html = str(render(ui))
+        return (gr.skip(), gr.skip()) if html == seen else (html, html)
+
+    gr.Timer(_TICK_S).tick(tick, stamp, [view, stamp], **QUIET)
+
+
+def render(ui: Ui) -> Markup:
+    """The header's HTML, as of now."""
+    parts = Markup('<div class="header-facts"><span class="header-machine">{}</span> ').format(
+        machine_text(ui, ui.machine.now())
+    )
+    strategy = Markup('<span class="header-strategy">{}</span></div>').format(
+        ui.t("frame.strategy", title=strategy_title(ui))
+    )
+    return Markup('<div class="header"><span class="header-title">{}</span>{}{}{}{}</div>').format(
+        ui.t("frame.title"), parts, strategy, _job(ui), _languages(ui)
+    )
+
+
+def machine_text(ui: Ui, machine: Machine) -> str:
+    """The GPU with the most memory, or the lack of one, with its memory."""
+    if not machine.gpus:
+        return ui.t("frame.machine.cpu", free=_gib(machine.memory_free_mib), total=_gib(machine.memory_total_mib))
+    best = max(machine.gpus, key=lambda gpu: gpu.free_mib)
+    text = ui.t("frame.machine.gpu", name=best.name, free=_gib(best.free_mib), total=_gib(best.total_mib))
+    others = len(machine.gpus) - 1
+    return f"{text} ({ui.t('frame.machine.more', count=others)})" if others else text
+
+
+def strategy_title(ui: Ui) -> str:
+    """The strategy that was chosen last, or the one that suits this machine."""
+    presets = load_presets()
+    name = ui.remember.get("preset")
+    chosen = next((preset for preset in presets if preset.name == name), None)
+    preset = chosen or choose(ui.machine.now(), presets).preset
+    return ui.t.pick((preset.title, preset.title_zh))
+
+
+def _job(ui: Ui) -> Markup:
+    entries = ui.queue.entries()
+    running = [entry for entry in entries if entry.status in ("running", "stopping")]
+    waiting = sum(entry.status == "waiting" for entry in entries)
+    words = [ui.t("frame.job.waiting", count=waiting)] if waiting else []
+    if waiting and ui.queue.paused():
+        words.append(ui.t("frame.job.paused"))
+    if not running:
+        return Markup('<div class="header-job">{}</div>').format(" · ".join([ui.t("frame.job.none"), *words]))
+    first = running[0]
+    share = first.done / first.total if first.total else 0.0
+    figures = f"{first.done}/{first.total}" if first.total else ""
+    title = ui.t("frame.job.running", title=first.job.title)
+    bar = Markup('<progress max="1" value="{}" aria-label="{}"></progress>').format(f"{share:.3f}", title)
+    link = Markup('<a href="#train">{}</a>').format(ui.t("frame.job.show"))
+    return Markup('<div class="header-job">{} {} {} {}</div>').format(" · ".join([title, *words]), bar, figures, link)
+
+
+def _languages(ui: Ui) -> Markup:
+    """Links, each in its own language, so that whoever landed in the wrong one finds the way."""
+    links = [
+        Markup('<a href="/lang/{}" lang="{}"{}>{}</a>').format(
+            lang, lang, Markup(' aria-current="true"') if lang == ui.lang else "", name
+        )
+        for lang, name in zip(LANGS, _LANGUAGE_NAMES, strict=True)
+    ]
+    return Markup('<nav class="header-languages" aria-label="{}">{}</nav>').format(
+        ui.t("frame.language"), Markup(" ").join(links)
+    )
+
+
+def _gib(mib: int) -> str:
+    return f"{mib / 1024:.1f}"

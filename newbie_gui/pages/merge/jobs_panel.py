@@ -1,0 +1,96 @@
+"""The tab's jobs with their progress, results and pictures, told anew by a tick only where something changed."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from newbie_gui.pages.merge.render import CLICKS, job_view
+from newbie_gui.pages.ui import Ui
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.events import read_events
+from trainer_core.contracts.jobdir import JobDir
+from trainer_core.contracts.workspace import Workspace
+
+KINDS = ("merge", "convert_lora", "try")
+LIVE = ("waiting", "running", "stopping")
+_SHOWN = 8
+_FOLLOWED = 16
+
+
+class Pictures:
+    """The pictures that jobs have told of; each event log is read on from where it was left. For any thread."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, tuple[int, tuple[Mapping[str, Any], ...]]] = OrderedDict()
+
+    def of(self, job_id: str) -> Sequence[Mapping[str, Any]]:
+        """Events of kind "sample", in order."""
+        with self._lock:
+            offset, pictures = self._known.pop(job_id, (0, ()))
+            events, offset = read_events(JobDir(self._workspace.jobs / job_id).events_file, offset)
+            pictures += tuple(event for event in events if event.get("event") == "sample")
+            self._known[job_id] = (offset, pictures)
+            if len(self._known) > _FOLLOWED:
+                self._known.popitem(last=False)
+            return pictures
+
+
+class JobsPanel:
+    """What the tab has asked for, newest state on top."""
+
+    view: gr.HTML
+
+    def __init__(self, ui: Ui) -> None:
+        self._ui = ui
+        self._pictures = Pictures(ui.workspace)
+
+    def place(self) -> None:
+        gr.Markdown(f"### {self._ui.t('merge.jobs')}")
+        self.view = gr.HTML(elem_id="merge-jobs", js_on_load=CLICKS)
+
+    def html(self) -> Markup:
+        """As of now."""
+        ui = self._ui
+        entries = [entry for entry in ui.queue.entries() if entry.job.kind in KINDS][:_SHOWN]
+        if not entries:
+            return Markup('<p class="muted">{}</p>').format(ui.t("merge.jobs.none"))
+        views = (
+            job_view(ui, entry, self._pictures.of(entry.job.id) if entry.job.kind == "try" else ()) for entry in entries
+        )
+        return Markup("").join(views)
+
+    def act(self, verb: str, job_id: str) -> None:
+        """What a button of a job asks for. Raises UserError."""
+        if self._ui.queue.entry(job_id).job.kind not in KINDS:
+            raise UserError("job_missing", f"There is no job {job_id!r}.")
+        if verb in ("stop", "cancel"):
+            self._ui.queue.stop(job_id)
+        elif verb == "forget":
+            self._ui.queue.forget(job_id)
+
+
+def planned_outputs(ui: Ui) -> list[str]:
+    """Places that jobs which are not done will write."""
+    return [str(entry.job.spec.get("output", "")) for entry in ui.queue.entries() if entry.status in LIVE]
+
+
+def texts_of_live_jobs(ui: Ui) -> list[str]:
+    """Everything such a job was given: where a path stands in it, the job needs what lies there."""
+    texts = []
+    for entry in ui.queue.entries():
+        if entry.status in LIVE:
+            folder = JobDir(ui.workspace.jobs / entry.job.id)
+            texts += [file.read_text("utf-8") for file in (folder.job_file, folder.config_file) if file.is_file()]
+    return texts
+
+
+def digest(*texts: str) -> str:
+    """Tells whether a page has what there is to be seen."""
+    return hashlib.blake2s("\0".join(texts).encode("utf-8", "replace"), digest_size=8).hexdigest()

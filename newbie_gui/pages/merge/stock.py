@@ -1,0 +1,159 @@
+"""What the Merge tab can work with, as it lies on disk: LoRAs of runs and in the workspace, bases, finished models."""
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from trainer_core.contracts.config import load_config
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.contracts.trash import to_trash
+from trainer_core.contracts.workspace import Workspace
+from trainer_core.planning.lora_facts import PEFT_WEIGHTS, SUFFIX, export_order
+
+_FRESH_S = 2.0
+# The list is sent to the page for every place where a LoRA can be chosen; a path can always be typed.
+_EXPORTS_OF_A_RUN = 4
+_MOST_EXPORTS = 60
+
+Kind = Literal["lora", "model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """A LoRA that can be chosen. run: the name of the run that made it, "" for one of the workspace's own."""
+
+    path: Path
+    run: str
+    size: int
+    time: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    """A LoRA or a model of the workspace that can be downloaded and deleted; `size` in bytes."""
+
+    kind: Kind
+    path: Path
+    size: int
+    time: float
+
+    @property
+    def key(self) -> str:
+        """Names it in events of the page."""
+        return f"{self.kind}/{self.path.name}"
+
+
+T = TypeVar("T", Lora, Thing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stock:
+    """All of it at one moment; newest first, bases in the order in which they should be offered."""
+
+    loras: tuple[Lora, ...] = ()
+    bases: tuple[str, ...] = ()
+    things: tuple[Thing, ...] = ()
+
+
+class Shelf:
+    """Looks at the disk at most every two seconds, however many pages ask. For any thread."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._lock = threading.Lock()
+        self._seen: tuple[float, Stock] | None = None
+
+    def now(self, *, anew: bool = False) -> Stock:
+        with self._lock:
+            if anew or self._seen is None or time.monotonic() - self._seen[0] > _FRESH_S:
+                self._seen = (time.monotonic(), look(self._workspace))
+            return self._seen[1]
+
+
+def tiny_base() -> Path:
+    """The built-in base model."""
+    return Path(__file__).parents[3] / "assets" / "newbie-tiny"
+
+
+def look(workspace: Workspace) -> Stock:
+    """Everything there is now. What vanishes meanwhile is left out."""
+    things = _newest([*_things("lora", workspace.loras), *_things("model", workspace.models)])
+    exports = _newest(_exports(workspace.output))[:_MOST_EXPORTS]
+    own = [Lora(path=t.path, run="", size=t.size, time=t.time) for t in things if t.kind == "lora"]
+    models = [str(thing.path) for thing in things if thing.kind == "model"]
+    return Stock(loras=(*exports, *own), bases=tuple(dict.fromkeys([*models, str(tiny_base())])), things=tuple(things))
+
+
+def base_of(lora: Path) -> str:
+    """The base that a run's export was trained on, "" where that is not known or not there any more."""
+    try:
+        base = load_config(RunDir(lora.parent.parent).config_file).base_model_path
+        return base if lora.parent == RunDir(lora.parent.parent).exports and base and Path(base).exists() else ""
+    except (UserError, OSError):
+        return ""
+
+
+def base_of_text(path: str) -> str:
+    """`base_of` for what a page says; nothing for what is no full path."""
+    return base_of(Path(path)) if path and "\0" not in path and Path(path).is_absolute() else ""
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _newest(found: Iterable[T]) -> list[T]:
+    return sorted(found, key=lambda entry: (-entry.time, entry.path.name))
+
+
+def _exports(output: Path) -> Iterator[Lora]:
+    for folder in _entries(output):
+        files = [file for file in _entries(RunDir(folder).exports) if file.suffix == SUFFIX]
+        for file in sorted(files, key=export_order)[-_EXPORTS_OF_A_RUN:]:
+            if status := _status(file):
+                yield Lora(path=file, run=folder.name, size=status[0], time=status[1])
+
+
+def _things(kind: Kind, folder: Path) -> Iterator[Thing]:
+    for path in _entries(folder):
+        if path.is_dir() and kind == "lora" and not (path / PEFT_WEIGHTS[0]).is_file():
+            continue
+        if (path.is_dir() or path.suffix == SUFFIX) and (status := _status(path)):
+            yield Thing(kind=kind, path=path, size=status[0], time=status[1])
+
+
+def _status(path: Path) -> tuple[int, float] | None:
+    """(bytes, time of change)."""
+    try:
+        return size_of(path), path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _entries(folder: Path) -> Sequence[Path]:
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def remove(workspace: Workspace, thing: Thing, in_use: Sequence[str]) -> None:
+    """Move it to the trash. ``in_use``: texts of jobs that are not done, in which paths stand.
+
+    Raises UserError `thing_in_use`, OSError.
+    """
+    if any(json.dumps(str(thing.path))[1:-1] in text or str(thing.path) in text for text in in_use):
+        raise UserError(
+            "thing_in_use",
+            f"{thing.path.name} is used by a job that waits or runs.",
+            ["Wait for the job, or stop it first."],
+        )
+    to_trash(workspace.trash, thing.path, f"{thing.kind}-{thing.path.name}")

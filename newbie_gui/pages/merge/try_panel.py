@@ -1,0 +1,118 @@
+"""Try it: pictures with and without the LoRAs, from one seed."""
+
+from typing import Any
+
+import gradio as gr
+
+from newbie_gui.pages.merge.choose_panel import ChoosePanel, Values
+from newbie_gui.pages.merge.plans import SIDE, STRENGTH, choice, try_spec
+from newbie_gui.pages.merge.render import memory_view
+from newbie_gui.pages.merge.stock import tiny_base
+from newbie_gui.pages.ui import Ui
+from trainer_core.contracts.jobdir import LIGHT
+from trainer_core.planning.base_check import BaseReport
+
+_SIDES = {True: 128, False: 1024}
+_SAVED = ("prompt", "negative", "width", "height", "steps", "cfg", "shift", "seed", "half", "full", "device")
+_CPU = "cpu"
+
+
+class TryPanel:
+    start: gr.Button
+    memory: gr.HTML
+
+    def __init__(self, ui: Ui, choose: ChoosePanel) -> None:
+        self._ui = ui
+        self._choose = choose
+        self.fields: dict[str, Any] = {}
+
+    def place(self) -> None:
+        t = self._ui.t
+        fields = self.fields
+        with gr.Accordion(t("merge.try"), open=True, elem_id="merge-try"):
+            gr.Markdown(t("merge.try.help"))
+            fields["prompt"] = gr.Textbox(
+                "", lines=2, max_lines=6, label=t("merge.try.prompt"), info=t("merge.try.prompt.help"),
+                elem_id="merge-try-prompt",
+            )  # fmt: skip
+            with gr.Row():
+                for name, value in (("half", 0.5), ("full", 1.0)):
+                    fields[name] = gr.Slider(
+                        *STRENGTH, value=value, step=0.05, label=t(f"merge.try.{name}"),
+                        info=t("merge.try.strength.help"), elem_id=f"merge-try-{name}", min_width=200,
+                    )  # fmt: skip
+            with gr.Row():
+                fields["seed"] = _number(t("merge.try.seed"), 42, 0, 2**53, "seed")
+                devices = [(t("merge.try.cpu"), _CPU)]
+                devices += [
+                    (t("merge.try.gpu", number=gpu.index, name=gpu.name), f"gpu:{gpu.index}")
+                    for gpu in self._ui.machine.now().gpus
+                ]
+                fields["device"] = gr.Radio(
+                    devices, value=_CPU, label=t("merge.try.device"), info=t("merge.try.device.help"),
+                    elem_id="merge-try-device", min_width=240,
+                )  # fmt: skip
+            self._place_more()
+            self.memory = gr.HTML(elem_id="merge-try-memory")
+            self.start = gr.Button(t("merge.try.start"), elem_id="merge-try-start")
+
+    def _place_more(self) -> None:
+        t = self._ui.t
+        fields = self.fields
+        with gr.Accordion(t("merge.try.more"), open=False, elem_id="merge-try-more"):
+            fields["negative"] = gr.Textbox("", label=t("merge.try.negative"), elem_id="merge-try-negative")
+            with gr.Row():
+                fields["width"] = _number(t("merge.try.width"), 1024, *SIDE[:2], "width", step=SIDE[2])
+                fields["height"] = _number(t("merge.try.height"), 1024, *SIDE[:2], "height", step=SIDE[2])
+                fields["steps"] = _number(t("merge.try.steps"), 24, 1, 200, "steps")
+                fields["cfg"] = _number(t("merge.try.cfg"), 4.5, 0, 30, "cfg", step=0.1)
+                fields["shift"] = _number(t("merge.try.shift"), 6.0, 0.01, 100, "shift", step=0.1)
+
+    @property
+    def inputs(self) -> set[Any]:
+        return set(self.fields.values())
+
+    def filled(self, remembered: dict[str, Any], base: str) -> dict[Any, Any]:
+        """What was asked for last; else sizes that suit the base."""
+        values = {name: value for name, value in remembered.items() if name in _SAVED}
+        if values.get("device") not in [value for _, value in self.fields["device"].choices]:
+            values["device"] = _CPU
+        updates = {self.fields[name]: value for name, value in values.items()}
+        return updates if "width" in values else {**updates, **self.sized(base, None)}
+
+    def sized(self, base: str, side: object) -> dict[Any, Any]:
+        """The usual size of the base, unless another than the other kind's usual one was typed."""
+        usual = _SIDES[base == str(tiny_base())]
+        if side not in (None, *_SIDES.values()) or side == usual:
+            return {}
+        return {self.fields["width"]: usual, self.fields["height"]: usual}
+
+    def looked(self, values: Values, report: BaseReport) -> dict[Any, Any]:
+        """What painting asks of main memory."""
+        on_cpu = values[self.fields["device"]] == _CPU and report.usable
+        return {self.memory: str(memory_view(self._ui, report)) if on_cpu else ""}
+
+    def asked(self, values: Values) -> dict[str, Any]:
+        """The fields by name, for the next page."""
+        return {name: values[field] for name, field in self.fields.items()}
+
+    def go(self, values: Values) -> dict[Any, Any]:
+        """Queue the job. Raises UserError."""
+        ui = self._ui
+        stack = self._choose.stack(values)
+        asked = self.asked(values)
+        devices = [value for _, value in self.fields["device"].choices]
+        device = choice(ui.t, "merge.try.device", asked["device"], devices)
+        spec = try_spec(ui.t, stack, {**asked, "strengths": [asked["half"], asked["full"]]})
+        spec["device"] = "cpu" if device == _CPU else "cuda"
+        title = ui.t("merge.title.try", prompt=" ".join(spec["prompt"].split())[:60])
+        ui.queue.add("try", title, spec, resources=(LIGHT if device == _CPU else device,))
+        gr.Info(ui.t("merge.queued", title=title))
+        return {}
+
+
+def _number(label: str, value: float, low: float, high: float, name: str, step: float = 1) -> gr.Number:
+    return gr.Number(
+        value, label=label, minimum=low, maximum=high, step=step, elem_id=f"merge-try-{name}", min_width=110,
+        precision=0 if step >= 1 else None,
+    )  # fmt: skip

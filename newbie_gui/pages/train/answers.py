@@ -1,0 +1,123 @@
+"""From values on the page to a look, and from what it found to updates of the page."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from newbie_gui.pages.train.looking import Looker, Sight, Wish, stamps_from
+from newbie_gui.pages.train.parts import Parts
+from newbie_gui.pages.ui import Ui
+from newbie_gui.runs.plot import PlotChoice
+from newbie_gui.runs.store import STATES, Row
+
+Values = Mapping[Block, Any]
+Updates = dict[Block, Any]
+
+_RUNNING = ("running", "stopping")
+
+
+class Answers:
+    """Answers the handlers of one page. Values come from a browser and are checked here."""
+
+    def __init__(self, ui: Ui, parts: Parts, looker: Looker) -> None:
+        self._ui = ui
+        self._parts = parts
+        self._looker = looker
+
+    def look(self, values: Values, *, selected: str | None = None) -> Updates:
+        """Updates for whatever changed; another run is shown where ``selected`` says so."""
+        wish = self._wish(values, selected)
+        sight = self._looker.look(wish)
+        updates = self._updates(sight, wish)
+        if sight.stamps != wish.stamps:
+            updates[self._parts.stamps] = json.dumps(dict(sight.stamps))
+        if sight.selected != values.get(self._parts.selected):
+            updates[self._parts.selected] = sight.selected
+        # Gradio wants at least one output in an answer by component.
+        return updates or {self._parts.stamps: gr.skip()}
+
+    def shown(self, values: Values) -> Row:
+        """The run that the page shows. Raises UserError `run_missing`."""
+        row: Row = self._ui.runs.row(_text(values.get(self._parts.selected)))
+        return row
+
+    def _wish(self, values: Values, selected: str | None) -> Wish:
+        parts, plots = self._parts, self._parts.plots
+        state = _text(values.get(parts.state))
+        return Wish(
+            selected=_text(values.get(parts.selected)) if selected is None else selected,
+            stamps=stamps_from(_text(values.get(parts.stamps))),
+            text=_text(values.get(parts.text))[:200],
+            state=state if state in STATES else "",
+            choice=PlotChoice(
+                smoothing=min(max(_number(values.get(plots.smoothing)) or 0.0, 0.0), 0.999),
+                first=_number(values.get(plots.first)),
+                # 0 is how the form says "to the end".
+                last=_number(values.get(plots.last)) or None,
+                log=bool(values.get(plots.log)),
+            ),
+            other=_text(values.get(plots.other)),
+            search=_text(values.get(parts.search))[:200],
+        )
+
+    def _updates(self, sight: Sight, wish: Wish) -> Updates:
+        parts, found = self._parts, sight.parts
+        updates: Updates = {
+            getattr(parts, name): found[name]
+            for name in ("list", "progress", "failure", "samples", "files", "log")
+            if name in found
+        }
+        if "empty" in found:
+            updates[parts.nothing] = gr.update(visible=found["empty"])
+            updates[parts.shown] = gr.update(visible=not found["empty"])
+        if "pace" in found:
+            updates[parts.timer] = gr.Timer(found["pace"])
+        if "buttons" in found:
+            updates.update(self._buttons(found["buttons"]))
+        if "others" in found:
+            none = (self._ui.t("train.loss.compare_none"), "")
+            updates[parts.plots.other] = gr.update(choices=[none, *found["others"]])
+        if "plot" in found:
+            updates.update(self._plot(found["plot"], wish))
+        return updates
+
+    def _plot(self, found: Mapping[str, Any], wish: Wish) -> Updates:
+        plots = self._parts.plots
+        title = self._ui.t("train.loss.log" if wish.choice.log else "train.loss.loss")
+        return {
+            plots.loss: gr.update(value=found["loss"], y_title=title, colors_in_legend=found["legend"]),
+            plots.rate: found["rate"],
+            plots.health: found["health"],
+            plots.table: found["table"],
+        }
+
+    def _buttons(self, row: Row) -> Updates:
+        at_work = row.state in _RUNNING
+        usable = {
+            "save_stop": row.state in ("starting", "running"),
+            "stop_now": at_work or row.state in ("starting", "waiting"),
+            "save_now": row.state == "running",
+            "sample_now": row.state == "running",
+            # One that is finished goes on with more steps: by a changed setting.
+            "resume": not row.live and row.state != "finished",
+            "duplicate": True,
+            "delete": not row.live and row.begun,
+        }
+        updates: Updates = {self._parts.buttons[name]: gr.update(interactive=on) for name, on in usable.items()}
+        # What was about to be deleted is not what is shown now.
+        updates[self._parts.sure] = gr.update(visible=False)
+        updates[self._parts.report_text] = gr.update(visible=False, value="")
+        return updates
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> float | None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if good else None  # type: ignore[arg-type]

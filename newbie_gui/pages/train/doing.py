@@ -1,0 +1,220 @@
+"""What the buttons do. Every function returns updates of the page; a UserError leaves it as it is."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+from markupsafe import Markup
+
+from newbie_gui.pages.train.answers import Answers, Updates, Values
+from newbie_gui.pages.train.form_link import FormLink
+from newbie_gui.pages.train.looking import REMEMBERED
+from newbie_gui.pages.train.parts import Parts
+from newbie_gui.pages.ui import Ui
+from newbie_gui.runs import actions
+from newbie_gui.runs.actions import Planned
+from newbie_gui.runs.failure import apply, remedies
+from newbie_gui.runs.report import report_of
+from newbie_gui.runs.store import Row, RunStore, key_of
+from trainer_core.contracts.checkpoints import set_pinned
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
+
+_SHORT = 80
+
+
+class Doing:
+    """The handlers of one page's buttons."""
+
+    def __init__(self, ui: Ui, parts: Parts, answers: Answers, form: FormLink | None) -> None:
+        self._ui = ui
+        self._parts = parts
+        self._answers = answers
+        self._form = form
+        self._store: RunStore = ui.runs
+
+    def start(self, values: Values, cards: list[str] | None, *, front: bool) -> Updates:
+        """Start or queue the form's settings; ``cards``: the GPUs chosen, ``None`` where there is no choice."""
+        assert self._form is not None
+        config = self._form.read(values)
+        if cards is not None:
+            config = replace(config, gpus=self._cards(cards))
+        key = key_of(Path(config.output_dir) / config.output_name)
+        if any(row.key == key and row.live for row in self._store.rows()):
+            raise UserError("run_in_use", self._ui.t("train.already", name=config.output_name))
+        before = self._begin(config, front=front)
+        if front and not before:
+            gr.Info(self._ui.t("train.started", name=config.output_name))
+        else:
+            gr.Info(self._ui.t("train.queued", name=config.output_name, count=before))
+        return self._shown(values, key)
+
+    def resume(self, values: Values) -> Updates:
+        """Go on with the run's own settings."""
+        row = self._answers.shown(values)
+        self._require_ended(row)
+        config = actions.config_of(row)
+        self._begin(config, front=True)
+        gr.Info(self._ui.t("train.resumed", name=config.output_name))
+        return self._shown(values, row.key)
+
+    def stop(self, values: Values, *, now: bool) -> Updates:
+        row = self._answers.shown(values)
+        if row.job_id:
+            self._ui.queue.stop(row.job_id, now=now)
+        else:
+            # Begun from a terminal: there is no job to end, but the run listens.
+            row.run.request("stop")
+        gr.Info(self._ui.t("train.asked.now" if now else "train.asked.stop"))
+        return self._shown(values, row.key)
+
+    def request(self, values: Values, verb: str) -> Updates:
+        """Ask the run to "save" or "sample"."""
+        row = self._answers.shown(values)
+        if verb not in ("save", "sample") or row.state != "running":
+            raise UserError("job_not_running", f"{row.name} is not running: it is {row.state}.")
+        row.run.request("save" if verb == "save" else "sample")
+        gr.Info(self._ui.t(f"train.asked.{verb}"))
+        return self._answers.look(values)
+
+    def select(self, values: Values, key: str) -> Updates:
+        """Show another run and remember it for the next visit."""
+        row = self._store.row(key)
+        self._ui.remember.set(REMEMBERED, row.key)
+        return self._answers.look(values, selected=row.key)
+
+    def ask_delete(self, values: Values) -> Updates:
+        row = self._answers.shown(values)
+        return {
+            self._parts.sure: gr.update(visible=True),
+            self._parts.sure_text: self._ui.t("train.delete.sure", name=row.name),
+        }
+
+    def delete(self, values: Values) -> Updates:
+        row = self._answers.shown(values)
+        actions.delete(row, self._store)
+        gr.Info(self._ui.t("train.deleted", name=row.name))
+        return {self._parts.sure: gr.update(visible=False), **self._answers.look(values, selected="")}
+
+    def duplicate(self, values: Values) -> Updates:
+        """Put the run's settings into the form, under a free name."""
+        assert self._form is not None
+        row = self._answers.shown(values)
+        config = actions.duplicated(row, self._store)
+        gr.Info(self._ui.t("train.duplicated", old=row.name, new=config.output_name))
+        return dict(self._form.fill(config))
+
+    def load(self, values: Values) -> Updates:
+        """Put the run's settings into the form as they are."""
+        assert self._form is not None
+        row = self._answers.shown(values)
+        gr.Info(self._ui.t("train.change.loaded", name=row.name))
+        return dict(self._form.fill(actions.config_of(row)))
+
+    def planned(self, values: Values) -> str:
+        """What the form's settings would change in the run, as a table."""
+        assert self._form is not None
+        return str(
+            changes_table(self._ui, actions.planned_changes(self._answers.shown(values), self._form.read(values)))
+        )
+
+    def go_on(self, values: Values) -> Updates:
+        """Continue the run with the form's settings."""
+        assert self._form is not None
+        row = self._answers.shown(values)
+        self._require_ended(row)
+        config = actions.continued(row, self._form.read(values))
+        self._begin(config, front=True)
+        gr.Info(self._ui.t("train.change.continued", name=config.output_name))
+        return self._shown(values, row.key)
+
+    def apply(self, values: Values, number: str) -> Updates:
+        """Take a rung of the memory ladder, and all above it, and go on."""
+        row = self._answers.shown(values)
+        self._require_ended(row)
+        config = actions.config_of(row)
+        ladder = remedies(row, config)
+        if not number.isdecimal() or int(number) >= len(ladder):
+            raise UserError("run_missing", "This run is not there any more.")
+        changed = apply(config, ladder[int(number)], actions.free_name(config, self._store.rows()))
+        self._begin(changed, front=True)
+        gr.Info(self._ui.t("train.failure.applied", name=changed.output_name))
+        return self._shown(values, key_of(Path(changed.output_dir) / changed.output_name))
+
+    def pin(self, values: Values, step: str, *, on: bool) -> Updates:
+        row = self._answers.shown(values)
+        if not step.isdecimal():
+            raise UserError("checkpoint_missing", f"There is no checkpoint {step[:_SHORT]!r}.")
+        set_pinned(row.run.checkpoints / f"step-{int(step):08d}", on)
+        gr.Info(self._ui.t("train.files.pin_done" if on else "train.files.unpin_done", step=int(step)))
+        return self._answers.look(values)
+
+    def use_for_merge(self, values: Values, name: str) -> Updates:
+        """Hand a LoRA file of the run to the Merge tab: its path."""
+        row = self._answers.shown(values)
+        file = row.run.exports / name
+        if Path(name).name != name or not file.is_file():
+            raise UserError("lora_missing", f"There is no LoRA file {name[:_SHORT]!r} in this run.")
+        gr.Info(self._ui.t("train.files.for_merge", name=name))
+        return {self._parts.lora: str(file.resolve())}
+
+    def report(self, values: Values) -> Updates:
+        text = report_of(self._answers.shown(values))
+        gr.Info(self._ui.t("train.report.done"))
+        return {self._parts.report_text: gr.update(value=text, visible=True)}
+
+    def _begin(self, config: TrainConfig, *, front: bool) -> int:
+        """Returns how many jobs run or wait before it."""
+        occupied = set(actions.resources(config, self._ui.machine.now()))
+        ahead = ("running", "stopping") if front else ("running", "stopping", "waiting")
+        before = sum(
+            entry.status in ahead and bool(occupied & set(entry.job.resources)) for entry in self._ui.queue.entries()
+        )
+        actions.start(self._ui.queue, config, self._ui.machine.now(), front=front)
+        self._store.forget_list()
+        return before
+
+    def _require_ended(self, row: Row) -> None:
+        if row.live:
+            raise UserError("run_in_use", self._ui.t("train.already", name=row.name))
+
+    def _cards(self, cards: list[str]) -> str:
+        known = {str(gpu.index) for gpu in self._ui.machine.now().gpus}
+        chosen = [card for card in cards if card in known]
+        if not chosen:
+            raise UserError("device_unavailable", self._ui.t("train.no_gpu_chosen"))
+        return ",".join(sorted(chosen, key=int))
+
+    def _shown(self, values: Values, key: str) -> Updates:
+        self._ui.remember.set(REMEMBERED, key)
+        return self._answers.look(values, selected=key)
+
+
+def changes_table(ui: Ui, changes: tuple[Planned, ...]) -> Markup:
+    """Each changed setting, old and new, and what it does to the run in words."""
+    if not changes:
+        return Markup('<p role="status">{}</p>').format(ui.t("train.change.none"))
+    heads = Markup("").join(
+        Markup('<th scope="col">{}</th>').format(ui.t(f"train.change.{key}"))
+        for key in ("setting", "old", "new", "effect")
+    )
+    rows = Markup("").join(
+        Markup('<tr><th scope="row">{}</th><td>{}</td><td>{}</td><td class="effect-{}">{}</td></tr>').format(
+            _label(ui, change.name), _value(change.old), _value(change.new), change.effect,
+            ui.t(f"train.change.effect.{change.effect}"),
+        )
+        for change in changes
+    )  # fmt: skip
+    return Markup(
+        '<div class="table-box" role="status"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+    ).format(heads, rows)
+
+
+def _label(ui: Ui, name: str) -> str:
+    key = f"options.{name}"
+    return f"{ui.t(key)} ({name})" if key in ui.t else name
+
+
+def _value(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= _SHORT else text[: _SHORT - 1] + "…"

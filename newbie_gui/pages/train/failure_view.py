@@ -1,0 +1,43 @@
+"""Why a run failed, in one sentence, and what can be done; the memory ladder with a button for each rung."""
+
+from collections.abc import Callable, Sequence
+
+from markupsafe import Markup
+
+from newbie_gui.pages.ui import Ui
+from newbie_gui.runs.failure import Failure, Remedy
+
+
+def render(
+    ui: Ui, failure: Failure | None, remedies: Sequence[Remedy], new_name: str, translate: Callable[[str], str]
+) -> Markup:
+    """Nothing for a run that did not fail. ``new_name``: of the run that a remedy may need."""
+    if failure is None:
+        return Markup("")
+    interrupted = failure.code == "interrupted"
+    sentence = ui.t("train.failure.interrupted") if interrupted else translate(failure.message)
+    first, _, rest = sentence.partition("\n")
+    parts = [Markup("<h3>{}</h3>").format(ui.t("train.failure.heading"))] if not interrupted else []
+    parts.append(Markup("<p>{}</p>").format(first))
+    if interrupted and failure.message:
+        parts.append(Markup("<p>{}</p>").format(translate(failure.message)))
+    if rest.strip():
+        parts.append(Markup("<pre>{}</pre>").format(rest.strip("\n")))
+    if failure.hints and not remedies:
+        items = Markup("").join(Markup("<li>{}</li>").format(translate(hint)) for hint in failure.hints)
+        parts.append(Markup("<p>{}</p><ul>{}</ul>").format(ui.t("train.failure.hints"), items))
+    if remedies:
+        rungs = Markup("").join(
+            _rung(ui, number, remedy, new_name, translate) for number, remedy in enumerate(remedies, 1)
+        )
+        parts.append(Markup('<p>{}</p><ol class="ladder">{}</ol>').format(ui.t("train.failure.ladder"), rungs))
+    return Markup('<div class="note error failure" role="alert">{}</div>').format(Markup("").join(parts))
+
+
+def _rung(ui: Ui, number: int, remedy: Remedy, new_name: str, translate: Callable[[str], str]) -> Markup:
+    label = ui.t("train.failure.apply_new", name=new_name) if remedy.new_run else ui.t("train.failure.apply")
+    spoken = label if remedy.new_run else ui.t("train.failure.apply_of", number=number)
+    return Markup(
+        '<li><span>{}</span> <button type="button" class="small-button" data-apply="{}" aria-label="{}">{}</button>'
+        "</li>"
+    ).format(translate(remedy.sentence), number - 1, spoken, label)

@@ -1,0 +1,90 @@
+"""Checkpoints and LoRA files of a run: one row a step, with what can be done with each."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from newbie_gui.links import file_url, zip_url
+from newbie_gui.pages.train import words
+from newbie_gui.pages.train.places import Place
+from newbie_gui.pages.ui import Ui
+from newbie_gui.runs.results import Saved
+
+_ROWS = 100
+
+
+def render(ui: Ui, place: Place, entries: Sequence[Saved]) -> Markup:
+    """Buttons carry ``data-merge`` (name of the file) or ``data-pin`` (step) with ``data-on``."""
+    if not entries:
+        return Markup('<p class="muted">{}</p>').format(ui.t("train.files.none"))
+    steps = sorted({entry.step for entry in entries}, reverse=True)
+    rows = Markup("").join(
+        _row(ui, place, step, [entry for entry in entries if entry.step == step]) for step in steps[:_ROWS]
+    )
+    keys = ("step", "lora", "checkpoint", "loss", "validation", "date")
+    heads = Markup("").join(Markup('<th scope="col">{}</th>').format(ui.t(f"train.files.{key}")) for key in keys)
+    more = ui.t("train.files.more", count=len(steps) - _ROWS) if len(steps) > _ROWS else ""
+    return Markup(
+        '<div class="table-box files-box" tabindex="0"><table class="files"><thead><tr>{}</tr></thead>'
+        "<tbody>{}</tbody></table></div>"
+        '<p class="muted">{} {}</p>'
+    ).format(heads, rows, ui.t("train.files.keep"), more)
+
+
+def _row(ui: Ui, place: Place, step: int, entries: Sequence[Saved]) -> Markup:
+    kinds = {entry.kind: entry for entry in entries}
+    export, checkpoint = kinds.get("export"), kinds.get("checkpoint")
+    marks = Markup("").join(
+        Markup(' <span class="badge">{}</span>').format(ui.t(f"train.files.{mark}"))
+        for mark, there in (("best", entries[0].best), ("pinned", bool(checkpoint and checkpoint.pinned)))
+        if there
+    )
+    return Markup('<tr><th scope="row">{}{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>').format(
+        step,
+        marks,
+        _export(ui, place, export) if export else "",
+        _checkpoint(ui, place, checkpoint) if checkpoint else ui.t("train.files.pruned"),
+        words.figure(entries[0].loss),
+        words.figure(entries[0].validation),
+        words.date(entries[0].time),
+    )
+
+
+def _export(ui: Ui, place: Place, entry: Saved) -> Markup:
+    peft = Markup("")
+    if entry.peft:
+        peft = Markup('<a class="small-button" href="{}" download aria-label="{}">{}</a>').format(
+            zip_url(place.root, place.path("exports", entry.peft)),
+            ui.t("train.files.download_of", name=entry.peft),
+            ui.t("train.files.peft"),
+        )
+    return Markup(
+        '<span class="file-actions"><span>{}</span><a class="small-button" href="{}" download aria-label="{}">{}</a>'
+        '<button type="button" class="small-button" data-merge="{}" aria-label="{}">{}</button>{}</span>'
+    ).format(
+        words.size(entry.size),
+        file_url(place.root, place.path("exports", entry.name)),
+        ui.t("train.files.download_of", name=entry.name),
+        ui.t("train.files.download"),
+        entry.name,
+        ui.t("train.files.merge_of", name=entry.name),
+        ui.t("train.files.merge"),
+        peft,
+    )
+
+
+def _checkpoint(ui: Ui, place: Place, entry: Saved) -> Markup:
+    verb = "unpin" if entry.pinned else "pin"
+    return Markup(
+        '<span class="file-actions"><span>{}</span><a class="small-button" href="{}" download aria-label="{}">{}</a>'
+        '<button type="button" class="small-button" data-pin="{}" data-on="{}" aria-label="{}">{}</button></span>'
+    ).format(
+        words.size(entry.size),
+        zip_url(place.root, place.path("checkpoints", entry.name)),
+        ui.t("train.files.download_of", name=entry.name),
+        ui.t("train.files.download"),
+        entry.step,
+        "" if entry.pinned else "1",
+        ui.t(f"train.files.{verb}_of", step=entry.step),
+        ui.t(f"train.files.{verb}"),
+    )

@@ -1,0 +1,114 @@
+"""The curves as Gradio's line plot takes them, the sentence under them, and the same figures as a table."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from newbie_gui.pages.train import words
+from newbie_gui.pages.ui import Ui
+from newbie_gui.runs.curves import Curve
+from newbie_gui.runs.health import Health
+from newbie_gui.runs.plot import Plot
+
+_TABLE_ROWS = 20
+RAW, SMOOTHED, VALIDATION, OTHER = "#9db7e8", "#2563eb", "#d97706", "#0f9d58"
+_BAD = ("nan", "rising", "overfit", "flat")
+
+
+def names(ui: Ui) -> dict[str, str]:
+    """Names of the columns and curves in the page's language."""
+    keys = ("raw", "smoothed", "validation", "other", "step", "loss", "log", "series", "rate")
+    return {key: ui.t(f"train.loss.{key}") for key in keys}
+
+
+def colours(ui: Ui) -> dict[str, str]:
+    """Colours by the name of a curve; the plot leaves out a curve whose name has none."""
+    called = names(ui)
+    return {called["raw"]: RAW, called["smoothed"]: SMOOTHED, called["validation"]: VALIDATION, called["other"]: OTHER}
+
+
+def loss_data(ui: Ui, plot: Plot) -> dict[str, Any]:
+    """Rows of (step, value, curve)."""
+    called = names(ui)
+    curves = {"raw": plot.raw, "smoothed": plot.smoothed, "validation": plot.validation, "other": plot.other}
+    rows = [row for key, curve in curves.items() for row in (_rows(curve, called[key]) if curve else ())]
+    # The plot takes its colours from the curves it was first given: each has to be among them, if only as a gap.
+    start = rows[0][0] if rows else 0
+    rows[:0] = [[start, None, called[key]] for key, curve in curves.items() if not curve]
+    return _data([called["step"], called["loss"], called["series"]], rows)
+
+
+def present(data: Mapping[str, Any]) -> list[str]:
+    """Names of the curves that have points, for the legend."""
+    return list(dict.fromkeys(row[2] for row in data["data"] if row[1] is not None))
+
+
+def rate_data(ui: Ui, plot: Plot) -> dict[str, Any]:
+    """Rows of (step, learning rate)."""
+    called = names(ui)
+    return _data([called["step"], called["rate"]], _rows(plot.rate))
+
+
+def health(ui: Ui, found: Health, translated: Mapping[str, str]) -> Markup:
+    """The sentence, what to check, and nothing else. ``translated``: hints in the page's language."""
+    tone = "warning" if found.key in _BAD else "good" if found.key == "falling" else ""
+    hints = Markup("").join(Markup("<li>{}</li>").format(translated.get(hint, hint)) for hint in found.hints)
+    listed = Markup("<ul>{}</ul>").format(hints) if hints else Markup("")
+    sentence = ui.t(f"train.health.{found.key}", **found.values)
+    return Markup('<div class="note {}">{}{}</div>').format(tone, sentence, listed)
+
+
+def notes(
+    ui: Ui, warnings: Sequence[str], advice: Sequence[Mapping[str, Any]], translate: Callable[[str], str]
+) -> Markup:
+    """What the trainer warned of and advised, newest last; nothing where it did not."""
+    items = [Markup("<li>{}</li>").format(translate(text)) for text in warnings]
+    for entry in advice:
+        hints = entry.get("hints") or ()
+        inner = Markup("").join(Markup("<li>{}</li>").format(translate(str(hint))) for hint in hints)
+        items.append(Markup("<li>{}<ul>{}</ul></li>").format(translate(str(entry.get("message", ""))), inner))
+    if not items:
+        return Markup("")
+    return Markup('<details class="trainer-notes"><summary>{} ({})</summary><ul>{}</ul></details>').format(
+        ui.t("train.notes.heading"), len(items), Markup("").join(items)
+    )
+
+
+def table(ui: Ui, plot: Plot, validation: Curve) -> Markup:
+    """About twenty rows evenly over the curve, the last step among them."""
+    raw, smoothed = plot.all_raw, plot.all_smoothed
+    called = names(ui)
+    heads = Markup("").join(
+        Markup('<th scope="col">{}</th>').format(called[key]) for key in ("step", "raw", "smoothed", "validation")
+    )
+    measured = dict(zip(validation.steps.tolist(), validation.values.tolist(), strict=True))
+    places = np.unique(np.linspace(0, len(raw) - 1, min(len(raw), _TABLE_ROWS)).astype(int)) if len(raw) else ()
+    rows = Markup("").join(
+        Markup('<tr><th scope="row">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>').format(
+            int(raw.steps[place]),
+            words.figure(float(raw.values[place])),
+            words.figure(float(smoothed.values[place])),
+            words.figure(measured.get(float(raw.steps[place]))),
+        )
+        for place in places
+    )
+    return Markup(
+        '<details class="curve-table"><summary>{}</summary><div class="table-box"><table><thead><tr>{}</tr></thead>'
+        "<tbody>{}</tbody></table></div></details>"
+    ).format(ui.t("train.loss.table"), heads, rows)
+
+
+def _rows(curve: Curve, *name: str) -> list[list[Any]]:
+    # Four digits draw the same picture in half the bytes.
+    return [
+        [int(step), float(f"{value:.4g}"), *name]
+        for step, value in zip(curve.steps.tolist(), curve.values.tolist(), strict=True)
+    ]
+
+
+def _data(columns: list[str], rows: list[list[Any]]) -> dict[str, Any]:
+    kinds = ("quantitative", "quantitative", "nominal")
+    datatypes = dict(zip(columns, kinds, strict=False))
+    return {"columns": columns, "data": rows, "datatypes": datatypes, "mark": "line"}

@@ -1,0 +1,117 @@
+"""The queue on the page: all jobs of the workspace in words, with buttons to reorder, cancel, pause and tidy up."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from newbie_gui.pages.train.queue_html import render_ended, render_now
+from newbie_gui.pages.ui import ACTION, QUIET, Ui
+from trainer_core.contracts.errors import UserError
+from trainer_core.jobs.queue import Queue
+
+_TICK_S = 2.0
+# One listener for all buttons. Where the list is drawn anew, the keyboard's focus stays on the same button, or on
+# another one of its row.
+_SCRIPT = """
+let last = null;
+const of = (button) => ({value: button.dataset.queue, on: button.dataset.on});
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-queue]');
+  if (button) trigger('select', of(button));
+});
+element.addEventListener('focusin', (event) => {
+  const button = event.target.closest('button[data-queue]');
+  last = button ? of(button) : null;
+});
+element.addEventListener('focusout', (event) => { if (event.relatedTarget) last = null; });
+watch('value', () => {
+  const active = document.activeElement;
+  // Redrawing may keep the focused button and make it another job's.
+  if (!last || (active && active !== document.body && !element.contains(active))) return;
+  const alive = [...element.querySelectorAll('button[data-queue]:not([disabled])')];
+  const row = alive.filter((b) => b.dataset.on === last.on);
+  const next = row.find((b) => b.dataset.queue === last.value) || row[0];
+  if (next) next.focus();
+});
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuePanel:
+    """Its components; it fills and refreshes itself."""
+
+    now: gr.HTML
+    ended: gr.HTML
+
+
+def build(ui: Ui) -> QueuePanel:
+    """Place the panel; call it where it shall stand."""
+    now = gr.HTML(elem_id="queue-now", js_on_load=_SCRIPT)
+    with gr.Accordion(ui.t("queue.ended"), open=False, elem_id="queue-ended-fold"):
+        ended = gr.HTML(elem_id="queue-ended", js_on_load=_SCRIPT)
+    stamp = gr.Textbox("", visible="hidden", show_label=False, elem_id="queue-stamp")
+    outputs = [now, ended, stamp]
+
+    def look(seen: str) -> tuple[Any, Any, Any]:
+        ui.queue.ensure_worker()
+        return shown(ui, seen)
+
+    def fill() -> tuple[Any, Any, Any]:
+        return shown(ui, "")
+
+    def act(event: gr.EventData) -> tuple[Any, Any, Any]:
+        carry_out(ui, event._data)
+        return shown(ui, "")
+
+    gr.on(None, fill, None, outputs, **QUIET)
+    gr.Timer(_TICK_S).tick(look, stamp, outputs, **QUIET)
+    for view in (now, ended):
+        view.select(ui.guarded(act), None, outputs, **ACTION)
+    return QueuePanel(now=now, ended=ended)
+
+
+def shown(ui: Ui, seen: str) -> tuple[Any, Any, Any]:
+    """Both lists and their stamp; what the browser has by the stamp ``seen`` is skipped."""
+    entries = ui.queue.entries()
+    views = (render_now(ui.t, entries, ui.queue.paused()), render_ended(ui.t, entries))
+    stamps = [_digest(view) for view in views]
+    known = seen.split()
+    if known == stamps:
+        return gr.skip(), gr.skip(), gr.skip()
+    now, ended = (
+        gr.skip() if len(known) == 2 and known[place] == stamps[place] else str(view)
+        for place, view in enumerate(views)
+    )
+    return now, ended, " ".join(stamps)
+
+
+def carry_out(ui: Ui, data: object) -> None:
+    """What a click on a button asks for: ``{"value": verb, "on": job id}``. Raises UserError."""
+    queue: Queue = ui.queue
+    verb, on = (data.get("value"), data.get("on")) if isinstance(data, dict) else (None, None)
+    if verb in ("pause", "continue"):
+        queue.set_paused(verb == "pause")
+        return
+    action = _ACTIONS.get(verb) if isinstance(verb, str) else None
+    if action is None or not isinstance(on, str):
+        raise UserError("queue_request_unknown", ui.t("queue.bad_request"))
+    action(queue, on)
+
+
+def _digest(view: Markup) -> str:
+    return hashlib.blake2s(view.encode(), digest_size=8).hexdigest()
+
+
+_Action = Callable[[Queue, str], None]
+_ACTIONS: MappingProxyType[str, _Action] = MappingProxyType({
+    "up": lambda queue, job_id: queue.move(job_id, -1),
+    "down": lambda queue, job_id: queue.move(job_id, 1),
+    "cancel": lambda queue, job_id: queue.cancel(job_id),
+    "stop": lambda queue, job_id: queue.stop(job_id),
+    "forget": lambda queue, job_id: queue.forget(job_id),
+})  # fmt: skip

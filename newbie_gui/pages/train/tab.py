@@ -1,0 +1,226 @@
+"""The Train tab: start and queue, the list of runs, and everything about the run that is shown."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+
+from newbie_gui.pages.train import parts as layout
+from newbie_gui.pages.train.answers import Answers, Values
+from newbie_gui.pages.train.doing import Doing
+from newbie_gui.pages.train.form_link import FormLink
+from newbie_gui.pages.train.looking import LIVE_S, Looker
+from newbie_gui.pages.train.parts import Parts
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
+from newbie_gui.translate import translate
+
+_COPY = "(text) => { if (text && navigator.clipboard) navigator.clipboard.writeText(text).catch(() => {}); }"
+_TO_CONFIG = "() => { location.hash = '#config'; }"
+_TO_MERGE = "() => { location.hash = '#merge'; }"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainTab:
+    """What others need of the tab.
+
+    Attributes:
+        lora: changes to the path of a LoRA file when somebody presses "Use for merge".
+        load: fills the tab when a page is opened; wire it with ``inputs`` and ``outputs`` to the page's load event.
+    """
+
+    lora: gr.Textbox
+    load: Callable[[Values], dict[Block, Any]]
+    inputs: set[Block]
+    outputs: list[Block]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Starting:
+    start: gr.Button
+    queue_up: gr.Button
+    cards: gr.CheckboxGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Changing:
+    load: gr.Button
+    check: gr.Button
+    table: gr.HTML
+    go: gr.Button
+
+
+def build(ui: Ui, form: FormLink | None = None, queue_panel: Callable[[Ui], Any] | None = None) -> TrainTab:
+    """Place the tab's contents; call it inside its gr.Tab.
+
+    Args:
+        form: the form of all settings; without it nothing can be started here, only continued.
+        queue_panel: places the list of jobs.
+    """
+    timer = gr.Timer(LIVE_S)
+    selected, stamps, lora = (layout.hidden(name) for name in ("selected", "stamps", "lora"))
+    with gr.Row(elem_classes="train-columns"):
+        with gr.Column(scale=1, min_width=300):
+            starting = _starting(ui) if form else None
+            if queue_panel is not None:
+                queue_panel(ui)
+            text, state, runs = layout.run_list(ui)
+        with gr.Column(scale=3, min_width=320):
+            nothing = gr.Markdown(ui.t("train.none"), visible=False)
+            with gr.Column(visible=False) as shown:
+                progress = gr.HTML(elem_id="train-progress")
+                buttons = layout.run_buttons(ui)
+                with gr.Group(visible=False) as sure:
+                    sure_text = gr.Markdown(elem_id="train-delete-question", padding=True)
+                    with gr.Row():
+                        yes = gr.Button(ui.t("train.delete.yes"), variant="stop", size="sm", elem_id="train-delete-yes")
+                        no = gr.Button(ui.t("frame.cancel"), size="sm", elem_id="train-delete-no")
+                failure = gr.HTML(elem_id="train-failure", js_on_load=layout.delegate("apply"))
+                plots = layout.curves(ui)
+                samples, files = layout.results(ui)
+                changing = _changing(ui) if form else None
+                search, log, report, report_text = layout.log_and_report(ui)
+    parts = Parts(
+        timer=timer, selected=selected, stamps=stamps, list=runs, text=text, state=state, nothing=nothing, shown=shown,
+        progress=progress, buttons=buttons, sure=sure, sure_text=sure_text, yes=yes, no=no, failure=failure,
+        plots=plots, samples=samples, files=files, search=search, log=log, report=report, report_text=report_text,
+        lora=lora,
+    )  # fmt: skip
+    answers = Answers(ui, parts, Looker(ui, lambda message: translate(message, ui.lang)))
+    outputs = _outputs(parts)
+    _wire_looks(parts, answers, outputs)
+    doing = Doing(ui, parts, answers, form)
+    _wire_buttons(ui, parts, doing, outputs)
+    _wire_rows(ui, parts, doing, outputs)
+    if form is not None and starting is not None and changing is not None:
+        _wire_form(ui, parts, doing, form, outputs, starting=starting, changing=changing)
+    return TrainTab(lora=lora, load=answers.look, inputs=set(parts.wishes), outputs=outputs)
+
+
+def _starting(ui: Ui) -> _Starting:
+    t = ui.t
+    gr.Markdown(f"### {t('train.start.heading')}\n{t('train.start.help')}")
+    cards = [(f"{gpu.index}: {gpu.name}", str(gpu.index)) for gpu in ui.machine.now().gpus]
+    chosen = gr.CheckboxGroup(
+        cards, value=[card for _, card in cards], label=t("train.start.gpus"), info=t("train.start.gpus_help"),
+        visible=len(cards) > 1, elem_id="train-gpus",
+    )  # fmt: skip
+    with gr.Row():
+        start = gr.Button(t("train.start"), variant="primary", elem_id="train-start", min_width=120)
+        queue_up = gr.Button(t("train.queue_up"), elem_id="train-queue", min_width=120)
+    return _Starting(start=start, queue_up=queue_up, cards=chosen)
+
+
+def _changing(ui: Ui) -> _Changing:
+    t = ui.t
+    with gr.Accordion(t("train.change.heading"), open=False, elem_id="train-change"):
+        gr.Markdown(t("train.change.help"))
+        with gr.Row():
+            load = gr.Button(t("train.change.load"), size="sm", elem_id="train-change-load")
+            check = gr.Button(t("train.change.check"), size="sm", elem_id="train-change-check")
+        table = gr.HTML(elem_id="train-change-table")
+        go = gr.Button(t("train.change.go"), size="sm", variant="primary", elem_id="train-change-go")
+    return _Changing(load=load, check=check, table=table, go=go)
+
+
+def _outputs(parts: Parts) -> list[Block]:
+    plots = parts.plots
+    return [
+        parts.timer, parts.selected, parts.stamps, parts.list, parts.nothing, parts.shown, parts.progress,
+        *parts.buttons.values(), parts.sure, parts.failure, plots.loss, plots.rate, plots.health, plots.table,
+        plots.other, parts.samples, parts.files, parts.log, parts.report_text,
+    ]  # fmt: skip
+
+
+def _wire_looks(parts: Parts, answers: Answers, outputs: list[Block]) -> None:
+    """The tick, and whatever changes what is looked at."""
+    wishes, plots = set(parts.wishes), parts.plots
+
+    on_news(parts.timer, answers.look, wishes, outputs)
+    gr.on(
+        [plots.smoothing.release, plots.log.input, plots.first.change, plots.last.change, plots.other.input,
+         parts.text.input, parts.state.input, parts.search.input],
+        answers.look, wishes, outputs, trigger_mode="always_last", **QUIET,
+    )  # fmt: skip
+
+    def dragged(event: gr.SelectData) -> tuple[Any, Any]:
+        span = event.index
+        if not isinstance(span, list | tuple) or len(span) != 2:
+            return gr.skip(), gr.skip()
+        return max(0, round(float(span[0]))), round(float(span[1]))
+
+    span = [plots.first, plots.last]
+    plots.loss.select(dragged, None, span, **QUIET)
+    gr.on([plots.loss.double_click, plots.everything.click], lambda: (0, 0), None, span, **QUIET)
+
+
+def _wire_buttons(ui: Ui, parts: Parts, doing: Doing, outputs: list[Block]) -> None:
+    wishes = set(parts.wishes)
+    deeds: Mapping[str, Callable[[Values], Any]] = {
+        "save_stop": lambda values: doing.stop(values, now=False),
+        "stop_now": lambda values: doing.stop(values, now=True),
+        "save_now": lambda values: doing.request(values, "save"),
+        "sample_now": lambda values: doing.request(values, "sample"),
+        "resume": doing.resume,
+    }
+    for name, deed in deeds.items():
+        parts.buttons[name].click(ui.guarded(deed), wishes, outputs, **ACTION)
+    parts.buttons["delete"].click(ui.guarded(doing.ask_delete), wishes, [parts.sure, parts.sure_text], **ACTION)
+    parts.no.click(lambda: gr.update(visible=False), None, parts.sure, **QUIET)
+    parts.yes.click(ui.guarded(doing.delete), wishes, outputs, **ACTION)
+    ready = parts.report.click(ui.guarded(doing.report), wishes, parts.report_text, **ACTION)
+    ready.then(None, parts.report_text, None, js=_COPY, **QUIET)
+
+
+def _wire_rows(ui: Ui, parts: Parts, doing: Doing, outputs: list[Block]) -> None:
+    """Buttons inside the tables and lists."""
+    wishes = set(parts.wishes)
+
+    def select(values: Values, event: gr.EventData) -> Any:
+        return doing.select(values, _said(event, "value"))
+
+    def apply(values: Values, event: gr.EventData) -> Any:
+        return doing.apply(values, _said(event, "value"))
+
+    def merge(values: Values, event: gr.EventData) -> Any:
+        return doing.use_for_merge(values, _said(event, "value"))
+
+    def pin(values: Values, event: gr.EventData) -> Any:
+        return doing.pin(values, _said(event, "value"), on=bool(_said(event, "on")))
+
+    parts.list.select(ui.guarded(select), wishes, outputs, **ACTION)
+    parts.failure.select(ui.guarded(apply), wishes, outputs, **ACTION)
+    parts.files.select(ui.guarded(merge), wishes, parts.lora, **ACTION).success(None, None, None, js=_TO_MERGE, **QUIET)
+    parts.files.input(ui.guarded(pin), wishes, outputs, **ACTION)
+
+
+def _wire_form(
+    ui: Ui, parts: Parts, doing: Doing, form: FormLink, outputs: list[Block], *, starting: _Starting,
+    changing: _Changing,
+) -> None:  # fmt: skip
+    both = set(parts.wishes) | set(form.inputs)
+    several = len(ui.machine.now().gpus) > 1
+
+    def starter(front: bool) -> Callable[[Values], Any]:
+        def begin(values: Values) -> Any:
+            chosen = values.get(starting.cards)
+            return doing.start(values, list(chosen or []) if several else None, front=front)
+
+        return begin
+
+    starting.start.click(ui.guarded(starter(True)), both | {starting.cards}, outputs, **ACTION)
+    starting.queue_up.click(ui.guarded(starter(False)), both | {starting.cards}, outputs, **ACTION)
+    fields = list(form.inputs)
+    duplicate = parts.buttons["duplicate"].click(ui.guarded(doing.duplicate), set(parts.wishes), fields, **ACTION)
+    loaded = changing.load.click(ui.guarded(doing.load), set(parts.wishes), fields, **ACTION)
+    for filled in (duplicate, loaded):
+        filled.success(None, None, None, js=_TO_CONFIG, **QUIET)
+    changing.check.click(ui.guarded(doing.planned), both, changing.table, **ACTION)
+    changing.go.click(ui.guarded(doing.go_on), both, outputs, **ACTION)
+
+
+def _said(event: gr.EventData, name: str) -> str:
+    """A text that came with an event; whatever else came counts as none."""
+    value = event._data.get(name) if isinstance(event._data, dict) else None
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,85 @@
+"""What every tab is given, and the few ways in which all handlers behave alike."""
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gradio as gr
+
+from newbie_gui.services import Services
+from newbie_gui.texts import Lang, Texts
+from newbie_gui.translate import hints, say, translate
+from trainer_core.contracts.errors import UserError
+
+
+class Ui:
+    """One language's view of the services; given to every tab's ``build``."""
+
+    def __init__(self, lang: Lang, services: Services) -> None:
+        self.lang = lang
+        self.t = Texts(lang)
+        self.services = services
+        self.workspace = services.workspace
+        self.remember = services.remember
+        self.machine = services.machine
+        self.queue = services.queue
+        self.runs = services.runs
+
+    def say(self, error: UserError | OSError) -> str:
+        """The error as one readable text in this page's language."""
+        if isinstance(error, UserError):
+            return " ".join((say(error, self.lang), *hints(error, self.lang)))
+        return self.t("frame.error.disk", reason=translate(error.strerror or str(error), self.lang))
+
+    def guarded(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """``handler``, whose UserError or OSError becomes a toast and leaves every output as it is.
+
+        Only for handlers that go through Gradio's queue: without it toasts do not arrive.
+        """
+
+        @functools.wraps(handler)
+        def safe(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return handler(*args, **kwargs)
+            except (UserError, OSError) as error:
+                gr.Warning(self.say(error))
+                return gr.skip()
+
+        return safe
+
+
+# How an event is wired. `QUIET`: ticks and loads, answered at once. `ACTION`: what a person clicks, with toasts.
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+ACTION: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private", "concurrency_limit": None}
+
+
+def on_news(timer: gr.Timer, handler: Callable[..., Any], inputs: Any, outputs: Any) -> None:
+    """At each tick let ``handler`` update ``outputs``, at little cost where it has nothing new to tell.
+
+    Gradio makes every output anew for every answer, also for one that says `gr.skip()`: about a millisecond each. So
+    a tick only rings a bell, one output, and the bell fetches the rest. ``handler`` is called twice for each news.
+    """
+    bell = gr.Textbox("", visible="hidden", show_label=False)
+
+    def look(*values: Any) -> Any:
+        return str(time.monotonic_ns()) if has_news(handler(*values)) else gr.skip()
+
+    timer.tick(look, inputs, bell, **QUIET)
+    bell.change(handler, inputs, outputs, **QUIET)
+
+
+def has_news(answer: Any) -> bool:
+    """False for an answer that leaves every output as it is."""
+    if _skips(answer):
+        return False
+    if isinstance(answer, Mapping):
+        return not all(map(_skips, answer.values()))
+    if isinstance(answer, tuple | list):
+        return not all(map(_skips, answer))
+    return True
+
+
+def _skips(update: Any) -> bool:
+    # The type first: a table of figures would compare each of its cells.
+    return isinstance(update, dict) and update == gr.skip()

@@ -1,0 +1,31 @@
+"""Small choices that outlive a page and a restart: the last data set, the last config, whether the guide is hidden."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trainer_core.contracts.fsutil import write_json_atomic
+
+
+class Remembered:
+    """One small JSON file. An unreadable one counts as empty: nothing in it is worth an error."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The remembered value, any JSON."""
+        return self._read().get(name, default)
+
+    def set(self, name: str, value: Any) -> None:
+        """Remember ``value`` (any JSON). Raises OSError where the disk refuses."""
+        values = self._read()
+        if values.get(name) != value or name not in values:
+            write_json_atomic(self._file, {**values, name: value})
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            values = json.loads(self._file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return values if isinstance(values, dict) else {}

@@ -1,0 +1,41 @@
+"""What the web process has once, whatever the number and language of its pages. All of it is derived from disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from newbie_gui.machine import MachineWatch
+from newbie_gui.remember import Remembered
+from newbie_gui.runs.store import RunStore
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.workspace import Workspace
+from trainer_core.jobs.queue import Queue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Made once by `make_services`; safe to use from several threads."""
+
+    workspace: Workspace
+    remember: Remembered
+    machine: MachineWatch
+    queue: Queue
+    runs: RunStore
+
+    def run_folder(self, key: str) -> Path | None:
+        """The folder of the run with this key, None where there is none."""
+        try:
+            return self.runs.row(key).folder
+        except UserError:
+            return None
+
+
+def make_services(workspace: Workspace) -> Services:
+    """The services of a workspace whose folders are made."""
+    queue = Queue(workspace)
+    return Services(
+        workspace=workspace,
+        remember=Remembered(workspace.private / "choices.json"),
+        machine=MachineWatch(workspace.root),
+        queue=queue,
+        runs=RunStore(workspace, queue),
+    )

@@ -1,0 +1,49 @@
+// Runs before Gradio: the page's language is the one that was chosen, not the browser's.
+(() => {
+  const locale = "__LOCALE__";
+  Object.defineProperty(navigator, "language", { get: () => locale });
+  Object.defineProperty(navigator, "languages", { get: () => [locale] });
+  document.documentElement.lang = locale;
+
+  // The address names the tab (#train), so that a reload or a link comes back to it.
+  const button = (name) => document.getElementById(`tab-${name}-button`);
+  const wanted = () => location.hash.slice(1);
+
+  function follow() {
+    const tab = wanted() && button(wanted());
+    if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
+  }
+
+  document.addEventListener("click", (event) => {
+    const tab = event.target.closest("button[role=tab]");
+    const name = tab && tab.id.match(/^tab-([a-z]+)-button$/);
+    if (name) history.replaceState(null, "", `#${name[1]}`);
+  });
+  window.addEventListener("hashchange", follow);
+
+  const waiting = new MutationObserver(() => {
+    document.documentElement.lang = locale;
+    if (!document.querySelector("button[role=tab]")) return;
+    waiting.disconnect();
+    follow();
+  });
+  waiting.observe(document, { childList: true, subtree: true });
+
+  // What Gradio tells screen readers in English only.
+  const SAID = [
+    [/^Click to upload or drop files$/, "点击上传，或把文件拖到这里"],
+    [/^number input for (.*)$/, "$1：输入数值"],
+    [/^range slider for (.*)$/, "$1：滑块"],
+    [/^Reset to default value$/, "恢复默认值"],
+  ];
+
+  function translateLabels() {
+    for (const element of document.querySelectorAll("[aria-label]")) {
+      const label = element.getAttribute("aria-label");
+      const known = SAID.find(([english]) => english.test(label));
+      if (known) element.setAttribute("aria-label", label.replace(...known));
+    }
+  }
+
+  if (locale === "zh-CN") new MutationObserver(translateLabels).observe(document, { childList: true, subtree: true });
+})();

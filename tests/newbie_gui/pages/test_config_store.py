@@ -1,0 +1,115 @@
+"""Saved settings on disk, the draft, and answers found in the background."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from settings_parts import settled
+
+from newbie_gui.pages.config.draft import Draft
+from newbie_gui.pages.config.form import default_values
+from newbie_gui.pages.config.lookup import Lookup
+from newbie_gui.pages.config.store import MAX_BYTES, ConfigStore
+from trainer_core.contracts.config import config_template, load_config
+from trainer_core.contracts.errors import ConfigError, UserError
+from trainer_core.contracts.workspace import Workspace
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ConfigStore:
+    Workspace(tmp_path).create()
+    return ConfigStore(Workspace(tmp_path))
+
+
+def values(tmp_path: Path, **more: Any) -> dict[str, Any]:
+    return {**default_values(Workspace(tmp_path)), "base_model_path": "b", "train_data_dir": "d", **more}
+
+
+def test_a_saved_config_is_one_that_the_command_line_takes(store: ConfigStore, tmp_path: Path):
+    file = store.save("白发 v1", values(tmp_path, lora_rank=8))
+    assert load_config(file).lora_rank == 8 and store.names() == ["白发 v1"]
+    assert store.load("白发 v1").values["lora_rank"] == 8
+    with pytest.raises(UserError) as refused:
+        store.save("白发 v1", values(tmp_path))
+    assert refused.value.code == "config_exists"
+    store.save("白发 v1", values(tmp_path), overwrite=True)
+    assert load_config(file).lora_rank == 32
+
+
+def test_what_is_not_valid_yet_is_saved_too(store: ConfigStore, tmp_path: Path):
+    file = store.save("draft", values(tmp_path, learning_rate="1e-", resolution=None))
+    with pytest.raises(ConfigError, match="learning_rate"):
+        load_config(file)
+    loaded = store.load("draft").values
+    assert loaded["learning_rate"] == "1e-" and loaded["resolution"] == 1024
+
+
+def test_duplicate_and_delete(store: ConfigStore, tmp_path: Path):
+    store.save("a", values(tmp_path))
+    assert [store.duplicate("a"), store.duplicate("a")] == ["a-2", "a-3"]
+    store.delete("a")
+    assert store.names() == ["a-2", "a-3"] and len(list((tmp_path / "trash").iterdir())) == 1
+    with pytest.raises(UserError) as missing:
+        store.load("a")
+    assert missing.value.code == "config_missing"
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "con", ".hidden", "x" * 200, "a\0b", "C:x"])
+def test_names_that_leave_the_folder_are_refused(store: ConfigStore, tmp_path: Path, name: str):
+    for deed in (store.load, store.delete, store.duplicate, lambda bad: store.save(bad, values(tmp_path))):
+        with pytest.raises(UserError) as refused:
+            deed(name)
+        assert refused.value.code == "config_name" and not refused.value.message.endswith("..")
+
+
+def test_a_file_by_hand_fills_up_with_the_workspaces_defaults(store: ConfigStore, tmp_path: Path):
+    (tmp_path / "configs" / "hand.toml").write_text("[Model]\nlora_rank = 4\nlora_rang = 5\n", encoding="utf-8")
+    loaded = store.load("hand")
+    assert loaded.values["lora_rank"] == 4 and loaded.values["output_dir"] == str(tmp_path / "output")
+    assert loaded.unknown == ("lora_rang",)
+    (tmp_path / "configs" / "large.toml").write_text("#" * (MAX_BYTES + 1), encoding="utf-8")
+    with pytest.raises(UserError, match="KiB"):
+        store.load("large")
+
+
+def test_the_template_loads(store: ConfigStore, tmp_path: Path):
+    (tmp_path / "configs" / "t.toml").write_text(config_template(), encoding="utf-8")
+    assert store.load("t").unknown == ()
+
+
+def test_a_draft_keeps_raw_values_and_only_the_newest(tmp_path: Path):
+    draft = Draft(tmp_path / "draft.json")
+    assert draft.read() == {}
+    for number in range(50):
+        draft.keep({"learning_rate": f"1e-{number}", "not_a_setting": 1})
+    assert draft.read()["learning_rate"] == "1e-49"
+    settled(lambda: Draft(tmp_path / "draft.json").read(), lambda form: form != {"learning_rate": "1e-49"})
+    (tmp_path / "draft.json").write_text("{torn", encoding="utf-8")
+    assert settled(lambda: draft.read(), bool) == {}
+
+
+def test_a_lookup_answers_at_once_and_skips_what_nobody_wants_any_more():
+    begun, go, found = threading.Event(), threading.Event(), []
+
+    def find(key: str) -> str:
+        begun.set()
+        assert go.wait(10)
+        found.append(key)
+        return key.upper()
+
+    lookup = Lookup(find, fresh_s=60)
+    assert lookup.get("a").pending and begun.wait(10)
+    assert lookup.get("b").pending and lookup.get("c").pending
+    go.set()
+    assert settled(lambda: lookup.get("c"), lambda answer: answer.pending).value == "C"
+    assert found == ["a", "c"] and lookup.get("a").value == "A"
+
+
+def test_a_failed_lookup_is_an_answer():
+    def fail(key: str) -> None:
+        raise UserError("dataset_missing", "not there")
+
+    lookup: Lookup[str, None] = Lookup(fail, fresh_s=60)
+    answer = settled(lambda: lookup.get("x"), lambda found: found.pending)
+    assert str(answer.problem) == "not there"

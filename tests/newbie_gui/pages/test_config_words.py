@@ -1,0 +1,50 @@
+"""The words of the settings: every option has them in both languages."""
+
+import re
+
+import pytest
+
+from newbie_gui.texts import options as words
+from trainer_core.contracts.config import options
+from trainer_core.contracts.options import OptionSpec
+
+SPECS = options()
+each = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+CHINESE = re.compile(r"[一-鿿]")
+
+
+def test_exactly_the_options_have_words():
+    labels = {key.split(".")[1] for key in words.TEXTS if key.endswith(".help")}
+    assert labels == {spec.name for spec in SPECS} == set(words._OPTIONS)
+    assert set(words._GROUPS) == {spec.group for spec in SPECS}
+    choices = {f"{spec.name}={choice}" for spec in SPECS for choice in spec.choices}
+    assert set(words._CHOICES) <= choices
+
+
+@each
+def test_the_unit_stands_in_the_label(spec: OptionSpec):
+    english, chinese = words.TEXTS[f"options.{spec.name}"]
+    if spec.unit:
+        assert english.endswith(f"({spec.unit})")
+        assert {"px": "像素", "tokens": "token"}[spec.unit] in chinese
+
+
+@each
+def test_help_is_the_options_own_and_chinese(spec: OptionSpec):
+    english, chinese = words.TEXTS[f"options.{spec.name}.help"]
+    assert english == spec.help and CHINESE.search(chinese)
+
+
+@each
+def test_what_is_allowed_says_the_same_numbers_in_chinese(spec: OptionSpec):
+    numbers = re.compile(r"\d[\d.e-]*")
+    zero = f"（{words.zero_zh(spec)}）" if spec.zero else ""
+    chinese = words.allowed_zh(spec).replace(zero, "")
+    english = spec.allowed().replace(f" ({spec.zero})", "") if spec.zero else spec.allowed()
+    assert sorted(numbers.findall(chinese)) == sorted(numbers.findall(english))
+    assert bool(words.note_zh(spec)) == bool(spec.note)
+
+
+def test_a_range_in_chinese():
+    spec = next(spec for spec in SPECS if spec.name == "min_bucket_reso")
+    assert words.allowed_zh(spec) == "32 到 2048 像素之间的整数，且为 16 的倍数，或 0（自动：分辨率的一半）"

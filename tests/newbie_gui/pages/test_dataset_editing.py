@@ -1,0 +1,112 @@
+"""The large view and bulk edits: what is saved, when, and what is shown then."""
+
+import os
+from pathlib import Path
+
+import pytest
+from dataset_page import Page
+
+from trainer_core.contracts.errors import UserError
+
+THREE: dict[str, str | None] = {"1_a/a.png": "1girl, hat", "1_a/b.png": None, "1_a/c.png": "1boy"}
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Page:
+    page = Page(tmp_path)
+    page.fill("cats", THREE)
+    return page
+
+
+def caption(page: Page, name: str) -> str:
+    return (page.workspace.datasets / f"cats/1_a/{name}.txt").read_text(encoding="utf-8")
+
+
+def test_opening_shows_the_picture_its_caption_and_its_frame(page: Page):
+    page.do(page.editing.open, "1_a/a.png")
+    assert page.shown("editor__caption") == "1girl, hat"
+    html = page.shown("editor__picture")
+    assert "-large.webp" in html and "ds-frame" in html and "1 of 3" in html
+    assert 'aria-current="true"' in page.shown("browse__grid")
+
+
+def test_going_on_saves_what_was_typed(page: Page):
+    page.do(page.editing.open, "1_a/a.png")
+    page.do(page.editing.turn(1), editor__caption="1girl, cap\r\n")
+    assert caption(page, "a") == "1girl, cap" and page.shown("editor__chosen") == "1_a/b.png"
+    page.do(page.editing.turn(1), editor__caption="")
+    assert not (page.workspace.datasets / "cats/1_a/b.txt").exists(), "an untouched picture gets no empty file"
+    page.do(page.editing.turn(1))
+    assert page.shown("editor__chosen") == "1_a/c.png" and "last" in page.shown("editor__said")
+
+
+def test_going_on_works_where_saving_takes_the_picture_out_of_the_filter(page: Page):
+    page.fill("dogs", {"x.png": None, "y.png": None, "z.png": None})
+    page.do(page.editing.open, "y.png", browse__show="no_caption")
+    page.do(page.editing.turn(1), editor__caption="dog")
+    assert page.shown("editor__chosen") == "z.png" and "2 of 3" in page.shown("browse__count")
+
+
+def test_a_caption_changed_elsewhere_is_not_overwritten(page: Page):
+    page.do(page.editing.open, "1_a/a.png")
+    (page.workspace.datasets / "cats/1_a/a.txt").write_text("by someone else")
+    with pytest.raises(UserError) as caught:
+        page.do(page.editing.save, editor__caption="mine")
+    assert caught.value.code == "caption_changed" and caption(page, "a") == "by someone else"
+
+
+def test_a_caption_in_another_encoding_becomes_utf_8_by_saving(page: Page):
+    (page.workspace.datasets / "cats/1_a/a.txt").write_bytes("猫, 少女".encode("gbk"))
+    page.do(page.editing.open, "1_a/a.png")
+    assert page.shown("editor__caption") == "猫, 少女" and "not UTF-8" in page.shown("editor__picture")
+    page.do(page.editing.save)
+    assert caption(page, "a") == "猫, 少女"
+
+
+@pytest.mark.parametrize("relative", ["../../x.png", "/etc/passwd", "none.png", ""])
+def test_only_pictures_of_the_data_set_can_be_opened(page: Page, relative: str):
+    with pytest.raises(UserError) as caught:
+        page.do(page.editing.open, relative)
+    assert caught.value.code == "image_missing"
+
+
+def test_a_deleted_picture_goes_to_the_trash_and_the_next_one_opens(page: Page):
+    page.do(page.editing.open, "1_a/a.png")
+    page.do(page.editing.delete)
+    assert page.shown("editor__chosen") == "1_a/b.png" and "2 of 2" in page.shown("browse__count")
+    (place,) = page.workspace.trash.iterdir()
+    assert sorted(os.listdir(place)) == ["a.png", "a.txt"]
+
+
+def test_an_edit_of_many_is_shown_done_and_undone_for_the_filtered_only(page: Page):
+    typed = {"bulk__kind": "prefix", "bulk__text": "sks", "browse__tag": "1girl"}
+    page.do(page.editing.preview, **typed)
+    assert "1 of 1 captions would change" in page.shown("bulk__view") and "sks, 1girl, hat" in page.shown("bulk__view")
+    page.do(page.editing.apply)
+    assert (caption(page, "a"), caption(page, "c")) == ("sks, 1girl, hat", "1boy")
+    assert "trigger word" in page.shown("bulk__undo")
+    page.do(page.editing.undo)
+    assert caption(page, "a") == "1girl, hat" and page.shown("bulk__undo") == "Nothing to undo"
+
+
+def test_an_open_caption_follows_the_edit_of_many(page: Page):
+    page.do(page.editing.open, "1_a/a.png")
+    page.do(page.editing.apply, bulk__kind="append", bulk__text="x", editor__caption="typed, not saved yet")
+    assert page.shown("editor__caption") == "typed, not saved yet, x" == caption(page, "a")
+
+
+@pytest.mark.parametrize(("kind", "visible"), [("sort", (False, False, False)), ("regex", (True, True, True))])
+def test_fields_fit_the_kind_of_edit(page: Page, kind: str, visible: tuple[bool, ...]):
+    updates = page.editing.fields(kind)
+    bulk = page.parts.bulk
+    assert tuple(updates[one]["visible"] for one in (bulk.text, bulk.new, bulk.match_case)) == visible
+
+
+def test_texts_of_people_are_shown_as_text(page: Page):
+    evil = "<img src=x onerror=alert(1)>"
+    page.fill("evil", {f"1_x/{evil.replace('/', '')}.png": evil, "b.png": f"{evil}, tag"})
+    page.do(page.editing.open, "b.png")
+    page.do(page.editing.preview, bulk__kind="append", bulk__text=evil + "!")
+    parts = ("browse__grid", "facts__tags", "facts__health", "editor__picture", "bulk__view", "status")
+    assert all("<img src=x" not in page.shown(name) for name in parts)
+    assert "&lt;img src=x" in page.shown("browse__grid") and "&lt;img src=x" in page.shown("bulk__view")

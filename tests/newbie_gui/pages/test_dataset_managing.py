@@ -1,0 +1,117 @@
+"""Data sets, concepts and uploads through the page's handlers."""
+
+import json
+from pathlib import Path
+
+import pytest
+from dataset_page import Page
+
+from trainer_core.contracts.errors import UserError
+from trainer_core.dataset.importing import run
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Page:
+    return Page(tmp_path)
+
+
+def upload(page: Page, name: str, data: bytes) -> str:
+    file = page.workspace.uploads / "abc" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(data)
+    return str(file)
+
+
+def code_of(page: Page, handler, **typed) -> str:
+    with pytest.raises(UserError) as caught:
+        page.do(handler, **typed)
+    return caught.value.code
+
+
+def test_a_new_data_set_has_a_concept_and_is_remembered(page: Page):
+    page.do(page.manager.create, manage__name="猫", manage__repeats=10)
+    assert (page.workspace.datasets / "猫/10_猫").is_dir()
+    assert page.shown("dataset") == "猫" == Page(page.workspace.root.parent).show.remembered()
+    assert page.shown("upload__target") == "10_猫" and "no pictures" in page.shown("browse__grid")
+
+
+def test_uploads_without_a_data_set_make_one(page: Page):
+    files = [upload(page, "a.png", b"x"), upload(page, "a.txt", b"tag")]
+    page.do(page.manager.take, upload__files=files)
+    (job,) = page.jobs("import")
+    assert page.shown("dataset") == "my pictures" and job.spec["concept"] == "1_my pictures"
+    assert job.resources == ("files:my pictures",) and "Taking in pictures" in page.shown("status")
+    assert page.values[page.parts.upload.files] is None
+    result = run(job.spec, page.context())
+    assert (result["added"], result["refused"]) == (0, 1)
+
+
+def test_only_uploaded_files_are_taken(page: Page, tmp_path: Path):
+    assert code_of(page, page.manager.take, upload__files=[str(tmp_path / "x.png")]) == "upload_missing"
+    assert code_of(page, page.manager.take, upload__files=[f"{page.workspace.uploads}/../x"]) == "upload_missing"
+    assert not page.jobs("import") and not page.store.library.list()
+
+
+def test_nothing_uploaded_is_nothing_to_do(page: Page):
+    page.do(page.manager.take)
+    assert not page.jobs("import")
+
+
+def test_deleting_asks_first(page: Page):
+    page.do(page.manager.create, manage__name="cats")
+    page.do(page.manager.ask("dataset"))
+    assert "cats" in page.shown("manage__sure__text") and (page.workspace.datasets / "cats").is_dir()
+    page.do(page.manager.agreed)
+    assert not (page.workspace.datasets / "cats").exists() and page.shown("dataset") == "None"
+
+
+def test_a_data_set_at_work_is_neither_renamed_nor_deleted(page: Page):
+    page.do(page.manager.take, upload__files=[upload(page, "a.png", b"x")])
+    assert code_of(page, page.manager.rename, manage__new_name="new") == "dataset_in_use"
+    page.do(page.manager.ask("dataset"))
+    assert code_of(page, page.manager.agreed) == "dataset_in_use"
+
+
+def test_renaming_keeps_thumbnails_and_undo(page: Page):
+    page.fill("cats", {"1_a/a.png": "tag"})
+    page.do(page.editing.apply, bulk__kind="append", bulk__text="x")
+    page.do(page.manager.rename, manage__new_name="dogs")
+    assert page.shown("dataset") == "dogs" and "Append" in page.shown("bulk__undo")
+    assert page.store.look("dogs").view.snapshot.pending == 0 and not page.jobs("index")
+
+
+def test_other_repeats_rename_the_folder_and_need_no_new_look(page: Page):
+    page.fill("cats", {"1_a/a.png": "tag"})
+    page.do(page.manager.change_concept, manage__concept="1_a", manage__label="猫", manage__concept_repeats=5)
+    assert (page.workspace.datasets / "cats/5_猫/a.png").is_file()
+    assert page.shown("manage__concept") == "5_猫" and not page.jobs("index")
+    assert "5 pictures, repeats counted" in page.shown("facts__health")
+
+
+@pytest.mark.parametrize("repeats", [None, 1.5, 0, -3, "many"])
+def test_repeats_are_checked(page: Page, repeats: object):
+    assert code_of(page, page.manager.create, manage__name="cats", manage__repeats=repeats) == "repeats_invalid"
+
+
+def test_a_folder_elsewhere_is_looked_at_once(page: Page, tmp_path: Path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.png").write_bytes(b"x")
+    page.do(page.manager.point, manage__folder=str(outside))
+    page.manager.index("outside")
+    assert page.shown("dataset") == "outside" and len(page.jobs("index")) == 1
+    page.do(page.manager.forget)
+    assert (outside / "a.png").is_file() and page.shown("dataset") == "None"
+
+
+def test_advice_goes_with_the_number_of_pictures(page: Page):
+    page.fill("cats", {"1_a/a.png": "tag"})
+    values = json.loads(page.shown("facts__values"))
+    assert values["lora_rank"] == 16 and values["num_epochs"] == 100
+    assert "fewer than 100" in page.shown("facts__health")
+
+
+def test_the_draft_of_the_settings_decides_the_buckets(page: Page):
+    (page.workspace.private / "draft.json").write_text(json.dumps({"resolution": 64, "bucket_reso_step": "nonsense"}))
+    page.fill("cats", {"1_a/a.png": "tag"})
+    assert "at resolution 64" in page.shown("facts__health") and "64 × 64" in page.shown("facts__health")

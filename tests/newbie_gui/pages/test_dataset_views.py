@@ -1,0 +1,90 @@
+"""Pure parts of the Dataset tab: the crop frame, the end of an import, words in both languages."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from dataset_page import Page
+
+from newbie_gui.pages.dataset.editor_view import crop_frame
+from newbie_gui.pages.dataset.status_view import render_status
+from newbie_gui.texts import LANGS, Lang, Texts
+from trainer_core.contracts.jobdir import Job
+from trainer_core.dataset.caption_edits import Kind
+from trainer_core.dataset.filters import Show
+from trainer_core.jobs.queue import Entry
+
+
+@pytest.mark.parametrize(
+    ("size", "bucket", "frame"),
+    [
+        ((100, 100), (64, 64), (0, 0, 100, 100)),
+        ((200, 100), (64, 64), (25, 0, 50, 100)),
+        ((100, 400), (32, 64), (0, 25, 100, 50)),
+        ((30, 20), (48, 32), (0, 0, 100, 100)),
+    ],
+)
+def test_the_frame_is_what_training_keeps(size: tuple[int, int], bucket: tuple[int, int], frame: tuple[float, ...]):
+    assert crop_frame(*size, bucket) == pytest.approx(frame)
+
+
+def entry(status: str, **more: object) -> Entry:
+    return Entry(job=Job(id="1", kind="import", title="t"), status=status, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_end_of_an_import_lists_what_was_refused(tmp_path: Path, lang: Lang):
+    refused = [
+        {"name": "<b>x</b>.png", "reason": "duplicate", "detail": "1_a/<i>y</i>.png"},
+        {"name": "y.zip", "reason": "zip_size", "detail": "9.5"},
+        {"name": "z", "reason": "something new", "detail": "7"},
+    ]
+    result = {"added": 3, "captions": 2, "refused": 250, "list": refused}
+    html = str(render_status(Page(tmp_path, lang).ui, [entry("finished", result=result)], ""))
+    assert "<b>x" not in html and "&lt;b&gt;x" in html and "<i>y" not in html
+    assert "9.5" in html and "247" in html and "something new 7" in html
+
+
+def test_a_failed_import_says_why_until_it_is_closed(tmp_path: Path):
+    ui = Page(tmp_path).ui
+    failed = entry("failed", code="disk_full", message="The disk is full.", hints=("Free some space.",))
+    html = str(render_status(ui, [failed], ""))
+    assert "The disk is full." in html and "Free some space." in html
+    assert "disk is full" not in str(render_status(ui, [failed], "1"))
+
+
+def test_what_the_system_says_is_said_in_chinese(tmp_path: Path):
+    ui = Page(tmp_path, "zh").ui
+    refused = {"name": "a.zip", "reason": "zip_broken", "detail": "File is not a zip file"}
+    html = render_status(ui, [entry("finished", result={"refused": 1, "list": [refused]})], "")
+    assert "不是 zip 文件" in html
+    assert "磁盘已满" in ui.say(OSError(28, "No space left on device"))
+
+
+def test_a_running_job_has_figures_and_a_stop_button(tmp_path: Path):
+    running = entry("running", phase="taking in pictures", done=3, total=40)
+    html = str(render_status(Page(tmp_path, "zh").ui, [running], ""))
+    assert "3/40" in html and 'data-pick="stop"' in html and "导入" in html
+
+
+REASONS = (
+    "kind", "format", "missing", "unreadable", "broken", "truncated", "too_large", "duplicate", "no_picture",
+    "several_pictures", "has_caption", "caption_too_long", "zip_entries", "zip_size", "zip_ratio", "zip_broken",
+    "zip_encrypted", "zip_link", "zip_path", "zip_nested",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(f"dataset.refused.{reason}" for reason in REASONS),
+        *(f"dataset.show.{show}" for show in get_args(Show)),
+        *(f"dataset.bulk.{kind}" for kind in get_args(Kind)),
+        *(f"dataset.problem.{kind}" for kind in ("broken", "truncated", "too_large", "format")),
+        *(f"dataset.caption.{state}" for state in ("empty", "missing", "encoding", "unreadable")),
+        *(f"dataset.found.{k}" for k in ("repeats", "link", "unreadable", "name", "same_stem", "format", "no_image")),
+        *(f"dataset.bulk.left.{reason}" for reason in ("xml", "prose", "long", "encoding")),
+    ],
+)
+def test_words_made_from_codes_exist(key: str):
+    assert key in Texts("en")

@@ -1,0 +1,80 @@
+"""Files of the Merge tab: uploads are checked and never overwrite, lists come from disk, deleting goes to the trash."""
+
+from pathlib import Path
+
+import pytest
+from merge_stock import TINY, run_with_exports, workspace_in, write_lora
+
+from newbie_gui.pages.merge.incoming import receive
+from newbie_gui.pages.merge.stock import Shelf, base_of, look, remove, tiny_base
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return workspace_in(tmp_path)
+
+
+def upload(workspace: Workspace, folder: str, name: str, data: bytes | None = None) -> Path:
+    (workspace.uploads / folder).mkdir(parents=True, exist_ok=True)
+    file = workspace.uploads / folder / name
+    if data is None:
+        return write_lora(file)
+    file.write_bytes(data)
+    return file
+
+
+def test_uploads_with_one_name_are_both_kept(workspace: Workspace) -> None:
+    files = [upload(workspace, folder, "蓝发.safetensors") for folder in ("a", "b")]
+    received = receive(files, workspace.loras)
+    assert [one.path and one.path.name for one in received] == ["蓝发.safetensors", "蓝发-2.safetensors"]
+    assert all(one.path and one.path.stat().st_size for one in received) and not any(map(Path.exists, files))
+    assert received[0].facts is not None and received[0].facts.rank == 2
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pt", "a.bin"])
+def test_what_is_no_lora_is_refused_and_deleted(workspace: Workspace, name: str) -> None:
+    file = upload(workspace, "a", name, b"\x80\x04junk")
+    (one,) = receive([file], workspace.loras)
+    assert one.path is None and isinstance(one.error, UserError) and name in one.error.message
+    assert str(workspace.uploads) not in one.error.message
+    assert not file.exists() and list(workspace.loras.iterdir()) == []
+
+
+def test_a_name_that_other_systems_refuse_is_mended(workspace: Workspace) -> None:
+    (one,) = receive([upload(workspace, "a", "con.safetensors")], workspace.loras)
+    assert one.path is not None and one.path.name == "_con.safetensors"
+
+
+def test_the_newest_exports_and_everything_kept_can_be_chosen(workspace: Workspace) -> None:
+    exports = run_with_exports(workspace, "nekorin", [1, 2, 3, 4, 10])
+    write_lora(workspace.loras / "own.safetensors")
+    (workspace.loras / "no lora").mkdir()
+    (workspace.models / "merged").mkdir()
+    (workspace.models / ".half.part").touch()
+    stock = look(workspace)
+    assert {lora.path.name for lora in stock.loras} == {
+        "own.safetensors", *(f"nekorin-step-{step:08d}.safetensors" for step in (2, 3, 4, 10))
+    }  # fmt: skip
+    assert sorted(thing.key for thing in stock.things) == ["lora/own.safetensors", "model/merged"]
+    assert stock.bases == (str(workspace.models / "merged"), str(tiny_base()))
+    assert base_of(exports / "nekorin-step-00000010.safetensors") == str(TINY)
+    assert base_of(workspace.loras / "own.safetensors") == ""
+
+
+def test_the_shelf_looks_again_when_asked(workspace: Workspace) -> None:
+    shelf = Shelf(workspace)
+    assert shelf.now().things == ()
+    write_lora(workspace.loras / "own.safetensors")
+    assert shelf.now().things == () and len(shelf.now(anew=True).things) == 1
+
+
+def test_deleting_goes_to_the_trash_unless_a_job_needs_it(workspace: Workspace) -> None:
+    file = write_lora(workspace.loras / "own.safetensors")
+    (thing,) = look(workspace).things
+    with pytest.raises(UserError, match="used by a job") as caught:
+        remove(workspace, thing, [f'{{"loras": [{{"path": "{file}"}}]}}'])
+    assert caught.value.code == "thing_in_use" and file.exists()
+    remove(workspace, thing, ["{}"])
+    assert not file.exists() and len(list(workspace.trash.iterdir())) == 1

@@ -1,0 +1,64 @@
+"""What the workspace takes on disk, and making room."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from newbie_gui.disk_use import CLEANABLE, clean, measure
+from trainer_core.contracts.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace(tmp_path / "工作区")
+    made.create()
+    return made
+
+
+def sizes(workspace: Workspace) -> dict[str, int]:
+    return {use.part: use.bytes for use in measure(workspace)}
+
+
+def test_every_byte_is_counted_once_even_with_two_names(workspace: Workspace):
+    (workspace.models / "a").mkdir()
+    (workspace.models / "a" / "weights.safetensors").write_bytes(bytes(5000))
+    os.link(workspace.models / "a" / "weights.safetensors", workspace.models / "again.safetensors")
+    (workspace.trash / "old.txt").write_bytes(bytes(7))
+    assert sizes(workspace)["models"] == 5000
+    assert sizes(workspace)["trash"] == 7
+    assert {use.part: use.entries for use in measure(workspace)}["models"] == 2
+
+
+def test_a_link_is_neither_followed_nor_does_emptying_harm_its_goal(workspace: Workspace, tmp_path: Path):
+    outside = tmp_path / "mine"
+    outside.mkdir()
+    (outside / "picture.png").write_bytes(bytes(900))
+    (workspace.trash / "link").symlink_to(outside)
+    assert sizes(workspace)["trash"] < 900
+    clean(workspace, "trash")
+    assert (outside / "picture.png").exists()
+    assert list(workspace.trash.iterdir()) == []
+
+
+def test_only_old_uploads_go(workspace: Workspace):
+    for name, age_s in (("old", 7200), ("new", 60)):
+        (workspace.uploads / name).mkdir()
+        os.utime(workspace.uploads / name, (time.time() - age_s,) * 2)
+    clean(workspace, "uploads")
+    assert [entry.name for entry in workspace.uploads.iterdir()] == ["new"]
+
+
+def test_pictures_go_to_the_trash_and_two_of_one_name_stay_apart(workspace: Workspace):
+    for _ in range(2):
+        (workspace.tries / "1.png").write_bytes(b"x")
+        clean(workspace, "tries")
+    assert workspace.tries.is_dir()
+    assert sizes(workspace)["trash"] == 2
+
+
+def test_what_is_not_cleanable_is_refused(workspace: Workspace):
+    assert "datasets" not in CLEANABLE
+    with pytest.raises(ValueError, match="datasets"):
+        clean(workspace, "datasets")
