@@ -1,0 +1,123 @@
+"""What holds on every tab, in both languages, at both widths and in both themes."""
+
+import re
+
+import pytest
+from gui_app import Application
+from gui_visit import Visit
+from playwright.sync_api import expect
+
+# Each width, theme and language once; the other pairings take as long and are left to the slow run.
+VIEWS = (
+    ("en", 1280, "light"),
+    ("zh", 390, "dark"),
+    pytest.param("en", 390, "light", marks=pytest.mark.slow),
+    pytest.param("zh", 1280, "dark", marks=pytest.mark.slow),
+)
+
+# Latin words that stay as they are in Chinese: names of things, of files and formats. Regular expressions.
+KEPT = (
+    "[A-Z0-9]{2,}[A-Z0-9-]*", "[A-Z]?[a-z]*[A-Z][A-Za-z0-9]*", "Newbie", "Diffusers", "Adafactor", "Prodigy", "Gemma",
+    "Jina", "Lumina", "Next", "Gradio", "Chromium", "English", "Save", "Lion", "sigmoid", "uniform", "cosine", "linear",
+    "constant", "safetensors", "torch", "kohya", "bf", "fp", "nf", "rank", "alpha", "epoch", "dropout", "token", "min",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def app(shared_app: Application) -> Application:
+    return shared_app
+
+
+@pytest.mark.parametrize(("lang", "width", "theme"), VIEWS, ids=lambda value: str(value))
+def test_38_39_every_tab_can_be_read_reached_and_hit(open_page, lang: str, width: int, theme: str):
+    visit: Visit = open_page(lang, width=width, theme=theme)
+    assert visit.page.evaluate("document.documentElement.lang") == {"en": "en", "zh": "zh-CN"}[lang]
+    assert visit.page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+    found = []
+    for tab in visit.tabs():
+        visit.tab(tab)
+        visit.unfold(tab)
+        found += [f"{tab}: {finding}" for finding in findings(visit, lang, width)]
+    assert not found, "\n" + "\n".join(found)
+
+
+def findings(visit: Visit, lang: str, width: int) -> list[str]:
+    checks = [visit.audit("sideways"), visit.audit("smallTargets", 24), visit.audit("lowContrast")]
+    if lang == "zh":
+        checks.append(visit.audit("latinSentences", list(KEPT)))
+    if width > 1000:
+        # The slow ones, which do not depend on the width. After a key the browser shows where the focus is.
+        visit.page.keyboard.press("Shift")
+        checks += [visit.unnamed_controls(), visit.audit("noFocusMark")]
+    return [finding for check in checks for finding in check]
+
+
+def test_15_nine_tabs_all_keep_ticking(open_page):
+    visit: Visit = open_page()
+    pages = [visit.page, *(visit.new_page() for _ in range(8))]
+    counts = [0] * len(pages)
+    for number, page in enumerate(pages):
+
+        def count(response, number=number):
+            counts[number] += response.ok and "/gradio_api/run/" in response.url
+
+        page.on("response", count)
+    for _ in range(300):
+        if min(counts) >= 2:
+            break
+        visit.page.wait_for_timeout(100)
+    assert min(counts) >= 2, counts
+
+
+def test_a_reload_comes_back_to_the_same_tab(open_page):
+    visit: Visit = open_page()
+    last = visit.tabs()[-1]
+    visit.page.locator(f"#tab-{last}-button").click()
+    visit.reload()
+    expect(visit.page.locator(f"#tab-{last}")).to_be_visible()
+
+
+@pytest.mark.parametrize(("locale", "lang"), [("zh-CN", "zh"), ("de-DE", "en")])
+def test_the_browsers_language_decides_until_another_one_is_chosen(open_page, locale: str, lang: str):
+    visit: Visit = open_page(locale=locale)
+    visit.allow_leaving()
+    visit.page.goto(visit.app.base + "/")
+    expect(visit.page).to_have_url(re.compile(f"/{lang}/"))
+    other = {"en": "中文", "zh": "English"}[lang]
+    visit.page.get_by_role("link", name=other, exact=True).click()
+    visit.wait_until_drawn()
+    visit.page.goto(visit.app.base + "/")
+    expect(visit.page).not_to_have_url(re.compile(f"/{lang}/"))
+
+
+def test_39_the_keyboard_walks_through_the_page(open_page):
+    visit: Visit = open_page()
+    walked = []
+    for _ in range(60):
+        visit.page.keyboard.press("Tab")
+        walked.append(visit.page.evaluate("document.activeElement.id || document.activeElement.innerText"))
+        if f"tab-{visit.tabs()[0]}-button" in walked:
+            break
+    assert "中文" in walked and "guide-demo" in walked and f"tab-{visit.tabs()[0]}-button" in walked, walked
+
+
+def test_a_stranger_sees_what_to_do(open_page, browser):
+    visit: Visit = open_page()
+    stranger = browser.new_page()
+    stranger.goto(visit.app.base + "/en/")
+    expect(stranger.get_by_role("heading", name="open the address that the launcher printed")).to_be_visible()
+    expect(stranger.get_by_text("请打开启动器窗口中显示的地址")).to_be_visible()
+    stranger.close()
+
+
+def test_an_open_page_goes_on_after_the_server_was_killed_and_started_again(open_page, app: Application):
+    visit: Visit = open_page()
+    visit.allow("Failed to load resource")
+    visit.allow("fetch")
+    port = int(app.base.rpartition(":")[2])
+    app.stop(kill=True)
+    app.start(port=port)
+    # The launcher opens the new address, in whatever tab; that brings the new token to the old one too.
+    visit.context.new_page().goto(app.address)
+    with visit.page.expect_response(lambda answer: "/gradio_api/run/" in answer.url and answer.ok):
+        pass

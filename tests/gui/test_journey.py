@@ -1,0 +1,67 @@
+"""From a pile of pictures to a downloaded LoRA and a merged model: the whole job in a real browser, nothing else."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gui_app import Application
+from gui_journey import Journey
+from gui_visit import Visit
+from playwright.sync_api import expect
+from safetensors import safe_open
+
+from trainer_core.tools.tiny.character import draw_data
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Sixteen pictures and their captions, one of the captions in need of mending."""
+    folder = tmp_path_factory.mktemp("人物")
+    draw_data(folder)
+    first = min(folder.rglob("*.txt"))
+    first.write_text("a caption with a msitake", encoding="utf-8")
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_from_pictures_to_a_merged_model(
+    open_page: Callable[..., Visit], app: Application, pictures: list[Path], tmp_path: Path
+):
+    visit = open_page("en", width=1280, theme="light")
+    me = Journey(visit, "anna")
+    me.drop_pictures(pictures)
+    me.mend_caption()
+    me.set_up(epochs=2)
+    me.start()
+    me.wait_for_step(4)
+    expect(me.at("train-loss").locator("canvas, svg").first).to_be_visible()
+    visit.reload()
+    visit.tab("train")
+    reached = me.wait_for_step(6)
+    me.click("train-save-stop")
+    me.wait_for_state("stopped")
+    me.click("train-resume")
+    me.wait_for_step(reached + 1)
+    me.wait_for_state("finished")
+    expect(me.at("train-samples").locator("img:visible").first).to_be_visible()
+    lora = me.download(me.at("train-files").locator("a[download]").first, tmp_path)
+    merged = me.merge_and_download(tmp_path)
+    for file in (lora, merged):
+        with safe_open(file, "pt") as tensors:
+            assert len(list(tensors.keys())) > 40
+    assert "without a mistake" in min(app.workspace.datasets.rglob("*.txt")).read_text(encoding="utf-8")
+
+
+def test_the_same_in_chinese_on_a_phone_in_the_dark(
+    open_page: Callable[..., Visit], pictures: list[Path], tmp_path: Path
+):
+    visit = open_page("zh", width=390, theme="dark")
+    me = Journey(visit, "安娜")
+    me.drop_pictures(pictures)
+    me.mend_caption()
+    me.set_up(epochs=1)
+    me.start()
+    me.wait_for_state("finished")
+    expect(me.at("train-samples").locator("img:visible").first).to_be_visible()
+    merged = me.merge_and_download(tmp_path)
+    with safe_open(merged, "pt") as tensors:
+        assert len(list(tensors.keys())) > 40
