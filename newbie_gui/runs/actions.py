@@ -1,8 +1,5 @@
 """What can be done with a run: start it, continue it with changes or without, copy its settings, delete it."""
 
-import os
-import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +9,7 @@ from newbie_gui.runs.store import Row, RunStore
 from trainer_core.contracts.checkpoints import complete_checkpoints
 from trainer_core.contracts.config import TrainConfig, changes, load_config, to_toml
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.trash import to_trash
 from trainer_core.planning.hardware import Machine
 
 # What a changed setting does to a begun run: nothing to what is learnt, something, too much; or the run has no
@@ -128,18 +126,9 @@ def delete(row: Row, store: RunStore) -> Path:
         )
     if not row.begun:
         raise UserError("run_missing", f"{row.name} has no run folder.", ["Remove its job from the queue instead."])
-    store.workspace.trash.mkdir(parents=True, exist_ok=True)
-    goal = store.workspace.trash / f"run-{time.strftime('%Y%m%d-%H%M%S')}-{row.name}"
-    number = 1
-    while goal.exists():
-        number += 1
-        goal = goal.with_name(f"run-{time.strftime('%Y%m%d-%H%M%S')}-{number}-{row.name}")
     try:
-        os.rename(row.folder, goal)
+        goal = to_trash(store.workspace.trash, row.folder, f"run-{row.name}")
     except FileNotFoundError as error:
         raise UserError("run_missing", f"{row.folder} is not there any more.") from error
-    except OSError:
-        # A run on another disk has to be copied.
-        shutil.move(row.folder, goal)
     store.forget_list()
     return goal

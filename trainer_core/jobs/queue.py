@@ -18,6 +18,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import lock_now, write_text_atomic
 from trainer_core.contracts.jobdir import Job, JobDir, Kind, new_job_id
 from trainer_core.contracts.rundir import Verb
+from trainer_core.contracts.trash import to_trash
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.entries import ENDED, Entry, EntryReader, JobStatus
 from trainer_core.jobs.marks import Mark, Places, Standing
@@ -188,8 +189,7 @@ class Queue:
     def forget(self, job_id: str) -> None:
         """Move the folder of a job that ended to the trash. Raises UserError `job_missing`, `job_not_ended`."""
         self._demand(job_id, *ENDED)
-        self._workspace.trash.mkdir(parents=True, exist_ok=True)
-        shutil.move(self._places.jobs / job_id, self._workspace.trash / f"job-{job_id}")
+        to_trash(self._workspace.trash, self._places.jobs / job_id, "job")
 
     def clean(self, keep: int = 50) -> None:
         """Remove the folders of ended jobs but the newest ``keep``.
