@@ -7,6 +7,7 @@ import time
 import psutil
 import pytest
 from gui_app import Application
+from gui_visit import Visit
 
 IMPORT = "import time, gradio; print(time.process_time())"
 HEAVY_FILES = ("libtorch", "tokenizers", "bitsandbytes", "site-packages/transformers")
@@ -15,6 +16,12 @@ HEAVY_FILES = ("libtorch", "tokenizers", "bitsandbytes", "site-packages/transfor
 def cpu_s(app: Application) -> float:
     times = app.process.cpu_times()
     return times.user + times.system
+
+
+def share_of_a_core(app: Application, visit: Visit, seconds: float) -> float:
+    before, started = cpu_s(app), time.monotonic()
+    visit.page.wait_for_timeout(1000 * seconds)
+    return (cpu_s(app) - before) / (time.monotonic() - started)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +36,7 @@ def test_ready_soon_after_gradio_is_imported(app: Application, record_figure):
     importing = float(done.stdout)
     record_figure("web process ready, s", app.ready_s)
     record_figure("web process ready, s of work beyond importing gradio", app.ready_cpu_s - importing)
-    assert app.ready_cpu_s < importing * (1 + 2 * 1.5 / 2.5)
+    assert app.ready_cpu_s < importing * (1 + 1.5 / 2.5)
 
 
 def test_small_and_free_of_torch_with_a_tab_open(app: Application, open_page, record_figure):
@@ -50,9 +57,9 @@ def test_small_and_free_of_torch_with_a_tab_open(app: Application, open_page, re
 def test_at_rest_with_a_tab_open(app: Application, open_page, record_figure):
     visit = open_page()
     visit.page.wait_for_load_state("networkidle")
-    before, started = cpu_s(app), time.monotonic()
-    visit.page.wait_for_timeout(6000)
-    share = (cpu_s(app) - before) / (time.monotonic() - started)
+    # The page has just been opened: what it still asks for comes first.
+    shares = [share_of_a_core(app, visit, 2) for _ in range(5)]
+    share = min(shares)
     record_figure("web process at rest with a tab open, % of a core", 100 * share)
-    # The limit is 2 %, measured alone; here the rest of the suite shares two cores and the page has just been opened.
-    assert share <= 0.2
+    # The limit is 2 %, measured alone; here the suite shares two cores with it.
+    assert share <= 0.03, shares
