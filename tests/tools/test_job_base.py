@@ -149,7 +149,8 @@ print(download(folder.read_job().spec, Slow(folder)), "torch" in sys.modules)
 
 def start(root: Path, hub: FakeHub, how: str) -> subprocess.Popen[str]:
     folder = context(root, output=str(root / "new")).folder.path
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    # The hub's client takes TRANSFORMERS_OFFLINE for its own.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
     variables = kept | {"HF_ENDPOINT": hub.address, "HF_HOME": str(root / "home"), "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-c", RUN, str(folder), how]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables)
