@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.model.light_imports import without_bitsandbytes
 from trainer_core.model.tokens import read_config
 from trainer_core.model.vae_names import VaeNames, vae_config
 from trainer_core.model.weights import load_strict, open_tensors
+
+with without_bitsandbytes():
+    from diffusers import AutoencoderKL
 
 # For a config that states none; AutoencoderKL's own defaults (0.18215, no shift) belong to another family.
 FALLBACK_SCALING = 0.13025

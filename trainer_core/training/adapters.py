@@ -5,14 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.order import keyed_seed
 from trainer_core.model import lora_files
+from trainer_core.model.light_imports import without_bitsandbytes
 from trainer_core.model.lora_modules import LoraModule
+
+with without_bitsandbytes():
+    from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.lora import LoraLayer
 
 ADAPTER = "default"
 
