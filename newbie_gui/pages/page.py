@@ -96,6 +96,7 @@ def _form_link(ui: Ui, settings: config.ConfigTab) -> FormLink:
         inputs=frozenset(settings.inputs),
         read=lambda values: config.config_from_form(ui, settings.form(values)),
         fill=lambda wanted: settings.fill(vars(wanted)),
+        problem=settings.start_problem,
     )
 
 

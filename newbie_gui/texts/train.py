@@ -12,6 +12,7 @@ TEXTS = MappingProxyType(
         ),
         "train.start": ("Start", "开始训练"),
         "train.queue_up": ("Queue", "加入队列"),
+        "train.start.to_settings": ("Show the settings", "前往参数设置"),
         "train.start.gpus": ("GPUs to train on", "用于训练的显卡"),
         "train.start.gpus_help": (
             "Several cards train one LoRA together.",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import gradio as gr
 from gradio.blocks import Block
 
 from trainer_core.contracts.config import TrainConfig
@@ -17,8 +18,10 @@ class FormLink:
         inputs: the components that hold the settings.
         read: what they hold as settings; raises ConfigError naming everything wrong.
         fill: the updates, by component, that put settings into the form.
+        problem: hidden; why the form cannot be started as it is, empty where it can.
     """
 
     inputs: frozenset[Block]
     read: Callable[[Mapping[Block, Any]], TrainConfig]
     fill: Callable[[TrainConfig], Mapping[Block, Any]]
+    problem: gr.Textbox

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
+from markupsafe import Markup
 
 from newbie_gui.pages.train import parts as layout
 from newbie_gui.pages.train.answers import Answers, Values
@@ -40,6 +41,7 @@ class TrainTab:
 class _Starting:
     start: gr.Button
     queue_up: gr.Button
+    why_not: gr.HTML
     cards: gr.CheckboxGroup
 
 
@@ -109,7 +111,8 @@ def _starting(ui: Ui) -> _Starting:
     with gr.Row():
         start = gr.Button(t("train.start"), variant="primary", elem_id="train-start", min_width=120)
         queue_up = gr.Button(t("train.queue_up"), elem_id="train-queue", min_width=120)
-    return _Starting(start=start, queue_up=queue_up, cards=chosen)
+    why_not = gr.HTML(elem_id="train-why-not")
+    return _Starting(start=start, queue_up=queue_up, why_not=why_not, cards=chosen)
 
 
 def _changing(ui: Ui) -> _Changing:
@@ -209,6 +212,12 @@ def _wire_form(
 
         return begin
 
+    def allowed(problem: str) -> tuple[Any, Any, str]:
+        update = gr.update(interactive=not problem)
+        return update, update, _why_not(ui, problem)
+
+    # The click itself checks once more: another page may have changed the data meanwhile.
+    form.problem.change(allowed, form.problem, [starting.start, starting.queue_up, starting.why_not], **QUIET)
     starting.start.click(ui.guarded(starter(True)), both | {starting.cards}, outputs, **ACTION)
     starting.queue_up.click(ui.guarded(starter(False)), both | {starting.cards}, outputs, **ACTION)
     fields = list(form.inputs)
@@ -218,6 +227,13 @@ def _wire_form(
         filled.success(None, None, None, js=_TO_CONFIG, **QUIET)
     changing.check.click(ui.guarded(doing.planned), both, changing.table, **ACTION)
     changing.go.click(ui.guarded(doing.go_on), both, outputs, **ACTION)
+
+
+def _why_not(ui: Ui, problem: str) -> str:
+    if not problem:
+        return ""
+    note = Markup('<div class="note warning" role="status">⚠ {} <a href="#config">{}</a></div>')
+    return str(note.format(problem, ui.t("train.start.to_settings")))
 
 
 def _said(event: gr.EventData, name: str) -> str:
