@@ -7,7 +7,7 @@ another host, a traceback in the server's log, a name looked up. What a test cau
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -58,11 +58,12 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def start_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Application]]:
-    """Call it with further arguments of app.py: a running app with an empty workspace. All end with the last test."""
+    """Call it with further arguments of app.py, or ``variables`` of its environment: a running app with an empty
+    workspace. All end with the last test."""
     started: list[Application] = []
 
-    def start(*arguments: str) -> Application:
-        application = Application(tmp_path_factory.mktemp("app"), *arguments)
+    def start(*arguments: str, variables: Mapping[str, str] | None = None) -> Application:
+        application = Application(tmp_path_factory.mktemp("app"), *arguments, variables=variables)
         started.append(application)
         application.start()
         return application

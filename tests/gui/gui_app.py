@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -30,7 +31,7 @@ class Watched:
 class Application:
     """Starts app.py in a workspace. Its log, its look-ups and its heavy imports are kept for the tests."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
         self.workspace = Workspace(folder / "workspace")
         self.log_file = folder / "server.log"
         self.watch_file = folder / "watched.txt"
@@ -38,6 +39,7 @@ class Application:
         self.ready_s = 0.0
         self.ready_cpu_s = 0.0
         self._arguments = arguments
+        self._variables = variables or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,6 +72,7 @@ class Application:
             "GRADIO_ALLOWED_PATHS": "/",
             "GRADIO_ANALYTICS_ENABLED": "True",
             "GRADIO_SERVER_NAME": "0.0.0.0",
+            **self._variables,
         }
         command = [sys.executable, str(ROOT / "app.py"), "--no-open", "--port", str(port)]
         command += ["--workspace", str(self.workspace.root), *self._arguments]

@@ -7,7 +7,7 @@ from gui_app import Application
 from gui_audit import audit, unnamed_controls
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, WebError, expect
 
-TIMEOUT_MS = 60_000
+TIMEOUT_MS = 20_000
 
 
 class Problems:
@@ -67,6 +67,12 @@ class Visit:
 
     def wait_until_drawn(self) -> None:
         expect(self.page.get_by_role("tab").first).to_be_visible()
+
+    def settings(self) -> Locator:
+        """Go to the Settings tab and wait until its form is filled: what is typed before is overwritten."""
+        panel = self.tab("config")
+        self.page.wait_for_function("document.querySelector('#config-nudge textarea, #config-nudge input')?.value")
+        return panel
 
     def tabs(self) -> list[str]:
         """Names of the page's own tabs, in order ("dataset", "disk" ...)."""

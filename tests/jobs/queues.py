@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 
@@ -51,7 +52,12 @@ def processes_of(workspace: Workspace) -> list[psutil.Process]:
 
 
 def worker_of(workspace: Workspace) -> psutil.Process | None:
-    return next((p for p in processes_of(workspace) if "trainer_core.jobs.worker" in p.cmdline()), None)
+    for process in processes_of(workspace):
+        # One that ends between the two looks is none any more.
+        with suppress(psutil.NoSuchProcess):
+            if "trainer_core.jobs.worker" in process.cmdline():
+                return process
+    return None
 
 
 def until(condition: Callable[[], object], seconds: float = 60.0) -> None:

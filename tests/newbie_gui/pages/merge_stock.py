@@ -20,11 +20,12 @@ def workspace_in(folder: Path) -> Workspace:
     return workspace
 
 
-def write_lora(file: Path, *, dora: bool = False, metadata: dict[str, str] | None = None) -> Path:
-    tensors = {f"{MODULE}.lora_down.weight": np.ones((2, 8), np.float32)}
-    tensors[f"{MODULE}.lora_up.weight"] = np.ones((8, 2), np.float32)
+def write_lora(file: Path, *, width: int = 8, dora: bool = False, metadata: dict[str, str] | None = None) -> Path:
+    """``width``: of the layer it is for; 192 in the built-in base."""
+    tensors = {f"{MODULE}.lora_down.weight": np.ones((2, width), np.float32)}
+    tensors[f"{MODULE}.lora_up.weight"] = np.ones((width, 2), np.float32)
     if dora:
-        tensors[f"{MODULE}.dora_scale"] = np.ones((8, 1), np.float32)
+        tensors[f"{MODULE}.dora_scale"] = np.ones((width, 1), np.float32)
     save_file(tensors, file, metadata)
     return file
 

@@ -1,0 +1,128 @@
+"""The Settings tab in a real browser: base models of every origin, problems beside their fields, import and export."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from gui_app import Application
+from gui_visit import Visit
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.model.fake_hub import FakeHub, serving
+from trainer_core.planning.demo import TINY_BASE
+from trainer_core.planning.hub_place import NEWBIE
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[FakeHub]:
+    base = {file.relative_to(TINY_BASE).as_posix(): file.read_bytes() for file in TINY_BASE.rglob("*.*")}
+    with serving({NEWBIE: base}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def app(
+    chromium: str, hub: FakeHub, start_app: Callable[..., Application], tmp_path_factory: pytest.TempPathFactory
+) -> Application:
+    home = tmp_path_factory.mktemp("hub's own")
+    return start_app(variables={"HF_ENDPOINT": hub.address, "HF_HOME": str(home)})
+
+
+def choose_how(visit: Visit, words: str) -> None:
+    visit.settings()
+    visit.page.locator("#base-how").get_by_text(words, exact=True).click()
+
+
+def field(visit: Visit, name: str) -> str:
+    return visit.page.locator(f"#config-{name}").locator("input, textarea").first.input_value()
+
+
+def test_a_base_is_downloaded_after_its_size_was_shown(
+    app: Application, hub: FakeHub, open_page: Callable[..., Visit]
+) -> None:
+    visit = open_page()
+    page = visit.page
+    choose_how(visit, "Download…")
+    assert hub.asked == []
+    page.locator("#base-plan").click()
+    confirm = page.locator("#base-confirm")
+    expect(confirm).to_have_text(re.compile(r"Download [0-9.]+ MiB now"), timeout=90_000)
+    expect(page.locator("#base-job")).to_contain_text("Free on this disk")
+    assert hub.fetched() == set()
+    confirm.click()
+    # It is chosen when it has come.
+    expect(page.locator("#base-report")).to_contain_text("NewBie-image-Exp0.1", timeout=90_000)
+    expect(page.locator("#base-report strong")).to_contain_text("✓")
+    made = app.workspace.models / "NewBie-image-Exp0.1"
+    weights = "transformer/diffusion_pytorch_model.safetensors"
+    assert (made / weights).read_bytes() == (TINY_BASE / weights).read_bytes()
+
+
+def test_a_base_is_converted_and_chosen(app: Application, open_page: Callable[..., Visit]) -> None:
+    visit = open_page()
+    page = visit.page
+    choose_how(visit, "Convert…")
+    page.locator("#base-source").locator("input, textarea").fill(str(TINY_BASE))
+    page.locator("#base-convert-name").locator("input, textarea").fill("halb 半")
+    page.locator("#base-dtype input").click()
+    page.get_by_role("option", name="bf16").click()
+    page.locator("#base-convert-start").click()
+    expect(page.locator("#base-report")).to_contain_text("halb 半", timeout=120_000)
+    expect(page.locator("#base-report strong")).to_contain_text("✓")
+    expect(page.locator("#base-report")).to_contain_text("bf16")
+
+
+def test_a_folder_is_checked_at_once(open_page: Callable[..., Visit], tmp_path: Path) -> None:
+    visit = open_page()
+    choose_how(visit, "A folder or one made here")
+    path = visit.page.locator("#base-folder-path input")
+    path.fill(str(tmp_path))
+    path.press("Enter")
+    expect(visit.page.locator("#base-report strong")).to_contain_text("⚠")
+    choose_how(visit, "Built-in (tiny, to try things)")
+    visit.page.locator("#base-builtin-use").click()
+    expect(visit.page.locator("#base-report strong")).to_contain_text("✓")
+
+
+def test_a_problem_stands_beside_its_field_and_start_waits(app: Application, open_page: Callable[..., Visit]) -> None:
+    pictures = app.workspace.datasets / "one"
+    pictures.mkdir()
+    Image.new("RGB", (64, 64)).save(pictures / "a.png")
+    visit = open_page()
+    visit.settings()
+    epochs = visit.page.locator("#config-num_epochs")
+    good = epochs.locator("input").input_value()
+    epochs.locator("input").fill("0")
+    expect(epochs).to_contain_text("Must be a whole number from 1")
+    visit.tab("train")
+    expect(visit.page.locator("#train-start")).to_be_disabled()
+    expect(visit.page.locator("#train-queue")).to_be_disabled()
+    visit.page.locator("#train-why-not a").click()
+    expect(epochs).to_be_visible()
+    epochs.locator("input").fill(good)
+    expect(epochs).not_to_contain_text("Must be a whole number from 1")
+    visit.tab("train")
+    expect(visit.page.locator("#train-start")).to_be_enabled()
+    expect(visit.page.locator("#train-why-not")).to_have_text("")
+
+
+def test_a_file_of_another_trainer_is_read_and_exported(open_page: Callable[..., Visit], tmp_path: Path) -> None:
+    file = tmp_path / "lora.toml"
+    file.write_text("[Model]\nlora_rank = 24\nlora_alpha = 12\nnum_epochs = 13\n", encoding="utf-8")
+    visit = open_page()
+    page = visit.page
+    visit.settings()
+    page.locator("#config-files > button").click()
+    page.locator("#config-import > button").click()
+    page.locator("#config-import-file input[type=file]").set_input_files(str(file))
+    expect(page.locator("#config-import-file")).to_contain_text("lora.toml")
+    page.wait_for_load_state("networkidle")
+    page.locator("#config-import-read").click()
+    expect(page.locator("#config-import-report table")).to_contain_text("lora_rank")
+    expect(page.locator("#config-num_epochs input").first).to_have_value("13")
+    page.locator("#config-export > button").click()
+    page.locator("#config-export-show").click()
+    expect(page.locator("#config-export-toml textarea")).to_have_value(re.compile(r"lora_rank = 24\b"))
+    expect(page.locator("#config-export-links")).to_contain_text("trainer_core train")
