@@ -15,8 +15,9 @@ RUN_S = 200
 class Journey:
     """One person's way through the tabs; each step waits for what that person would wait for."""
 
-    def __init__(self, visit: Visit, name: str) -> None:
+    def __init__(self, visit: Visit, name: str, *, keyboard: bool = False) -> None:
         self.visit = visit
+        self.keyboard = keyboard
         self.page = visit.page
         self.name = name
 
@@ -29,7 +30,19 @@ class Journey:
     def click(self, identity: str) -> None:
         button = self.page.locator(f"button#{identity}, #{identity} button").first
         expect(button).to_be_enabled()
-        button.click()
+        if self.keyboard:
+            self.reach(button)
+            self.page.keyboard.press("Enter")
+        else:
+            button.click()
+
+    def reach(self, button: Locator) -> None:
+        """Press Tab until the button has the focus, as somebody without a mouse does."""
+        for _ in range(400):
+            if button.evaluate("(button) => button === document.activeElement"):
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError("no way to the button by the Tab key")
 
     def unfold(self, identity: str, inside: str) -> None:
         """Open a folded part until what is ``inside`` can be seen: a page that just loads folds it once more."""

@@ -51,11 +51,11 @@ def test_from_pictures_to_a_merged_model(
     assert "without a mistake" in min(app.workspace.datasets.rglob("*.txt")).read_text(encoding="utf-8")
 
 
-def test_the_same_in_chinese_on_a_phone_in_the_dark(
+def test_the_same_in_chinese_on_a_phone_in_the_dark_with_every_button_reached_by_the_tab_key(
     open_page: Callable[..., Visit], pictures: list[Path], tmp_path: Path
 ):
     visit = open_page("zh", width=390, theme="dark")
-    me = Journey(visit, "安娜")
+    me = Journey(visit, "安娜", keyboard=True)
     me.drop_pictures(pictures)
     me.mend_caption()
     me.set_up(epochs=1)
