@@ -34,12 +34,12 @@ class Curve:
         return Curve(steps=self.steps, values=values)
 
     def smoothed(self, weight: float) -> "Curve":
-        """Exponential mean as the trainer's own: s = weight * s + (1 - weight) * value, begun at the first value.
+        """Exponential mean as the trainer's own: each value counts ``weight`` times as much as the one after it.
 
         ``weight`` from 0 (the curve itself) to below 1.
         """
         assert 0 <= weight < 1, weight
-        values = pandas.Series(self.values).ewm(alpha=1 - weight, adjust=False, ignore_na=True).mean()
+        values = pandas.Series(self.values).ewm(alpha=1 - weight, adjust=True, ignore_na=True).mean()
         return Curve(steps=self.steps, values=values.to_numpy())
 
     def thinned(self, most: int = MOST_POINTS) -> "Curve":

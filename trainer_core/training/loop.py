@@ -226,7 +226,9 @@ class Meter:
         seconds, self._last = now - self._last, now
         self._pace = seconds if self._pace is None else 0.9 * self._pace + 0.1 * seconds
         before = result.loss if self.smoothed is None else self.smoothed
-        self.smoothed = SMOOTHING * before + (1 - SMOOTHING) * result.loss
+        # The weighted mean of all losses so far (Adam's bias correction): a plain moving average would hang on the
+        # first loss, the highest, for the first hundred steps.
+        self.smoothed = before + (result.loss - before) * (1 - SMOOTHING) / (1 - SMOOTHING**step)
         return {
             "loss": result.loss,
             "loss_smoothed": self.smoothed,

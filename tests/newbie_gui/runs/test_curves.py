@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from newbie_gui.runs.curves import Curve, Growing
+from trainer_core.training.loop import Meter, StepResult
 
 
 def curve(values: object) -> Curve:
@@ -30,11 +31,13 @@ def test_points_without_a_value_go() -> None:
 
 
 def test_smoothing_is_the_trainers_own() -> None:
-    expected, smoothed = [], None
-    for value in (1.0, 2.0, 0.5, 4.0):
-        smoothed = value if smoothed is None else 0.98 * smoothed + 0.02 * value
-        expected.append(smoothed)
-    assert curve([1.0, 2.0, 0.5, 4.0]).smoothed(0.98).values == pytest.approx(expected)
+    losses, meter = [1.0, 2.0, 0.5, 4.0] * 50, Meter(total_steps=200)
+    told = [
+        meter.fields(step, StepResult(loss=loss, lr=0.0, grad_norm=0.0, images=1))["loss_smoothed"]
+        for step, loss in enumerate(losses, 1)
+    ]
+    assert told[:2] == [1.0, pytest.approx((0.98 * 1 + 2) / 1.98)]
+    assert curve(losses).smoothed(0.98).values == pytest.approx(told)
     assert curve([1.0, 2.0]).smoothed(0.0).values.tolist() == [1.0, 2.0]
 
 
