@@ -14,6 +14,8 @@ from playwright.sync_api import Response, expect
 
 from trainer_core.contracts.checkpoints import is_pinned
 from trainer_core.contracts.rundir import RunDir
+from trainer_core.planning.demo import TINY_BASE, demo_values
+from trainer_core.tools.tiny.character import draw_data
 
 Record = Callable[[str, float], None]
 STEPS = 100_000
@@ -166,6 +168,34 @@ def test_curve_settings_change_what_is_sent(full_run: RunDir, open_page: Callabl
     expect(page.locator("#train-table th[scope=row]").last).to_have_text("300")
 
 
+def test_the_mouse_shows_a_value_and_takes_a_range(full_run: RunDir, open_page: Callable[..., Visit]) -> None:
+    visit = open_page()
+    show(visit, full_run)
+    page = visit.page
+    plot = page.locator("#train-loss svg, #train-loss canvas").first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert box
+    y, at = box["y"] + box["height"] / 2, (lambda share: box["x"] + share * box["width"])
+    page.mouse.move(at(0.5), y)
+    expect(page.locator(".vg-tooltip.visible")).to_contain_text("loss")
+    page.mouse.move(at(0.3), y)
+    page.mouse.down()
+    page.mouse.move(at(0.4), y)
+    page.mouse.move(at(0.5), y)
+    page.mouse.up()
+    page.locator("#train-curve-settings > button").click()
+    # It stays while new steps come.
+    expect(page.locator("#train-first input")).not_to_have_value("0")
+    first, last = (int(page.locator(f"#train-{end} input").input_value()) for end in ("first", "last"))
+    assert 0 < first < last < 300
+    tell(full_run, "step", **step_fields(301, 0.05))
+    page.wait_for_timeout(2500)
+    assert int(page.locator("#train-last input").input_value()) == last
+    page.locator("#train-table summary").click()
+    expect(page.locator("#train-table th[scope=row]").last).to_have_text(str(last))
+
+
 def test_the_log_is_searched_and_downloaded(full_run: RunDir, open_page: Callable[..., Visit]) -> None:
     visit = open_page()
     show(visit, full_run)
@@ -216,3 +246,28 @@ def test_out_of_memory_shows_the_ladder_and_the_report(app: Application, open_pa
     assert [job["title"] for job in found] == ["too big"]
     [config] = jobs.glob("*/config.toml")
     assert "train_batch_size = 1" in config.read_text(encoding="utf-8")
+
+
+def test_a_setting_is_changed_and_the_run_goes_on(app: Application, open_page: Callable[..., Visit]) -> None:
+    pictures = app.workspace.datasets / "changed"
+    draw_data(pictures)
+    values = {**demo_values(), "base_model_path": str(TINY_BASE), "train_data_dir": str(pictures), "num_epochs": 1}
+    del values["output_name"], values["sample_prompts"]
+    run = make_run(app.workspace, "to be changed", "stopped", **values)
+    visit = open_page()
+    visit.settings()
+    show(visit, run)
+    page = visit.page
+    page.locator("#train-change > button").click()
+    page.locator("#train-change-load").click()
+    expect(page.locator("#tab-config-button")).to_have_attribute("aria-selected", "true")
+    epochs = page.locator("#config-num_epochs input").first
+    expect(epochs).to_have_value("1")
+    epochs.fill("2")
+    visit.tab("train")
+    page.locator("#train-change-check").click()
+    expect(page.locator("#train-change-table")).to_contain_text("Epochs")
+    page.locator("#train-change-go").click()
+    until(lambda: "num_epochs = 2" in run.config_file.read_text(encoding="utf-8"))
+    at_work = ", ".join(f"#train-progress .state-{state}" for state in ("starting", "running", "finished"))
+    expect(page.locator(at_work)).to_be_visible()
