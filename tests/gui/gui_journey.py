@@ -54,6 +54,7 @@ class Journey:
 
     def drop_pictures(self, pictures: list[Path]) -> None:
         self.visit.tab("dataset")
+        self.page.wait_for_load_state("networkidle")
         self.unfold("dataset-manage", "dataset-create")
         self.write("dataset-name", self.name)
         # Forty steps an epoch: pictures and checkpoints are made once an epoch and take longer than the steps.

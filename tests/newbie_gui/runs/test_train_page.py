@@ -106,7 +106,9 @@ class Page:
         self.config = config(workspace, "form", device="cpu")
         with gr.Blocks():
             field = gr.Textbox()
-            form = FormLink(inputs=frozenset([field]), read=lambda _: self.config, fill=lambda new: {field: new})
+            form = FormLink(
+                inputs=frozenset([field]), read=lambda _: self.config, fill=lambda new: {field: new}, problem=field
+            )
             self.tab = build(ui, form)
         self.field = field
         # The tab keeps its handlers to itself; its load is a method of what all of them share.
