@@ -45,7 +45,7 @@ class Journey:
         raise AssertionError("no way to the button by the Tab key")
 
     def unfold(self, identity: str, inside: str) -> None:
-        """Open a folded part until what is ``inside`` can be seen: a page that just loads folds it once more."""
+        """Open a folded part until what is ``inside`` can be seen: a click on a page that just loads may be lost."""
         deadline = time.monotonic() + 60
         while not self.at(inside).is_visible():
             assert time.monotonic() < deadline, f"{inside} stays folded away"
@@ -54,7 +54,6 @@ class Journey:
 
     def drop_pictures(self, pictures: list[Path]) -> None:
         self.visit.tab("dataset")
-        self.page.wait_for_load_state("networkidle")
         self.unfold("dataset-manage", "dataset-create")
         self.write("dataset-name", self.name)
         # Forty steps an epoch: pictures and checkpoints are made once an epoch and take longer than the steps.

@@ -158,7 +158,8 @@ class _Tab:
         except (UserError, OSError):
             # A drive that is gone: the list says so, and another data set can be chosen.
             updates = self._show.dataset("")
-        return {**updates, self._parts.manage_box: gr.update(open=False)}
+        # A new page has it folded; whoever was quick to open it wants it open.
+        return {part: update for part, update in updates.items() if part is not self._parts.manage_box}
 
     def _chosen(self, name: Any) -> Updates:
         updates = self._show.dataset(str(name or ""))
