@@ -49,7 +49,7 @@ def build_page(ui: Ui) -> gr.Blocks:
         page.load(merging.load, None, merging.outputs, **QUIET)
         _connect_data(ui, pictures, settings)
         # "Use for merge" on the Train tab.
-        training.lora.change(
+        training.picked.success(
             ui.guarded(lambda values: merging.use(values, values[training.lora])),
             {training.lora, *merging.inputs}, merging.outputs, **ACTION,
         )  # fmt: skip

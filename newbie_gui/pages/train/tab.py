@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.events import Dependency
 from markupsafe import Markup
 
 from newbie_gui.pages.train import parts as layout
@@ -27,11 +28,13 @@ class TrainTab:
     """What others need of the tab.
 
     Attributes:
-        lora: changes to the path of a LoRA file when somebody presses "Use for merge".
+        lora: hidden; the path of the LoRA file for which "Use for merge" was pressed last.
+        picked: follows each such press; wire with ``picked.success``.
         load: fills the tab when a page is opened; wire it with ``inputs`` and ``outputs`` to the page's load event.
     """
 
     lora: gr.Textbox
+    picked: Dependency
     load: Callable[[Values], dict[Block, Any]]
     inputs: set[Block]
     outputs: list[Block]
@@ -94,10 +97,10 @@ def build(ui: Ui, form: FormLink | None = None, queue_panel: Callable[[Ui], Any]
     _wire_looks(parts, answers, outputs)
     doing = Doing(ui, parts, answers, form)
     _wire_buttons(ui, parts, doing, outputs)
-    _wire_rows(ui, parts, doing, outputs)
+    picked = _wire_rows(ui, parts, doing, outputs)
     if form is not None and starting is not None and changing is not None:
         _wire_form(ui, parts, doing, form, outputs, starting=starting, changing=changing)
-    return TrainTab(lora=lora, load=answers.look, inputs=set(parts.wishes), outputs=outputs)
+    return TrainTab(lora=lora, picked=picked, load=answers.look, inputs=set(parts.wishes), outputs=outputs)
 
 
 def _starting(ui: Ui) -> _Starting:
@@ -176,8 +179,8 @@ def _wire_buttons(ui: Ui, parts: Parts, doing: Doing, outputs: list[Block]) -> N
     ready.then(None, parts.report_text, None, js=_COPY, **QUIET)
 
 
-def _wire_rows(ui: Ui, parts: Parts, doing: Doing, outputs: list[Block]) -> None:
-    """Buttons inside the tables and lists."""
+def _wire_rows(ui: Ui, parts: Parts, doing: Doing, outputs: list[Block]) -> Dependency:
+    """Buttons inside the tables and lists. Returns what follows a LoRA that was picked for merging."""
     wishes = set(parts.wishes)
 
     def select(values: Values, event: gr.EventData) -> Any:
@@ -194,8 +197,10 @@ def _wire_rows(ui: Ui, parts: Parts, doing: Doing, outputs: list[Block]) -> None
 
     parts.list.select(ui.guarded(select), wishes, outputs, **ACTION)
     parts.failure.select(ui.guarded(apply), wishes, outputs, **ACTION)
-    parts.files.select(ui.guarded(merge), wishes, parts.lora, **ACTION).success(None, None, None, js=_TO_MERGE, **QUIET)
+    picked = parts.files.select(ui.guarded(merge), wishes, parts.lora, **ACTION)
+    picked.success(None, None, None, js=_TO_MERGE, **QUIET)
     parts.files.input(ui.guarded(pin), wishes, outputs, **ACTION)
+    return picked
 
 
 def _wire_form(
