@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, expect
 
 from newbie_gui.texts import Texts
 
-RUN_S = 200
+RUN_S = 400
 
 
 class Journey:
