@@ -14,7 +14,7 @@ from trainer_core.model.tokens import read_config
 from trainer_core.model.vae_names import VaeNames, vae_config
 from trainer_core.model.weights import load_strict, open_tensors
 
-with without_bitsandbytes():
+with without_bitsandbytes("diffusers"):
     from diffusers import AutoencoderKL
 
 # For a config that states none; AutoencoderKL's own defaults (0.18215, no shift) belong to another family.

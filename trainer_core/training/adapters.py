@@ -13,7 +13,7 @@ from trainer_core.model import lora_files
 from trainer_core.model.light_imports import without_bitsandbytes
 from trainer_core.model.lora_modules import LoraModule
 
-with without_bitsandbytes():
+with without_bitsandbytes("peft"):
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.lora import LoraLayer
 

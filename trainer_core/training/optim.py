@@ -5,11 +5,14 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from diffusers.optimization import get_scheduler
 from torch import nn
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.model.light_imports import without_bitsandbytes
+
+with without_bitsandbytes("diffusers"):
+    from diffusers.optimization import get_scheduler
 
 
 def build_optimizer(
