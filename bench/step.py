@@ -12,7 +12,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -45,18 +45,21 @@ GIB = 2**30
 
 
 class RandomFeatures:
-    """Stands for the feature cache: latents and captions of the asked sizes, drawn anew each time."""
+    """Stands for the feature cache: latents and captions of the asked sizes, drawn anew each time.
 
-    def __init__(self, dims: Dimensions, config: TrainConfig, caption_tokens: int) -> None:
+    The name of a text is its number of tokens.
+    """
+
+    def __init__(self, dims: Dimensions, config: TrainConfig) -> None:
         self._latents = (dims.channels, config.resolution // 8, config.resolution // 8)
-        self._caption = (caption_tokens, dims.caption_dim)
+        self._caption = dims.caption_dim
         self._pooled = (dims.pooled_dim,)
 
     def latents(self, sample: Sample) -> Tensor:
         return torch.randn(self._latents)
 
     def text(self, gemma_key: str, jina_key: str) -> TextFeatures:
-        return TextFeatures(cap_feats=torch.randn(self._caption), pooled=torch.randn(self._pooled))
+        return TextFeatures(cap_feats=torch.randn(int(gemma_key), self._caption), pooled=torch.randn(self._pooled))
 
     def gemma_key(self, text: str) -> str:
         return text
@@ -84,7 +87,10 @@ def build_model(dims: Dimensions, config: TrainConfig, device: torch.device) -> 
     return model
 
 
-def build_trainer(config: TrainConfig, dims: Dimensions, device: torch.device, caption_tokens: int) -> Trainer:
+def build_trainer(
+    config: TrainConfig, dims: Dimensions, device: torch.device, caption_tokens: Sequence[int]
+) -> Trainer:
+    """A trainer over random weights and features; ``caption_tokens`` of the images in turn."""
     model = build_model(dims, config, device)
     parameters = add_lora(
         model, targets=config.lora_target_modules, rank=config.lora_rank, alpha=config.lora_alpha,
@@ -94,12 +100,15 @@ def build_trainer(config: TrainConfig, dims: Dimensions, device: torch.device, c
     item = ImageItem(
         path=Path("x.png"), relative=PurePosixPath("x.png"), caption="", repeats=1, width=side, height=side
     )
-    sample = Sample(item=item, image_hash="", bucket=(side, side), latents="", texts=(("", ""),))
+    samples = [
+        Sample(item=item, image_hash="", bucket=(side, side), latents="", texts=((str(tokens), ""),))
+        for tokens in caption_tokens
+    ]
     images = config.train_batch_size * config.gradient_accumulation_steps
     return Trainer(
         config, model, parameters,
-        store=RandomFeatures(dims, config, caption_tokens),  # type: ignore[arg-type]
-        schedule=Schedule(config, [sample] * images),
+        store=RandomFeatures(dims, config),  # type: ignore[arg-type]
+        schedule=Schedule(config, [samples[number % len(samples)] for number in range(images)]),
         world=World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu"),
     )  # fmt: skip
 
@@ -155,7 +164,7 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
     check_backend(config.attention_backend, device)
     rate = matrix_rate(device, config.mixed_precision)
     memory = Memory(device)
-    trainer = build_trainer(config, dims, device, options.caption_tokens)
+    trainer = build_trainer(config, dims, device, [options.caption_tokens])
     times = []
     for step in range(options.warmup + options.steps):
         times.append(seconds_of(lambda number=step: trainer.step(number), device))

@@ -132,7 +132,7 @@ def held_tables(real: RealPass) -> Iterator[dict[int, int]]:
 
     def note(block: object, given: tuple[Any, ...], output: Tensor) -> None:
         if real.case.checkpointing and output.requires_grad:
-            held.update({t.untyped_storage().data_ptr(): t.nbytes for t in (given[1].cos, given[1].sin)})
+            held.update({t.untyped_storage().data_ptr(): t.nbytes for t in (given[1].table,)})
 
     blocks = [*real.model.context_refiner, *real.model.noise_refiner, *real.model.layers]
     hooks = [block.register_forward_hook(note) for block in blocks]

@@ -59,7 +59,7 @@ def test_a_layer_run_again_saves_what_is_planned(case: Case):
     real.forward()
     hook.remove()
     x, turn, attend, condition = grabbed[0]
-    known = {t.untyped_storage().data_ptr() for t in (x, condition, turn.cos, turn.sin)}
+    known = {t.untyped_storage().data_ptr() for t in (x, condition, turn.table)}
     saved = Saved(real.parameter_storages() | known)
     low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(case.precision)
     with saved.watching(), torch.autocast("cpu", low, enabled=low is not None):
@@ -89,7 +89,7 @@ def test_the_released_model_at_1024_pixels():
     run = Pass(latent_height=128, latent_width=128, caption_tokens=256, dropout=0.05)
     lean = activations(Dimensions(), targets, run)
     full = activations(Dimensions(), targets, replace(run, checkpointing=False))
-    assert 1.2 < lean.peak / 2**30 < 2.0 and 26 < full.peak / 2**30 < 31
+    assert 1.2 < lean.peak / 2**30 < 2.0 and 20 < full.peak / 2**30 < 22
     # Without checkpointing nothing is run again, and what a layer saves is kept for each of the 36.
     assert full.recomputed == 0
     assert full.kept["layers"] == pytest.approx(36 * (lean.recomputed + 2**22), rel=0.05)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tiny_lora import TARGETS, inputs, randomise, tiny_model
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.lora_files import read_lora
-from trainer_core.training.adapters import add_lora, load_weights, matching_modules, start_weights
+from trainer_core.training.adapters import LoraLinear, add_lora, load_weights, matching_modules, start_weights
 
 
 def lora(model: torch.nn.Module, *, seed: int = 1, rank: int = 4, targets: list[str] = TARGETS):
@@ -134,3 +134,21 @@ def test_a_dora_cannot_be_trained_on(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a DoRA") as caught:
         start_weights(file, 2, 1.0)
     assert caught.value.code == "lora_unsupported"
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_the_layer_computes_what_pefts_own_does(dropout: float) -> None:
+    model = nn.Sequential(nn.Linear(8, 12))
+    parameters = add_lora(model, targets=["0"], rank=4, alpha=6.0, dropout=dropout, seed=1)
+    layer, x = model[0], torch.randn(2, 3, 8, requires_grad=True)
+    assert type(layer) is LoraLinear
+    with torch.no_grad():
+        parameters["0.lora_B"].normal_()
+    inputs = [x, *parameters.values()]
+    results = []
+    for forward in (layer.forward, super(LoraLinear, layer).forward):
+        torch.manual_seed(7)
+        out = forward(x)
+        results.append((out, *torch.autograd.grad(out.square().sum(), inputs)))
+    for ours, pefts in zip(*results, strict=True):
+        torch.testing.assert_close(ours, pefts)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from trainer_core.model.attention import Attention, Lengths, build_attention
+from trainer_core.model.rms_norm import rms_norm
 from trainer_core.model.rope import Rotation, caption_positions, image_positions, rotate, rotation
 
 TIME_FREQUENCIES = 256
@@ -20,15 +21,15 @@ FFN_MULTIPLE = 256
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm: fp32 inside, back to the input's dtype before the weight."""
+    """Root-mean-square norm, its weight optionally times a modulation [B, 1, dim] of x [B, T, dim]."""
 
     def __init__(self, dim: int, eps: float) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(dim))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x.float(), (x.shape[-1],), eps=self.eps).to(x.dtype) * self.weight.to(x.dtype)
+    def forward(self, x: Tensor, modulation: Tensor | None = None) -> Tensor:
+        return rms_norm(x, self.weight if modulation is None else self.weight * modulation, self.eps)
 
 
 class TimestepEmbedder(nn.Module):
@@ -103,10 +104,11 @@ class Block(nn.Module):
             return x + self.ffn_norm2(self.feed_forward(self.ffn_norm1(x)))
         modulation = self.adaLN_modulation(condition).unsqueeze(1)
         scale_msa, gate_msa, scale_mlp, gate_mlp = modulation.chunk(4, dim=-1)
-        attended = self.attention(self.attention_norm1(x) * (1 + scale_msa), turn, attend)
-        x = x + gate_msa.tanh() * self.attention_norm2(attended)
-        fed = self.feed_forward(self.ffn_norm1(x) * (1 + scale_mlp))
-        return x + gate_mlp.tanh() * self.ffn_norm2(fed)
+        # Scales and gates go into the norms' weights: they are [B, 1, dim], what is normed is [B, T, dim].
+        attended = self.attention(self.attention_norm1(x, 1 + scale_msa), turn, attend)
+        x = x + self.attention_norm2(attended, gate_msa.tanh())
+        fed = self.feed_forward(self.ffn_norm1(x, 1 + scale_mlp))
+        return x + self.ffn_norm2(fed, gate_mlp.tanh())
 
 
 class FinalLayer(nn.Module):
@@ -280,10 +282,7 @@ def _join(
     text_turn, image_turn = turns
     if caption.full:
         joint = torch.cat((text, image), dim=1)
-        turn = Rotation(
-            torch.cat((text_turn.cos, image_turn.cos), dim=1),
-            torch.cat((text_turn.sin, image_turn.sin), dim=1),
-        )
+        turn = Rotation(torch.cat((text_turn.table, image_turn.table), dim=1))
         return joint, turn, Lengths((joint.shape[1],) * len(caption.each), joint.shape[1])
     totals = tuple(length + image.shape[1] for length in caption.each)
     longest = max(totals)
@@ -292,7 +291,7 @@ def _join(
         rows = [torch.cat((front[i, :length], back[i])) for i, length in enumerate(caption.each)]
         return torch.stack([F.pad(row, (0, 0) * (row.dim() - 1) + (0, longest - len(row))) for row in rows])
 
-    turn = Rotation(splice(text_turn.cos, image_turn.cos), splice(text_turn.sin, image_turn.sin))
+    turn = Rotation(splice(text_turn.table, image_turn.table))
     return splice(text, image), turn, Lengths(totals, longest)
 
 

@@ -8,7 +8,6 @@ Assumed: fused attention (flash or memory-efficient; PyTorch takes one of them f
 a CPU its own flash kernel), and captions of one length, the longest: then no sample is padded.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainer_core.planning.shapes import TIME_FREQUENCIES, Dimensions, Targets
@@ -120,9 +119,9 @@ class _Walk:
             recompute_flops=self.recompute_flops,
         )
 
-    def _table(self, tokens: int) -> Sequence[Value]:
-        rows, pairs = self.run.batch * tokens, self.dims.head_dim // 2
-        return [self.tape.new(rows, pairs, FP32, grad=False) for _ in ("cos", "sin")]
+    def _table(self, tokens: int) -> Value:
+        """Cosines and sines."""
+        return self.tape.new(self.run.batch * tokens, self.dims.head_dim, FP32, grad=False)
 
     def _input(self, rows: int, last: int) -> Value:
         return self.tape.new(rows, last, FP32, grad=False)
@@ -137,7 +136,7 @@ class _Walk:
         both = tape.new(batch, dims.modulation + dims.pooled_dim, self.compute, grad=grad)
         return tape.linear(tape.silu(both), dims.modulation, "time_text_embed.1")
 
-    def _text(self, table: Sequence[Value]) -> Value:
+    def _text(self, table: Value) -> Value:
         dims, rows = self.dims, self.run.batch * self.run.caption_tokens
         features = self.tape.rms_norm(self._input(rows, dims.caption_dim))
         text = self.tape.linear(features, dims.dim, "cap_embedder.1")
@@ -145,18 +144,18 @@ class _Walk:
             text = self._layer(f"context_refiner.{number}", text, table, None)
         return text
 
-    def _image(self, tokens: int, table: Sequence[Value], condition: Value) -> Value:
+    def _image(self, tokens: int, table: Value, condition: Value) -> Value:
         patches = self._input(self.run.batch * tokens, self.dims.patch_values)
         image = self.tape.linear(patches, self.dims.dim, "x_embedder")
         for number in range(self.dims.refiners):
             image = self._layer(f"noise_refiner.{number}", image, table, condition)
         return image
 
-    def _layer(self, name: str, x: Value, table: Sequence[Value], condition: Value | None) -> Value:
+    def _layer(self, name: str, x: Value, table: Value, condition: Value | None) -> Value:
         if not self.run.checkpointing:
             return self._block(self.tape, name, x, table, condition)
         # Checkpointing keeps a layer's inputs; what it saves itself lives only while its own backward runs.
-        inputs = (x, *([condition] if condition else []), *table)
+        inputs = (x, *([condition] if condition else []), table)
         inner = self.tape.aside(*inputs)
         y = self._block(inner, name, x, table, condition)
         self.tape.flops.add(inner.flops)
@@ -168,7 +167,7 @@ class _Walk:
         self.recompute_flops += inner.flops.forward
         return y
 
-    def _block(self, tape: Tape, name: str, x: Value, table: Sequence[Value], condition: Value | None) -> Value:
+    def _block(self, tape: Tape, name: str, x: Value, table: Value, condition: Value | None) -> Value:
         if condition is None:
             x = tape.add(x, tape.rms_norm(self._attention(tape, name, tape.rms_norm(x), table)))
             return tape.add(x, tape.rms_norm(self._feed_forward(tape, name, tape.rms_norm(x))))
@@ -176,12 +175,12 @@ class _Walk:
         scale_msa, gate_msa, scale_mlp, gate_mlp = (
             tape.new(condition.rows, self.dims.dim, self.compute, grad=modulation.grad) for _ in range(4)
         )
-        attended = self._attention(tape, name, tape.multiply(tape.rms_norm(x), scale_msa), table)
-        x = tape.add(x, tape.multiply(tape.tanh(gate_msa), tape.rms_norm(attended)))
-        fed = self._feed_forward(tape, name, tape.multiply(tape.rms_norm(x), scale_mlp))
-        return tape.add(x, tape.multiply(tape.tanh(gate_mlp), tape.rms_norm(fed)))
+        attended = self._attention(tape, name, tape.rms_norm(x, tape.like(scale_msa)), table)
+        x = tape.add(x, tape.rms_norm(attended, tape.like(tape.tanh(gate_msa))))
+        fed = self._feed_forward(tape, name, tape.rms_norm(x, tape.like(scale_mlp)))
+        return tape.add(x, tape.rms_norm(fed, tape.like(tape.tanh(gate_mlp))))
 
-    def _attention(self, tape: Tape, name: str, x: Value, table: Sequence[Value]) -> Value:
+    def _attention(self, tape: Tape, name: str, x: Value, table: Value) -> Value:
         dims = self.dims
         qkv = tape.linear(x, dims.qkv, f"{name}.attention.qkv")
         q, k, v = (
@@ -223,16 +222,13 @@ class _Walk:
     def _backward_work(self, tokens: int) -> int:
         """Temporaries in the second half of the last layer's backward pass, less what was freed on the way there.
 
-        With D values of the model's width and F bytes of the feed-forward's: in the norm the gradient coming in
-        and going out, in fp32 (a CPU composes it of plain operations and holds five such maps). In the product
-        silu(w1 x) * w3 x the gradients of it and of both factors, and the residual's; the norm's input (fp32) is
-        freed by then, and so is the product where w2 has LoRA (else no one kept it).
+        With D values of the model's width and F bytes of the feed-forward's: in the norm three maps in fp32, its input,
+        the gradient coming in and the one going out. In the product silu(w1 x) * w3 x the gradients of it and of both
+        factors; the norm's input is freed by then, and so is the product where w2 has LoRA (else no one kept it).
         """
         wide, hidden = self._maps(tokens)
-        norm = (2 if self.run.cuda else 5) * FP32 * wide
         own = any(name.startswith("layers.") and name.endswith("w2") for name in self.tape.setting.targets)
-        product = (2 * hidden + self.compute * wide if own else 3 * hidden) - FP32 * wide
-        return max(norm, product)
+        return max(3 * FP32 * wide, (2 if own else 3) * hidden - self.compute * wide)
 
     def _forward_work(self, tokens: int) -> int:
         """A checkpointed layer as it first runs: both factors, silu and product of its feed-forward part, x before

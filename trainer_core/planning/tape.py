@@ -2,12 +2,12 @@
 
 A `Tape` is written by the same operations as a real forward pass, but its values are only sizes. Each operation
 applies autograd's own rule for what it saves: a product saves the factor whose *other* side needs a gradient, a
-norm saves its fp32 input, a frozen linear layer saves nothing but its weight, which is the model's anyway.
+norm saves its input, a frozen linear layer saves nothing but its weight, which is the model's anyway.
 A storage counts once however often it is saved, as it does in memory.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -158,13 +158,13 @@ class Tape:
             self.save(y)
         return y
 
-    def rms_norm(self, x: Value) -> Value:
-        """In fp32, back in x's format, times a frozen weight: the fp32 input and one fp32 number a row are saved."""
-        exact = self.cast(x, FP32)
-        if x.grad:
-            self.save(exact)
-            self.save(self.new(x.rows, 1, FP32, grad=False))
-        return self.like(x)
+    def rms_norm(self, x: Value, scale: Value | None = None) -> Value:
+        """`model.rms_norm`: its input, one fp32 number a row and a scale that is more than a frozen weight."""
+        grad = x.grad or (scale is not None and scale.grad)
+        if grad:
+            for value in (x, self.new(x.rows, 1, FP32, grad=False), *([scale] if scale else [])):
+                self.save(value)
+        return self.like(x, grad=grad)
 
     def layer_norm(self, x: Value) -> Value:
         """Without weights: its input and two numbers a row are saved, in fp32 under a GPU's autocast."""
@@ -216,11 +216,10 @@ class Tape:
             self.save(self.like(x, width=1 if self.setting.cuda else x.width))
         return self.like(x)
 
-    def rotate(self, x: Value, table: Sequence[Value]) -> Value:
+    def rotate(self, x: Value, table: Value) -> Value:
         """Rotary embedding in fp32; only the shared cosines and sines are saved."""
         if x.grad:
-            for part in table:
-                self.save(part)
+            self.save(table)
         return self.like(x)
 
     def attention(self, q: Value, k: Value, v: Value, *, batch: int, heads: tuple[int, int], packed: bool) -> Value:

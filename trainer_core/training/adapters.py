@@ -16,8 +16,27 @@ from trainer_core.model.lora_modules import LoraModule
 with without_bitsandbytes("peft"):
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.lora import LoraLayer
+    from peft.tuners.lora.layer import Linear as PeftLinear
 
 ADAPTER = "default"
+
+
+class LoraLinear(PeftLinear):
+    """PEFT's LoRA on a linear layer: W x + B (scale A x), the second product added while it is computed.
+
+    PEFT's own forward scales and adds in passes of their own over the layer's output, both ways.
+    """
+
+    def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
+        if self.disable_adapters or self.merged or args or kwargs:
+            return super().forward(x, *args, **kwargs)
+        down, up = self.lora_A[ADAPTER], self.lora_B[ADAPTER].weight
+        rows = x.flatten(0, -2)
+        out = self.base_layer(rows)
+        low = down(self.lora_dropout[ADAPTER](rows)) * self.scaling[ADAPTER]
+        # In place: nobody else has seen it, and no gradient needs it.
+        out.addmm_(low.to(out.dtype), up.t().to(out.dtype))
+        return out.unflatten(0, x.shape[:-1])
 
 
 def matching_modules(model: nn.Module, targets: Sequence[str]) -> list[str]:
@@ -62,6 +81,7 @@ def add_lora(
     modules = matching_modules(model, targets)
     model.requires_grad_(False)
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=modules, bias="none")
+    config._register_custom_module({nn.Linear: LoraLinear})
     inject_adapter_in_model(config, model, adapter_name=ADAPTER)
     for module in model.modules():
         if isinstance(module, LoraLayer):
