@@ -6,6 +6,8 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("cannot be opened ({})", "无法打开（{x}）"),
     ("{} is more than {} megapixels", "{} 超过 {} 百万像素"),
     ("damaged or cut off ({})", "已损坏或不完整（{x}）"),
+    ("a JPEG of more than {} passes is not read", "扫描超过 {} 遍的 JPEG 不予读取"),
+    ("{}: a JPEG of more than {} passes is not read", "{}：扫描超过 {} 遍的 JPEG 不予读取"),
     ("{}: more than {} megapixels", "{}：超过 {} 百万像素"),
     ("{}: not a readable picture of {}", "{}：不是可读取的图片（支持 {}）"),
     ("{}: cannot be opened ({})", "{}：无法打开（{x}）"),

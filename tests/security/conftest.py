@@ -1,16 +1,25 @@
 """A real server for one application, and raw requests to it that nothing tidies up on the way."""
 
 import http.client
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email.message import Message
+from pathlib import Path
 
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
+
+# Their makers of small pictures, data sets and running applications serve here as well.
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("dataset", "gui")]
+
+from dataset_desk import desk  # noqa: E402 - found by the line above
+
+__all__ = ["desk"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Reading a training image safely: closed list of formats, size from the header first, always plain RGB out."""
 
+import mmap
+import re
 import struct
 import warnings
 import zlib
@@ -14,9 +16,16 @@ from PIL import Image, ImageOps
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".avif"})
 MAX_PIXELS = 64_000_000
+# A progressive JPEG has about ten passes. Each costs the whole picture once more and as little as a hundred bytes, so
+# that a file of one megabyte could keep the decoder busy for a quarter of an hour.
+MAX_JPEG_PASSES = 100
 
 _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})
+# Within a pass FF 00 is data and FF D0 to FF D7 are restarts; FF before a marker fills.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_JPEG_PASS, _JPEG_END = 0xDA, 0xD9
+_JPEG_BARE = frozenset({0x01, 0xD8})
 _UPRIGHT = MappingProxyType(
     {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -95,12 +104,14 @@ def crop_to(image: Image.Image, bucket: tuple[int, int]) -> Image.Image:
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64).clip(0, 65535)
-    grey = ((values + 128) // 257).astype(np.uint8)
+    # In place and by a table: 64 megapixels as 64-bit numbers would take half a gigabyte for each step.
+    values = np.asarray(image).clip(0, 65535).astype(np.uint16)
+    table = ((np.arange(65536) + 128) // 257).astype(np.uint8)
     # A grey 16-bit PNG names at most one value that is transparent.
     hidden = image.info.get("transparency")
-    if hidden is not None:
-        grey[values == hidden] = 255
+    if isinstance(hidden, int) and 0 <= hidden <= 65535:
+        table[hidden] = 255
+    grey = table[values]
     return Image.fromarray(grey).convert("RGB")
 
 
@@ -128,6 +139,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def _decode(image: Image.Image, path: Path) -> None:
     try:
+        if image.format in ("JPEG", "MPO") and _jpeg_passes(path) > MAX_JPEG_PASSES:
+            raise ImageProblem("broken", path, f"a JPEG of more than {MAX_JPEG_PASSES} passes is not read")
         image.load()
     except _BROKEN as error:
         raise ImageProblem("truncated", path, f"damaged or cut off ({_reason(error)})") from error
@@ -159,3 +172,19 @@ def _png_has_late_exif(path: Path) -> bool:
             pixels_seen = pixels_seen or kind == b"IDAT"
             file.seek(length + 4, 1)
     return False
+
+
+def _jpeg_passes(path: Path) -> int:
+    """How many passes over the picture a JPEG holds, counted to one too many."""
+    place, passes = 2, 0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        # Marker by marker and only to the picture's end: phones put a film behind it, previews stand in the EXIF.
+        while passes <= MAX_JPEG_PASSES and (found := _JPEG_MARKER.search(data, place)):
+            kind = found[0][1]
+            if kind == _JPEG_END:
+                break
+            passes += kind == _JPEG_PASS
+            place = found.end()
+            if kind not in _JPEG_BARE:
+                place += int.from_bytes(data[place : place + 2], "big")
+    return passes
