@@ -82,8 +82,8 @@ def inflate(archive: zipfile.ZipFile, incoming: Incoming, target: Path) -> None:
     entry = archive.infolist()[incoming.entry]
     written = 0
     try:
-        with archive.open(entry) as source, open(target, "wb") as file:
-            while block := source.read(_BLOCK):
+        with open(target, "wb") as file:
+            for block in _blocks(archive, entry):
                 written += len(block)
                 if written > entry.file_size:
                     raise ValueError("larger than declared")
@@ -91,6 +91,17 @@ def inflate(archive: zipfile.ZipFile, incoming: Incoming, target: Path) -> None:
     except BROKEN_ZIP as error:
         target.unlink(missing_ok=True)
         raise ZipRefused(Refused(name=incoming.shown, reason="zip_broken", detail=str(error))) from error
+
+
+def _blocks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    """The entry's bytes. Raises one of BROKEN_ZIP."""
+    try:
+        with archive.open(entry) as source:
+            while block := source.read(_BLOCK):
+                yield block
+    except OSError as error:
+        # A place that no file has, as a damaged list may name it: the disk that is written to is not to blame.
+        raise zipfile.BadZipFile(error.strerror or str(error)) from error
 
 
 def _require_sane(path: Path, entries: list[zipfile.ZipInfo]) -> None:

@@ -171,7 +171,7 @@ class _Importer:
         except ZipRefused as error:
             self.refused.append(error.refused)
             return
-        except BROKEN_ZIP as error:
+        except (*BROKEN_ZIP, OSError) as error:
             self._refuse(path.name, "zip_broken", str(error))
             return
         self._zips[path] = archive
