@@ -121,6 +121,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ('needs a GPU, but device is "cpu"; use "sdpa"', '需要显卡，但 device 是 "cpu"；请改用 "sdpa"'),
     # TOML files.
     ("cannot be read: {}", "无法读取：{x}"),
+    (
+        "line {} has a name of more than {} parts; no config has such names",
+        "第 {} 行的名称超过 {} 段；配置文件里没有这样的名称",
+    ),
     ("line {} is not UTF-8 text; save the file as UTF-8", "第 {} 行不是 UTF-8 文本；请把文件另存为 UTF-8"),
     ("is not valid TOML: {}; line {} is: {}", "不是有效的 TOML：{x}；第 {} 行是：{}"),
     (

@@ -1,4 +1,4 @@
-"""Captions made to hurt, from the file to what the encoder is given: kept as they are or refused by name, in no time."""
+"""Captions made to hurt, from the file to what the encoder is given: kept as they are or refused by name."""
 
 import random
 import time
