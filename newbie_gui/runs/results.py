@@ -136,7 +136,7 @@ def _names(folder: Path) -> list[str]:
 def _settings(file: Path, changed: int) -> tuple[tuple[str, Any], ...]:
     try:
         values = json.loads(_text_chunk(file, b"newbie"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     return tuple(values.items()) if isinstance(values, dict) else ()
 

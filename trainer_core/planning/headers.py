@@ -5,12 +5,21 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from trainer_core.planning.weight_files import CANONICAL_FILES, SHARD
 
 # The format's own limit.
 MAX_HEADER_BYTES = 100_000_000
+# Of one number in the format's own words; other words are for formats that are newer than this list.
+BITS: Mapping[str, int] = MappingProxyType(
+    {
+        "F4": 4, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "BOOL": 8, "U8": 8, "I8": 8,
+        "F16": 16, "BF16": 16, "U16": 16, "I16": 16, "F32": 32, "U32": 32, "I32": 32,
+        "F64": 64, "U64": 64, "I64": 64, "C64": 64,
+    }
+)  # fmt: skip
 INDEX = "*.safetensors.index.json"
 
 Shapes = dict[str, tuple[int, ...]]
@@ -117,11 +126,15 @@ def read_header(file: Path, limit: int = MAX_HEADER_BYTES) -> Header:
 
 
 def _tensor(entry: Mapping[str, Any], data: int) -> StoredTensor:
-    shape = tuple(entry["shape"])
+    dtype, shape = entry["dtype"], tuple(entry["shape"])
     start, end = entry["data_offsets"]
-    if not all(isinstance(size, int) and size >= 0 for size in (*shape, start, end - start)):
+    if not all(type(size) is int and size >= 0 for size in (*shape, start, end - start)) or type(dtype) is not str:
         raise ValueError(entry)
-    return StoredTensor(dtype=str(entry["dtype"]), shape=shape, start=data + start, end=data + end)
+    # A header that lies about its bytes would make an estimate of anything.
+    bits = BITS.get(dtype)
+    if bits is not None and math.prod(shape) * bits != (end - start) * 8:
+        raise ValueError(entry)
+    return StoredTensor(dtype=dtype, shape=shape, start=data + start, end=data + end)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -34,6 +34,7 @@ _Z_IMAGE_WIDTH = 3840
 _NUMBERS = MappingProxyType(
     {"F64": "<d", "F32": "<f", "F16": "<e", "BF16": "<f", "I64": "<q", "I32": "<i", "I16": "<h"}
 )
+_FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,9 @@ def _slots(file: Path, keys: Mapping[str, Key], header: Header) -> Slots:
         slot = slots.setdefault((key.module, key.rows), {})
         if key.role in slot:
             raise unreadable(file, f"{key.module} has its {key.role} twice, once as {listing([name])}")
-        slot[key.role] = header.tensors[name]
+        slot[key.role] = tensor = header.tensors[name]
+        if tensor.dtype not in _FLOATS and not (key.role == "alpha" and tensor.dtype in _NUMBERS):
+            raise unreadable(file, f"{listing([name])} is stored as {tensor.dtype}; allowed: floating point")
     shapes: dict[str, tuple[int, int]] = {}
     for (module, rows), slot in slots.items():
         if not {"down", "up"} <= slot.keys():
@@ -175,7 +178,7 @@ def shape_problem(
     if len(down) == 4 or len(up) == 4:
         return "it is a LoRA for convolutions, of which NewBie has none"
     if len(down) != 2 or len(up) != 2:
-        return f"its halves have shapes {list(down)} and {list(up)}; expected: two dimensions each"
+        return f"its halves have shapes {_dims(down)} and {_dims(up)}; expected: two dimensions each"
     if down[0] != up[1]:
         return f"its halves have different ranks, {down[0]} and {up[1]}"
     if 0 in (*down, *up):
@@ -184,6 +187,11 @@ def shape_problem(
         columns = " (over input channels: LyCORIS without wd_on_out)" if magnitude[-1:] == (down[1],) else ""
         return f"its DoRA magnitude has shape {list(magnitude)}{columns}; expected: [{up[0]}]"
     return ""
+
+
+def _dims(shape: tuple[int, ...]) -> str:
+    """A file may state thousands of dimensions; a sentence shows eight."""
+    return str(list(shape)) if len(shape) <= 8 else f"{list(shape[:8])}…"
 
 
 def other_width(file: Path, shapes: Mapping[str, tuple[int, int]]) -> UserError | None:

@@ -48,6 +48,7 @@ ADVICE = "Use the bf16 (or fp16, fp32) version of these weights: training needs 
 # Uncompressed numbers, as torch and as safetensors call them.
 TRAINABLE = frozenset({"float64", "float32", "float16", "bfloat16", "F64", "F32", "F16", "BF16"})
 NAMES_SHOWN = 8
+_NAME_LENGTH = 200
 
 # In every naming of the model, and of nothing that lies beside it in one file.
 ANCHOR = "x_embedder.weight"
@@ -148,6 +149,7 @@ def _prefix(names: Sequence[str], location: str) -> str:
 
 
 def shorten(names: Sequence[str]) -> str:
-    """Up to eight names, then how many more there are."""
+    """Up to eight names, cut where a file makes them endless, then how many more there are."""
     more = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    shown = [name if len(name) <= _NAME_LENGTH else name[:_NAME_LENGTH] + "…" for name in names[:NAMES_SHOWN]]
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -126,7 +126,7 @@ def _indexed_files(index: Path) -> list[Path]:
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         files = [index.parent / name for name in sorted(set(weight_map.values()))]
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise UserError("weights_broken", f"{index} is not a readable weight index ({error}).") from error
     _refuse_absent([file for file in files if not file.is_file()], index.parent)
     return files

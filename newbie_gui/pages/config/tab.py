@@ -273,7 +273,7 @@ def _problems(marked: str) -> dict[str, str]:
     """The problems as the browser brings them back: known settings and texts only."""
     try:
         problems = json.loads(marked or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(problems, dict):
         return {}

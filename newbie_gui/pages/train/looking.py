@@ -217,6 +217,6 @@ def stamps_from(text: str) -> dict[str, str]:
     """Stamps as the page holds them; whatever cannot be read counts as none."""
     try:
         values = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(key): str(value) for key, value in values.items()} if isinstance(values, dict) else {}
