@@ -6,8 +6,9 @@ from typing import Any
 
 import fastapi
 import gradio as gr
+from gradio.route_utils import FnIndexInferError
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from newbie_gui.files import file_routes, workspace_roots
@@ -47,8 +48,16 @@ def _page_app(services: Services, lang: Lang) -> fastapi.FastAPI:
     return gr.mount_gradio_app(
         fastapi.FastAPI(**_NO_API_PAGES), page, f"/{lang}", footer_links=[], run_history=False, show_error=False,
         ssr_mode=False, enable_monitoring=False, mcp_server=False, pwa=False, max_file_size=_MAX_FILE_BYTES,
-        blocked_paths=[str(services.workspace.private)], theme=theme(), css=css(), app_kwargs=dict(_NO_API_PAGES),
+        blocked_paths=[str(services.workspace.private)], theme=theme(), css=css(), 
+        app_kwargs={**_NO_API_PAGES, "exception_handlers": {KeyError: _no_event, FnIndexInferError: _no_event}},
     )  # fmt: skip
+
+
+def _no_event(request: Request, error: Exception) -> Response:
+    """Gradio looks an event up by whatever number or name it is given, and fails where it has none."""
+    if request.method != "POST" or "/gradio_api/" not in request.url.path:
+        raise error
+    return JSONResponse({"error": "There is no such event."}, 404)
 
 
 def _no_icon(request: Request) -> Response:

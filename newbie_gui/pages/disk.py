@@ -28,7 +28,10 @@ def build(ui: Ui) -> None:
     def shown() -> str:
         return str(render(ui, measure(ui.workspace)))
 
-    def cleaned(chosen: str) -> tuple[Any, ...]:
+    def cleaned(chosen: object) -> tuple[Any, ...]:
+        if not isinstance(chosen, str) or chosen not in CLEANABLE:
+            # No part is chosen: only a call from outside can say so.
+            return (gr.skip(), *asking(False))
         before = sum(use.bytes for use in measure(ui.workspace))
         if chosen in IN_USE and any(entry.status in ("running", "stopping") for entry in ui.queue.entries()):
             gr.Warning(ui.t("frame.disk.busy"))

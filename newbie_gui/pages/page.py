@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from newbie_gui.pages import disk, guide, header
+from newbie_gui.pages.checked import CheckedBlocks
 from newbie_gui.pages.config import tab as config
 from newbie_gui.pages.dataset import tab as dataset
 from newbie_gui.pages.merge import tab as merge
@@ -30,7 +31,11 @@ _MONO_FONTS = ("ui-monospace", "Consolas", "Noto Sans Mono", "monospace")
 
 def build_page(ui: Ui) -> gr.Blocks:
     """The whole page; nothing of it depends on who opens it."""
-    with gr.Blocks(title=ui.t("frame.title"), analytics_enabled=False, fill_width=True) as page:
+    page = CheckedBlocks(
+        ui.workspace.uploads, ui.t("frame.error.value"), title=ui.t("frame.title"), analytics_enabled=False,
+        fill_width=True,
+    )  # fmt: skip
+    with page:
         header.build(ui)
         busy = gr.HTML("", elem_id="frame-busy")
         guide.build(ui, page)
@@ -79,8 +84,11 @@ def _connect_data(ui: Ui, pictures: dataset.DatasetTab, settings: config.ConfigT
         return settings.fill({"train_data_dir": folder})
 
     def advised(values: str) -> Any:
-        wanted = json.loads(values) if values else {}
-        if not wanted:
+        try:
+            wanted = json.loads(values or "{}")
+        except (ValueError, RecursionError):
+            wanted = {}
+        if not wanted or not isinstance(wanted, dict):
             return gr.skip()
         gr.Info(ui.t("frame.advice_applied", values=", ".join(f"{name} = {value}" for name, value in wanted.items())))
         return settings.fill(wanted)

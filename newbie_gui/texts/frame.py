@@ -33,6 +33,10 @@ TEXTS = MappingProxyType(
         "frame.no": ("No", "否"),
         "frame.cancel": ("Cancel", "取消"),
         "frame.refresh": ("Refresh", "刷新"),
+        "frame.error.value": (
+            "“{name}” cannot hold the value that was sent. Correct it, or reload the page and try again.",
+            "“{name}”不接受所发送的值。请改正，或重新加载页面后再试。",
+        ),
         "frame.error.disk": ("The disk refused: {reason}", "磁盘操作失败：{reason}"),
         "frame.guide.title": ("From pictures to a LoRA in four steps", "四步：从图片到 LoRA"),
         "frame.guide.dataset": (

@@ -1,6 +1,6 @@
 """The large view: opening, saving, going on; and edits of many captions."""
 
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
@@ -11,7 +11,7 @@ from newbie_gui.pages.dataset.store import DatasetStore, Look
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.bulk import BulkPlan, apply_edit, plan_edit, undo_edit
-from trainer_core.dataset.caption_edits import checked_edit
+from trainer_core.dataset.caption_edits import Kind, checked_edit
 from trainer_core.dataset.caption_files import checked_caption, write_caption_file
 from trainer_core.dataset.filters import select
 
@@ -116,9 +116,10 @@ class Editing:
         gr.Info(said)
         return {**self._after_bulk(values), self._parts.bulk.view: said}
 
-    def fields(self, kind: str) -> Updates:
+    def fields(self, chosen: object) -> Updates:
         """The fields that a kind of edit needs, named after what goes into them."""
         bulk, t = self._parts.bulk, self._ui.t
+        kind = chosen if isinstance(chosen, str) and chosen in get_args(Kind) else "prefix"
         label = (
             gr.update(visible=False)
             if kind in _NO_FIELDS

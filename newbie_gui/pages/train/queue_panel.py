@@ -75,12 +75,12 @@ def build(ui: Ui) -> QueuePanel:
     return QueuePanel(now=now, ended=ended)
 
 
-def shown(ui: Ui, seen: str) -> tuple[Any, Any, Any]:
+def shown(ui: Ui, seen: str | None) -> tuple[Any, Any, Any]:
     """Both lists and their stamp; what the browser has by the stamp ``seen`` is skipped."""
     entries = ui.queue.entries()
     views = (render_now(ui.t, entries, ui.queue.paused()), render_ended(ui.t, entries))
     stamps = [_digest(view) for view in views]
-    known = seen.split()
+    known = (seen or "").split()
     if known == stamps:
         return gr.skip(), gr.skip(), gr.skip()
     now, ended = (

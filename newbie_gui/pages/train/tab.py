@@ -150,11 +150,12 @@ def _wire_looks(parts: Parts, answers: Answers, outputs: list[Block]) -> None:
         answers.look, wishes, outputs, trigger_mode="always_last", **QUIET,
     )  # fmt: skip
 
-    def dragged(event: gr.SelectData) -> tuple[Any, Any]:
-        span = event.index
-        if not isinstance(span, list | tuple) or len(span) != 2:
+    def dragged(event: gr.EventData) -> tuple[Any, Any]:
+        # Not gr.SelectData, which fails before it can be asked where the browser says nothing.
+        span = event._data.get("index") if isinstance(event._data, dict) else None
+        if not isinstance(span, list | tuple) or len(span) != 2 or not all(map(_is_finite, span)):
             return gr.skip(), gr.skip()
-        return max(0, round(float(span[0]))), round(float(span[1]))
+        return max(0, round(span[0])), round(span[1])
 
     span = [plots.first, plots.last]
     plots.loss.select(dragged, None, span, **QUIET)
@@ -239,6 +240,10 @@ def _why_not(ui: Ui, problem: str) -> str:
         return ""
     note = Markup('<div class="note warning" role="status">⚠ {} <a href="#config">{}</a></div>')
     return str(note.format(problem, ui.t("train.start.to_settings")))
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e15 < value < 1e15
 
 
 def _said(event: gr.EventData, name: str) -> str:
