@@ -60,7 +60,7 @@ def test_pictures_and_captions_arrive_and_are_indexed(desk: Desk):
     assert desk.look().pending == 0 and not os.listdir(desk.workspace.uploads)
 
 
-def test_equal_names_are_kept_apart_with_their_captions(desk: Desk):
+def test_24_equal_names_are_kept_apart_with_their_captions(desk: Desk):
     take(desk, ("a.png", picture(1)), ("a.txt", b"one"))
     take(desk, ("A.png", picture(2)), ("A.txt", b"two"))
     take(desk, ("a.jpg", picture(3)))
@@ -177,7 +177,7 @@ def test_an_encrypted_entry_is_refused(desk: Desk):
 @pytest.mark.parametrize(
     ("limit", "value", "reason"), [("MAX_ENTRIES", 1, "zip_entries"), ("MAX_TOTAL", 100, "zip_size")]
 )
-def test_a_zip_beyond_its_limits_is_refused_whole(
+def test_25_a_zip_beyond_its_limits_is_refused_whole(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, reason: str
 ):
     monkeypatch.setattr(import_zip, limit, value)
@@ -205,7 +205,7 @@ def test_damaged_zips_are_refused(desk: Desk, data: bytes):
 Usage = namedtuple("Usage", "total used free")
 
 
-def test_a_full_disk_is_said_before_anything_is_written(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_25_a_full_disk_is_said_before_anything_is_written(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.disk_usage", lambda place: Usage(10**12, 10**12, 1000))
     with pytest.raises(UserError, match="0.0 GiB free") as caught:
         take(desk, ("a.png", picture(1)))

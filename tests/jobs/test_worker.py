@@ -48,6 +48,18 @@ def test_a_job_runs_tells_its_progress_and_leaves_its_result(queue: Queue, works
     assert (told[0], told[-1]) == ("started", "finished")
 
 
+def test_32_no_text_of_a_person_is_on_a_command_line(queue: Queue, workspace: Workspace) -> None:
+    """What was typed goes by file: worker and job are told the workspace's own folders alone."""
+    evil = "; touch /tmp/x && $(id) --help"
+    job_id = queue.add("tokens", evil, {"count": 20, "text": evil}, resources=["light"], files={"config.toml": evil})
+    until_status(queue, job_id, "running")
+    until(lambda: len(processes_of(workspace)) == 2)
+    told = [process.cmdline() for process in processes_of(workspace)]
+    assert not [words for words in told if any("touch" in word or "--help" in word for word in words)]
+    assert {words[-1] for words in told} <= {str(workspace.root), str(workspace.jobs / job_id)}
+    queue.stop(job_id)
+
+
 def test_lanes_run_side_by_side_and_each_in_order(queue: Queue) -> None:
     first, second, beside = count(queue, 60), count(queue, 0), count(queue, 0, "light")
     until_status(queue, beside, "finished")

@@ -120,7 +120,7 @@ def test_the_fitting_part_of_a_repository(text: str, kind: str, inside: str, fil
     assert {Path(name).name for name in hub.fetched()} == files
 
 
-def test_what_is_in_the_cache_needs_no_network(hub: FakeHub, tmp_path: Path) -> None:
+def test_13_what_is_in_the_cache_needs_no_network(hub: FakeHub, tmp_path: Path) -> None:
     first = resolve_part("google/gemma", "gemma")
     asked = len(hub.asked)
     assert resolve_part("hf:google/gemma", "gemma") == first and len(hub.asked) == asked

@@ -17,7 +17,7 @@ def fields(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("key", sorted(all_texts()))
-def test_every_text_is_there_in_both_languages_with_the_same_values(key: str):
+def test_38_every_text_is_there_in_both_languages_with_the_same_values(key: str):
     english, chinese = all_texts()[key]
     assert english.strip() and chinese.strip()
     assert fields(english) == fields(chinese)

@@ -77,7 +77,7 @@ def test_without_a_cache_the_run_is_the_same_and_the_disk_stays_empty(config: Ma
 
 
 @pytest.mark.parametrize("workers", [0, 5])
-def test_threads_change_nothing(config: Make, workers: int) -> None:
+def test_37_threads_change_nothing(config: Make, workers: int) -> None:
     one, other = config("one", num_epochs=1), config("other", num_epochs=1, dataloader_num_workers=workers)
     run_training(one)
     run_training(other)

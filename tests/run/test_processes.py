@@ -35,7 +35,7 @@ def alone(config: Make) -> Iterator[TrainConfig]:
     torch.set_num_threads(threads)
 
 
-def test_two_processes_equal_one_with_accumulation_also_after_a_stop_and_a_kill(
+def test_37_two_processes_equal_one_with_accumulation_also_after_a_stop_and_a_kill(
     config: Make, alone: TrainConfig
 ) -> None:
     made = config("together", gradient_accumulation_steps=1, **SETTINGS)

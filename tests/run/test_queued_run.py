@@ -50,7 +50,7 @@ def until(queue: Queue, job_id: str, condition: Callable[[Entry], bool]) -> Entr
     return entry
 
 
-def test_a_queued_run_needs_nobody_and_hears_what_is_asked_of_its_job(config: Make, workspace: Workspace) -> None:
+def test_17_a_queued_run_needs_nobody_and_hears_what_is_asked_of_its_job(config: Make, workspace: Workspace) -> None:
     made = config(num_epochs=5, save_epochs_interval=100)
     queue = Queue(workspace)
     job_id = queued(workspace, made)

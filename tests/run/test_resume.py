@@ -27,7 +27,7 @@ def undisturbed(config: Make) -> TrainConfig:
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 7])
-def test_resume_is_bit_exact(
+def test_36_resume_is_bit_exact(
     config: Make, undisturbed: TrainConfig, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps 1, mid-epoch, the epoch's border (4), and just before the last (8)."""
@@ -40,7 +40,9 @@ def test_resume_is_bit_exact(
     assert_same_run(made, undisturbed)
 
 
-def test_resume_at_every_single_step(config: Make, undisturbed: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_36_resume_at_every_single_step(
+    config: Make, undisturbed: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = config("often")
     with monkeypatch.context() as patch:
         patch.setattr(StopSignal, "requests", lambda self: {"stop"})

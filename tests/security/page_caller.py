@@ -35,9 +35,11 @@ class PageCaller:
         self.components: dict[int, dict[str, Any]] = {each["id"]: each for each in config["components"]}
         self.events: list[dict[str, Any]] = [each for each in config["dependencies"] if each["backend_fn"]]
 
-    def ask(self, method: str, path: str, body: Any = None, *, let_in: bool = True) -> tuple[int, bytes]:
-        """One request below the page's address, with the token or without."""
-        headers = {"Content-Type": "application/json", **(self._cookie if let_in else {})}
+    def ask(
+        self, method: str, path: str, body: Any = None, *, let_in: bool = True, kind: str = "application/json"
+    ) -> tuple[int, bytes]:
+        """One request below the page's address, with the token or without; ``kind``: what the body is."""
+        headers = {"Content-Type": kind, **(self._cookie if let_in else {})}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         connection = http.client.HTTPConnection(self._app.base.removeprefix("http://"), timeout=60)
         with closing(connection):

@@ -10,7 +10,7 @@ import pytest
 from gui_app import ROOT, Application
 from gui_runs import add_samples, add_saved, falling, make_run, tell, tell_many
 from page_caller import PageCaller, Reply
-from picture_files import put
+from picture_files import png, put
 
 from newbie_gui.runs.store import key_of
 from trainer_core.contracts.config import options
@@ -227,3 +227,40 @@ def test_31_each_field_with_a_wrong_value_starts_no_run(app: Application, page: 
     quiet = [name for name, reply in zip(names, replies, strict=True) if not reply.failed and not reply.said]
     assert quiet == []
     assert {path.name for path in app.workspace.output.iterdir()} == before
+
+
+def form(files: int, same: bool) -> tuple[bytes, str]:
+    """A multipart body of so many tiny pictures, as a browser sends a folder: by base name, equal ones among them."""
+    edge = "edge-of-the-form"
+    parts = []
+    for at in range(files):
+        name = "same.png" if same else f"{at}.png"
+        picture = png(1, 1, colour=2, depth=8, pixel=(at + 5000 * same).to_bytes(3, "big"))
+        head = f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+        parts.append(head.encode() + b"Content-Type: image/png\r\n\r\n" + picture + b"\r\n")
+    return b"".join(parts) + f"--{edge}--\r\n".encode(), f"multipart/form-data; boundary={edge}"
+
+
+def test_24_twelve_hundred_files_are_uploaded_and_go_into_one_import(app: Application, page: PageCaller):
+    sent: list[str] = []
+    for count, same in ((1000, False), (200, True)):
+        body, kind = form(count, same)
+        status, answer = page.ask("POST", "gradio_api/upload", body, kind=kind)
+        assert status == 200, answer[:500]
+        sent += json.loads(answer)
+    assert len(set(sent)) == 1200, "equal names were not kept apart"
+    upload = page.named("dataset-directory", "upload")
+    values = page.defaults(upload, {"dataset-choose": "set"})
+    place = [page.components[one]["props"].get("elem_id") for one in upload["inputs"]].index("dataset-directory")
+    values[place] = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in sent]
+    [reply] = page.call_all([(upload, values)])
+    assert not reply.failed and not reply.said
+    [spec] = [job for job in map(spec_of, app.workspace.jobs.glob("*/job.json")) if len(job.get("files", ())) == 1200]
+    assert (
+        set(spec["files"]) == set(sent)
+        and page.ask("POST", "gradio_api/upload", form(1001, True)[0], kind=kind)[0] == 400
+    )
+
+
+def spec_of(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")).get("spec", {})

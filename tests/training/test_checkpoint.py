@@ -106,7 +106,7 @@ def test_the_newest_is_found_and_old_ones_are_pruned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [-1, 0, 1, 2])
-def test_pruning_never_goes_below_two(tmp_path: Path, keep: int) -> None:
+def test_35_pruning_never_goes_below_two(tmp_path: Path, keep: int) -> None:
     saved(tmp_path, 1, 2, 3)
     prune(tmp_path, keep)
     assert names(tmp_path) == ["step-00000002", "step-00000003"]
@@ -200,7 +200,7 @@ c.save_checkpoint(root, c.Checkpoint(adapter={"a": torch.ones(1)}, optimizer={},
 
 
 @pytest.mark.parametrize("moment", ["_seal", "replace"])
-def test_a_writer_killed_on_the_way_costs_nothing_but_its_own_save(tmp_path: Path, moment: str) -> None:
+def test_33_a_writer_killed_on_the_way_costs_nothing_but_its_own_save(tmp_path: Path, moment: str) -> None:
     saved(tmp_path, 1, 2)
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
@@ -213,7 +213,7 @@ def test_a_writer_killed_on_the_way_costs_nothing_but_its_own_save(tmp_path: Pat
 
 
 @pytest.mark.parametrize("moment", ["save_file", "fsync_file", "replace"])
-def test_a_failing_write_keeps_the_old_ones_and_frees_its_space(
+def test_34_a_failing_write_keeps_the_old_ones_and_frees_its_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     saved(tmp_path, 1, 2)
@@ -227,7 +227,9 @@ def test_a_failing_write_keeps_the_old_ones_and_frees_its_space(
     assert names(tmp_path) == ["step-00000001", "step-00000002"]
 
 
-def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_34_too_little_space_is_said_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder,) = saved(tmp_path, 1)
     size = sum(file.stat().st_size for file in folder.iterdir())
     free = SimpleNamespace(free=2 * size - 1)

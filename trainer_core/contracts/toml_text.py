@@ -34,12 +34,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise _file_error(path, f"line {line} is not UTF-8 text; save the file as UTF-8") from error
-    for number, line in enumerate(text.splitlines(), start=1):
+    for place, written in enumerate(text.splitlines(), start=1):
         # Parsing takes the square of the parts: ten seconds for 40 KB, minutes for what may be uploaded.
-        if line.partition("=")[0].count(".") > _MAX_DOTS:
-            raise _file_error(
-                path, f"line {number} has a name of more than {_MAX_DOTS} parts; no config has such names"
-            )
+        if written.partition("=")[0].count(".") > _MAX_DOTS:
+            raise _file_error(path, f"line {place} has a name of more than {_MAX_DOTS} parts; no config has such names")
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

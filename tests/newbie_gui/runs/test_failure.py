@@ -25,7 +25,7 @@ def failed(workspace: Workspace, store: RunStore, code: str, message: str, hints
     return store.rows()[0]
 
 
-def test_a_failed_run_says_why_and_what_to_do(workspace: Workspace, store: RunStore) -> None:
+def test_20_a_failed_run_says_why_and_what_to_do(workspace: Workspace, store: RunStore) -> None:
     row = failed(workspace, store, "disk_full", "The disk is full.", ("Free some space.",))
     found = failure_of(row, store.history(row.folder).refresh(), None)
     assert found is not None and (found.code, found.message, found.hints) == (
@@ -50,7 +50,9 @@ def test_the_jobs_own_failure_counts_where_the_run_never_began(
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_every_rung_of_the_memory_ladder_is_a_valid_config(workspace: Workspace, store: RunStore, begun: bool) -> None:
+def test_20_every_rung_of_the_memory_ladder_is_a_valid_config(
+    workspace: Workspace, store: RunStore, begun: bool
+) -> None:
     row = failed(workspace, store, "out_of_memory", "The GPU ran out of memory.")
     if begun:
         make_checkpoint(row.run, 3)

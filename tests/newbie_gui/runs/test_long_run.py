@@ -38,7 +38,7 @@ def wire(plot: Plot) -> bytes:
     return orjson.dumps(rows)
 
 
-def test_a_long_run_opens_fast_and_stays_light(tmp_path: Path, record_figure: Callable[[str, float], None]) -> None:
+def test_18_a_long_run_opens_fast_and_stays_light(tmp_path: Path, record_figure: Callable[[str, float], None]) -> None:
     long_log(tmp_path / "events.jsonl")
     history = History(tmp_path / "events.jsonl")
     # Computing time and not the wall clock: other tests may have the machine busy.

@@ -28,7 +28,7 @@ def test_a_growing_log_is_read_once(tmp_path: Path) -> None:
     assert not tail.restarted() and steps(tail) == [3] and steps(tail) == []
 
 
-def test_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
+def test_19_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     tail = LogTail(file)
     file.write_bytes(b'{"step": 1}\n{"step"')
@@ -38,7 +38,7 @@ def test_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
     assert steps(tail) == [2]
 
 
-def test_a_log_cut_by_a_resumed_run_is_read_anew_even_when_it_has_grown_past_the_old_end(tmp_path: Path) -> None:
+def test_19_a_log_cut_by_a_resumed_run_is_read_anew_even_when_it_has_grown_past_the_old_end(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     log, tail = EventLog(file), LogTail(file)
     told(log, 1, 2, 3, 4)
@@ -48,7 +48,7 @@ def test_a_log_cut_by_a_resumed_run_is_read_anew_even_when_it_has_grown_past_the
     assert tail.restarted() and steps(tail) == [1, 2, 3, 4, 5] and not tail.restarted()
 
 
-def test_a_file_rewritten_in_place_is_noticed(tmp_path: Path) -> None:
+def test_19_a_file_rewritten_in_place_is_noticed(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     tail = LogTail(file)
     file.write_bytes(b'{"step": 1}\n')

@@ -71,7 +71,7 @@ def test_a_page_of_another_run_gets_all_of_it(workspace: Workspace, looker: Look
     assert "two" in second.parts["progress"] and second.selected == keys["two"]
 
 
-def test_a_long_run_is_light_on_the_wire(
+def test_18_a_long_run_is_light_on_the_wire(
     workspace: Workspace, looker: Looker, record_figure: Callable[[str, float], None]
 ) -> None:
     run = make_run(workspace, "long")
