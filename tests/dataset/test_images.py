@@ -119,13 +119,13 @@ def test_a_missing_file_is_an_image_problem(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("value", "grey"), [(0, 0), (128 * 257, 128), (65535, 255), (1000, 4)])
-def test_16_bit_grey_is_scaled(tmp_path: Path, value: int, grey: int):
+def test_grey_of_16_bit_is_scaled(tmp_path: Path, value: int, grey: int):
     path = file_of(tmp_path, png(3, 2, colour=0, depth=16, pixel=struct.pack(">H", value)))
     assert load_rgb(path).getpixel((0, 0)) == (grey,) * 3
     assert to_rgb(Image.new("I", (2, 2), value)).getpixel((1, 1)) == (grey,) * 3
 
 
-def test_16_bit_grey_with_a_transparent_value(tmp_path: Path):
+def test_grey_of_16_bit_with_a_transparent_value(tmp_path: Path):
     hidden = chunk(b"tRNS", struct.pack(">H", 500))
     path = file_of(tmp_path, png(3, 2, colour=0, depth=16, pixel=struct.pack(">H", 500), extra=hidden))
     assert load_rgb(path).getpixel((0, 0)) == (255, 255, 255)

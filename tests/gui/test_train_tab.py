@@ -110,6 +110,30 @@ def test_a_long_run_opens_soon_and_its_ticks_are_light(
     record_figure("bytes of an answer to a tick without news", max(sizes, default=0))
 
 
+def test_16_a_reload_shows_the_same_curve_within_two_seconds(
+    app: Application, open_page: Callable[..., Visit], record_figure: Record
+) -> None:
+    run = make_run(app.workspace, "goes on", "running")
+    for step in range(1, 40):
+        tell(run, "step", **step_fields(step, 0.5 - step / 200))
+    visit = open_page()
+    show(visit, run)
+    rows = visit.page.locator("#train-table tbody tr")
+    expect(visit.page.locator("#train-table th[scope=row]").last).to_have_text("39")
+    before = rows.all_text_contents()
+    visit.page.wait_for_function("document.querySelector('#train-loss svg path, #train-loss canvas')")
+    visit.reload()
+    drawn_since = time.monotonic()
+    expect(visit.page.locator("#train-progress h2")).to_contain_text("goes on")
+    expect(visit.page.locator("#train-table th[scope=row]").last).to_have_text("39")
+    seconds = time.monotonic() - drawn_since
+    record_figure("a page loaded anew to its run's curve, seconds", seconds)
+    assert rows.all_text_contents() == before
+    run.write_state("stopped")
+    # On a machine of its own; a suite that shares its two cores is given twice that.
+    assert seconds <= 4
+
+
 def test_everything_of_a_run_is_shown_and_text_stays_text(full_run: RunDir, open_page: Callable[..., Visit]) -> None:
     visit = open_page("zh", width=390, theme="dark")
     show(visit, full_run)

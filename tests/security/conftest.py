@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("dataset", "gui")]
 
 from dataset_desk import desk  # noqa: E402 - found by the line above
+from gui_app import Application  # noqa: E402
 
 __all__ = ["desk"]
 
@@ -79,3 +80,15 @@ def serve() -> Iterator[Callable[..., Served]]:
     for server, thread in running:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="package")
+def hostile_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    """The real app in a workspace of hostile names; one for all, as each start takes seconds."""
+    from hostile_workspace import fill  # loads torch, which most tests here do without
+
+    app = Application(tmp_path_factory.mktemp("hostile"))
+    fill(app.workspace)
+    app.start()
+    yield app
+    app.close()

@@ -8,17 +8,14 @@ from typing import Any
 
 import pytest
 from gui_app import ROOT, Application
-from gui_runs import add_samples, add_saved, falling, make_run, tell, tell_many
+from hostile_workspace import EVIL, SCRIPT, settled
 from page_caller import PageCaller, Reply
-from picture_files import png, put
+from picture_files import png
 
 from newbie_gui.runs.store import key_of
 from trainer_core.contracts.config import options
-from trainer_core.jobs.queue import Queue
 
 SEED = 20_251_125
-EVIL = "<img src=x onerror=alert(1)>"
-SCRIPT = "<script>alert(1)</script>"
 FILE = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
 REMOTE = {"path": "http://evil.example/x.png", "url": "http://evil.example/x.png", "meta": {"_type": "gradio.FileData"}}
 WRONG: tuple[Any, ...] = (
@@ -29,26 +26,8 @@ WRONG: tuple[Any, ...] = (
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
-    """A workspace in which everything that has a name or a text has a hostile one."""
-    made = Application(tmp_path_factory.mktemp("hostile"))
-    made.workspace.create()
-    put(made.workspace.datasets / "set" / f"1_{EVIL}" / f"{EVIL}.png", f"{SCRIPT}, {EVIL}")
-    run = make_run(made.workspace, "run", sample_prompts=[EVIL, SCRIPT])
-    run.path.rename(run.path.with_name(EVIL))
-    run = type(run)(run.path.with_name(EVIL))
-    tell_many(run, falling(60))
-    tell(run, "warning", code="x", message=f"{EVIL} {SCRIPT}")
-    tell(run, "failed", code="x", message=f"{EVIL} {SCRIPT}", hints=[SCRIPT])
-    run.write_state("failed", code="x", message=f"{EVIL} {SCRIPT}")
-    add_saved(run, 10)
-    add_samples(run, (0, 10), (EVIL, SCRIPT))
-    run.log_file.write_text(f"{EVIL}\n{SCRIPT}\n", encoding="utf-8")
-    # What is queued here is looked at, not done: each job would take seconds.
-    Queue(made.workspace).set_paused(True)
-    made.start()
-    yield made
-    made.close()
+def app(hostile_app: Application) -> Application:
+    return hostile_app
 
 
 @pytest.fixture(scope="module")
@@ -189,13 +168,13 @@ def test_a_body_that_is_none_is_refused(page: PageCaller, route: str):
 
 
 def test_02_no_event_does_anything_without_the_token(app: Application, page: PageCaller):
-    before = sorted(str(path) for path in app.workspace.root.rglob("*"))
+    before = settled(app.workspace)
     routes = ("gradio_api/run/predict", "gradio_api/queue/join", f"gradio_api/call/{page.events[0]['api_name']}")
     for event in page.events:
         body = {"data": page.defaults(event, {}), "fn_index": event["id"], "session_hash": "stranger"}
         assert {page.ask("POST", route, body, let_in=False)[0] for route in routes} == {401}
     assert page.ask("POST", "gradio_api/upload", b"x", let_in=False)[0] == 401
-    assert sorted(str(path) for path in app.workspace.root.rglob("*")) == before
+    assert settled(app.workspace) == before
 
 
 @pytest.mark.parametrize("value", [FILE, [FILE], REMOTE, {"a": [FILE]}], ids=str)

@@ -87,7 +87,7 @@ def test_a_sound_lora_is_one_so_that_the_refusals_mean_something(tmp_path: Path)
     assert lora_facts(path).rank == 2 and list(read_lora(path).modules) == ["layers.0.attention.qkv"]
 
 
-def test_50_megabytes_of_metadata_are_refused_or_cut(tmp_path: Path):
+def test_metadata_of_50_megabytes_is_refused_or_cut(tmp_path: Path):
     path = tmp_path / "x.safetensors"
     path.write_bytes(with_metadata(50 << 20))
     refused(lora_facts, path)

@@ -64,7 +64,7 @@ def test_other_counts_come_close_and_always_fall(steps: int) -> None:
     assert sigmas == sorted(set(sigmas), reverse=True)
 
 
-def test_38_steps_round_as_comfyui_does() -> None:
+def test_the_38_steps_round_as_comfyui_does() -> None:
     # 1000 / 38 * 19 falls a hair short of 500, so the entry is 499 below the top of the table, not 500.
     assert int(19 * (1000 / 38)) == 499
     assert simple_sigmas(38, 1.0)[19] == 0.501
