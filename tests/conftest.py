@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def cuda_available() -> bool:
 
 @pytest.fixture
 def record_figure(request: pytest.FixtureRequest) -> Callable[[str, float | int | str], None]:
-    """Call it with (name, value): printed at the end of the suite and kept in build/test-figures.json."""
+    """Call it with (name, value): printed at the end of the suite and kept, dated, in build/test-figures.json."""
 
     def record(name: str, value: float | int | str) -> None:
         request.config.stash[FIGURES][name] = value
@@ -90,9 +91,21 @@ def failed_checks() -> str:
     return os.environ.get("NEWBIE_FAILED_CHECKS", "")
 
 
+def keep_figures(figures: Figures) -> None:
+    """Add them to those of earlier sessions: most run a part of the suite, and the other figures still hold."""
+    file = BUILD / "test-figures.json"
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        kept = {}
+    today = datetime.now(UTC).date().isoformat()
+    kept = {name: found for name, found in kept.items() if isinstance(found, dict)}
+    kept |= {name: {"value": value, "date": today} for name, value in figures.items()}
+    file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    figures = session.config.stash[FIGURES]
-    (BUILD / "test-figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    keep_figures(session.config.stash[FIGURES])
     clock = session.config.pluginmanager.get_plugin("clock")
     assert isinstance(clock, Clock)
     if exitstatus == pytest.ExitCode.OK and (clock.over_limit() or failed_checks()):

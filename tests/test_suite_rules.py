@@ -49,7 +49,20 @@ def test_figures_are_kept_and_printed_below_the_skip_reasons(suite: pytest.Pytes
     result = suite.runpytest_inprocess("-p", "no:cacheprovider")
     result.stdout.fnmatch_lines(["*takes minutes; run with --slow", "probe before: 0.1235", "*1 passed, 1 skipped*"])
     kept = json.loads((suite.path / "build/test-figures.json").read_text())
-    assert kept == {"probe before": 0.123456}
+    assert kept["probe before"]["value"] == 0.123456 and len(kept["probe before"]["date"]) == 10
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_figures_of_a_part_of_the_suite_leave_the_others(suite: pytest.Pytester, damaged: bool):
+    file = suite.path / "build/test-figures.json"
+    file.parent.mkdir()
+    old = {"soak": {"value": "1 / 1", "date": "2025-01-01"}, "probe": {"value": 0, "date": "2025-01-01"}}
+    file.write_text("{" if damaged else json.dumps(old))
+    suite.makepyfile(**{"tests/test_g": "def test_g(record_figure): record_figure('probe', 7)"})
+    suite.runpytest_inprocess("-p", "no:cacheprovider")
+    kept = json.loads(file.read_text())
+    assert kept["probe"]["value"] == 7 and kept["probe"]["date"] > "2025-01-01"
+    assert damaged or kept["soak"] == old["soak"]
 
 
 def test_a_slow_test_runs_when_asked(suite: pytest.Pytester):

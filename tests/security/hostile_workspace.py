@@ -32,6 +32,6 @@ def fill(workspace: Workspace) -> None:
 
 def settled(workspace: Workspace) -> list[Path]:
     """All files, apart from those that the page's own jobs may be writing: a data set's index, an import."""
-    busy = {workspace.datasets.name, workspace.jobs.name, workspace.uploads.name}
+    busy = {folder.name for folder in (workspace.datasets, workspace.jobs, workspace.uploads, workspace.thumbnails)}
     found = (path.relative_to(workspace.root) for path in workspace.root.rglob("*") if path.is_file())
     return sorted(path for path in found if path.parts[0] not in busy and "cache" not in path.parts[0])

@@ -10,7 +10,7 @@ from trainer_core.contracts.config import IGNORED_KEYS, flattened, options
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_text_atomic
 from trainer_core.contracts.options import OptionSpec, checked
-from trainer_core.contracts.toml_text import read_toml, values_text
+from trainer_core.contracts.toml_text import read_toml, toml_value, values_text
 from trainer_core.contracts.trash import to_trash
 from trainer_core.contracts.workspace import Workspace
 
@@ -106,6 +106,14 @@ def read_values(file: Path) -> dict[str, Any]:
 
 
 def toml_of(values: Mapping[str, Any]) -> str:
-    """The settings as TOML; a setting that is empty is left out, for its default."""
-    specs = [spec for spec in options() if values.get(spec.name) is not None]
+    """The settings as TOML; a setting that is empty, or that TOML cannot hold, is left out, for its default."""
+    specs = [spec for spec in options() if _fits_toml(values.get(spec.name))]
     return values_text(specs, values)
+
+
+def _fits_toml(value: object) -> bool:
+    try:
+        toml_value(value)
+    except TypeError:
+        return False
+    return True
