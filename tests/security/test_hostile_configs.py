@@ -21,7 +21,7 @@ from trainer_core.contracts.validation import nearest
 
 NEEDED = {"base_model_path": "base", "train_data_dir": "images"}
 SPECS = {spec.name: spec for spec in options()}
-CI, LONG = 150, 5000
+CI, LONG = 100, 5000
 # Derandomised: the examples are a function of the test alone, so a failure comes again.
 FUZZ: Mapping[str, Any] = {
     "derandomize": True, "deadline": None, "database": None, "phases": (Phase.generate, Phase.shrink),

@@ -96,7 +96,7 @@ def test_26_a_bomb_of_17_kilobytes_is_refused_in_a_tenth_of_a_second(tmp_path: P
 
 
 def test_whatever_is_refused_at_the_import_is_refused_in_words(desk: Desk):
-    cases = [*(case for share in (0, 30, 60, 90) for case in cut(share)), *(c for c in odd() if len(c.data) < 100_000)]
+    cases = [*(case for share in (30, 90) for case in cut(share)), *(c for c in odd() if len(c.data) < 100_000)]
     uploads = desk.workspace.uploads / "one"
     uploads.mkdir()
     for number, case in enumerate(cases):
