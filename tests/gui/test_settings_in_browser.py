@@ -1,5 +1,6 @@
 """The Settings tab in a real browser: base models of every origin, problems beside their fields, import and export."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,3 +127,26 @@ def test_a_file_of_another_trainer_is_read_and_exported(open_page: Callable[...,
     page.locator("#config-export-show").click()
     expect(page.locator("#config-export-toml textarea")).to_have_value(re.compile(r"lora_rank = 24\b"))
     expect(page.locator("#config-export-links")).to_contain_text("trainer_core train")
+
+
+def test_what_was_set_is_there_whichever_tab_was_opened_first(
+    app: Application, open_page: Callable[..., Visit]
+) -> None:
+    folder = app.workspace.datasets / "kept"
+    folder.mkdir()
+    Image.new("RGB", (64, 64)).save(folder / "a.png")
+    draft = app.workspace.private / "draft.json"
+    visit = open_page()
+    visit.settings()
+    data = visit.page.locator("#config-train_data_dir input")
+    data.fill(str(folder))
+    data.press("Enter")
+    visit.page.locator("#config-output_name").locator("input, textarea").fill("kept too")
+    visit.page.wait_for_timeout(1000)
+    assert json.loads(draft.read_bytes())["train_data_dir"] == str(folder)
+    visit.goto("train")
+    visit.page.wait_for_timeout(1000)
+    visit.settings()
+    expect(data).to_have_value("kept")
+    expect(visit.page.locator("#config-live")).not_to_contain_text("Training images")
+    assert json.loads(draft.read_bytes())["train_data_dir"] == str(folder)

@@ -31,6 +31,8 @@ from trainer_core.contracts.validation import PART_OPTIONS
 BASE_OPTIONS = ("base_model_path", *PART_OPTIONS)
 # Seconds between looks while something is being counted, and otherwise (free memory changes by itself).
 _SOON_S, _SLOW_S = 1.0, 10.0
+# How the nudge of a page that has just been filled begins: what it holds was checked on the way.
+_LOADED = "loaded "
 # Both panels are written anew while somebody reads: what was unfolded stays so.
 _UNFOLDED = """
 const unfolded = new Set();
@@ -173,8 +175,12 @@ class _Tab:
         # What a person does, not what is filled in: that is told once by the nudge, not by each control for itself.
         typed = [control.input for control in (*controls, self._strategy)]
         set_by_others = [self.fields.controls[name].change for name in BASE_OPTIONS]  # type: ignore[attr-defined]
-        triggers = [*typed, *set_by_others, self._nudge.change]
-        gr.on(triggers, self._changed, checking, panel, trigger_mode="always_last", **QUIET)
+        for triggers, handler in (
+            (typed, self._changed),
+            (set_by_others, self._based),
+            ([self._nudge.change], self._nudged),
+        ):
+            gr.on(triggers, handler, checking, panel, trigger_mode="always_last", **QUIET)
         self._timer.tick(self._looked, checking, panel, **QUIET)
         # Apart, and only when a problem came or went: updating every control costs the browser more than all else.
         self._marked.change(self._mark, [self._marked, self._shown], marks, trigger_mode="always_last", **QUIET)
@@ -213,7 +219,7 @@ class _Tab:
             updates[control] = {**updates.get(control, {}), **update}
         names = " ".join(problems)
         return {
-            **updates, **checked, self._strategy: strategy, self._nudge: _stamp(), self._shown: names,
+            **updates, **checked, self._strategy: strategy, self._nudge: _LOADED + _stamp(), self._shown: names,
             **self._files.refresh(),
         }  # fmt: skip
 
@@ -222,6 +228,23 @@ class _Tab:
         if data[self._nudge]:
             self._draft.keep(self.fields.read(data))
         return self._looked(data)
+
+    def _based(self, data: dict[Any, Any]) -> dict[Any, Any]:
+        """The panel above named another base."""
+        if data[self._nudge]:
+            form = self.fields.read(data)
+            self._draft.keep({**self._draft.read(), **{name: form[name] for name in BASE_OPTIONS}})
+        return self._looked(data)
+
+    def _nudged(self, data: dict[Any, Any]) -> Any:
+        """The form was filled, and what with is in the draft.
+
+        Controls that the browser has not drawn yet, those of a tab never opened, still say what they held before.
+        """
+        if str(data[self._nudge] or "").startswith(_LOADED):
+            return gr.skip()
+        has = (data[self._marked] or "", data[self._seen] or "")
+        return self._look({**self.fields.read(data), **self._draft.read()}, data[self._strategy], has)
 
     def _looked(self, data: dict[Any, Any]) -> dict[Any, Any]:
         has = (data[self._marked] or "", data[self._seen] or "")
@@ -256,6 +279,7 @@ class _Tab:
 
     def fill(self, values: Mapping[str, Any]) -> dict[Any, Any]:
         """Updates of `outputs` that put values, in their types, into the form."""
+        self._draft.keep({**self._draft.read(), **to_form(values)})
         updates = self.fields.fill(values)
         folder = self.fields.controls["train_data_dir"]
         if folder in updates:
