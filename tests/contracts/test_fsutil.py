@@ -1,6 +1,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,21 @@ def test_sha256_of_a_file(tmp_path: Path):
     data = bytes(range(256)) * 5000
     (tmp_path / "a").write_bytes(data)
     assert fsutil.sha256_file(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+
+
+def test_what_a_killed_process_began_is_removed_and_nothing_else(tmp_path: Path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for pid in (dead.pid, os.getpid()):
+        (tmp_path / f".a.png.{pid}.tmp").touch()
+        (tmp_path / f".b-peft.{pid}.tmp").mkdir()
+    for name in (".tmp", "a.tmp", ".a.x.tmp", f"a.{dead.pid}.tmp"):
+        (tmp_path / name).touch()
+    count = len(list(tmp_path.iterdir()))
+    fsutil.remove_leftovers(tmp_path, older_than_s=60.0)
+    fsutil.remove_leftovers(tmp_path / "nowhere")
+    assert len(list(tmp_path.iterdir())) == count
+    fsutil.remove_leftovers(tmp_path, "a.png")
+    assert len(list(tmp_path.iterdir())) == count - 1
+    fsutil.remove_leftovers(tmp_path)
+    assert len(list(tmp_path.iterdir())) == count - 2 and (tmp_path / f".b-peft.{os.getpid()}.tmp").is_dir()

@@ -3,17 +3,22 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
 
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp", re.DOTALL)
 _RETRY_DELAYS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 
@@ -25,8 +30,7 @@ def write_text_atomic(path: Path, text: str) -> None:
     Raises:
         OSError: the disk refused (full, read-only, missing folder).
     """
-    # The process id keeps two writers from sharing one temporary file.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         with open(temporary, "w", encoding="utf-8", newline="") as file:
             file.write(text)
@@ -92,6 +96,37 @@ def lock_now(file: IO[bytes]) -> bool:
     except (BlockingIOError, PermissionError):
         return False
     return True
+
+
+def temporary_beside(path: Path) -> Path:
+    """Where to write what shall become ``path``: hidden, and found by `remove_leftovers`."""
+    # The process id keeps two writers from sharing one temporary file.
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def remove_leftovers(folder: Path, name: str = "", *, older_than_s: float = 0.0) -> None:
+    """Delete what processes that are gone began in ``folder`` under a `temporary_beside`.
+
+    A process that is killed cannot tidy up, and a half-written model is large. Nothing happens without the folder.
+
+    Args:
+        name: only what was to become this one; "" = any.
+        older_than_s: seconds, for a folder that other machines use too, whose processes are not seen here.
+    """
+    latest = time.time() - older_than_s
+    try:
+        found = [(entry, _TEMPORARY.fullmatch(entry.name)) for entry in os.scandir(folder)]
+    except OSError:
+        return
+    for entry, match in found:
+        if match is None or name not in ("", match["name"]) or psutil.pid_exists(int(match["pid"])):
+            continue
+        if entry.stat(follow_symlinks=False).st_mtime > latest:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            Path(entry.path).unlink(missing_ok=True)
 
 
 def fsync_file(path: Path) -> None:

@@ -15,7 +15,13 @@ import psutil
 
 from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import lock_now, retry_when_shared, write_json_atomic, write_text_atomic
+from trainer_core.contracts.fsutil import (
+    lock_now,
+    remove_leftovers,
+    retry_when_shared,
+    write_json_atomic,
+    write_text_atomic,
+)
 from trainer_core.contracts.liveness import is_alive
 
 Status = Literal["created", "running", "stopped", "finished", "failed"]
@@ -177,6 +183,11 @@ class RunDir:
         """Requests left over from an earlier life of this run are not meant for the next one."""
         self.take_requests()
         _removed(self._stop_mark)
+
+    def remove_leftovers(self) -> None:
+        """Delete what a killed trainer had half written. Only while the lock is held."""
+        for folder in (self.path, self.samples, self.exports):
+            remove_leftovers(folder)
 
     @property
     def _stop_mark(self) -> Path:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import remove_leftovers
 
 # Beside the tensors: configs, tokenizers, and a file system's own needs.
 SLACK_BYTES = 2**26
@@ -32,6 +33,8 @@ def require_new(output: Path, *, folder: bool, inside: Sequence[Path] = ()) -> N
 def require_space(output: Path, needed: int) -> None:
     """Raises UserError `disk_full` where `output` is to be written and `needed` bytes are not free."""
     place = existing_folder(output)
+    # What a killed attempt left is as large as the whole.
+    remove_leftovers(place, output.name)
     free = shutil.disk_usage(place).free
     if needed + SLACK_BYTES > free:
         raise UserError(

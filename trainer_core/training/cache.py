@@ -6,7 +6,6 @@ the SHA-256 of its own tensors. An index by path, size and modification time spa
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -18,10 +17,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import fsync_file, replace, sha256_file, write_json_atomic
+from trainer_core.contracts.fsutil import (
+    fsync_file,
+    remove_leftovers,
+    replace,
+    sha256_file,
+    temporary_beside,
+    write_json_atomic,
+)
 from trainer_core.model.identity import identity_files
 
 FORMAT = 1
+# An entry is written within seconds; several machines may share one store.
+_LEFT_S = 3600.0
 
 
 class HashIndex:
@@ -100,6 +108,7 @@ class FeatureCache:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.index = HashIndex(root / "index.json")
+        remove_leftovers(root, older_than_s=_LEFT_S)
 
     def file(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:2] / f"{key}.safetensors"
@@ -111,7 +120,8 @@ class FeatureCache:
         """Write one entry: complete under its name, or not there at all."""
         file = self.file(kind, key)
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        # All in one place, where what a killed process leaves is soon found.
+        temporary = temporary_beside(self.root / file.name)
         contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         try:
             save_file(contiguous, temporary, metadata={"sha256": _digest(contiguous)})

@@ -86,6 +86,7 @@ def _open(run: RunDir, config: TrainConfig, stack: ExitStack) -> tuple[Change, .
     stack.enter_context(run.lock())
     changed = check_rerun(run, config)
     run.create(config)
+    run.remove_leftovers()
     run.forget_requests()
     run.write_state("running")
     return changed
