@@ -154,9 +154,20 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("The GPU ran out of memory. {}", "显存不足。{}"),
     ("The disk is full: {}.", "磁盘已满：{x}。"),
     (
-        "Not enough space for a checkpoint in {}: {} MiB needed, {} free.",
-        "{} 空间不足，无法保存检查点：需要 {} MiB，剩余 {} MiB。",
+        "Not enough space for {} in {}: {} MiB needed, {} free.",
+        "{1} 空间不足，无法保存{0t}：需要 {2} MiB，剩余 {3} MiB。",
     ),
+    ("a checkpoint", "检查点"),
+    ("an export", "导出文件"),
+    (
+        "Not enough space for the features of the data set in {}: at least {} MiB more are needed, {} are free.",
+        "{} 空间不足，无法保存数据集的特征：至少还需要 {} MiB，剩余 {} MiB。",
+    ),
+    (
+        "Free some space, then start the run again: what was encoded is kept.",
+        "请腾出空间后重新开始训练：已编码的内容会保留。",
+    ),
+    ("Or set cache_dir to another disk.", "也可以把 cache_dir 设到另一个磁盘。"),
     (
         "Free some space, then start the run again: it continues from its last checkpoint.",
         "请腾出空间后重新开始训练：会从最后一个检查点继续。",

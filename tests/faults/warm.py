@@ -1,6 +1,6 @@
 """Trainers that start at once: a helper process has imported torch and the trainer and forks a child for each.
 
-A child runs the real command line and is an ordinary process that a signal hits alone; only its imports are not its own.
+A child runs the real command line and is an ordinary process that a signal hits alone; only its imports are another's.
 """
 
 import multiprocessing

@@ -92,7 +92,7 @@ def test_a_failing_write_leaves_nothing_behind(cache: FeatureCache, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cache_module, "replace", full)
-    with pytest.raises(OSError):
+    with pytest.raises(UserError, match=r"at least 0\.00 MiB more are needed"):
         cache.put("jina", key_of(n=1), TENSORS)
     assert [path for path in cache.root.rglob("*") if path.is_file()] == []
 

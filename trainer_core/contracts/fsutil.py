@@ -1,5 +1,6 @@
 """File writing that survives a crash: a reader sees the old file or the new one, never half of one."""
 
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ else:
     import fcntl
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp", re.DOTALL)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _RETRY_DELAYS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 
@@ -96,6 +98,13 @@ def lock_now(file: IO[bytes]) -> bool:
     except (BlockingIOError, PermissionError):
         return False
     return True
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """True for an OSError that says so, and for what a library written in Rust makes of one (safetensors)."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return any(f"(os error {number})" in str(error) for number in _FULL)
 
 
 def temporary_beside(path: Path) -> Path:

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,6 +26,9 @@ from trainer_core.contracts.liveness import is_alive
 
 Status = Literal["created", "running", "stopped", "finished", "failed"]
 Verb = Literal["stop", "save", "sample"]
+
+# A state, an event with its hints and a traceback in the log.
+_RESERVE_BYTES = 64 * 1024
 
 # Kept from one state to the next unless given anew; all else belongs to one state only.
 _KEPT_FIELDS = ("step", "total_steps", "epoch")
@@ -184,10 +187,29 @@ class RunDir:
         self.take_requests()
         _removed(self._stop_mark)
 
+    def keep_reserve(self) -> None:
+        """Set some room aside, so that on a disk running full the end of the run can still be written down.
+
+        Raises:
+            OSError: the disk is full already.
+        """
+        with open(self._reserve, "wb") as file:
+            # Random bytes: a file system that compresses would keep no room for zeros.
+            file.write(os.urandom(_RESERVE_BYTES))
+
+    def free_reserve(self) -> None:
+        """Give the room back, for the last words or at the end."""
+        with suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
+
     def remove_leftovers(self) -> None:
         """Delete what a killed trainer had half written. Only while the lock is held."""
         for folder in (self.path, self.samples, self.exports):
             remove_leftovers(folder)
+
+    @property
+    def _reserve(self) -> Path:
+        return self.path / ".reserve"
 
     @property
     def _stop_mark(self) -> Path:

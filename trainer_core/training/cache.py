@@ -19,6 +19,7 @@ from torch import Tensor
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import (
     fsync_file,
+    is_disk_full,
     remove_leftovers,
     replace,
     sha256_file,
@@ -117,7 +118,7 @@ class FeatureCache:
         return self.file(kind, key).is_file()
 
     def put(self, kind: str, key: str, tensors: Mapping[str, Tensor]) -> None:
-        """Write one entry: complete under its name, or not there at all."""
+        """Write one entry: complete under its name, or not there at all. Raises UserError `disk_full`, OSError."""
         file = self.file(kind, key)
         file.parent.mkdir(parents=True, exist_ok=True)
         # All in one place, where what a killed process leaves is soon found.
@@ -127,8 +128,24 @@ class FeatureCache:
             save_file(contiguous, temporary, metadata={"sha256": _digest(contiguous)})
             fsync_file(temporary)
             replace(temporary, file)
+        except (OSError, SafetensorError) as error:
+            if not is_disk_full(error):
+                raise
+            raise self._full(sum(value.nbytes for value in contiguous.values())) from error
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _full(self, needed: int) -> UserError:
+        free = shutil.disk_usage(self.root).free
+        return UserError(
+            "disk_full",
+            f"Not enough space for the features of the data set in {self.root}: at least {needed / 2**20:.2f} MiB "
+            f"more are needed, {free / 2**20:.2f} are free.",
+            [
+                "Free some space, then start the run again: what was encoded is kept.",
+                "Or set cache_dir to another disk.",
+            ],
+        )
 
     def get(self, kind: str, key: str) -> dict[str, Tensor]:
         """Raises UserError `cache_damaged` for an entry that is absent or cut off; only `verify` rehashes."""

@@ -45,13 +45,14 @@ class Checkpoint:
 def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     """Write `step-N` and prune to the newest `keep` (at least 2). Returns the folder.
 
-    Raises UserError `disk_full` before anything is written when less than twice the last checkpoint is free.
+    Raises UserError `disk_full` before anything is written when less than twice the last checkpoint, or for the
+    first one its own size, is free.
     """
     root.mkdir(parents=True, exist_ok=True)
     step = checkpoint.state["step"]
     final = root / f"step-{step:08d}"
     earlier = complete_checkpoints(root)
-    _require_space(root, earlier)
+    require_space(root, _room_for(checkpoint, earlier), "a checkpoint")
     temporary = root / f".tmp-{final.name}-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -131,17 +132,22 @@ def _matches(file: Path, entry: Mapping[str, Any]) -> bool:
     return file.is_file() and sha256_file(file) == entry["sha256"]
 
 
-def _require_space(root: Path, earlier: list[Path]) -> None:
-    if not earlier:
-        return
-    needed = 2 * sum(p.stat().st_size for p in earlier[-1].iterdir())
-    free = shutil.disk_usage(root).free
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Raises UserError `disk_full` where ``needed`` bytes for ``what`` are not free in ``folder``."""
+    free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
             "disk_full",
-            f"Not enough space for a checkpoint in {root}: {needed / 2**20:.0f} MiB needed, {free / 2**20:.0f} free.",
+            f"Not enough space for {what} in {folder}: {needed / 2**20:.1f} MiB needed, {free / 2**20:.1f} free.",
             ["Free some space, then start the run again: it continues from its last checkpoint."],
         )
+
+
+def _room_for(checkpoint: Checkpoint, earlier: list[Path]) -> int:
+    """Bytes; twice the last one, for something else may fill the disk meanwhile."""
+    tensors, _ = _flatten({"adapter": checkpoint.adapter, "optimizer": checkpoint.optimizer})
+    own = sum(value.nbytes for value in tensors.values())
+    return max(2 * sum(p.stat().st_size for p in earlier[-1].iterdir()) if earlier else 0, own)
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ import torch
 from trainer_core.contracts.config import Change, TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import EventLog, read_events, truncate_after_step
+from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
 from trainer_core.model.folder import BaseFolder, load_transformer
@@ -71,7 +72,8 @@ def run_training(config: TrainConfig) -> str:
                 raise cause from error
             if problem.code == "internal":
                 teller.traceback()
-            # On a full disk these two fail as well; the problem itself must still reach the user.
+            # On a full disk these two may fail as well; the problem itself must still reach the user.
+            run.free_reserve()
             with suppress(OSError):
                 run.write_state("failed", code=problem.code, message=problem.message)
             with suppress(OSError):
@@ -88,7 +90,13 @@ def _open(run: RunDir, config: TrainConfig, stack: ExitStack) -> tuple[Change, .
     run.create(config)
     run.remove_leftovers()
     run.forget_requests()
-    run.write_state("running")
+    try:
+        run.keep_reserve()
+        run.write_state("running")
+    except OSError as error:
+        run.free_reserve()
+        raise as_user_error(error, config) from error
+    stack.callback(run.free_reserve)
     return changed
 
 
@@ -106,7 +114,7 @@ def as_user_error(error: Exception, config: TrainConfig) -> UserError:
         return error
     if isinstance(error, torch.OutOfMemoryError):
         return UserError("out_of_memory", f"The GPU ran out of memory. {error}", ladder_hints(config))
-    if isinstance(error, OSError) and error.errno == 28:
+    if is_disk_full(error):
         return UserError(
             "disk_full",
             f"The disk is full: {error}.",

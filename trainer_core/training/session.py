@@ -14,7 +14,7 @@ from trainer_core.contracts.rundir import RunDir, Status
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.vae import load_vae
 from trainer_core.training.advising import Advisor
-from trainer_core.training.checkpoint import Checkpoint, optimizer_state, save_checkpoint
+from trainer_core.training.checkpoint import Checkpoint, optimizer_state, require_space, save_checkpoint
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts, export_adapter
 from trainer_core.training.features import FeatureStore
@@ -177,6 +177,7 @@ class Session:
         # The export comes first: a kill between the two is made good by doing the steps again, whereas a
         # checkpoint of the last step without its export would pass for a finished run.
         facts = replace(self._facts, step=done, epoch=epoch)
+        require_space(self._run.exports, 2 * sum(value.numel() * 4 for value in adapter.values()), "an export")
         file = export_adapter(self._run.exports, adapter, self._config, facts)
         self._teller.emit("export", step=done, path=self._relative(file))
         folder = save_checkpoint(self._run.checkpoints, checkpoint, keep=self._config.keep_last_n_checkpoints)
