@@ -21,6 +21,7 @@ else:
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp", re.DOTALL)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 _RETRY_DELAYS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 
@@ -104,7 +105,8 @@ def is_disk_full(error: BaseException) -> bool:
     """True for an OSError that says so, and for what a library written in Rust makes of one (safetensors)."""
     if isinstance(error, OSError):
         return error.errno in _FULL
-    return any(f"(os error {number})" in str(error) for number in _FULL)
+    told = _SYSTEM_ERROR.search(str(error))
+    return told is not None and int(told[1]) in _FULL
 
 
 def temporary_beside(path: Path) -> Path:
