@@ -39,6 +39,9 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("{}: a caption without an image.", "{}：有描述文件，但没有对应的图片。"),
     ("left out: {}", "已略过：{x}"),
+    ("was replaced while the run was getting ready", "在训练准备期间被替换"),
+    ("The data set changed while it was read: {}", "读取数据集期间内容发生变化：{x}"),
+    ("Start the run again when nobody works on the pictures.", "请在没有人改动图片时重新开始训练。"),
     ("{}: cannot be read ({}). {} is left out.", "{}：无法读取（{x}）。已略过 {}。"),
     (
         "{}: not UTF-8 text ({}); save it as UTF-8. {} is left out.",

@@ -1,7 +1,5 @@
 """19: files that change under a run have one outcome each, and it is said."""
 
-import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -171,3 +169,21 @@ def left_alone(data: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
     made = settings(data, tmp_path_factory.mktemp("alone"), "left-alone", cache_dir=str(cache))
     assert trained(made) == 0
     return made
+
+
+@pytest.mark.parametrize(("act", "words"), [(delete, "cannot be opened"), (replace, "was replaced while")])
+def test_a_picture_changed_before_it_was_encoded_is_left_out_and_poisons_no_cache(
+    config: Make, tmp_path: Path, act: Callable[[Path], None], words: str
+) -> None:
+    pictures = fill(tmp_path / "pictures")
+    made = config(train_data_dir=str(pictures), cache_dir=str(tmp_path / "cache"))
+    child = launch(["train", str(config_file(made))], tmp_path / "printed.log")
+    assert until(lambda: any(event["phase"].startswith("loading") for event in events(made, "phase")), child)
+    act(sorted(pictures.glob("*.png"))[0])
+    assert finish(child) == 0
+    assert said(made, words) and len(losses(made)) == 6
+    left_alone = config("left-alone", train_data_dir=str(fill(tmp_path / "pictures")))
+    assert trained(left_alone) == 0
+    again = config("again", train_data_dir=str(pictures), cache_dir=str(tmp_path / "cache"))
+    assert trained(again) == 0
+    assert_same_run(again, left_alone)

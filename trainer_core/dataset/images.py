@@ -54,7 +54,7 @@ _BROKEN = (
 
 
 class ImageProblem(Exception):
-    """A picture that cannot be used. kind: broken, truncated, too_large, format."""
+    """A picture that cannot be used. kind: broken, truncated, too_large, format, changed."""
 
     def __init__(self, kind: str, path: Path, reason: str) -> None:
         self.kind = kind

@@ -126,7 +126,14 @@ class FeatureStore:
         samples: list[Sample] = []
         captions: list[str] = []
         for item in items:
-            image_hash = self.cache.index.hash_of(item.path)
+            try:
+                image_hash = self._hash_of(item.path)
+            except ImageProblem as problem:
+                raise UserError(
+                    "dataset_changed",
+                    f"The data set changed while it was read: {problem.message}",
+                    ["Start the run again when nobody works on the pictures."],
+                ) from problem
             bucket = plan.assign(item.width, item.height).bucket
             texts = variants(item.caption, c.caption_variants, keep_tokens=c.keep_tokens, seed=c.seed, shuffle=shuffle)
             captions += texts
@@ -234,7 +241,7 @@ class FeatureStore:
             whole = []
             for key in batch:
                 try:
-                    pixels.append(to_pixels(unique[key].item.path, unique[key].bucket))
+                    pixels.append(self._pixels(unique[key]))
                     whole.append(key)
                 except ImageProblem as problem:
                     problems.append(problem)
@@ -244,6 +251,22 @@ class FeatureStore:
         del codec
         self._free()
         return problems
+
+    def _pixels(self, sample: Sample) -> Tensor:
+        """As `to_pixels`, of the very bytes that the sample's key was made from. Raises ImageProblem."""
+        path = sample.item.path
+        pixels = to_pixels(path, sample.bucket)
+        # After reading: another picture's latents must never lie under this one's key.
+        if self._hash_of(path) != sample.image_hash:
+            raise ImageProblem("changed", path, "was replaced while the run was getting ready")
+        return pixels
+
+    def _hash_of(self, path: Path) -> str:
+        """Raises ImageProblem for a file that is gone since the folder was read."""
+        try:
+            return self.cache.index.hash_of(path)
+        except OSError as error:
+            raise ImageProblem("changed", path, f"cannot be opened ({error})") from error
 
     def _batches(self, work: Sequence[str], gpu_batch: int) -> list[list[str]]:
         return fixed_batches(work, 1 if self.encoding.device.type == "cpu" else gpu_batch)
