@@ -12,6 +12,7 @@ from trainer_core.planning.advice import chosen_gpus
 from trainer_core.planning.hardware import Gpu, Machine
 
 _SPEED_OVER = 20
+_SILENT_S = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Progress:
         gpu: name of that card, "" without one.
         temperature: of that card, in degrees Celsius.
         elapsed_seconds: since it was started this time.
+        silent_seconds: since a run at work last told anything, where that is far longer than it should be.
     """
 
     phase: str = ""
@@ -38,6 +40,7 @@ class Progress:
     images_per_second: float | None = None
     eta_seconds: float | None = None
     elapsed_seconds: float | None = None
+    silent_seconds: float | None = None
     memory_used_gib: float | None = None
     memory_total_gib: float | None = None
     gpu: str = ""
@@ -62,11 +65,19 @@ def progress_of(row: Row, told: Told, config: TrainConfig | None, machine: Machi
         if trains:
             figures.update({key: _number(step.get(key)) for key in _SPEED})
         figures["elapsed_seconds"] = max(0.0, time.time() - begun["time"]) if "time" in begun else None
+        figures["silent_seconds"] = _silence(told)
         figures.update(_hardware(step, begun, config, machine))
     return Progress(**figures)
 
 
 _SPEED = ("seconds_per_step", "images_per_second", "eta_seconds")
+
+
+def _silence(told: Told) -> float | None:
+    """Loading a large base says nothing for a minute or two; after five, or ten steps, something hangs."""
+    at, pace = _number(told.newest.get("time")), _number(told.last.get("step", {}).get("seconds_per_step"))
+    silent = time.time() - at if at is not None else 0.0
+    return silent if silent > max(_SILENT_S, 10.0 * (pace or 0.0)) else None
 
 
 def _where(row: Row, step: Mapping[str, Any], phase: Mapping[str, Any], trains: bool) -> tuple[str, int, int]:

@@ -25,6 +25,16 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("Resume the run: it goes on from its last checkpoint.", "请点“继续训练”：会从最后一个检查点继续。"),
     ("Start it again.", "请重新开始。"),
+    ("A Python package cannot be loaded: {}", "无法加载 Python 软件包：{x}"),
+    (
+        "Close the program and start it with launch.sh or launch.bat: it installs what is missing.",
+        "请关闭程序，再用 launch.sh 或 launch.bat 启动：会自动安装缺少的软件包。",
+    ),
+    ("Main memory is full. {}", "内存已满。{x}"),
+    (
+        "Then start it again: a training goes on from its last checkpoint.",
+        "然后重新开始：训练会从最后一个检查点继续。",
+    ),
     ("There is no job {}.", "没有任务 {}。"),
     ("It may have been removed from the list meanwhile.", "它可能已经从列表中移除。"),
     ("{} is not running: it is {}.", "{} 没有在运行：状态是“{t}”。"),

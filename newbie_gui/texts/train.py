@@ -78,6 +78,11 @@ TEXTS = MappingProxyType(
         ),
         # Progress
         "train.progress.none": ("nothing told yet", "暂无进度"),
+        "train.progress.silent": (
+            "Nothing has been heard of this run for {time}. If it does not go on, press Stop now, then Resume: it "
+            "continues from its newest checkpoint.",
+            "这次训练已经 {time} 没有任何消息。如果没有继续，请点“立即停止”，再点“继续训练”：会从最新的检查点继续。",
+        ),
         "train.progress.steps": ("Step {done} of {total}", "第 {done} 步，共 {total} 步"),
         "train.progress.phase": ("{phase} {done}/{total}", "{phase}，已完成 {done}/{total}"),
         "train.phase.checking_data": ("Checking the data", "检查数据"),

@@ -13,8 +13,9 @@ from types import FrameType, MappingProxyType
 from typing import Any, TypeAlias
 
 from trainer_core.cli.shared import Commands, stay_offline
-from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.errors import UserError, system_problem
 from trainer_core.contracts.events import EventLog
+from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.rundir import Status
 from trainer_core.jobs.context import JobContext, JobStopped
@@ -131,7 +132,9 @@ def as_user_error(error: Exception) -> UserError:
             f"The GPU ran out of memory. {error}",
             ["Close other programs that use the GPU, or do it on the CPU."],
         )
-    if isinstance(error, OSError) and error.errno == 28:
+    if problem := system_problem(error):
+        return problem
+    if is_disk_full(error):
         return UserError("disk_full", f"The disk is full: {error}.", ["Free some space, then start it again."])
     return UserError(
         "internal", f"{type(error).__name__}: {error}", ["The log of this job tells more; please report this."]

@@ -1,7 +1,10 @@
 """Errors that are meant for a person: what happened, where, what is allowed, what to do."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_NO_MEMORY = re.compile("can't allocate memory|Cannot allocate memory|can't start new thread", re.IGNORECASE)
 
 
 class UserError(Exception):
@@ -68,3 +71,24 @@ class ConfigError(UserError):
 def _shortened(value: object, limit: int = 80) -> str:
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def system_problem(error: BaseException) -> UserError | None:
+    """What the machine or the installation refused, as something to act on; None for any other error."""
+    if isinstance(error, ImportError):
+        return UserError(
+            "package_missing",
+            f"A Python package cannot be loaded: {error}",
+            ["Close the program and start it with launch.sh or launch.bat: it installs what is missing."],
+        )
+    # torch has no class of its own for this; a thread needs memory for its stack.
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return UserError(
+            "memory_full",
+            f"Main memory is full. {error}".strip(),
+            [
+                "Close other programs, or choose settings that need less main memory.",
+                "Then start it again: a training goes on from its last checkpoint.",
+            ],
+        )
+    return None

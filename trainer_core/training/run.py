@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from trainer_core.contracts.config import Change, TrainConfig
-from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.errors import UserError, system_problem
 from trainer_core.contracts.events import EventLog, read_events, truncate_after_step
 from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.rundir import RunDir
@@ -120,6 +120,8 @@ def as_user_error(error: Exception, config: TrainConfig) -> UserError:
             f"The disk is full: {error}.",
             ["Free some space, then start the run again: it continues from its last checkpoint."],
         )
+    if problem := system_problem(error):
+        return problem
     return UserError("internal", f"{type(error).__name__}: {error}", ["See train.log; please report this."])
 
 

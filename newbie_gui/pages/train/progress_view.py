@@ -17,7 +17,15 @@ def render(ui: Ui, row: Row, progress: Progress) -> Markup:
         Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(ui.t(f"train.fact.{key}"), value)
         for key, value in _facts(ui, row, progress)
     )
-    return Markup('{}{}<dl class="facts">{}</dl>').format(head, _bar(ui, row, progress), facts)
+    bar = _bar(ui, row, progress) + _silence(ui, progress)
+    return Markup('{}{}<dl class="facts">{}</dl>').format(head, bar, facts)
+
+
+def _silence(ui: Ui, progress: Progress) -> Markup:
+    if progress.silent_seconds is None:
+        return Markup("")
+    sentence = ui.t("train.progress.silent", time=words.duration(ui.t, progress.silent_seconds))
+    return Markup('<p class="note warning">{}</p>').format(sentence)
 
 
 def _bar(ui: Ui, row: Row, progress: Progress) -> Markup:
