@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import fill
 from runs import assert_same_run, config_file, events, losses, run_of
+from tiny_runs import fill, settings
 from warm import finish, launch, until
 
 from trainer_core.contracts.checkpoints import complete_checkpoints
@@ -164,8 +164,6 @@ def test_a_clock_set_back_changes_no_order_no_state_and_no_bit(
 
 @pytest.fixture(scope="module")
 def left_alone(data: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    from conftest import settings
-
     made = settings(data, tmp_path_factory.mktemp("alone"), "left-alone", cache_dir=str(cache))
     assert trained(made) == 0
     return made
