@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from queues import FAKE_KIND, log_of, processes_of, until, until_status, worker_of
 from runs import assert_same_run, config_file, events, losses, run_of
@@ -16,6 +17,7 @@ from warm import finish, launch
 from warm import until as child_until
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.jobdir import JobDir
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs import spawn
 from trainer_core.jobs.queue import Queue
@@ -138,3 +140,31 @@ def test_40_stopped_by_two_at_once_a_job_ends_once(
     assert other.entry(job_id).status == "stopped" and worker_of(workspace) is not None
     assert "Traceback" not in log_of(workspace)
     record_figure("faults: rivals", figure("stop twice in the queue"))
+
+
+@pytest.mark.parametrize("order", [("worker", "job"), ("job", "worker")], ids="-".join)
+def test_17_worker_and_job_ended_politely_lose_neither_the_end_nor_what_waits(
+    workspace: Workspace, order: tuple[str, str], ended: set[tuple[str, str]], record_figure: Callable
+) -> None:
+    """With the page and a training in every order: test_signals.py, in the long form."""
+    queue = Queue(workspace)
+    long, waiting = (queue.add("tokens", "x", {"count": number}, resources=["cpu"]) for number in (600, 1))
+    until(lambda: queue.entry(long).done > 0)
+    worker = worker_of(workspace)
+    assert worker is not None
+    pids = {"worker": worker.pid, "job": JobDir(workspace.jobs / long).read_state()["pid"]}
+    for name in order:
+        os.kill(pids[name], signal.SIGTERM)
+        until(lambda name=name: not psutil.pid_exists(pids[name]), 10.0)
+    again = Queue(workspace)
+    until_status(again, long, "stopped", seconds=5.0)
+    again.ensure_worker()
+    until_status(again, waiting, "finished")
+    assert again.entry(long).status == "stopped" and times_begun(workspace, long) == 1
+    ended.add(order)
+    record_figure("faults: signals to worker and job", f"{len(ended)} / 2")
+
+
+@pytest.fixture(scope="module")
+def ended() -> set[tuple[str, str]]:
+    return set()
