@@ -84,6 +84,7 @@ def build_model(dims: Dimensions, config: TrainConfig, device: torch.device) -> 
         torch.set_default_dtype(before)
     model.attention_backend = config.attention_backend
     model.gradient_checkpointing = config.gradient_checkpointing
+    model.checkpoint_skip_every = config.checkpoint_skip_every
     return model
 
 
@@ -204,7 +205,8 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
 
 
 SHOWN = (
-    "resolution", "train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing", "mixed_precision",
+    "resolution", "train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing",
+    "checkpoint_skip_every", "mixed_precision",
     "attention_backend", "optimizer_type", "lora_rank", "lora_dropout", "lora_target_modules",
 )  # fmt: skip
 

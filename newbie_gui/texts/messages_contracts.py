@@ -82,6 +82,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("automatic: 64, or 16 for a resolution below 512", "自动：64；resolution 小于 512 时为 16"),
     ("num_epochs decides", "由 num_epochs 决定"),
     ("every epoch, as 1", "每轮一次，同 1"),
+    ("every block is recomputed", "所有模块都重新计算"),
     ("off", "关闭"),
     ("resolution", "与 resolution 相同"),
     ("at every save", "每次保存时"),

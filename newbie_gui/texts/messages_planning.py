@@ -38,6 +38,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "gradient_checkpointing = true：开启梯度检查点，激活值不保留，需要时再算一遍。",
     ),
     (
+        "checkpoint_skip_every = 0: no block keeps its activations.",
+        "checkpoint_skip_every = 0：所有模块都不保留激活值。",
+    ),
+    (
         'optimizer_type = "AdamW8bit": its state takes 1 to 2 GB less.',
         'optimizer_type = "AdamW8bit"：优化器状态少占 1 到 2 GB。',
     ),
@@ -90,6 +94,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (
         "{} GiB are free: gradient_checkpointing = false would fit, and computes each block only once.",
         "还有 {} GiB 显存空闲：可以设 gradient_checkpointing = false，每个模块只需计算一次。",
+    ),
+    (
+        "{} GiB are free: checkpoint_skip_every = {} would fit, and computes fewer blocks twice.",
+        "还有 {} GiB 显存空闲：可以设 checkpoint_skip_every = {}，需要计算两次的模块更少。",
     ),
     (
         "{} GiB are free: train_batch_size = 2 would use the GPU better.",

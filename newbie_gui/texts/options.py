@@ -125,6 +125,11 @@ _OPTIONS = MappingProxyType(
             "梯度检查点",
             "反向传播时重新计算激活值：显存只需一小部分，计算量多五分之二。",
         ),
+        "checkpoint_skip_every": (
+            "Blocks that keep their activations: one in",
+            "保留激活值的模块：每几个一个",
+            "开启梯度检查点时，每这么多个模块中有一个保留激活值：更快，但更占显存。",
+        ),
         "attention_backend": (
             "Attention kernel",
             "注意力实现",
@@ -287,6 +292,7 @@ _ZEROS = MappingProxyType(
         "automatic: 64, or 16 for a resolution below 512": "自动：64；分辨率低于 512 时为 16",
         "num_epochs decides": "由训练轮数决定",
         "every epoch, as 1": "每轮，与 1 相同",
+        "every block is recomputed": "所有模块都重新计算",
         "off": "关闭",
         "resolution": "与分辨率相同",
         "at every save": "每次保存时",

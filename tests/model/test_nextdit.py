@@ -64,12 +64,25 @@ def test_gradient_checkpointing_changes_nothing() -> None:
     case = FIGURES["forward"][1]
     x, feats, mask, pooled, _ = inputs_of(case, 2)
     gradients = []
-    for checkpointing in (False, True):
+    for checkpointing, skip_every in ((False, 0), (True, 0), (True, 2)):
         model = model_of(case).train()
-        model.gradient_checkpointing = checkpointing
+        model.gradient_checkpointing, model.checkpoint_skip_every = checkpointing, skip_every
         model(x, torch.tensor([0.1, 0.9]), feats, mask, pooled).square().mean().backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
-    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+    full, *others = gradients
+    assert all(torch.equal(full[name], other[name]) for other in others for name in full)
+
+
+def test_blocks_that_keep_their_activations_run_once() -> None:
+    case = FIGURES["forward"][1]
+    x, feats, mask, pooled, _ = inputs_of(case, 2)
+    model = model_of(case).train()
+    runs = [0] * len(model.layers)
+    for number, block in enumerate(model.layers):
+        block.feed_forward.register_forward_hook(lambda *_, at=number: runs.__setitem__(at, runs[at] + 1))
+    model.gradient_checkpointing, model.checkpoint_skip_every = True, 2
+    model(x, torch.tensor([0.1, 0.9]), feats, mask, pooled).square().mean().backward()
+    assert runs == [1 if number % 2 else 2 for number in range(len(runs))] and 1 in runs
 
 
 def test_a_sample_does_not_depend_on_its_neighbours_padding() -> None:

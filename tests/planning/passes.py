@@ -38,6 +38,7 @@ class Case:
     caption: int = 24
     precision: str = "bf16"
     checkpointing: bool = False
+    skip_every: int = 0
     short: int = 0
 
     @property
@@ -56,7 +57,7 @@ class Case:
         return Pass(
             latent_height=self.side, latent_width=self.side, caption_tokens=self.caption, batch=self.batch,
             rank=self.rank, dropout=self.dropout, precision=self.precision, checkpointing=self.checkpointing,
-            cuda=False,
+            skip_every=self.skip_every, cuda=False,
         )  # fmt: skip
 
 
@@ -75,6 +76,7 @@ class RealPass:
             self.model, targets=case.targets, rank=case.rank, alpha=1.0, dropout=case.dropout, seed=0
         )
         self.model.gradient_checkpointing = case.checkpointing
+        self.model.checkpoint_skip_every = case.skip_every
         self.model.train()
         mask = torch.ones(case.batch, case.caption, dtype=torch.int64)
         mask[case.batch - case.short :, case.caption // 2 :] = 0
@@ -134,7 +136,9 @@ def held_tables(real: RealPass) -> Iterator[dict[int, int]]:
         if real.case.checkpointing and output.requires_grad:
             held.update({t.untyped_storage().data_ptr(): t.nbytes for t in (given[1].table,)})
 
-    blocks = [*real.model.context_refiner, *real.model.noise_refiner, *real.model.layers]
+    skip = real.case.skip_every
+    layers = [layer for number, layer in enumerate(real.model.layers, 1) if not skip or number % skip]
+    blocks = [*real.model.context_refiner, *real.model.noise_refiner, *layers]
     hooks = [block.register_forward_hook(note) for block in blocks]
     yield held
     for hook in hooks:

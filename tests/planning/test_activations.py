@@ -28,12 +28,16 @@ CASES = [
 ]
 
 
+# Layers that keep their activations: every second of five (the last is run again), and the last of four.
+SKIPPING = [Case(layers=5, skip_every=2, dropout=0.1), Case(layers=4, skip_every=4, targets=FULL)]
+
+
 def planned(case: Case) -> Activations:
     return activations(case.dims, case.matched, case.planned)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
+@pytest.mark.parametrize("case", CASES + SKIPPING, ids=range(len(CASES + SKIPPING)))
 def test_saved_bytes_at_the_end_of_a_real_forward(case: Case, checkpointing: bool, record_figure: Record):
     case = replace(case, checkpointing=checkpointing)
     real = RealPass(case)
@@ -81,6 +85,27 @@ def test_peak_of_all_living_tensors_in_a_real_step(case: Case, checkpointing: bo
     record_figure(f"peak of living tensors, planned / real: {name}", expected / live.peak)
     # Checkpointing keeps so little at this size that the planned temporaries of the backward weigh more.
     assert 0.98 < expected / live.peak < (1.20 if checkpointing else 1.10)
+
+
+@pytest.mark.parametrize("case", SKIPPING, ids=("last again", "last kept"))
+def test_peak_where_some_layers_keep_their_activations(case: Case, record_figure: Record):
+    real = RealPass(replace(case, checkpointing=True, side=20))
+    with LiveMemory() as live:
+        real.forward().backward()
+    ratio = (planned(real.case).peak + adapter_bytes(real)) / live.peak
+    record_figure(f"peak of living tensors, planned / real: one layer in {case.skip_every} kept", ratio)
+    assert 0.98 < ratio < 1.20
+
+
+def test_one_layer_in_three_kept_is_what_24_gib_take():
+    targets = matching(Dimensions(), DEFAULT)
+    run = Pass(latent_height=128, latent_width=128, caption_tokens=256, dropout=0.05)
+    every, third, none = (
+        activations(Dimensions(), targets, replace(run, **change))
+        for change in ({}, {"skip_every": 3}, {"checkpointing": False})
+    )
+    assert 7.5 < (third.peak - every.peak) / 2**30 < 9 and third.recomputed == 0
+    assert (third.recompute_flops - 0.02 * none.flops.forward) / every.recompute_flops == pytest.approx(2 / 3, abs=0.03)
 
 
 def test_the_released_model_at_1024_pixels():

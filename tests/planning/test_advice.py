@@ -115,8 +115,18 @@ def test_a_well_set_run_gets_no_speed_hint():
             {"free": 17000},
             "gradient_checkpointing = false",
         ),
+        (
+            {"train_batch_size": 1, "gradient_checkpointing": True, "checkpoint_skip_every": 4},
+            {"free": 5000},
+            "checkpoint_skip_every = 3",
+        ),
         # At 1024 px switching it off takes more than that by the estimate.
-        ({"train_batch_size": 1, "gradient_checkpointing": True}, {"free": 17000}, "train_batch_size = 2"),
+        ({"train_batch_size": 1, "gradient_checkpointing": True}, {"free": 17000}, "checkpoint_skip_every = 2"),
+        (
+            {"train_batch_size": 1, "gradient_checkpointing": True, "checkpoint_skip_every": 2},
+            {"free": 7000},
+            "train_batch_size = 2",
+        ),
         ({}, {"utilisation": 20}, "only 20 %"),
         ({"use_cache": False}, {"utilisation": 20}, "use_cache = true"),
     ],

@@ -55,6 +55,7 @@ def test_without_data_only_memory_is_estimated_and_that_is_said(tmp_path: Path):
     ("change", "less"),
     [
         ({"gradient_checkpointing": False}, False),
+        ({"checkpoint_skip_every": 4}, False),
         ({"optimizer_type": "AdamW"}, False),
         ({"train_batch_size": 2}, False),
         ({"mixed_precision": "no"}, False),

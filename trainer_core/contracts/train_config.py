@@ -65,12 +65,7 @@ class TrainConfig:
         level="basic",
     )
     output_dir: str = option(
-        "output",
-        "Folder that holds the run folders.",
-        rule="path",
-        nonempty=True,
-        level="basic",
-        rerun="continue",
+        "output", "Folder that holds the run folders.", rule="path", nonempty=True, level="basic", rerun="continue"
     )
     output_name: str = option(
         "my_lora",
@@ -80,10 +75,7 @@ class TrainConfig:
         rerun="continue",
     )
     cache_dir: str = option(
-        "",
-        "Folder of the feature cache; empty means .cache inside output_dir.",
-        rule="path",
-        rerun="continue",
+        "", "Folder of the feature cache; empty means .cache inside output_dir.", rule="path", rerun="continue"
     )
     use_cache: bool = option(
         True,
@@ -140,12 +132,7 @@ class TrainConfig:
         1, "Forward passes whose gradients make one step.", minimum=1, maximum=1024
     )
     num_epochs: int = option(
-        50,
-        "How often the whole data set is seen.",
-        minimum=1,
-        maximum=100_000,
-        level="basic",
-        rerun="continue",
+        50, "How often the whole data set is seen.", minimum=1, maximum=100_000, level="basic", rerun="continue"
     )
     max_train_steps: int = option(
         0,
@@ -163,14 +150,7 @@ class TrainConfig:
     lr_scheduler: str = option(
         "cosine",
         "Course of the learning rate after the warm-up.",
-        choices=(
-            "cosine",
-            "linear",
-            "constant",
-            "constant_with_warmup",
-            "cosine_with_restarts",
-            "polynomial",
-        ),
+        choices=("cosine", "linear", "constant", "constant_with_warmup", "cosine_with_restarts", "polynomial"),
     )
     lr_warmup_steps: int = option(
         100, "Optimizer steps in which the learning rate rises from 0.", minimum=0, maximum=1_000_000
@@ -230,6 +210,14 @@ class TrainConfig:
         "Recompute activations in the backward pass: a fraction of the memory for two fifths more arithmetic.",
         rerun="continue",
     )
+    checkpoint_skip_every: int = option(
+        0,
+        "With gradient_checkpointing: one block in so many keeps its activations, for more speed and more memory.",
+        minimum=2,
+        maximum=1000,
+        zero="every block is recomputed",
+        rerun="continue",
+    )
     attention_backend: str = option(
         "sdpa",
         "Attention kernel; varlen and flash need a GPU, flash the flash-attn package.",
@@ -241,10 +229,7 @@ class TrainConfig:
     )
     device: str = option("auto", "Where to train; auto takes a GPU if one is there.", choices=("auto", "cpu", "cuda"))
     gpus: str = option(
-        "all",
-        "GPUs to train on, each with a share of the images of a step.",
-        rule="gpus",
-        nonempty=True,
+        "all", "GPUs to train on, each with a share of the images of a step.", rule="gpus", nonempty=True
     )
     dataloader_num_workers: int = option(
         2,

@@ -127,8 +127,9 @@ class FinalLayer(nn.Module):
 class NextDiT(nn.Module):
     """The transformer. Constructor keywords and parameter names are the official checkpoint's.
 
-    `attention_backend` (sdpa, varlen, flash) and `gradient_checkpointing` may be set at any time; checkpointing
-    recomputes each block, refiners included, in the backward pass of a model in training mode.
+    `attention_backend` (sdpa, varlen, flash), `gradient_checkpointing` and `checkpoint_skip_every` may be set at any
+    time; checkpointing recomputes each block, refiners included, in the backward pass of a model in training mode,
+    less every n-th main block with `checkpoint_skip_every` n (0: none).
     """
 
     def __init__(  # noqa: PLR0913 - the checkpoint's own config keys
@@ -158,6 +159,7 @@ class NextDiT(nn.Module):
         self.axes_lens = tuple(axes_lens)
         self.attention_backend = "sdpa"
         self.gradient_checkpointing = False
+        self.checkpoint_skip_every = 0
         width = min(dim, MODULATION_WIDTH)
         patch_values = patch_size * patch_size * in_channels
 
@@ -221,8 +223,10 @@ class NextDiT(nn.Module):
 
         joint, turn, total = _join(text, image, (text_turn, image_turn), caption)
         attend = build_attention(self.attention_backend, total, latents.device)
-        for block in self.layers:
-            joint = self._through(block, joint, turn, attend, condition)
+        for number, block in enumerate(self.layers, 1):
+            # The last of each group, for its activations are then used up before any block is recomputed.
+            keeps = self.checkpoint_skip_every > 0 and number % self.checkpoint_skip_every == 0
+            joint = self._through(block, joint, turn, attend, condition, recompute=not keeps)
         image = _image_part(joint, caption, rows * columns)
         return self._unpatchify(self.final_layer(image, condition), rows, columns)
 
@@ -260,10 +264,17 @@ class NextDiT(nn.Module):
             image = self._through(block, image, turn, attend, condition)
         return image
 
-    def _through(
-        self, block: nn.Module, x: Tensor, turn: Rotation, attend: Attention, condition: Tensor | None
+    def _through(  # noqa: PLR0913 - a block's own arguments
+        self,
+        block: nn.Module,
+        x: Tensor,
+        turn: Rotation,
+        attend: Attention,
+        condition: Tensor | None,
+        *,
+        recompute: bool = True,
     ) -> Tensor:
-        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+        if recompute and self.gradient_checkpointing and self.training and torch.is_grad_enabled():
             kept: Tensor = checkpoint(block, x, turn, attend, condition, use_reentrant=False)
             return kept
         out: Tensor = block(x, turn, attend, condition)

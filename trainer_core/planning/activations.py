@@ -29,6 +29,7 @@ class Pass:
     dropout: float = 0.0
     precision: str = "bf16"
     checkpointing: bool = True
+    skip_every: int = 0  # with checkpointing, one main block in so many keeps what it saves; 0 = none
     packed_attention: bool = False  # the varlen and flash backends; sdpa otherwise
     cuda: bool = True
 
@@ -40,7 +41,8 @@ class Pass:
 class Activations:
     """Bytes. `kept` is alive at the end of the forward pass, by component.
 
-    recomputed: the most that one block saves when gradient checkpointing runs it again (0 without).
+    recomputed: the most that gradient checkpointing's second run of a block adds to what is still kept by then
+    (0 without).
     backward_work, forward_work: temporaries at the dearest place of each pass, beside what is saved there.
     """
 
@@ -90,7 +92,8 @@ class _Walk:
             targets=targets.names,
         )
         self.tape = Tape(setting)
-        self.recomputed = 0
+        # For each block that is run again: bytes kept at the end of its first run, bytes of its second.
+        self.again: list[tuple[int, int]] = []
         self.recompute_flops = 0
 
     def measure(self) -> Activations:
@@ -106,15 +109,19 @@ class _Walk:
             joint = tape.new(run.batch * joint_tokens, dims.dim, self.compute, grad=text.grad or image.grad)
             table = self._table(joint_tokens)
             for number in range(dims.layers):
-                joint = self._layer(f"layers.{number}", joint, table, condition)
+                keeps = run.skip_every > 0 and (number + 1) % run.skip_every == 0
+                joint = self._layer(f"layers.{number}", joint, table, condition, recompute=not keeps)
+        whole = tape.total()
         with tape.part("output"):
             self._output(joint, image_tokens, condition)
         labels = ("condition", "refiners", "layers", "output")
         return Activations(
             kept={label: tape.bytes_of(label) for label in labels},
-            recomputed=self.recomputed,
+            # What blocks further on kept is used up when one is run again.
+            recomputed=max(0, *(kept + inner - whole for kept, inner in self.again)) if self.again else 0,
             backward_work=self._backward_work(joint_tokens) if joint.grad else 0,
-            forward_work=self._forward_work(joint_tokens) if run.checkpointing else 0,
+            # Beside what is kept at the last block that is run again; those after it hold what they keep anyway.
+            forward_work=max(0, self._forward_work(joint_tokens) + self.again[-1][0] - whole) if self.again else 0,
             flops=tape.flops,
             recompute_flops=self.recompute_flops,
         )
@@ -151,8 +158,8 @@ class _Walk:
             image = self._layer(f"noise_refiner.{number}", image, table, condition)
         return image
 
-    def _layer(self, name: str, x: Value, table: Value, condition: Value | None) -> Value:
-        if not self.run.checkpointing:
+    def _layer(self, name: str, x: Value, table: Value, condition: Value | None, *, recompute: bool = True) -> Value:
+        if not (self.run.checkpointing and recompute):
             return self._block(self.tape, name, x, table, condition)
         # Checkpointing keeps a layer's inputs; what it saves itself lives only while its own backward runs.
         inputs = (x, *([condition] if condition else []), table)
@@ -163,7 +170,7 @@ class _Walk:
             return y
         for value in inputs:
             self.tape.save(value)
-        self.recomputed = max(self.recomputed, inner.total())
+        self.again.append((self.tape.total(), inner.total()))
         self.recompute_flops += inner.flops.forward
         return y
 

@@ -22,6 +22,8 @@ _IDLE_PERCENT = 60
 _ROOMY_SHARE = 0.25
 _NEARLY_FULL_SHARE = 0.03
 _CRAWL_FACTOR = 3.0
+# How many blocks keep their activations, most first: a half, a third, a quarter, a sixth.
+_SKIPS = (2, 3, 4, 6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,10 +149,16 @@ def _smaller_batch(config: TrainConfig) -> Rung | None:
 
 
 def _checkpointing(config: TrainConfig) -> Rung | None:
-    if config.gradient_checkpointing:
-        return None
-    sentence = "gradient_checkpointing = true: activations are computed twice instead of kept."
-    return _rung(sentence, gradient_checkpointing=(False, True))
+    if not config.gradient_checkpointing:
+        sentence = "gradient_checkpointing = true: activations are computed twice instead of kept."
+        skip = config.checkpoint_skip_every
+        return _rung(
+            sentence, gradient_checkpointing=(False, True), **({"checkpoint_skip_every": (skip, 0)} if skip else {})
+        )
+    if config.checkpoint_skip_every:
+        sentence = "checkpoint_skip_every = 0: no block keeps its activations."
+        return _rung(sentence, checkpoint_skip_every=(config.checkpoint_skip_every, 0))
+    return None
 
 
 def _small_optimizer(config: TrainConfig) -> Rung | None:
@@ -282,19 +290,25 @@ def _room_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:
         return []
     tightest = min(known, key=lambda gpu: gpu.free_mib)
     free = tightest.free_mib / 1024
-    if config.gradient_checkpointing and free > 1 + _checkpointing_saves_gib(config):
+    if config.gradient_checkpointing and free > 1 + _costs_gib(config, gradient_checkpointing=False):
         return [
             f"{free:.0f} GiB are free: gradient_checkpointing = false would fit, and computes each block only once."
         ]
+    now = config.checkpoint_skip_every
+    for skip in _SKIPS if config.gradient_checkpointing else ():
+        if (now == 0 or skip < now) and free > 1 + _costs_gib(config, checkpoint_skip_every=skip):
+            return [
+                f"{free:.0f} GiB are free: checkpoint_skip_every = {skip} would fit, and computes fewer blocks twice."
+            ]
     if config.train_batch_size == 1 and free > _ROOMY_SHARE * tightest.total_mib / 1024:
         return [f"{free:.0f} GiB are free: train_batch_size = 2 would use the GPU better."]
     return []
 
 
-def _checkpointing_saves_gib(config: TrainConfig) -> float:
-    """What the same run would need more without gradient checkpointing, by the estimate."""
-    without = estimate(replace(config, gradient_checkpointing=False), None).peak.bytes
-    return (without - estimate(config, None).peak.bytes) / 2**30
+def _costs_gib(config: TrainConfig, **changed: Any) -> float:
+    """What the same run would need more with these values, by the estimate."""
+    after = estimate(replace(config, **changed), None).peak.bytes
+    return (after - estimate(config, None).peak.bytes) / 2**30
 
 
 def _idle_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:

@@ -82,6 +82,7 @@ def training_pass(config: TrainConfig, work: Work, *, cuda: bool) -> Pass:
         dropout=config.lora_dropout,
         precision=config.mixed_precision,
         checkpointing=config.gradient_checkpointing,
+        skip_every=config.checkpoint_skip_every,
         packed_attention=config.attention_backend != "sdpa" or config.use_flash_attention_2,
         cuda=cuda,
     )

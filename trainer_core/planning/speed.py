@@ -16,6 +16,7 @@ SAME = (
     "train_batch_size",
     "gradient_accumulation_steps",
     "gradient_checkpointing",
+    "checkpoint_skip_every",
     "mixed_precision",
     "device",
     "gpus",

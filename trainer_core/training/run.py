@@ -245,6 +245,7 @@ class _Run:
         model = load_transformer(self.base.transformer, dtype=dtype, device=self.world.accelerator.device)
         model.attention_backend = config.attention_backend
         model.gradient_checkpointing = config.gradient_checkpointing
+        model.checkpoint_skip_every = config.checkpoint_skip_every
         parameters = add_lora(
             model, targets=config.lora_target_modules, rank=config.lora_rank, alpha=config.lora_alpha,
             dropout=config.lora_dropout, seed=config.seed,
