@@ -26,6 +26,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.scan import ImageItem
 from trainer_core.model.attention import check_backend
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.model.quantised import quantise_blocks
 from trainer_core.planning.flops import step_flops
 from trainer_core.planning.phases import Work, training_pass, training_phase
 from trainer_core.planning.shapes import Dimensions, matching, parameter_count
@@ -82,6 +83,8 @@ def build_model(dims: Dimensions, config: TrainConfig, device: torch.device) -> 
             )  # fmt: skip
     finally:
         torch.set_default_dtype(before)
+    if config.quantize_base != "no":
+        quantise_blocks(model, config.quantize_base)
     model.attention_backend = config.attention_backend
     model.gradient_checkpointing = config.gradient_checkpointing
     model.checkpoint_skip_every = config.checkpoint_skip_every
@@ -206,7 +209,7 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
 
 SHOWN = (
     "resolution", "train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing",
-    "checkpoint_skip_every", "mixed_precision",
+    "checkpoint_skip_every", "quantize_base", "mixed_precision",
     "attention_backend", "optimizer_type", "lora_rank", "lora_dropout", "lora_target_modules",
 )  # fmt: skip
 

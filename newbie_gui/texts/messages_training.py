@@ -63,6 +63,11 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         'Or set optimizer_type = "AdamW" (1 to 2 GB more memory).',
         '或设 optimizer_type = "AdamW"（多占 1 到 2 GB 显存）。',
     ),
+    (
+        'quantize_base = "nf4" needs the package bitsandbytes, which is not installed.',
+        'quantize_base = "nf4" 需要 bitsandbytes 包，但没有安装。',
+    ),
+    ('Or set quantize_base = "int8".', '或设 quantize_base = "int8"。'),
     ('gpus = "{}" names {} GPUs; PyTorch finds {} of them.', 'gpus = "{}" 指定了 {} 张显卡；PyTorch 只找到 {} 张。'),
     ("nvidia-smi lists the GPUs with their numbers.", "nvidia-smi 会列出显卡及其编号。"),
     ('Set gpus = "all" to use every one.', '设 gpus = "all" 可使用全部显卡。'),

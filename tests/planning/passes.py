@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.model.quantised import quantise_blocks
 from trainer_core.planning.activations import Pass
 from trainer_core.planning.shapes import Dimensions, Targets, matching
 from trainer_core.training.adapters import add_lora
@@ -39,6 +40,7 @@ class Case:
     precision: str = "bf16"
     checkpointing: bool = False
     skip_every: int = 0
+    quantise: str = "no"
     short: int = 0
 
     @property
@@ -57,7 +59,8 @@ class Case:
         return Pass(
             latent_height=self.side, latent_width=self.side, caption_tokens=self.caption, batch=self.batch,
             rank=self.rank, dropout=self.dropout, precision=self.precision, checkpointing=self.checkpointing,
-            skip_every=self.skip_every, cuda=False,
+            skip_every=self.skip_every, quantised=self.quantise != "no",
+            cuda=False,
         )  # fmt: skip
 
 
@@ -72,6 +75,8 @@ class RealPass:
             n_refiner_layers=case.refiners, axes_dims=[third] * 3, axes_lens=[1024, 256, 256], cap_feat_dim=160,
             clip_text_dim=96,
         ).to(torch.float32 if case.precision == "no" else torch.bfloat16)  # fmt: skip
+        if case.quantise != "no":
+            quantise_blocks(self.model, case.quantise)
         self.adapter = add_lora(
             self.model, targets=case.targets, rank=case.rank, alpha=1.0, dropout=case.dropout, seed=0
         )

@@ -9,6 +9,7 @@ from live_memory import LiveMemory
 from passes import ATTENTION, DEFAULT, FULL, Case, RealPass, Saved, adapter_bytes, held_tables
 
 from trainer_core.planning.activations import Activations, Pass, activations
+from trainer_core.planning.quantised import unpacked_bytes
 from trainer_core.planning.shapes import Dimensions, matching
 
 Record = Callable[[str, float], None]
@@ -28,6 +29,7 @@ CASES = [
 ]
 
 
+QUANTISED = [Case(quantise="int8", dropout=0.1), Case(quantise="int8", precision="fp16", layers=2)]
 # Layers that keep their activations: every second of five (the last is run again), and the last of four.
 SKIPPING = [Case(layers=5, skip_every=2, dropout=0.1), Case(layers=4, skip_every=4, targets=FULL)]
 
@@ -37,7 +39,7 @@ def planned(case: Case) -> Activations:
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("case", CASES + SKIPPING, ids=range(len(CASES + SKIPPING)))
+@pytest.mark.parametrize("case", CASES + SKIPPING + QUANTISED, ids=range(len(CASES + SKIPPING + QUANTISED)))
 def test_saved_bytes_at_the_end_of_a_real_forward(case: Case, checkpointing: bool, record_figure: Record):
     case = replace(case, checkpointing=checkpointing)
     real = RealPass(case)
@@ -87,14 +89,17 @@ def test_peak_of_all_living_tensors_in_a_real_step(case: Case, checkpointing: bo
     assert 0.98 < expected / live.peak < (1.20 if checkpointing else 1.10)
 
 
-@pytest.mark.parametrize("case", SKIPPING, ids=("last again", "last kept"))
-def test_peak_where_some_layers_keep_their_activations(case: Case, record_figure: Record):
+@pytest.mark.parametrize("case", [*SKIPPING, QUANTISED[0]], ids=("last again", "last kept", "int8"))
+def test_peak_with_some_layers_kept_or_a_quantised_base(case: Case, record_figure: Record):
     real = RealPass(replace(case, checkpointing=True, side=20))
     with LiveMemory() as live:
         real.forward().backward()
-    ratio = (planned(real.case).peak + adapter_bytes(real)) / live.peak
-    record_figure(f"peak of living tensors, planned / real: one layer in {case.skip_every} kept", ratio)
-    assert 0.98 < ratio < 1.20
+    unpacked = unpacked_bytes(case.dims, case.quantise, 2)
+    ratio = (planned(real.case).peak + unpacked + adapter_bytes(real)) / live.peak
+    what = f"one layer in {case.skip_every} kept" if case.skip_every else "int8 base, checkpointing"
+    record_figure(f"peak of living tensors, planned / real: {what}", ratio)
+    # An unpacked weight counts on top of the dearest place, even where none is alive just then; small models show it.
+    assert 0.98 < ratio < (1.20 if case.quantise == "no" else 1.30)
 
 
 def test_one_layer_in_three_kept_is_what_24_gib_take():

@@ -56,6 +56,8 @@ def test_without_data_only_memory_is_estimated_and_that_is_said(tmp_path: Path):
     [
         ({"gradient_checkpointing": False}, False),
         ({"checkpoint_skip_every": 4}, False),
+        ({"quantize_base": "int8"}, True),
+        ({"quantize_base": "nf4"}, True),
         ({"optimizer_type": "AdamW"}, False),
         ({"train_batch_size": 2}, False),
         ({"mixed_precision": "no"}, False),

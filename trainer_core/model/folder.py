@@ -8,6 +8,7 @@ import torch
 
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.model.quantised import Quantising
 from trainer_core.model.transformer_config import nextdit_arguments
 from trainer_core.model.weights import load_strict
 from trainer_core.planning import base_parts
@@ -50,14 +51,21 @@ def transformer_config(path: Path) -> dict[str, Any]:
         return nextdit_arguments(path, source)
 
 
-def load_transformer(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> NextDiT:
+def load_transformer(
+    path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu", quantise: str = "no"
+) -> NextDiT:
     """Builds and fills the transformer from any layout; frozen, in evaluation mode.
+
+    quantise: "no", "int8" or "nf4", how the blocks' linear layers are held; each goes in right after it was read.
 
     Raises UserError: "config_unreadable", "config_mismatch", "weights_mismatch", and what `open_transformer` raises.
     """
     with open_transformer(path) as source:
         model = empty_transformer(nextdit_arguments(path, source))
-        load_strict(model, source, what="NextDiT transformer", dtype=dtype, device=device)
+        load_strict(
+            model, source, what="NextDiT transformer", dtype=dtype, device=device,
+            place=None if quantise == "no" else Quantising(quantise),
+        )  # fmt: skip
     return model.eval()
 
 

@@ -160,6 +160,7 @@ def load_strict(
     rename: Rename | None = None,
     allow_missing: Collection[str] = (),
     rebuild_buffers: Callable[[nn.Module], None] | None = None,
+    place: Callable[[nn.Module, str, Tensor], None] | None = None,
 ) -> None:
     """Fills `module`, built under `torch.device("meta")`, tensor by tensor from `source`.
 
@@ -168,6 +169,7 @@ def load_strict(
     dtype:           of floating-point tensors (None: as stored); other tensors keep theirs.
     allow_missing:   names the module may have and the file may lack; they are left untouched.
     rebuild_buffers: recreates what no checkpoint holds (rotary tables and other non-persistent buffers).
+    place:           puts one tensor, of its own memory, into the module (None: `assign`).
     Parameters end up frozen. Raises UserError("weights_mismatch") naming missing, unexpected and misshapen
     tensors, or UserError("weights_ambiguous") when two stored names are the same tensor.
     """
@@ -175,7 +177,7 @@ def load_strict(
     expected = module.state_dict(keep_vars=True)
     _refuse_mismatch(source, targets, expected, what, allow_missing)
     for target, stored in targets.items():
-        _assign(module, target, _materialise(source.read(stored), dtype, torch.device(device)))
+        (place or assign)(module, target, _materialise(source.read(stored), dtype, torch.device(device)))
     if rebuild_buffers is not None:
         rebuild_buffers(module)
     _move_buffers(module, torch.device(device))
@@ -289,7 +291,8 @@ def _materialise(tensor: Tensor, dtype: torch.dtype | None, device: torch.device
     return tensor.to(device=device, dtype=wanted, copy=True).contiguous()
 
 
-def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
+def assign(module: nn.Module, name: str, tensor: Tensor) -> None:
+    """Puts a tensor in the place of the parameter or buffer of that dotted name; a parameter is frozen then."""
     parent_name, _, leaf = name.rpartition(".")
     parent = module.get_submodule(parent_name)
     if leaf in parent._parameters:

@@ -30,6 +30,7 @@ class Pass:
     precision: str = "bf16"
     checkpointing: bool = True
     skip_every: int = 0  # with checkpointing, one main block in so many keeps what it saves; 0 = none
+    quantised: bool = False  # frozen weights are unpacked for each use and never kept
     packed_attention: bool = False  # the varlen and flash backends; sdpa otherwise
     cuda: bool = True
 
@@ -86,6 +87,7 @@ class _Walk:
             weight=2 if run.precision != "no" else 4,
             # The frozen weights are bfloat16 in both 16-bit modes.
             recast=run.precision == "fp16",
+            quantised=run.quantised,
             cuda=run.cuda,
             rank=run.rank,
             dropout=run.dropout,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.activations import COMPUTE_BYTES, FP32, Pass, activations
 from trainer_core.planning.base import BaseSizes, TextEncoder
-from trainer_core.planning.shapes import Dimensions, Targets, parameter_count
+from trainer_core.planning.quantised import base_bytes, unpacked_bytes
+from trainer_core.planning.shapes import Dimensions, Targets
 
 # As training/features.py batches them on a GPU; a CPU takes one at a time.
 # What a GPU encodes at once: texts, and pictures of up to 1024 x 1024; larger ones in smaller batches.
@@ -83,6 +84,7 @@ def training_pass(config: TrainConfig, work: Work, *, cuda: bool) -> Pass:
         precision=config.mixed_precision,
         checkpointing=config.gradient_checkpointing,
         skip_every=config.checkpoint_skip_every,
+        quantised=config.quantize_base != "no",
         packed_attention=config.attention_backend != "sdpa" or config.use_flash_attention_2,
         cuda=cuda,
     )
@@ -101,9 +103,10 @@ def training_phase(
     if world_size > 1:
         components.append(Component(name="gradient exchange", bytes=adapter))
     saved = min(result.peak_saved, result.peak)
+    unpacked = unpacked_bytes(dims, config.quantize_base, COMPUTE_BYTES[config.mixed_precision])
     components += [
         Component(name="activations", bytes=saved),
-        Component(name="temporaries", bytes=max(result.peak, stepping) - saved),
+        Component(name="temporaries", bytes=max(result.peak + unpacked, stepping) - saved),
     ]
     return Phase(name="training", components=tuple(components))
 
@@ -112,7 +115,7 @@ def _held(config: TrainConfig, dims: Dimensions, targets: Targets) -> list[Compo
     """What stays in memory from the first step to the last."""
     rank = config.lora_rank
     return [
-        Component(name="weights", bytes=parameter_count(dims) * _weight_bytes(config)),
+        Component(name="weights", bytes=base_bytes(dims, config.quantize_base, _weight_bytes(config))),
         Component(name="adapter", bytes=FP32 * targets.parameters(rank)),
         Component(name="optimizer", bytes=optimizer_bytes(config.optimizer_type, targets.tensor_sizes(rank))),
     ]
@@ -131,6 +134,7 @@ def sampling_phase(config: TrainConfig, base: BaseSizes, targets: Targets, work:
     # One block without a backward pass: four values of the feed-forward's width, two of the model's; and
     # autocast's copies of the adapter.
     drawing = rows * compute * (4 * dims.hidden + 2 * dims.dim)
+    drawing += unpacked_bytes(dims, config.quantize_base, compute)
     drawing += compute * targets.parameters(config.lora_rank) if compute != FP32 else 0
     encoder = encoder_bytes(cuda=cuda)
     decoding = DECODER_MAPS * base.vae.channels * width * height * encoder

@@ -18,6 +18,7 @@ SAME = (
     "gradient_checkpointing",
     "checkpoint_skip_every",
     "mixed_precision",
+    "quantize_base",
     "device",
     "gpus",
 )

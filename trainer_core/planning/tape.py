@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from trainer_core.planning.quantised import is_quantised
+
 FP32 = 4
 
 
@@ -47,13 +49,15 @@ class Setting:
     """How the pass runs.
 
     compute: bytes of autocast's number format (2; 4 without mixed precision). weight: bytes of the frozen weights.
-    recast: the frozen weights have another format than autocast's, so each use of one makes a copy.
+    recast: the frozen weights have another format than autocast's, so each use of one makes a copy that is kept.
+    quantised: the blocks' weights are unpacked for each use instead, and nothing is kept of them.
     cuda: kernels of a GPU; else those of a CPU, which differ in dropout masks and the last norm.
     """
 
     compute: int
     weight: int
     recast: bool
+    quantised: bool
     cuda: bool
     rank: int
     dropout: float
@@ -183,7 +187,7 @@ class Tape:
         self.flops.linear += product
         if x.grad:
             self.flops.input_grad += product
-            if setting.recast:
+            if setting.recast and not (setting.quantised and is_quantised(name)):
                 self.save(self.new(x.last, out, setting.compute, grad=False))
         result = self.new(x.rows, out, setting.compute, grad=x.grad)
         return self.add(result, self._lora(x, out)) if name in setting.targets else result

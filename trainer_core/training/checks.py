@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -89,6 +90,12 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
             "device_unavailable",
             'mixed_precision = "fp16" needs a GPU; this run uses the CPU.',
             ['Set mixed_precision = "no" or "bf16".'],
+        )
+    if config.quantize_base == "nf4" and find_spec("bitsandbytes") is None:
+        raise UserError(
+            "quantisation_unavailable",
+            'quantize_base = "nf4" needs the package bitsandbytes, which is not installed.',
+            ["pip install -r requirements.txt", 'Or set quantize_base = "int8".'],
         )
     with torch.device("meta"):
         model = NextDiT(**transformer_config(base.transformer))

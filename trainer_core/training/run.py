@@ -242,7 +242,10 @@ class _Run:
         self.config = config = replace(self.config, optimizer_type=self._optimizer_of(checkpoint))
         self._phase("loading the transformer", 0, 1)
         dtype = torch.float32 if config.mixed_precision == "no" else torch.bfloat16
-        model = load_transformer(self.base.transformer, dtype=dtype, device=self.world.accelerator.device)
+        model = load_transformer(
+            self.base.transformer, dtype=dtype, device=self.world.accelerator.device,
+            quantise=config.quantize_base,
+        )  # fmt: skip
         model.attention_backend = config.attention_backend
         model.gradient_checkpointing = config.gradient_checkpointing
         model.checkpoint_skip_every = config.checkpoint_skip_every

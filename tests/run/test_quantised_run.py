@@ -1,0 +1,40 @@
+"""Training beside a quantised base: near the exact one's losses, and as exactly resumed."""
+
+from collections.abc import Callable
+
+import pytest
+from runs import assert_same_run, losses, weights
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.training.run import run_training
+from trainer_core.training.stopping import StopSignal
+
+Make = Callable[..., TrainConfig]
+Record = Callable[[str, float], None]
+# Mean distance of a step's loss from that beside the exact base, as a share of it. The built-in base is narrow: few
+# weights share a sum, so that 4 bits weigh more than in the released model.
+TOLERANCE = {"int8": 0.004, "nf4": 0.15}
+
+
+@pytest.fixture
+def exact(config: Make) -> list[float]:
+    made = config("exact", num_epochs=1)
+    run_training(made)
+    return losses(made)
+
+
+@pytest.mark.parametrize("kind", TOLERANCE)
+def test_losses_stay_near_and_resume_is_bit_exact(
+    kind: str, config: Make, exact: list[float], monkeypatch: pytest.MonkeyPatch, record_figure: Record
+) -> None:
+    whole, halved = (config(name, num_epochs=1, quantize_base=kind) for name in ("whole", "halved"))
+    assert run_training(whole) == "finished"
+    with monkeypatch.context() as patch:
+        patch.setattr(StopSignal, "requests", lambda self: {"stop"})
+        assert run_training(halved) == "stopped"
+    assert run_training(halved) == "finished"
+    assert_same_run(whole, halved)
+    near = losses(whole)
+    distance = sum(abs(a - b) / b for a, b in zip(near, exact, strict=True)) / len(exact)
+    record_figure(f"loss beside a base in {kind}, mean distance", distance)
+    assert 0 < distance < TOLERANCE[kind] and any(value.any() for value in weights(whole).values())
