@@ -45,6 +45,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         'optimizer_type = "AdamW8bit": its state takes 1 to 2 GB less.',
         'optimizer_type = "AdamW8bit"：优化器状态少占 1 到 2 GB。',
     ),
+    (
+        'quantize_base = "{}": the frozen blocks take {} bits a number, and steps more time.',
+        'quantize_base = "{}"：冻结的模块每个数只占 {} 位，每步耗时更长。',
+    ),
     ("Strategy 1, fewer modules: lora_target_modules = [{}].", "策略 1，减少训练的模块：lora_target_modules = [{}]。"),
     (
         "resolution = {} instead of {} and min_bucket_reso = 0.",

@@ -135,6 +135,11 @@ _OPTIONS = MappingProxyType(
             "保留激活值的模块：每几个一个",
             "开启梯度检查点时，每这么多个模块中有一个保留激活值：更快，但更占显存。",
         ),
+        "recover_from_oom": (
+            "Go on after running out of memory",
+            "显存不足时自动继续",
+            "显存不足时，从最近的检查点继续，并改用下一个省显存、又不改变每步所学内容的设置，同时给出说明；关闭则停止训练。",
+        ),
         "attention_backend": (
             "Attention kernel",
             "注意力实现",

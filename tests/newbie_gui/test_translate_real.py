@@ -16,7 +16,7 @@ from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.caption_edits import checked_edit
 from trainer_core.dataset.library import Library
 from trainer_core.dataset.scan import scan_dataset
-from trainer_core.planning.advice import dataset_advice, memory_hints, speed_hints
+from trainer_core.planning.advice import dataset_advice, memory_hints, memory_ladder, speed_hints
 from trainer_core.planning.base_check import BasePaths, check_base
 from trainer_core.planning.estimate import estimate
 from trainer_core.planning.flat_loss import flat_loss_hints
@@ -24,6 +24,7 @@ from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.planning.lora_facts import lora_facts
 from trainer_core.planning.presets import choose, load_presets
+from trainer_core.training.recovery import told as told_of
 
 # Names, formats and terms that are written in Latin letters in Chinese too.
 TERMS = frozenset(
@@ -164,7 +165,12 @@ HEAVY = config(
     lora_target_modules=["feed_forward.w1", "no.where"], sample_prompts=["x"], use_cache=False, mixed_precision="fp16",
 )  # fmt: skip
 SPENT = config(
-    resolution=512, lora_rank=16, lora_target_modules=["attention.qkv"], sample_prompts=["x"], max_train_steps=100
+    resolution=512,
+    lora_rank=16,
+    quantize_base="nf4",
+    lora_target_modules=["attention.qkv"],
+    sample_prompts=["x"],
+    max_train_steps=100,
 )
 
 
@@ -175,6 +181,12 @@ def test_the_memory_ladder_and_the_estimate():
         parts = [part.name for phase in result.phases for part in phase.components]
         more = [part.name for part in (*result.host.components, *result.disk.components)]
         assert_chinese([*result.notes, *(phase.name for phase in result.phases), *parts, *more])
+
+
+def test_what_a_run_says_that_recovers_from_a_full_card():
+    settings = config(train_batch_size=4, recover_from_oom=True)
+    for rung in memory_ladder(settings):
+        assert_chinese([told_of(rung, place, step) for place, step in (("training", 0), ("drawing samples", 12))])
 
 
 def test_advice():

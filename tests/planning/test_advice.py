@@ -56,6 +56,8 @@ def test_the_ladder_is_the_published_one_in_order():
         ("train_batch_size", 1),
         ("gradient_checkpointing", True),
         ("optimizer_type", "AdamW8bit"),
+        ("quantize_base", "int8"),
+        ("quantize_base", "nf4"),
         ("lora_target_modules", list(LIGHT_TARGETS)),
         ("resolution", 768),
         ("resolution", 512),
@@ -82,15 +84,18 @@ def test_rungs_that_a_begun_run_cannot_take_say_so():
 
 def test_at_the_end_of_the_ladder_what_remains_is_said():
     light = next(preset for preset in load_presets() if preset.name == "16gb")
-    last = TrainConfig(**apply(light, {**HEAVY, "min_bucket_reso": 0}) | {"resolution": 512, "sample_prompts": ["x"]})
+    last = TrainConfig(
+        **apply(light, {**HEAVY, "min_bucket_reso": 0})
+        | {"resolution": 512, "sample_prompts": ["x"], "quantize_base": "nf4"}
+    )
     assert memory_ladder(last) == () and list(LIGHT_TARGETS) == light.values["lora_target_modules"]
     hints = memory_hints(last)
     assert "already" in hints[0] and any("sample_prompts" in hint for hint in hints) and "384" in hints[-2]
 
 
 def test_parts_of_the_light_strategy_are_light():
-    assert memory_ladder(config(lora_target_modules=["layers.3.attention.qkv"]))[3].changes[0].name == "resolution"
-    assert memory_ladder(config(lora_target_modules=["my_attention.qkv"]))[3].changes[0].name == "lora_target_modules"
+    light, own = (memory_ladder(config(lora_target_modules=[name])) for name in ("layers.3.attention.qkv", "my_qkv"))
+    assert light[5].changes[0].name == "resolution" and own[5].changes[0].name == "lora_target_modules"
 
 
 def test_on_the_cpu_no_rung_needs_a_gpu():

@@ -55,11 +55,14 @@ def test_out_of_memory_names_the_steps_of_the_ladder_in_order(config: Make, monk
         raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr(loop, "interpolate", full)
-    made = config(train_batch_size=2, gradient_checkpointing=False, lora_rank=32)
+    made = config(train_batch_size=2, gradient_checkpointing=False, lora_rank=32, recover_from_oom=False)
     with pytest.raises(UserError, match=r"ran out of memory.*2\.00 GiB"):
         run_training(made)
     hints = events(made, "failed")[-1]["hints"]
-    wanted = ("train_batch_size = 1 instead of 2", "gradient_checkpointing = true", "Strategy 1", "lora_rank = 16")
+    wanted = (
+        "train_batch_size = 1 instead of 2", "gradient_checkpointing = true", '"int8"', '"nf4"', "Strategy 1",
+        "lora_rank = 16",
+    )  # fmt: skip
     assert len(hints) == len(wanted) and all(words in hint for words, hint in zip(wanted, hints, strict=True))
 
 

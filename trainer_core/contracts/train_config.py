@@ -224,6 +224,12 @@ class TrainConfig:
         zero="every block is recomputed",
         rerun="continue",
     )
+    recover_from_oom: bool = option(
+        True,
+        "After running out of GPU memory go on from the last checkpoint with the next setting that saves memory and "
+        "keeps what a step learns from, and say so; false stops instead.",
+        rerun="continue",
+    )
     attention_backend: str = option(
         "sdpa",
         "Attention kernel; varlen and flash need a GPU, flash the flash-attn package.",

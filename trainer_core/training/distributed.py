@@ -124,6 +124,10 @@ class World:
             wrapped.register_comm_hook(None, _add_up)
         return wrapped, prepared
 
+    def release(self) -> None:
+        """Let go of what `wrap` was given, so that its memory is free for another model."""
+        self.accelerator.free_memory()
+
     def leave(self, failure: type[BaseException] | None, *rest: object) -> None:
         """Leave the process group together, as the end of an `ExitStack`; after a failure nobody waits for anybody."""
         if failure is None:

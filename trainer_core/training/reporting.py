@@ -50,7 +50,9 @@ class Reporter:
             self._board.add(kind, fields)
 
     def add_board(self, board: Board) -> None:
-        """From here on TensorBoard is told as well."""
+        """From here on TensorBoard is told as well; one of an earlier attempt is closed."""
+        if self._board is not None:
+            self._board.close()
         self._board = board
 
     def _too_soon(self, fields: Mapping[str, object]) -> bool:

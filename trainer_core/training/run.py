@@ -3,12 +3,14 @@
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from trainer_core.contracts.checkpoints import complete_checkpoints, step_of
 from trainer_core.contracts.config import Change, TrainConfig
 from trainer_core.contracts.errors import UserError, system_problem
 from trainer_core.contracts.events import EventLog, read_events, truncate_after_step
@@ -27,6 +29,7 @@ from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.loop import Trainer
 from trainer_core.training.preparation import Preparation, Prepared
+from trainer_core.training.recovery import free_memory, next_rung, taken, told
 from trainer_core.training.reporting import LastWords, Reporter, Teller
 from trainer_core.training.rerun import check_rerun, warnings_of
 from trainer_core.training.session import Session
@@ -55,11 +58,13 @@ def run_training(config: TrainConfig) -> str:
             Reporter(EventLog(run.events_file), run.log_file) if world.main else LastWords(run.events_file, world.rank)
         )
         stack.callback(teller.close)
+        attempts: _Attempts | None = None
         try:
             with StopSignal(run, main=world.main) as stop:
                 for message in [*warnings_of(changed), *notes]:
                     teller.emit("warning", message=message)
-                return _Run(carried_out, base, run, world, teller=teller, stop=stop).go()
+                attempts = _Attempts(config, carried_out, run, world, teller)
+                return attempts.until_it_fits(lambda now: _Run(now, base, run, world, teller=teller, stop=stop))
         except StopRequested:
             if world.main:
                 run.write_state("stopped")
@@ -67,7 +72,7 @@ def run_training(config: TrainConfig) -> str:
             teller.emit("stopped", step=step, message="stopped before training began; what was encoded is kept")
             return "stopped"
         except Exception as error:
-            problem = as_user_error(error, carried_out)
+            problem = as_user_error(error, attempts.carried_out if attempts else carried_out)
             if world.size > 1 and (cause := _failure_elsewhere(run)):
                 raise cause from error
             if problem.code == "internal":
@@ -125,6 +130,41 @@ def as_user_error(error: Exception, config: TrainConfig) -> UserError:
     return UserError("internal", f"{type(error).__name__}: {error}", ["See train.log; please report this."])
 
 
+class _Attempts:
+    """One run after the other, each with less need of memory, until one does not run out of it."""
+
+    def __init__(
+        self, config: TrainConfig, carried_out: TrainConfig, run: RunDir, world: World, teller: Teller
+    ) -> None:
+        self.carried_out = carried_out
+        self._config = config
+        self._run = run
+        self._world = world
+        self._teller = teller
+
+    def until_it_fits(self, make: Callable[[TrainConfig], "_Run"]) -> str:
+        """Raises the OutOfMemoryError that only the user can help against, and whatever else ends a run."""
+        while True:
+            attempt = make(self.carried_out)
+            try:
+                return attempt.go()
+            except torch.OutOfMemoryError:
+                # The others of several processes wait for a gradient that never comes.
+                steps = [step_of(folder) for folder in complete_checkpoints(self._run.checkpoints)]
+                place, begun = attempt.place, bool(steps)
+                rung = next_rung(self.carried_out, place, begun=begun) if self._world.size == 1 else None
+                if rung is None:
+                    raise
+            # Outside of the handler: the error holds the frames, and they the tensors.
+            del attempt
+            self._world.release()
+            free_memory()
+            self._config, self.carried_out = (taken(c, rung) for c in (self._config, self.carried_out))
+            # The run's own config is what goes on, here and after an interruption.
+            self._run.create(self._config)
+            self._teller.emit("warning", message=told(rung, place, max(steps, default=0)), settings=rung.values)
+
+
 class _Run:
     def __init__(
         self,
@@ -143,6 +183,13 @@ class _Run:
         self.teller = teller
         self.stop = stop
         self._last_phase = 0.0
+        self._place = "preparing"
+        self._session: Session | None = None
+
+    @property
+    def place(self) -> str:
+        """What it is at, or was when it failed."""
+        return self._session.place if self._session else self._place
 
     def go(self) -> str:
         config, world = self.config, self.world
@@ -166,6 +213,7 @@ class _Run:
             self._warn(f"lr_warmup_steps = {config.lr_warmup_steps} covers all {total} steps; the rate never peaks.")
         if any(world.any([self.stop.wanted()])):
             raise StopRequested
+        self._place = "loading"
         trainer = self._build_trainer(prepared, checkpoint)
         if world.main:
             # Without a checkpoint the run begins anew, with the pictures and the validation before its first step.
@@ -178,7 +226,7 @@ class _Run:
             config, prepared.samples, self.teller, device=world.accelerator.device.type,
             machine=lambda: detect(self.run.path), losses=self._earlier_losses(),
         )  # fmt: skip
-        session = Session(
+        self._session = session = Session(
             config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
             advisor=advisor, teller=self.teller, stop=self.stop, facts=self._facts(prepared),
             state=self._constant_state(prepared),

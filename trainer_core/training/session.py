@@ -1,6 +1,8 @@
 """The run around the loop: events, checkpoints, exports, samples, and requests to stop, save or sample."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -64,6 +66,7 @@ class Session:
         self._meter = Meter(trainer.schedule.total_steps)
         self._saved = -1
         self._state_written = 0.0
+        self.place = "training"
 
     def train(self, first: int, smoothed: float | None) -> str:
         """Returns "finished" or "stopped"."""
@@ -128,7 +131,8 @@ class Session:
         if not self._validator.active:
             return None
         started = time.monotonic()
-        result = self._validator.measure(self._trainer.model)
+        with self._at("validating"):
+            result = self._validator.measure(self._trainer.model)
         seconds = time.monotonic() - started
         if self._world.main:
             record_validation(self._run, done, result)
@@ -189,8 +193,16 @@ class Session:
         if not self._config.sample_prompts:
             return
         if self._world.main and (again or not self._sample_file(done, 0).exists()):
-            self._draw(done)
+            with self._at("drawing samples"):
+                self._draw(done)
         self._world.wait()
+
+    @contextmanager
+    def _at(self, place: str) -> Iterator[None]:
+        """`place` says where it is; after an error it stays."""
+        self.place = place
+        yield
+        self.place = "training"
 
     @torch.no_grad()
     def _draw(self, done: int) -> None:

@@ -1,0 +1,105 @@
+"""A run that runs out of memory goes on with less, keeps its effective batch, and says what it does."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from runs import events, losses, run_of
+
+from trainer_core.contracts.config import TrainConfig, load_config
+from trainer_core.contracts.errors import UserError
+from trainer_core.training import features, run, session
+from trainer_core.training.loop import Trainer
+from trainer_core.training.recovery import next_rung
+from trainer_core.training.run import run_training
+
+Make = Callable[..., TrainConfig]
+Patch = pytest.MonkeyPatch
+
+
+def full(*args: object, **named: object) -> None:
+    raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
+
+
+def settings(config: TrainConfig) -> tuple[Any, ...]:
+    return (
+        config.train_batch_size, config.gradient_accumulation_steps, config.gradient_checkpointing,
+        config.quantize_base,
+    )  # fmt: skip
+
+
+def test_each_rung_is_taken_until_it_fits(config: Make, monkeypatch: Patch) -> None:
+    """A device too small for more than one picture, kept activations or an exact base, from step 3 on."""
+    real = Trainer._losses
+    alive: weakref.WeakSet[Trainer] = weakref.WeakSet()
+
+    def losses_of(self: Trainer, work: Any) -> torch.Tensor:
+        # An attempt that failed must be gone with its model, or the next one would have even less memory.
+        alive.add(self)
+        assert list(alive) == [self]
+        now = self._config
+        if work.step >= 2 and (now.train_batch_size, now.gradient_checkpointing, now.quantize_base) != (
+            1,
+            True,
+            "int8",
+        ):
+            full()
+        return real(self, work)
+
+    monkeypatch.setattr(Trainer, "_losses", losses_of)
+    made = config(
+        train_batch_size=2, gradient_accumulation_steps=1, gradient_checkpointing=False, max_train_steps=4,
+        save_every_n_steps=2,
+    )  # fmt: skip
+    assert run_training(made) == "finished" and len(losses(made)) == 4
+    told = [event for event in events(made, "warning") if "out of memory" in event["message"]]
+    assert [list(event["settings"]) for event in told] == [
+        ["train_batch_size", "gradient_accumulation_steps"], ["gradient_checkpointing"], ["quantize_base"],
+    ]  # fmt: skip
+    assert all("while training. The run goes on from its checkpoint of step 2" in event["message"] for event in told)
+    assert "a little off" in told[-1]["message"] and "a little off" not in told[0]["message"]
+    assert settings(load_config(run_of(made).config_file)) == (1, 2, True, "int8")
+
+
+PLACES = {
+    "preparing": (features, "load_gemma", []),
+    "loading": (run, "load_transformer", ["int8", "nf4"]),
+    "drawing samples": (session, "decode", ["int8", "nf4"]),
+    "validating": (session.Validator, "measure", ["int8", "nf4"]),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_in_every_phase_what_helps_is_tried_and_then_the_user_is_asked(
+    place: str, config: Make, monkeypatch: Patch
+) -> None:
+    where, name, tried = PLACES[place]
+    monkeypatch.setattr(where, name, full)
+    made = config(
+        max_train_steps=1, sample_prompts=["1girl"], sample_steps=1, validation_split=0.2,
+        use_cache=place != "preparing",
+    )  # fmt: skip
+    with pytest.raises(UserError) as caught:
+        run_training(made)
+    assert caught.value.code == "out_of_memory" and run_of(made).status() == "failed"
+    told = [event for event in events(made, "warning") if "out of memory" in event["message"]]
+    assert [event["settings"]["quantize_base"] for event in told] == tried
+    assert all(f"while {place}." in event["message"] for event in told)
+    assert any("Strategy 1" in hint for hint in caught.value.hints)
+
+
+def test_nothing_that_changes_the_result_is_taken_unasked(config: Make) -> None:
+    spent = config(quantize_base="nf4", resolution=1024, lora_rank=64)
+    assert next_rung(spent, "training", begun=False) is None
+    huge = config(train_batch_size=256, gradient_accumulation_steps=1024)
+    first = next_rung(huge, "training", begun=False)
+    assert first is not None and first.changes[0].name == "quantize_base"
+    assert next_rung(config(recover_from_oom=False), "training", begun=False) is None
+
+
+def test_a_begun_optimizer_stays(config: Make, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    rungs = [next_rung(config(device="auto"), "training", begun=begun) for begun in (False, True)]
+    assert [rung and rung.changes[0].name for rung in rungs] == ["optimizer_type", "quantize_base"]

@@ -1,0 +1,75 @@
+"""Out of memory is not the end: the next setting that saves memory and keeps what is learned, then on from there.
+
+Batches are divided with as many more accumulated, blocks recomputed, the optimizer's state and the frozen base held
+in fewer bits, one after the other as the published ladder has them. What would change the result (modules, pixels,
+rank) is left to the user, who gets the rest of the ladder as advice.
+"""
+
+import gc
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from types import MappingProxyType
+
+import torch
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.planning.advice import Rung, memory_ladder
+
+# What can be changed by itself, by where memory ran out: for a picture or the weights a smaller batch does nothing,
+# and the encoders run in memory of their own.
+_HELPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "preparing": (),
+        "loading": ("quantize_base",),
+        "training": ("train_batch_size", "gradient_checkpointing", "checkpoint_skip_every", "optimizer_type",
+                     "quantize_base"),
+        "validating": ("quantize_base",),
+        "drawing samples": ("quantize_base",),
+    }
+)  # fmt: skip
+
+
+def next_rung(config: TrainConfig, place: str, *, begun: bool) -> Rung | None:
+    """The first rung that may be taken unasked after memory ran out at `place`; None where the user has to decide.
+
+    begun: there is a checkpoint, whose optimizer state belongs to its kind.
+    """
+    if not config.recover_from_oom:
+        return None
+    return next((rung for rung in memory_ladder(config) if _may_take(rung, place, begun)), None)
+
+
+def _may_take(rung: Rung, place: str, begun: bool) -> bool:
+    name = rung.changes[0].name
+    if name == "train_batch_size" and "gradient_accumulation_steps" not in rung.values:
+        # So large a step cannot be divided and stay the same.
+        return False
+    if name == "optimizer_type" and (begun or not torch.cuda.is_available()):
+        return False
+    if "nf4" in rung.values.values() or name == "optimizer_type":
+        return name in _HELPS[place] and find_spec("bitsandbytes") is not None
+    return name in _HELPS[place]
+
+
+def taken(config: TrainConfig, rung: Rung) -> TrainConfig:
+    """The config with a rung taken."""
+    return replace(config, **rung.values)
+
+
+def told(rung: Rung, place: str, step: int) -> str:
+    """The sentence of the event."""
+    where = f"its checkpoint of step {step}" if step else "its beginning"
+    # The note about a new name is for a person who changes a begun run.
+    settings = ", ".join(f"{change.name} = {change.new}" for change in rung.changes)
+    note = ""
+    if rung.changes[0].name == "quantize_base":
+        note = " From here on it trains beside a base that is a little off."
+    return f"The GPU ran out of memory while {place}. The run goes on from {where} with {settings}.{note}"
+
+
+def free_memory() -> None:
+    """Give back what the failed attempt held; it must not be referred to any more."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
