@@ -49,6 +49,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         'quantize_base = "{}": the frozen blocks take {} bits a number, and steps more time.',
         'quantize_base = "{}"：冻结的模块每个数只占 {} 位，每步耗时更长。',
     ),
+    (
+        'quantize_gemma = "{}": while captions are encoded, Gemma3 takes {} bits a number.',
+        'quantize_gemma = "{}"：编码描述时，Gemma3 每个数只占 {} 位。',
+    ),
     ("Strategy 1, fewer modules: lora_target_modules = [{}].", "策略 1，减少训练的模块：lora_target_modules = [{}]。"),
     (
         "resolution = {} instead of {} and min_bucket_reso = 0.",

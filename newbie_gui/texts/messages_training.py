@@ -64,10 +64,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         '或设 optimizer_type = "AdamW"（多占 1 到 2 GB 显存）。',
     ),
     (
-        'quantize_base = "nf4" needs the package bitsandbytes, which is not installed.',
-        'quantize_base = "nf4" 需要 bitsandbytes 包，但没有安装。',
+        '{} = "nf4" needs the package bitsandbytes, which is not installed.',
+        '{} = "nf4" 需要 bitsandbytes 包，但没有安装。',
     ),
-    ('Or set quantize_base = "int8".', '或设 quantize_base = "int8"。'),
+    ('Or set {} = "int8".', '或设 {} = "int8"。'),
     (
         "The GPU ran out of memory while {}. The run goes on from {} with {}.",
         "{t}时显存不足。训练从{t}继续，并改用 {}。",

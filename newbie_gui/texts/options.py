@@ -125,6 +125,11 @@ _OPTIONS = MappingProxyType(
             "量化底模",
             "冻结的模块以 8 位或 4 位保存：显存只需一半或四分之一，但更慢，底模也略有偏差。nf4 需要 bitsandbytes 包。",
         ),
+        "quantize_gemma": (
+            "Quantised text encoder",
+            "量化文本编码器",
+            "编码描述时，文本编码器 Gemma3 以 8 位或 4 位保存；得到的特征略有偏差。",
+        ),
         "gradient_checkpointing": (
             "Gradient checkpointing",
             "梯度检查点",
@@ -288,6 +293,9 @@ _CHOICES = MappingProxyType(
         "quantize_base=no": ("no: as it is", "不量化"),
         "quantize_base=int8": ("int8: half the memory", "int8：显存减半"),
         "quantize_base=nf4": ("nf4: a quarter of the memory", "nf4：显存约四分之一"),
+        "quantize_gemma=no": ("no: as it is", "不量化"),
+        "quantize_gemma=int8": ("int8: half the memory", "int8：显存减半"),
+        "quantize_gemma=nf4": ("nf4: a quarter of the memory", "nf4：显存约四分之一"),
         "attention_backend=sdpa": ("sdpa: PyTorch's own (default)", "sdpa：PyTorch 自带（默认）"),
         "attention_backend=varlen": ("varlen: without padding", "varlen：无填充"),
         "attention_backend=flash": ("flash: the flash-attn package", "flash：flash-attn 包"),

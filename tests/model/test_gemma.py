@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.gemma import load_gemma
+from trainer_core.planning.demo import TINY_BASE
 
 TEXTS = ["a girl with red hair blue eyes cat ears smile", "", "blue cat"]
 PREFIXES = ["", "model.", "language_model.", "language_model.model.", "model.language_model."]
@@ -115,3 +116,13 @@ def test_another_model_or_no_tokenizer_is_said(tmp_path: Path, tensors: dict[str
     with pytest.raises(UserError, match="llama") as model:
         load_gemma(folder, dtype=torch.float32)
     assert (tokenizer.value.code, model.value.code) == ("tokenizer_missing", "wrong_model")
+
+
+def test_a_quantised_encoder_gives_nearly_the_same_features() -> None:
+    exact, near = (
+        load_gemma(TINY_BASE / "text_encoder", dtype=torch.float32, quantise=kind).encode(TEXTS)
+        for kind in ("no", "int8")
+    )
+    real = exact.mask.bool()
+    distance = (near.hidden[real] - exact.hidden[real]).norm() / exact.hidden[real].norm()
+    assert 0 < distance < 0.02

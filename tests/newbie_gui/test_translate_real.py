@@ -168,6 +168,7 @@ SPENT = config(
     resolution=512,
     lora_rank=16,
     quantize_base="nf4",
+    quantize_gemma="nf4",
     lora_target_modules=["attention.qkv"],
     sample_prompts=["x"],
     max_train_steps=100,

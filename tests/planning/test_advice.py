@@ -58,6 +58,8 @@ def test_the_ladder_is_the_published_one_in_order():
         ("optimizer_type", "AdamW8bit"),
         ("quantize_base", "int8"),
         ("quantize_base", "nf4"),
+        ("quantize_gemma", "int8"),
+        ("quantize_gemma", "nf4"),
         ("lora_target_modules", list(LIGHT_TARGETS)),
         ("resolution", 768),
         ("resolution", 512),
@@ -86,7 +88,7 @@ def test_at_the_end_of_the_ladder_what_remains_is_said():
     light = next(preset for preset in load_presets() if preset.name == "16gb")
     last = TrainConfig(
         **apply(light, {**HEAVY, "min_bucket_reso": 0})
-        | {"resolution": 512, "sample_prompts": ["x"], "quantize_base": "nf4"}
+        | {"resolution": 512, "sample_prompts": ["x"], "quantize_base": "nf4", "quantize_gemma": "nf4"}
     )
     assert memory_ladder(last) == () and list(LIGHT_TARGETS) == light.values["lora_target_modules"]
     hints = memory_hints(last)
@@ -95,7 +97,7 @@ def test_at_the_end_of_the_ladder_what_remains_is_said():
 
 def test_parts_of_the_light_strategy_are_light():
     light, own = (memory_ladder(config(lora_target_modules=[name])) for name in ("layers.3.attention.qkv", "my_qkv"))
-    assert light[5].changes[0].name == "resolution" and own[5].changes[0].name == "lora_target_modules"
+    assert light[7].changes[0].name == "resolution" and own[7].changes[0].name == "lora_target_modules"
 
 
 def test_on_the_cpu_no_rung_needs_a_gpu():

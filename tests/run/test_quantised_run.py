@@ -6,6 +6,7 @@ import pytest
 from runs import assert_same_run, losses, weights
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
 from trainer_core.training.run import run_training
 from trainer_core.training.stopping import StopSignal
 
@@ -38,3 +39,12 @@ def test_losses_stay_near_and_resume_is_bit_exact(
     distance = sum(abs(a - b) / b for a, b in zip(near, exact, strict=True)) / len(exact)
     record_figure(f"loss beside a base in {kind}, mean distance", distance)
     assert 0 < distance < TOLERANCE[kind] and any(value.any() for value in weights(whole).values())
+
+
+def test_a_quantised_text_encoder_makes_features_of_its_own(config: Make) -> None:
+    made = config("encoder", max_train_steps=1, quantize_gemma="int8")
+    plain = config("plain", max_train_steps=1)
+    assert run_training(made) == run_training(plain) == "finished"
+    assert losses(made) != losses(plain)
+    with pytest.raises(UserError, match="quantize_gemma: 'int8' -> 'no'"):
+        run_training(config("encoder", max_train_steps=2))

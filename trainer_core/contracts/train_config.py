@@ -211,6 +211,12 @@ class TrainConfig:
         "that is a little off. nf4 needs the bitsandbytes package.",
         choices=("no", "int8", "nf4"),
     )
+    quantize_gemma: str = option(
+        "no",
+        "Hold the text encoder Gemma3 in 8 or 4 bits while captions are encoded; its features are a little off then.",
+        choices=("no", "int8", "nf4"),
+        rerun="refuse",
+    )
     gradient_checkpointing: bool = option(
         True,
         "Recompute activations in the backward pass: a fraction of the memory for two fifths more arithmetic.",

@@ -19,6 +19,7 @@ from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.part_tokenizer import GEMMA, part_tokenizer
+from trainer_core.model.quantised import Quantising
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.tokens import read_config, tokenize
 from trainer_core.model.weights import OpenFiles, TensorSource, count_of, length_of, load_strict, mismatch, open_tensors
@@ -75,8 +76,12 @@ class GemmaEncoder:
         return GemmaFeatures(hidden=output.last_hidden_state, mask=mask, truncated=tokens.truncated)
 
 
-def load_gemma(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> GemmaEncoder:
+def load_gemma(
+    path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu", quantise: str = "no"
+) -> GemmaEncoder:
     """Loads config, tokenizer and weights from a folder or a single file, without network and without remote code.
+
+    quantise: "no", "int8" or "nf4", how the layers' linear weights are held (the embeddings stay exact).
 
     Raises UserError: "weights_missing", "weights_mismatch", "weights_quantised", "config_unreadable", "wrong_model",
     "tokenizer_missing", "tokenizer_invalid".
@@ -104,6 +109,7 @@ def load_gemma(path: Path, *, dtype: torch.dtype, device: torch.device | str = "
             dtype=dtype,
             device=device,
             rebuild_buffers=_rebuild_buffers,
+            place=None if quantise == "no" else Quantising(quantise),
         )
         tokenizer = part_tokenizer(path, GEMMA, source, config.vocab_size)
     return GemmaEncoder(model.eval(), tokenizer)

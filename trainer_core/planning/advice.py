@@ -24,6 +24,7 @@ _NEARLY_FULL_SHARE = 0.03
 _CRAWL_FACTOR = 3.0
 # How many blocks keep their activations, most first: a half, a third, a quarter, a sixth.
 _SKIPS = (2, 3, 4, 6)
+_BITS = MappingProxyType({"int8": 8, "nf4": 4})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,15 +172,22 @@ def _small_optimizer(config: TrainConfig) -> Rung | None:
 
 
 def _quantised(config: TrainConfig) -> list[Rung]:
-    """Before anything that changes the adapter: 8 bits are very near the base, 4 bits less so."""
-    kinds = {"no": ("int8", "nf4"), "int8": ("nf4",)}.get(config.quantize_base, ())
-    rungs, now = [], config.quantize_base
-    for kind in kinds:
-        bits = "8" if kind == "int8" else "4"
+    """Before anything that changes the adapter: 8 bits are very near the exact numbers, 4 bits less so."""
+    rungs = []
+    for kind, now in _fewer_bits(config.quantize_base):
+        bits = _BITS[kind]
         sentence = f'quantize_base = "{kind}": the frozen blocks take {bits} bits a number, and steps more time.'
         rungs.append(_rung(sentence, quantize_base=(now, kind)))
-        now = kind
+    for kind, now in _fewer_bits(config.quantize_gemma):
+        bits = _BITS[kind]
+        sentence = f'quantize_gemma = "{kind}": while captions are encoded, Gemma3 takes {bits} bits a number.'
+        rungs.append(_rung(sentence, quantize_gemma=(now, kind)))
     return rungs
+
+
+def _fewer_bits(now: str) -> tuple[tuple[str, str], ...]:
+    """(kind, the one before) of each step down from here."""
+    return {"no": (("int8", "no"), ("nf4", "int8")), "int8": (("nf4", "int8"),)}.get(now, ())
 
 
 def _light_targets(config: TrainConfig) -> Rung | None:

@@ -114,7 +114,7 @@ def estimate(
     work = _work(config, data)
     steps = count_steps(config, data.buckets, world_size=world_size) if data and data.buckets else None
     speed = pace(config)
-    encoding = encoding_phases(base, work, _jina_tokens(config, work), cuda=cuda)
+    encoding = encoding_phases(base, work, _jina_tokens(config, work), cuda=cuda, quantised=config.quantize_gemma)
     phases = [*encoding, training_phase(config, base.transformer, targets, work, cuda=cuda, world_size=world_size)]
     if config.sample_prompts:
         phases.append(sampling_phase(config, base, targets, work, cuda=cuda))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.activations import COMPUTE_BYTES, FP32, Pass, activations
 from trainer_core.planning.base import BaseSizes, TextEncoder
-from trainer_core.planning.quantised import base_bytes, unpacked_bytes
-from trainer_core.planning.shapes import Dimensions, Targets
+from trainer_core.planning.quantised import base_bytes, quantised_bytes, unpacked_bytes
+from trainer_core.planning.shapes import Dimensions, Linear, Targets
 
 # As training/features.py batches them on a GPU; a CPU takes one at a time.
 # What a GPU encodes at once: texts, and pictures of up to 1024 x 1024; larger ones in smaller batches.
@@ -154,7 +154,14 @@ def encoder_bytes(*, cuda: bool) -> int:
 
 
 def text_phase(
-    name: str, encoder: TextEncoder, tokens: int, *, cuda: bool, feed_forward_values: int, mask_bytes: int
+    name: str,
+    encoder: TextEncoder,
+    tokens: int,
+    *,
+    cuda: bool,
+    feed_forward_values: int,
+    mask_bytes: int,
+    quantised: str = "no",
 ) -> Phase:
     """One batch of the longest captions: values of the feed-forward's width, four of the stream's, attention masks.
 
@@ -162,13 +169,24 @@ def text_phase(
     """
     width, rows = encoder_bytes(cuda=cuda), tokens * (GPU_TEXT_BATCH if cuda else 1)
     values = rows * width * (feed_forward_values * encoder.feed_forward + 4 * encoder.hidden)
+    if quantised != "no":
+        layer = Linear(name="", inputs=encoder.hidden, outputs=encoder.feed_forward)
+        values += layer.inputs * layer.outputs * (width + 4 * (quantised == "int8"))
     return Phase(
         name=name,
         components=(
-            Component(name="weights", bytes=encoder.parameters * width),
+            Component(name="weights", bytes=_encoder_weights(encoder, width, quantised)),
             Component(name="temporaries", bytes=values + mask_bytes * rows * tokens),
         ),
     )
+
+
+def _encoder_weights(encoder: TextEncoder, width: int, quantised: str) -> int:
+    """All but the embeddings, its largest tensor, may be quantised; its norms, a thousandth, count as if they were."""
+    if quantised == "no":
+        return encoder.parameters * width
+    rows = (encoder.parameters - encoder.largest) // encoder.hidden
+    return encoder.largest * width + quantised_bytes(Linear(name="", inputs=encoder.hidden, outputs=rows), quantised)
 
 
 def gpu_image_batch(width: int, height: int) -> int:
@@ -190,10 +208,13 @@ def image_phase(base: BaseSizes, work: Work, *, cuda: bool) -> Phase:
     )
 
 
-def encoding_phases(base: BaseSizes, work: Work, jina_tokens: int, *, cuda: bool) -> tuple[Phase, ...]:
+def encoding_phases(
+    base: BaseSizes, work: Work, jina_tokens: int, *, cuda: bool, quantised: str = "no"
+) -> tuple[Phase, ...]:
     """Captions through Gemma, then through Jina, then images through the VAE; one encoder in memory at a time.
 
-    Gemma holds gate, up and product of its feed-forward part and two masks; Jina two values and one mask.
+    quantised: how Gemma is held. It makes gate, up and product of its feed-forward part and two masks; Jina two
+    values and one mask.
     """
     return (
         text_phase(
@@ -203,6 +224,7 @@ def encoding_phases(base: BaseSizes, work: Work, jina_tokens: int, *, cuda: bool
             cuda=cuda,
             feed_forward_values=3,
             mask_bytes=2,
+            quantised=quantised,
         ),
         text_phase(
             "encoding captions (Jina CLIP)", base.jina, jina_tokens, cuda=cuda, feed_forward_values=2, mask_bytes=1

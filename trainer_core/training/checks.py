@@ -91,12 +91,13 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
             'mixed_precision = "fp16" needs a GPU; this run uses the CPU.',
             ['Set mixed_precision = "no" or "bf16".'],
         )
-    if config.quantize_base == "nf4" and find_spec("bitsandbytes") is None:
-        raise UserError(
-            "quantisation_unavailable",
-            'quantize_base = "nf4" needs the package bitsandbytes, which is not installed.',
-            ["pip install -r requirements.txt", 'Or set quantize_base = "int8".'],
-        )
+    for option in ("quantize_base", "quantize_gemma"):
+        if getattr(config, option) == "nf4" and find_spec("bitsandbytes") is None:
+            raise UserError(
+                "quantisation_unavailable",
+                f'{option} = "nf4" needs the package bitsandbytes, which is not installed.',
+                ["pip install -r requirements.txt", f'Or set {option} = "int8".'],
+            )
     with torch.device("meta"):
         model = NextDiT(**transformer_config(base.transformer))
     matching_modules(model, config.lora_target_modules)

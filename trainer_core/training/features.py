@@ -46,7 +46,10 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """What decides the encoders' output: dtype, device, token limits and the files' identities."""
+    """What decides the encoders' output: dtype, device, token limits and the files' identities.
+
+    A quantised Gemma is another encoder, and so has another identity.
+    """
 
     device: torch.device
     dtype: torch.dtype
@@ -55,12 +58,13 @@ class Encoding:
     jina: str
 
 
-def describe_encoding(base: BaseFolder, cache: Cache, device: torch.device) -> Encoding:
+def describe_encoding(base: BaseFolder, cache: Cache, device: torch.device, quantised: str) -> Encoding:
     """Hash the encoders' files (remembered by size and time). bf16 on GPUs that have it, else fp32."""
     dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     ids = [part_id(folder, cache.index) for folder in (base.vae, base.text_encoder, base.clip_model)]
     cache.index.save()
-    return Encoding(device=device, dtype=dtype, vae=ids[0], gemma=ids[1], jina=ids[2])
+    gemma = ids[1] if quantised == "no" else f"{ids[1]}-{quantised}"
+    return Encoding(device=device, dtype=dtype, vae=ids[0], gemma=gemma, jina=ids[2])
 
 
 class FeatureStore:
@@ -81,7 +85,7 @@ class FeatureStore:
         self._base = base
         self.cache = cache
         self._share = share
-        self.encoding = describe_encoding(base, cache, device)
+        self.encoding = describe_encoding(base, cache, device, config.quantize_gemma)
 
     # Keys
 
@@ -183,7 +187,12 @@ class FeatureStore:
         if not batches:
             return
         report("loading Gemma3", 0, len(batches))
-        encoder = load_gemma(self._base.text_encoder, dtype=self.encoding.dtype, device=self.encoding.device)
+        encoder = load_gemma(
+            self._base.text_encoder,
+            dtype=self.encoding.dtype,
+            device=self.encoding.device,
+            quantise=self._config.quantize_gemma,
+        )
         self._require_fit("Gemma3", self._base.text_encoder, encoder.model.config.hidden_size, "cap_feat_dim")
         for done, batch in enumerate(batches):
             report("encoding captions (Gemma3)", done, len(batches))
