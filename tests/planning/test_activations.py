@@ -99,7 +99,7 @@ def test_peak_with_some_layers_kept_or_a_quantised_base(case: Case, record_figur
     what = f"one layer in {case.skip_every} kept" if case.skip_every else "int8 base, checkpointing"
     record_figure(f"peak of living tensors, planned / real: {what}", ratio)
     # An unpacked weight counts on top of the dearest place, even where none is alive just then; small models show it.
-    assert 0.98 < ratio < (1.20 if case.quantise == "no" else 1.30)
+    assert 0.98 < ratio < (1.20 if case.quantise == "no" else 1.40)
 
 
 def test_one_layer_in_three_kept_is_what_24_gib_take():
@@ -109,7 +109,7 @@ def test_one_layer_in_three_kept_is_what_24_gib_take():
         activations(Dimensions(), targets, replace(run, **change))
         for change in ({}, {"skip_every": 3}, {"checkpointing": False})
     )
-    assert 7.5 < (third.peak - every.peak) / 2**30 < 9 and third.recomputed == 0
+    assert 5 < (third.peak - every.peak) / 2**30 < 7 and third.recomputed == 0
     assert (third.recompute_flops - 0.02 * none.flops.forward) / every.recompute_flops == pytest.approx(2 / 3, abs=0.03)
 
 
