@@ -7,7 +7,7 @@ from gui_app import Application
 from gui_audit import audit, unnamed_controls
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, WebError, expect
 
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = 60_000
 
 
 class Problems:
