@@ -14,8 +14,8 @@ CONFTEST = Path(__file__).with_name("conftest.py")
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """An empty project with our conftest, in which the faults group may take 20 ms."""
     text = CONFTEST.read_text(encoding="utf-8")
-    assert '"faults": 60' in text
-    pytester.makepyfile(**{"tests/conftest": text.replace('"faults": 60', '"faults": 0.02')})
+    assert '"faults": 90' in text
+    pytester.makepyfile(**{"tests/conftest": text.replace('"faults": 90', '"faults": 0.02')})
     pytester.makeini("[pytest]\ntestpaths = tests\naddopts = -rs\nmarkers =\n    slow: s\n    gpu: g\n")
     monkeypatch.delenv("NEWBIE_FAILED_CHECKS", raising=False)
     return pytester
