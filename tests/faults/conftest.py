@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from tiny_runs import fill, settings
+from warm import finish, launch
 
-from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.config import TrainConfig, to_toml
 
 # What runs, queues and the app have to say is read with the helpers of their own tests.
 sys.path += [str(Path(__file__).resolve().parents[1] / name) for name in ("run", "jobs", "gui")]
@@ -33,3 +34,13 @@ def config(data: Path, cache: Path, tmp_path: Path) -> Make:
         return settings(data, tmp_path, name, **{"cache_dir": str(cache), **changed})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def left_alone(data: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """The run that nobody disturbed, to compare others with."""
+    folder = tmp_path_factory.mktemp("alone")
+    made = settings(data, folder, "left-alone", cache_dir=str(cache))
+    (folder / "config.toml").write_text(to_toml(made), encoding="utf-8")
+    assert finish(launch(["train", str(folder / "config.toml")], folder / "printed.log")) == 0
+    return made

@@ -12,7 +12,6 @@ import psutil
 import pytest
 from queues import FAKE_KIND, log_of, processes_of, until, until_status, worker_of
 from runs import assert_same_run, config_file, events, losses, run_of
-from tiny_runs import settings
 from warm import finish, launch
 from warm import until as child_until
 
@@ -36,13 +35,6 @@ def figure() -> Callable[[str], str]:
         return f"{len(seen)} / {len(RIVALS)}"
 
     return record
-
-
-@pytest.fixture(scope="module")
-def left_alone(data: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    made = settings(data, tmp_path_factory.mktemp("alone"), "left-alone", cache_dir=str(cache))
-    assert finish(launch(["train", str(config_file(made))], Path(made.output_dir) / "log")) == 0
-    return made
 
 
 @pytest.fixture
