@@ -97,9 +97,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "GET":
             return
         cut = self.server.cuts.pop(counted, None)
-        with suppress(ConnectionError):  # who asked may have been stopped
-            self.wfile.write(body[:cut])
+        # Before it is written: a test that kills who asked counts anew right afterwards.
         self.server.sent[counted] = self.server.sent.get(counted, 0) + len(body[:cut])
+        with suppress(ConnectionError):
+            self.wfile.write(body[:cut])
         self.close_connection |= cut is not None
 
     def log_message(self, *_: object) -> None:
