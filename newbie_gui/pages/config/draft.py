@@ -25,16 +25,27 @@ class Draft:
     def keep(self, form: Mapping[str, Any]) -> None:
         """Write these values soon."""
         with self._lock:
-            self._newest = dict(form)
-            if not self._busy:
-                self._busy = True
-                threading.Thread(target=self._work, daemon=True).start()
+            self._write(form)
+
+    def amend(self, values: Mapping[str, Any]) -> None:
+        """Put these values in place of those kept last; the others stay."""
+        with self._lock:
+            self._write({**self._read(), **values})
 
     def read(self) -> dict[str, Any]:
         """The values kept last, known names only; empty where there are none or the file is damaged."""
         with self._lock:
-            if self._newest is not None:
-                return dict(self._newest)
+            return self._read()
+
+    def _write(self, form: Mapping[str, Any]) -> None:
+        self._newest = dict(form)
+        if not self._busy:
+            self._busy = True
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def _read(self) -> dict[str, Any]:
+        if self._newest is not None:
+            return dict(self._newest)
         try:
             values = json.loads(self._file.read_bytes())
         except (OSError, ValueError):

@@ -233,7 +233,7 @@ class _Tab:
         """The panel above named another base."""
         if data[self._nudge]:
             form = self.fields.read(data)
-            self._draft.keep({**self._draft.read(), **{name: form[name] for name in BASE_OPTIONS}})
+            self._draft.amend({name: form[name] for name in BASE_OPTIONS})
         return self._looked(data)
 
     def _nudged(self, data: dict[Any, Any]) -> Any:
@@ -279,7 +279,7 @@ class _Tab:
 
     def fill(self, values: Mapping[str, Any]) -> dict[Any, Any]:
         """Updates of `outputs` that put values, in their types, into the form."""
-        self._draft.keep({**self._draft.read(), **to_form(values)})
+        self._draft.amend(to_form(values))
         updates = self.fields.fill(values)
         folder = self.fields.controls["train_data_dir"]
         if folder in updates:

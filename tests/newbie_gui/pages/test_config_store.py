@@ -84,7 +84,11 @@ def test_a_draft_keeps_raw_values_and_only_the_newest(tmp_path: Path):
     for number in range(50):
         draft.keep({"learning_rate": f"1e-{number}", "not_a_setting": 1})
     assert draft.read()["learning_rate"] == "1e-49"
-    settled(lambda: Draft(tmp_path / "draft.json").read(), lambda form: form != {"learning_rate": "1e-49"})
+    draft.amend({"lora_rank": 8})
+    assert (draft.read()["learning_rate"], draft.read()["lora_rank"]) == ("1e-49", 8)
+    settled(
+        lambda: Draft(tmp_path / "draft.json").read(), lambda form: form != {"learning_rate": "1e-49", "lora_rank": 8}
+    )
     (tmp_path / "draft.json").write_text("{torn", encoding="utf-8")
     assert settled(lambda: draft.read(), bool) == {}
 
