@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from queues import FAKE_KIND, log_of, processes_of, until, until_status, worker_of
+from queues import cheap_workspace, log_of, until, until_status, worker_of
 from runs import assert_same_run, config_file, events, losses, run_of
 from warm import finish, launch
 from warm import until as child_until
@@ -39,13 +39,8 @@ def figure() -> Callable[[str], str]:
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    made = Workspace(tmp_path / "workspace")
-    made.create()
-    (tmp_path / "sitecustomize.py").write_text(FAKE_KIND, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    yield made
-    for process in processes_of(made):
-        spawn.kill(process.pid)
+    with cheap_workspace(tmp_path, monkeypatch) as made:
+        yield made
 
 
 def test_40_two_starts_at_once_make_one_run(

@@ -2,12 +2,15 @@
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
+import pytest
 
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.jobs import spawn
 from trainer_core.jobs.marks import Places
 from trainer_core.jobs.queue import Entry, Queue
 
@@ -37,6 +40,18 @@ fake = types.ModuleType("trainer_core.tools.job_tokens")
 fake.run = run
 sys.modules[fake.__name__] = fake
 '''
+
+
+@contextmanager
+def cheap_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """A workspace in which "tokens" is the cheap kind of job; whatever works there is ended with it."""
+    made = Workspace(folder / "arbeit 絵")
+    made.create()
+    (folder / "sitecustomize.py").write_text(FAKE_KIND, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    yield made
+    for process in processes_of(made):
+        spawn.kill(process.pid)
 
 
 def processes_of(workspace: Workspace) -> list[psutil.Process]:
