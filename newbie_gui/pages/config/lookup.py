@@ -39,6 +39,7 @@ class Lookup(Generic[K, V]):
         self._known: OrderedDict[K, tuple[float, Answer[V]]] = OrderedDict()
         # Only the newest wish counts: whoever types "1024" does not wait for "102".
         self._wanted: K | None = None
+        self._finding: K | None = None
         self._busy = False
 
     def get(self, key: K) -> Answer[V]:
@@ -48,7 +49,8 @@ class Lookup(Generic[K, V]):
             if known is not None:
                 self._known.move_to_end(key)
             if known is None or time.monotonic() - known[0] > self._fresh_s:
-                self._wanted = key
+                # What is being found is not found a second time, and is the newest wish now.
+                self._wanted = key if key != self._finding else None
                 if not self._busy:
                     self._busy = True
                     threading.Thread(target=self._work, daemon=True).start()
@@ -65,15 +67,15 @@ class Lookup(Generic[K, V]):
                         self._known.popitem(last=False)
         except BaseException:
             with self._lock:
-                self._busy = False
+                self._busy, self._finding = False, None
             raise
 
     def _next(self) -> K | None:
         """The next wish; without one the thread counts as ended, in the same breath."""
         with self._lock:
-            key, self._wanted = self._wanted, None
-            self._busy = key is not None
-            return key
+            self._finding, self._wanted = self._wanted, None
+            self._busy = self._finding is not None
+            return self._finding
 
     def _answer(self, key: K) -> Answer[V]:
         try:

@@ -110,6 +110,24 @@ def test_a_lookup_answers_at_once_and_skips_what_nobody_wants_any_more():
     assert found == ["a", "c"] and lookup.get("a").value == "A"
 
 
+def test_what_is_being_found_is_not_found_twice():
+    begun, go, sought = threading.Semaphore(0), threading.Semaphore(0), []
+
+    def find(key: str) -> str:
+        sought.append(key)
+        begun.release()
+        assert go.acquire(timeout=10)
+        return key.upper()
+
+    lookup = Lookup(find, fresh_s=60)
+    assert lookup.get("a").pending and begun.acquire(timeout=10)
+    assert lookup.get("b").pending and lookup.get("a").pending
+    go.release()
+    assert settled(lambda: lookup.get("a"), lambda answer: answer.pending).value == "A"
+    assert lookup.get("b").pending and begun.acquire(timeout=10) and sought == ["a", "b"]
+    go.release()
+
+
 def test_a_failed_lookup_is_an_answer():
     def fail(key: str) -> None:
         raise UserError("dataset_missing", "not there")
