@@ -18,6 +18,7 @@ from newbie_gui.pages.page import build_page, css, theme, top_script
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import Services
 from newbie_gui.texts import LANGS, Lang
+from newbie_gui.uploads import UploadRoom
 
 _QUEUE_POLL_S = 0.1
 _NO_API_PAGES: Mapping[str, Any] = MappingProxyType({"docs_url": None, "redoc_url": None, "openapi_url": None})
@@ -39,17 +40,21 @@ def build_app(services: Services, default_lang: Lang | None) -> ASGIApp:
 
 
 def _page_app(services: Services, lang: Lang) -> fastapi.FastAPI:
-    page = build_page(Ui(lang, services))
+    ui = Ui(lang, services)
+    page, room = build_page(ui), UploadRoom(services.workspace.uploads, ui.t)
     # Gradio looks for work every millisecond, which alone costs 3 % of a core for each page; this is what it does on
     # Windows.
     page._queue.sleep_when_free = _QUEUE_POLL_S
     # Progress bars of its own kind, which no handler here has.
     page._queue.progress_update_sleep_when_free = 1.0
+    app = fastapi.FastAPI(**_NO_API_PAGES)
+    app.add_middleware(room.before)
+    handlers = {KeyError: _no_event, FnIndexInferError: _no_event, OSError: room.failed}
     return gr.mount_gradio_app(
-        fastapi.FastAPI(**_NO_API_PAGES), page, f"/{lang}", footer_links=[], run_history=False, show_error=False,
+        app, page, f"/{lang}", footer_links=[], run_history=False, show_error=False,
         ssr_mode=False, enable_monitoring=False, mcp_server=False, pwa=False, max_file_size=_MAX_FILE_BYTES,
         blocked_paths=[str(services.workspace.private)], theme=theme(), css=css(), 
-        app_kwargs={**_NO_API_PAGES, "exception_handlers": {KeyError: _no_event, FnIndexInferError: _no_event}},
+        app_kwargs={**_NO_API_PAGES, "exception_handlers": handlers},
     )  # fmt: skip
 
 

@@ -54,3 +54,32 @@ def test_check_lists_buckets_and_what_is_cropped(tmp_path: Path, capsys: Capture
     assert main(["train", "--check", str(config)]) == 0
     told = capsys.readouterr().out
     assert "wide.png" in told and "352x176" in told.replace(" ", "") and "1 images" in told
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "Main memory is full"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "Main memory"),
+        (ImportError("No module named 'peft'"), "launch.sh"),
+    ],
+)
+def test_what_the_machine_lacks_is_told_in_words(
+    error: Exception, words: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr("trainer_core.cli.presets.load_presets", fails)
+    assert main(["presets"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and words in told
+
+
+def test_an_error_of_our_own_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise RuntimeError("a slip")
+
+    monkeypatch.setattr("trainer_core.cli.presets.load_presets", fails)
+    with pytest.raises(RuntimeError, match="a slip"):
+        main(["presets"])

@@ -28,6 +28,7 @@ class Progress:
         temperature: of that card, in degrees Celsius.
         elapsed_seconds: since it was started this time.
         silent_seconds: since a run at work last told anything, where that is far longer than it should be.
+        halted: the system does not let its process run.
     """
 
     phase: str = ""
@@ -41,6 +42,7 @@ class Progress:
     eta_seconds: float | None = None
     elapsed_seconds: float | None = None
     silent_seconds: float | None = None
+    halted: bool = False
     memory_used_gib: float | None = None
     memory_total_gib: float | None = None
     gpu: str = ""
@@ -66,6 +68,7 @@ def progress_of(row: Row, told: Told, config: TrainConfig | None, machine: Machi
             figures.update({key: _number(step.get(key)) for key in _SPEED})
         figures["elapsed_seconds"] = max(0.0, time.time() - begun["time"]) if "time" in begun else None
         figures["silent_seconds"] = _silence(told)
+        figures["halted"] = row.run.halted()
         figures.update(_hardware(step, begun, config, machine))
     return Progress(**figures)
 

@@ -83,6 +83,12 @@ TEXTS = MappingProxyType(
             "continues from its newest checkpoint.",
             "这次训练已经 {time} 没有任何消息。如果没有继续，请点“立即停止”，再点“继续训练”：会从最新的检查点继续。",
         ),
+        "train.progress.halted": (
+            "The system has halted this run's program; it goes on when whoever halted it lets it. Or press Stop now, "
+            "then Resume: it continues from its newest checkpoint.",
+            "系统已暂停这次训练的程序；暂停它的人让它继续后就会接着运行。也可点“立即停止”，再点“继续训练”："
+            "会从最新的检查点继续。",
+        ),
         "train.progress.steps": ("Step {done} of {total}", "第 {done} 步，共 {total} 步"),
         "train.progress.phase": ("{phase} {done}/{total}", "{phase}，已完成 {done}/{total}"),
         "train.phase.checking_data": ("Checking the data", "检查数据"),

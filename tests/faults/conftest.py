@@ -12,7 +12,7 @@ from warm import finish, launch
 from trainer_core.contracts.config import TrainConfig, to_toml
 
 # What runs, queues and the app have to say is read with the helpers of their own tests.
-sys.path += [str(Path(__file__).resolve().parents[1] / name) for name in ("run", "jobs", "gui")]
+sys.path += [str(Path(__file__).resolve().parents[1] / name) for name in ("run", "jobs", "gui", "security")]
 
 Make = Callable[..., TrainConfig]
 

@@ -139,9 +139,11 @@ def test_20_a_run_that_hangs_is_noticed_and_can_be_ended(
     assert child.pid is not None
     os.kill(child.pid, signal.SIGSTOP)
     row, _ = shown(store, "running")
+    until(row.run.halted, 5.0)
     machine = detect(tmp_path)
     told = store.history(row.folder).refresh()
-    assert progress_of(row, told, made, machine).silent_seconds is None
+    noticed = progress_of(row, told, made, machine)
+    assert noticed.halted and noticed.silent_seconds is None
     later = time.time() + 400
     monkeypatch.setattr(time, "time", lambda: later)
     silent = progress_of(row, told, made, machine).silent_seconds

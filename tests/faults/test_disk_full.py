@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from disks import MIB, SmallDisk
+from gui_app import Application
+from page_caller import PageCaller
 from queues import until_status
 from runs import assert_same_run, events, losses, run_of
 from warm import finish, launch, until
@@ -19,7 +21,7 @@ from trainer_core.jobs.queue import Queue
 from trainer_core.training.cache import FeatureCache
 
 Make = Callable[..., TrainConfig]
-PLACES = ("caching", "logging", "checkpoint", "export", "import")
+PLACES = ("caching", "logging", "checkpoint", "export", "import", "upload")
 
 
 @pytest.fixture
@@ -138,3 +140,39 @@ def test_25_34_pictures_that_do_not_fit_are_refused_and_fit_later(data: Path, tm
     assert entry.result["added"] == 4 and JobDir(workspace.jobs / entry.job.id).status() == "finished"
     figure("import")
     disk.close()
+
+
+def uploaded(mib: int, *, told: bool) -> Any:
+    """A form with one file of so many MiB; without its length in front where the browser has not ``told`` it."""
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.zip"\r\n\r\n'
+    parts = [head, *[bytes(MIB)] * mib, b"\r\n--x--\r\n"]
+    return b"".join(parts) if told else iter(parts)
+
+
+def test_25_34_an_upload_that_does_not_fit_is_refused_or_thrown_away(tmp_path: Path, figure: Callable) -> None:
+    disk = SmallDisk(tmp_path / "disk", 160)
+    if disk.problem:
+        pytest.skip(f"no small disk can be mounted here: {disk.problem}")
+    app = Application(disk.root)
+    app.start()
+    try:
+        page, uploads = PageCaller(app), app.workspace.uploads
+
+        def upload(mib: int, *, told: bool) -> tuple[int, str]:
+            kind = "multipart/form-data; boundary=x"
+            status, answer = page.ask("POST", "gradio_api/upload", uploaded(mib, told=told), kind=kind)
+            return status, answer.decode()
+
+        disk.take(left=70 * MIB)
+        status, words = upload(20, told=True)
+        assert status == 507 and "0.09 GiB are needed, 0.06 GiB are free" in words
+        status, words = upload(90, told=False)
+        assert status == 507 and "became full on the way" in words
+        assert [path for path in uploads.rglob("*") if path.is_file()] == []
+        disk.give_back()
+        status, _ = upload(20, told=True)
+        assert status == 200 and [path.stat().st_size for path in uploads.rglob("a.zip")] == [20 * MIB]
+        figure("upload")
+    finally:
+        app.close()
+        disk.close()

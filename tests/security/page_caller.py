@@ -3,7 +3,7 @@
 import http.client
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -38,9 +38,12 @@ class PageCaller:
     def ask(
         self, method: str, path: str, body: Any = None, *, let_in: bool = True, kind: str = "application/json"
     ) -> tuple[int, bytes]:
-        """One request below the page's address, with the token or without; ``kind``: what the body is."""
+        """One request below the page's address, with the token or without; ``kind``: what the body is.
+
+        A body of bytes, or of an iterator of bytes (chunked), goes as it is; anything else as JSON.
+        """
         headers = {"Content-Type": kind, **(self._cookie if let_in else {})}
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = body if isinstance(body, bytes | Iterator) else json.dumps(body).encode()
         connection = http.client.HTTPConnection(self._app.base.removeprefix("http://"), timeout=60)
         with closing(connection):
             connection.request(method, f"/{self._lang}/{path}", None if body is None else data, headers)

@@ -27,7 +27,7 @@ from trainer_core.cli import (
     train,
 )
 from trainer_core.cli.shared import PATHS, TINY_BASE, stay_offline
-from trainer_core.contracts.errors import ConfigError, UserError
+from trainer_core.contracts.errors import ConfigError, UserError, system_problem
 
 __all__ = ["TINY_BASE", "main"]
 
@@ -53,15 +53,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options) or 0)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        for hint in error.hints:
-            print(f"  - {hint}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
+        return _told(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except OSError as error:
+    except (ImportError, MemoryError, OSError, RuntimeError) as error:
+        if problem := system_problem(error):
+            return _told(problem)
+        if not isinstance(error, OSError):
+            raise
         return _system_error(error)
+
+
+def _told(error: UserError) -> int:
+    """Say it; returns the exit code."""
+    print(f"error: {error}", file=sys.stderr)
+    for hint in error.hints:
+        print(f"  - {hint}", file=sys.stderr)
+    return 2 if isinstance(error, ConfigError) else 1
 
 
 def _system_error(error: OSError) -> int:

@@ -22,7 +22,7 @@ from trainer_core.contracts.fsutil import (
     write_json_atomic,
     write_text_atomic,
 )
-from trainer_core.contracts.liveness import is_alive
+from trainer_core.contracts.liveness import is_alive, is_halted
 
 Status = Literal["created", "running", "stopped", "finished", "failed"]
 Verb = Literal["stop", "save", "sample"]
@@ -138,6 +138,11 @@ class RunDir:
     def interrupted(self) -> bool:
         """True if the run died without a word: it says "running", but its process is gone."""
         return _died_silently(self.read_state())
+
+    def halted(self) -> bool:
+        """True if its process is there and the system does not let it run."""
+        state = self.read_state()
+        return state.get("status") == "running" and is_halted(state.get("pid"), state.get("process_start_time"))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -22,9 +22,12 @@ def render(ui: Ui, row: Row, progress: Progress) -> Markup:
 
 
 def _silence(ui: Ui, progress: Progress) -> Markup:
-    if progress.silent_seconds is None:
+    if progress.halted:
+        sentence = ui.t("train.progress.halted")
+    elif progress.silent_seconds is None:
         return Markup("")
-    sentence = ui.t("train.progress.silent", time=words.duration(ui.t, progress.silent_seconds))
+    else:
+        sentence = ui.t("train.progress.silent", time=words.duration(ui.t, progress.silent_seconds))
     return Markup('<p class="note warning">{}</p>').format(sentence)
 
 
