@@ -8,7 +8,6 @@ in the same number format.
 
 import argparse
 import json
-import platform
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from bench.machine import machine
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.scan import ImageItem
@@ -212,11 +212,6 @@ SHOWN = (
     "checkpoint_skip_every", "quantize_base", "mixed_precision",
     "attention_backend", "optimizer_type", "lora_rank", "lora_dropout", "lora_target_modules",
 )  # fmt: skip
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
-    return {"device": device.type, "name": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

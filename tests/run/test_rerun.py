@@ -135,7 +135,7 @@ def test_a_run_that_begins_anew_tells_what_comes_before_its_first_step_once(
 ) -> None:
     made = config(max_train_steps=1, validation_split=0.2, sample_prompts=["1girl"], sample_steps=1)
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Trainer, "step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(loop.Trainer, "launch", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run_training(made)
     assert run_training(made) == "finished"

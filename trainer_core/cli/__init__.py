@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from trainer_core.cli import (
@@ -88,7 +89,11 @@ def _system_error(error: OSError) -> int:
 
 
 def _quieten() -> None:
-    """Keep libraries' notes about things we do on purpose (a Jina tower of our own, no 4-bit kernels) off the page."""
+    """Keep libraries' notes about things we do on purpose (a Jina tower of our own, no 4-bit kernels) off the page.
+
+    Pillow's are about damaged metadata, which says nothing against a picture; damaged pixels raise by themselves.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     logging.getLogger("diffusers").setLevel(logging.ERROR)

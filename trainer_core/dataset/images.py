@@ -3,7 +3,6 @@
 import mmap
 import re
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,7 +74,7 @@ def probe_size(path: Path) -> tuple[int, int]:
 def load_rgb(path: Path) -> Image.Image:
     """The picture as RGB: EXIF turn applied, transparency on white, 16 bit scaled, first frame only.
 
-    Colour profiles are not applied. Not for several threads at once: it sets the process's warning filters.
+    Colour profiles are not applied.
 
     Raises:
         ImageProblem: not one of FORMATS, over MAX_PIXELS, damaged or cut off.
@@ -117,24 +116,20 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """The image with only its header read, and Pillow's warnings dealt with while it is used."""
-    with warnings.catch_warnings():
-        # Damaged metadata (EXIF, an MPO index) says nothing against the picture; damaged pixels raise by themselves.
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(path, formats=FORMATS)
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise ImageProblem("too_large", path, f"more than {MAX_PIXELS // 10**6} megapixels") from error
-        except Image.UnidentifiedImageError as error:
-            raise ImageProblem("format", path, f"not a readable picture of {', '.join(FORMATS)}") from error
-        except _BROKEN as error:
-            raise ImageProblem("broken", path, f"cannot be opened ({_reason(error)})") from error
-        with image:
-            if image.width * image.height > MAX_PIXELS:
-                size = f"{image.width} x {image.height}"
-                raise ImageProblem("too_large", path, f"{size} is more than {MAX_PIXELS // 10**6} megapixels")
-            yield image
+    """The image with only its header read."""
+    try:
+        image = Image.open(path, formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageProblem("too_large", path, f"more than {MAX_PIXELS // 10**6} megapixels") from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageProblem("format", path, f"not a readable picture of {', '.join(FORMATS)}") from error
+    except _BROKEN as error:
+        raise ImageProblem("broken", path, f"cannot be opened ({_reason(error)})") from error
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            size = f"{image.width} x {image.height}"
+            raise ImageProblem("too_large", path, f"{size} is more than {MAX_PIXELS // 10**6} megapixels")
+        yield image
 
 
 def _decode(image: Image.Image, path: Path) -> None:

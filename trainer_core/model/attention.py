@@ -37,10 +37,10 @@ class Lengths:
 
     def packed(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Flat indices of the real tokens [total] and cumulative lengths [batch + 1] int32."""
-        ends = torch.tensor(self.each, device=device)
-        real = torch.arange(self.padded, device=device).view(1, -1) < ends.view(-1, 1)
-        cumulative = F.pad(torch.cumsum(ends, 0), (1, 0)).to(torch.int32)
-        return real.flatten().nonzero().flatten(), cumulative
+        # Made on the host, which knows the lengths: to count on the device means to wait for it.
+        real = torch.cat([torch.arange(length) + place * self.padded for place, length in enumerate(self.each)])
+        cumulative = F.pad(torch.cumsum(torch.tensor(self.each), 0), (1, 0)).to(torch.int32)
+        return real.to(device, non_blocking=True), cumulative.to(device, non_blocking=True)
 
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]

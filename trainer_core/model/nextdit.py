@@ -202,7 +202,8 @@ class NextDiT(nn.Module):
             latents: [B, in_channels, H, W]; H and W multiples of patch_size.
             timesteps: [B] in [0, 1]; 0 is noise.
             cap_feats: [B, L, cap_feat_dim], right padded.
-            cap_mask: [B, L], nonzero on the real tokens, which come first.
+            cap_mask: [B, L], nonzero on the real tokens, which come first. On the CPU for speed: the host needs the
+                lengths, and would have to wait for a device.
             clip_text_pooled: [B, clip_text_dim]. None means "time embedding alone", as upstream has it.
 
         Raises:
@@ -217,6 +218,7 @@ class NextDiT(nn.Module):
         text_turn = rotation(
             caption_positions(cap_feats.shape[0], cap_feats.shape[1], cap_feats.device), self.axes_dims
         )
+        lengths = lengths.to(latents.device, non_blocking=True)
         image_turn = rotation(image_positions(lengths, rows, columns), self.axes_dims)
         text = self._refine_text(cap_feats, caption, text_turn)
         image = self._refine_image(latents, image_turn, condition)

@@ -231,7 +231,7 @@ def speed_hints(
     Args:
         machine: detected while it trains, so that free memory and utilisation are those beside the training.
         device: what it trains on, "cpu" or "cuda".
-        step_seconds: seconds of each step so far, samples and saves left out.
+        step_seconds: of the steps so far in order, samples and saves left out; of a long run the first and the last.
     """
     if device == "cpu":
         return _cpu_hints(config, machine)

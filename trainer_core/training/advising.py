@@ -1,6 +1,7 @@
 """Advice while a run is at work: what is off when it is slow, what to check when the loss does not fall."""
 
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from trainer_core.contracts.config import TrainConfig
@@ -12,6 +13,12 @@ from trainer_core.training.reporting import Teller
 
 # Enough steps for the first ones (kernels chosen, disk caches cold) not to count.
 SETTLED = 30
+# Looked at again after so many steps of a long epoch.
+LOOK_AGAIN = 300
+# The speed of so many steps is remembered, the first ones as what is usual, the last ones as what is now.
+_USUAL, _NOW = 300, 15
+# A loss that has not fallen in so many steps is flat; one that has, is not, whatever comes.
+_JUDGED = 10_000
 _FIGURES = re.compile(r"[0-9.]+")
 
 
@@ -36,30 +43,45 @@ class Advisor:
         self._teller = teller
         self._device = device
         self._machine = machine
-        self._losses = list(losses)
-        self._seconds: list[float] = []
-        self._looked = 0
+        self._losses = [*losses[:_JUDGED]]
+        self._usual: list[float] = []
+        self._now: deque[float] = deque(maxlen=_NOW)
+        self._steps = self._looked = 0
+        self._next_verdict = 0
         self._told: set[str] = set()
 
     def watch(self, step: int, loss: float, seconds: float, *, epoch_ends: bool) -> None:
         """After optimizer step `step` (1-based); `seconds` without what came between two steps."""
-        self._losses.append(loss)
-        self._seconds.append(seconds)
+        self._steps += 1
+        if len(self._usual) < _USUAL:
+            self._usual.append(seconds)
+        else:
+            self._now.append(seconds)
         # Epochs of a small data set are a step or two long, and a look takes time.
-        if len(self._seconds) == SETTLED or (epoch_ends and len(self._seconds) >= self._looked + SETTLED):
-            self._looked = len(self._seconds)
+        since = self._steps - self._looked
+        if self._steps == SETTLED or (epoch_ends and since >= SETTLED) or since >= LOOK_AGAIN:
+            self._looked = self._steps
             self._look_at_speed(step)
-        if epoch_ends and "loss" not in self._told and is_flat(self._losses):
-            captionless = sum(not sample.item.caption for sample in self._samples)
-            hints = flat_loss_hints(self._config, images=len(self._samples), captionless=captionless, steps=step)
-            self._tell("loss", step, "The loss does not fall. What to check:", hints)
+        if len(self._losses) < _JUDGED:
+            self._losses.append(loss)
+            if epoch_ends and len(self._losses) >= self._next_verdict:
+                self._look_at_losses(step)
+
+    def _look_at_losses(self, step: int) -> None:
+        # A look goes over all of them: ever rarer, so that all looks together cost as little as one each ten steps.
+        self._next_verdict = len(self._losses) * 11 // 10
+        if "loss" in self._told or not is_flat(self._losses):
+            return
+        captionless = sum(not sample.item.caption for sample in self._samples)
+        hints = flat_loss_hints(self._config, images=len(self._samples), captionless=captionless, steps=step)
+        self._tell("loss", step, "The loss does not fall. What to check:", hints)
 
     def _look_at_speed(self, step: int) -> None:
         machine = self._machine()
         if self._device == "cpu" and not machine.gpus:
             # Nothing is off: there is nothing else to train on.
             return
-        hints = speed_hints(self._config, machine, device=self._device, step_seconds=self._seconds)
+        hints = speed_hints(self._config, machine, device=self._device, step_seconds=[*self._usual, *self._now])
         # Other figures (free memory, utilisation) do not make it another piece of advice.
         fresh = [hint for hint in hints if _FIGURES.sub("", hint) not in self._told]
         if fresh:

@@ -17,7 +17,7 @@ from trainer_core.training.sampling import TextFeatures
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Model inputs on the device. data and noise [B, C, H, W] fp32, t [B], text right padded [B, L, D] with mask."""
+    """Model inputs. data and noise [B, C, H, W] fp32, t [B], text right padded [B, L, D] with mask."""
 
     data: Tensor
     noise: Tensor
@@ -67,4 +67,11 @@ def _choose_text(config: TrainConfig, store: FeatureStore, sample: Sample, rng: 
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    return Batch(**{name: getattr(batch, name).to(device, non_blocking=True) for name in batch.__dataclass_fields__})
+    """All but the mask, which the host reads."""
+    tensors = {name: getattr(batch, name) for name in batch.__dataclass_fields__}
+    return Batch(**{name: one if name == "cap_mask" else _sent(one, device) for name, one in tensors.items()})
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    # From pinned memory the copy goes on beside the work before it.
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

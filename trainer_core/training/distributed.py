@@ -93,9 +93,15 @@ class World:
         if self.size == 1:
             return [list(values)]
         row = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
+        return [found.tolist() for found in self.gather_row(row)]
+
+    def gather_row(self, row: Tensor) -> list[Tensor]:
+        """Every process's `row` [n], in the order of ranks; they stay on the device, and nobody waits for it."""
+        if self.size == 1:
+            return [row]
         rows = [torch.empty_like(row) for _ in range(self.size)]
         dist.all_gather(rows, row)
-        return [row.tolist() for row in rows]
+        return rows
 
     def any(self, values: Iterable[bool]) -> list[bool]:
         """For each place, whether any process says True there."""

@@ -5,7 +5,9 @@ redone whole. So a caching run that was killed and repeated gives the same bits 
 """
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,11 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import load_vae
 from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
+from trainer_core.training.loading import Prefetcher
 from trainer_core.training.sampling import TextFeatures
+
+# Threads that decode pictures ahead of the encoder. Each may hold one of 64 megapixels, a quarter of a gigabyte.
+DECODERS = min(4, os.cpu_count() or 1)
 
 Cache = FeatureCache | MemoryCache
 Report = Callable[[str, int, int], None]
@@ -172,18 +178,22 @@ class FeatureStore:
         read = {self.training_text(text): text for text in sorted(trained)}
         asked = {self._gemma_text(text): text for text in sorted(shown)}
         limits = self._config.max_gemma_tokens, self._config.max_jina_tokens
+        cut = self.cache.keys("cut")
+        if not cut:
+            return []
         return [
             f"cut at {limits[0]} tokens for Gemma: {text[:100]}"
             for full, text in (read | asked).items()
-            if self.cache.has("cut", self.gemma_key(full))
+            if self.gemma_key(full) in cut
         ] + [
             f"cut at {limits[1]} tokens for Jina: {text[:100]}"
             for text in sorted(trained | shown)
-            if self.cache.has("cut", self.jina_key(text))
+            if self.jina_key(text) in cut
         ]
 
     def _encode_gemma(self, groups: Sequence[list[str]], report: Report) -> None:
-        batches = self._to_do(self._text_batches(groups), lambda text: self.cache.has("gemma", self.gemma_key(text)))
+        there = self.cache.keys("gemma")
+        batches = self._to_do(self._text_batches(groups), lambda text: self.gemma_key(text) in there)
         if not batches:
             return
         report("loading Gemma3", 0, len(batches))
@@ -213,7 +223,8 @@ class FeatureStore:
         return [batch for texts in groups for batch in self._batches(texts, GPU_TEXT_BATCH)]
 
     def _encode_jina(self, groups: Sequence[list[str]], report: Report) -> None:
-        batches = self._to_do(self._text_batches(groups), lambda text: self.cache.has("jina", self.jina_key(text)))
+        there = self.cache.keys("jina")
+        batches = self._to_do(self._text_batches(groups), lambda text: self.jina_key(text) in there)
         if not batches:
             return
         encoder = load_jina(self._base.clip_model, dtype=self.encoding.dtype, device=self.encoding.device)
@@ -238,28 +249,40 @@ class FeatureStore:
             for bucket in sorted(by_bucket)
             for batch in self._batches(by_bucket[bucket], gpu_image_batch(*bucket))
         ]
-        batches = self._to_do(fixed, lambda key: self.cache.has("latents", key))
+        batches = self._to_do(fixed, self.cache.keys("latents").__contains__)
         problems: list[ImageProblem] = []
         if not batches:
             return problems
         codec = load_vae(self._base.vae, dtype=self.encoding.dtype, device=self.encoding.device)
         self._require_fit("VAE", self._base.vae, codec.channels, "in_channels")
-        for done, batch in enumerate(batches):
-            report("encoding images", done, len(batches))
-            pixels = []
-            whole = []
-            for key in batch:
-                try:
-                    pixels.append(self._pixels(unique[key]))
-                    whole.append(key)
-                except ImageProblem as problem:
-                    problems.append(problem)
-            if whole:
-                for key, latents in zip(whole, codec.encode(torch.stack(pixels)), strict=True):
-                    self.cache.put("latents", key, {"latents": latents})
+        pictures = Prefetcher(
+            lambda place: self._pictures([unique[key] for key in batches[place]]),
+            lambda place: iter(range(place + 1, len(batches))),
+            DECODERS,
+        )
+        with closing(pictures):
+            for done in range(len(batches)):
+                report("encoding images", done, len(batches))
+                pixels, broken = pictures.get(done)
+                problems += broken
+                if pixels:
+                    encoded = codec.encode(torch.stack([*pixels.values()]))
+                    for key, latents in zip(pixels, encoded, strict=True):
+                        self.cache.put("latents", key, {"latents": latents})
         del codec
         self._free()
         return problems
+
+    def _pictures(self, samples: Sequence[Sample]) -> tuple[dict[str, Tensor], list[ImageProblem]]:
+        """One batch's pixels by key, and what is wrong with the others; runs in a thread."""
+        pixels: dict[str, Tensor] = {}
+        problems = []
+        for sample in samples:
+            try:
+                pixels[sample.latents] = self._pixels(sample)
+            except ImageProblem as problem:
+                problems.append(problem)
+        return pixels, problems
 
     def _pixels(self, sample: Sample) -> Tensor:
         """As `to_pixels`, of the very bytes that the sample's key was made from. Raises ImageProblem."""

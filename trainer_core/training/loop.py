@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
@@ -35,6 +35,62 @@ class StepResult:
     lr: float
     grad_norm: float
     images: int
+
+
+class Readback:
+    """A few numbers on their way from the device: copied when it comes to them, waited for only by `read`.
+
+    Asking for a tensor's value at once would hold the host up until the device has nothing left to do.
+    """
+
+    def __init__(self, numbers: Tensor) -> None:
+        """numbers: [n] of any float type."""
+        self._event: torch.cuda.Event | None = None
+        self._host = numbers
+        if numbers.is_cuda:
+            self._host = torch.empty_like(numbers, device="cpu", pin_memory=True)
+            self._host.copy_(numbers, non_blocking=True)
+            self._event = torch.cuda.Event()
+            self._event.record()
+
+    def read(self) -> list[float]:
+        if self._event is not None:
+            self._event.synchronize()
+        values: list[float] = self._host.tolist()
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launched:
+    """An optimizer step that the device was told to do. `figures`: its loss and its gradients' norm."""
+
+    step: int
+    lr: float
+    group: Sequence[Sequence[Sample]]
+    figures: Readback
+    scaled: bool
+
+    def result(self) -> StepResult:
+        """Waits for it. Raises UserError `non_finite` naming the step's images: what it did is worth nothing."""
+        loss, norm = self.figures.read()
+        # With fp16 the scaler skips steps whose gradients overflow; only the loss tells of real trouble.
+        if not math.isfinite(loss) or not (self.scaled or math.isfinite(norm)):
+            raise self._not_finite("loss" if not math.isfinite(loss) else "gradient")
+        return StepResult(loss=loss, lr=self.lr, grad_norm=norm, images=sum(len(batch) for batch in self.group))
+
+    def _not_finite(self, what: str) -> UserError:
+        names = [sample.item.relative for batch in self.group for sample in batch]
+        return UserError(
+            "non_finite",
+            f"The {what} of step {self.step + 1} is not a finite number. Images of that step: "
+            f"{', '.join(map(str, names))}.",
+            [
+                "Look at those images and captions.",
+                "Lower learning_rate (to a half or a fifth).",
+                'Use mixed_precision = "bf16" instead of "fp16".',
+                "The last good checkpoint is kept: start the run again to continue from it.",
+            ],
+        )
 
 
 class Schedule:
@@ -109,40 +165,45 @@ class Trainer:
         self._batches = Prefetcher(self._make, self._after, config.dataloader_num_workers)
 
     def step(self, step: int) -> StepResult:
-        """Raises UserError `non_finite` naming the step's images; parameters are then untouched."""
+        """Do it and wait for it. Raises UserError `non_finite`."""
+        return self.launch(step).result()
+
+    def launch(self, step: int) -> Launched:
+        """Tell the device to do it; only `Launched.result` waits."""
         group = self.schedule.group(step)
-        images = sum(len(batch) for batch in group)
         lr = self._rate(step)
         for settings in self.optimizer.param_groups:
             settings["lr"] = lr
         self._wrapped.train()
-        loss = self._backward(step, len(group), images)
+        loss = self._backward(step, len(group), sum(len(batch) for batch in group))
         norm = self._clip()
-        self._require_finite(step, loss, norm, group)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return StepResult(loss=loss, lr=lr, grad_norm=norm, images=images)
+        figures = Readback(torch.stack((loss, norm.to(loss))))
+        scaled = self.accelerator.scaler is not None
+        return Launched(step=step, lr=lr, group=group, figures=figures, scaled=scaled)
 
     def close(self) -> None:
         """Stop the threads that make batches."""
         self._batches.close()
 
-    def _backward(self, step: int, micro_batches: int, images: int) -> float:
-        """Gradients of this process's micro-batches, summed over all processes; returns the step's mean loss."""
+    def _backward(self, step: int, micro_batches: int, images: int) -> Tensor:
+        """Gradients of this process's micro-batches, summed over all processes; returns the step's mean loss, fp64."""
         accelerator, world = self.accelerator, self._world
         # More processes than micro-batches: one left over joins with a weight of 0, for gradients are exchanged by all.
         weight = float(world.rank < micro_batches)
-        totals: list[float] = []
+        totals = torch.zeros(
+            self._config.gradient_accumulation_steps, dtype=torch.float64, device=accelerator.device
+        )  # fmt: skip
         work = self._work(step)
-        for part in work:
+        for place, part in enumerate(work):
             with nullcontext() if part is work[-1] else accelerator.no_sync(self._wrapped):
                 losses = self._losses(part)
                 # Each image of the step counts the same, also in an epoch's smaller last batches.
                 accelerator.backward(losses.sum() / images * weight)
-            totals.append(losses.detach().sum().item())
-        padded = totals + [0.0] * (self._config.gradient_accumulation_steps - len(totals))
-        rows = world.gather_numbers(padded)
-        return sum(rows[micro % world.size][micro // world.size] for micro in range(micro_batches)) / images
+            totals[place] = losses.detach().sum()
+        # By rank and place, so in the order of the micro-batches.
+        return torch.stack(world.gather_row(totals)).t().flatten()[:micro_batches].sum() / images
 
     def restore(self, optimizer: Mapping[Any, Any], scaler: Mapping[str, Any]) -> None:
         """Put back a checkpoint's optimizer and, with fp16, its loss scale."""
@@ -183,28 +244,10 @@ class Trainer:
             velocity = self._wrapped(x_t, batch.t, batch.cap_feats, batch.cap_mask, batch.pooled)
         return velocity_loss(velocity, batch.data, batch.noise)
 
-    def _clip(self) -> float:
+    def _clip(self) -> Tensor:
         limit = self._config.gradient_clip_norm or math.inf
-        return float(self.accelerator.clip_grad_norm_(self.parameters.values(), limit))
-
-    def _require_finite(self, step: int, loss: float, norm: float, group: Sequence[Sequence[Sample]]) -> None:
-        # With fp16 the scaler skips steps whose gradients overflow; only the loss tells of real trouble.
-        scaled = self.accelerator.scaler is not None
-        if math.isfinite(loss) and (scaled or math.isfinite(norm)):
-            return
-        self.optimizer.zero_grad(set_to_none=True)
-        names = [sample.item.relative for batch in group for sample in batch]
-        what = "loss" if not math.isfinite(loss) else "gradient"
-        raise UserError(
-            "non_finite",
-            f"The {what} of step {step + 1} is not a finite number. Images of that step: {', '.join(map(str, names))}.",
-            [
-                "Look at those images and captions.",
-                "Lower learning_rate (to a half or a fifth).",
-                'Use mixed_precision = "bf16" instead of "fp16".',
-                "The last good checkpoint is kept: start the run again to continue from it.",
-            ],
-        )
+        norm: Tensor = self.accelerator.clip_grad_norm_(self.parameters.values(), limit)
+        return norm
 
 
 @dataclass
@@ -217,7 +260,7 @@ class Meter:
     _pace: float | None = None
 
     def pause(self) -> None:
-        """Leave out what happened since the last step (sampling, saving) from the speed."""
+        """Leave out what has happened since the last step (sampling, saving) from the speed."""
         self._last = time.monotonic()
 
     def fields(self, step: int, result: StepResult) -> dict[str, Any]:

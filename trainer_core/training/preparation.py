@@ -78,9 +78,9 @@ class Preparation:
         self._encode(store, [*captions, *plain], prompts, [*samples, *validation])
         for caption in store.cut_captions([*captions, *plain], prompts):
             self._warn(f"caption {caption}…")
+        readable = store.cache.keys("latents")
         samples, validation = (
-            [sample for sample in group if store.cache.has("latents", sample.latents)]
-            for group in (samples, validation)
+            [sample for sample in group if sample.latents in readable] for group in (samples, validation)
         )
         if not samples:
             raise UserError("dataset_empty", f"No image in {config.train_data_dir} could be read.")

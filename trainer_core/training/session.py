@@ -20,7 +20,7 @@ from trainer_core.training.checkpoint import Checkpoint, optimizer_state, requir
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts, export_adapter
 from trainer_core.training.features import FeatureStore
-from trainer_core.training.loop import Meter, Trainer
+from trainer_core.training.loop import Launched, Meter, Trainer
 from trainer_core.training.reporting import Teller
 from trainer_core.training.sampling import SampleSettings, decode, sample_latents, save_png
 from trainer_core.training.stopping import StopSignal
@@ -66,6 +66,8 @@ class Session:
         self._meter = Meter(trainer.schedule.total_steps)
         self._saved = -1
         self._state_written = 0.0
+        self._under_way: Launched | None = None
+        self._ahead = trainer.accelerator.device.type == "cuda"
         self.place = "training"
 
     def train(self, first: int, smoothed: float | None) -> str:
@@ -81,32 +83,63 @@ class Session:
         if torch.cuda.is_initialized():
             # From here on the peak is training's, no longer the encoders'.
             torch.cuda.reset_peak_memory_stats()
+        self._meter.pause()
         for step in range(first, total):
-            self._meter.pause()
-            result = self._trainer.step(step)
-            done, epoch = step + 1, schedule.epoch_of(step)
-            fields = self._meter.fields(done, result)
-            self._teller.emit("step", step=done, total_steps=total, epoch=epoch + 1, **fields)
-            self._write_progress(step=done, total_steps=total, epoch=epoch + 1)
-            if self._world.main:
-                ends = done % schedule.steps_per_epoch == 0
-                self._advisor.watch(done, result.loss, fields["seconds_per_step"], epoch_ends=ends)
-            stop, save, sample = self._requests()
-            # At the last step everything that belongs to its end is done, rather than said to be left.
-            if stop and done < total:
-                self._save(done, None)
-                self._write_state("stopped", step=done, total_steps=total, epoch=epoch + 1)
-                self._teller.emit("stopped", step=done, message=f"stopped after step {done} of {total}; saved")
+            self._went_on(self._trainer.launch(step))
+            if not self._between(step + 1, total):
                 return "stopped"
-            save = save or self._save_due(done, total)
-            validated = self._validate(done) if save or self._validation_due(done) else None
-            if save:
-                self._save(done, validated)
-            if sample or self._sample_due(done, total):
-                self._sample(done)
         self._write_state("finished", step=total, total_steps=total, epoch=schedule.epoch_of(total - 1) + 1)
         self._teller.emit("finished", step=total, message=f"{total} steps done")
         return "finished"
+
+    def _went_on(self, launched: Launched) -> None:
+        """A card is given its next step before the one before is told of: it never waits for us."""
+        before, self._under_way = self._under_way, launched
+        if before:
+            self._tell(before)
+        if not self._ahead:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Wait for the step under way, and tell of it. Raises UserError `non_finite`."""
+        if self._under_way:
+            launched, self._under_way = self._under_way, None
+            self._tell(launched)
+
+    def _tell(self, launched: Launched) -> None:
+        result, done, schedule = launched.result(), launched.step + 1, self._trainer.schedule
+        told = {"step": done, "total_steps": schedule.total_steps, "epoch": schedule.epoch_of(launched.step) + 1}
+        fields = self._meter.fields(done, result)
+        self._teller.emit("step", **told, **fields)
+        self._write_progress(**told)
+        if self._world.main:
+            ends = done % schedule.steps_per_epoch == 0
+            self._advisor.watch(done, result.loss, fields["seconds_per_step"], epoch_ends=ends)
+
+    def _between(self, done: int, total: int) -> bool:
+        """Whatever is due after `done` steps; False: it was asked to stop, and has saved."""
+        stop, save, sample = self._requests()
+        # At the last step everything that belongs to its end is done, rather than said to be left.
+        stop = stop and done < total
+        save = save or self._save_due(done, total)
+        sample = sample or self._sample_due(done, total)
+        validate = save or self._validation_due(done)
+        if not (stop or sample or validate):
+            return True
+        self._catch_up()
+        if stop:
+            self._save(done, None)
+            epoch = self._trainer.schedule.epoch_of(done - 1) + 1
+            self._write_state("stopped", step=done, total_steps=total, epoch=epoch)
+            self._teller.emit("stopped", step=done, message=f"stopped after step {done} of {total}; saved")
+            return False
+        validated = self._validate(done) if validate else None
+        if save:
+            self._save(done, validated)
+        if sample:
+            self._sample(done)
+        self._meter.pause()
+        return True
 
     def _requests(self) -> list[bool]:
         """Stop, save, sample: asked of any process, done by all."""

@@ -85,7 +85,7 @@ class Validator:
             t = torch.tensor(TIMES[start : start + size], device=device)
             clean = data.expand(len(t), *data.shape).to(device)
             noisy = torch.stack(noise[start : start + size]).to(device)
-            mask = torch.ones(len(t), feats.shape[1], dtype=torch.int64, device=device)
+            mask = torch.ones(len(t), feats.shape[1], dtype=torch.int64)
             with self._world.accelerator.autocast():
                 velocity = model(
                     interpolate(clean, noisy, t),

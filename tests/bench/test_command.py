@@ -1,0 +1,45 @@
+"""`python -m bench`: one table, one dated file, and a part that fails is no end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import __main__ as command
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    (tmp_path / "bench").symlink_to(command.ROOT / "bench")
+    (tmp_path / "trainer_core").symlink_to(command.ROOT / "trainer_core")
+    (tmp_path / "presets").symlink_to(command.ROOT / "presets")
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    return tmp_path
+
+
+def written(folder: Path) -> dict[str, Any]:
+    (file,) = (folder / "build").glob("bench-*.json")
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def test_tiers_are_counted_and_written_with_their_date(parts: Path, capsys: pytest.CaptureFixture[str]):
+    assert command.main(["tiers", "--quick"]) == 0
+    found = written(parts)
+    assert found["quick"] is True and found["date"].startswith("20")
+    assert set(found["tiers"]) == {"6gb", "8gb", "12gb", "16gb", "24gb", "40gb", "80gb"}
+    assert "tiers     6gb.estimated_gib.training" in capsys.readouterr().out
+
+
+def test_a_part_that_fails_is_said_and_the_others_go_on(parts: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(command, "PARTS", {"growth": ((), ("--steps", "1")), "tiers": ((), ())})
+    assert command.main(["--quick"]) == 1
+    found = written(parts)
+    assert "at least 100" in found["growth"]["error"] and "6gb" in found["tiers"]
+
+
+def test_a_part_that_there_is_not_is_named(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        command.main(["speed"])
+    assert "no part speed; there are step" in capsys.readouterr().err
