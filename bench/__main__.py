@@ -57,7 +57,9 @@ def rows(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="as little as shows that it works; the figures mean little")
+    parser.add_argument(
+        "--quick", action="store_true", help="as little as shows that it works; the figures mean little"
+    )
     options = parser.parse_args(arguments)
     if unknown := [part for part in options.parts if part not in PARTS]:
         parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")

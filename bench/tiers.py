@@ -13,7 +13,7 @@ GIB = 2**30
 
 
 def measure() -> dict[str, Any]:
-    """Of every preset for a card, with the released model: GiB by phase at their peaks, all with the card's own share."""
+    """Of every preset for a card, with the released model: GiB of each phase's peak, and with the card's own share."""
     tiers = {}
     for preset in load_presets():
         if preset.device != "cuda":
@@ -22,7 +22,10 @@ def measure() -> dict[str, Any]:
         config = parse_config({**preset.values, "base_model_path": "-", "train_data_dir": "-"})
         counted = estimate(config, None, pace=lambda _: None)
         phases = {phase.name: phase.bytes / GIB for phase in counted.phases}
-        tiers[preset.name] = {"estimated_gib": phases, "estimated_with_reserve_gib": (counted.peak.bytes + counted.reserve) / GIB}
+        tiers[preset.name] = {
+            "estimated_gib": phases,
+            "estimated_with_reserve_gib": (counted.peak.bytes + counted.reserve) / GIB,
+        }
     return tiers
 
 

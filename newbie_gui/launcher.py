@@ -25,6 +25,10 @@ CHECKS = (
     ("mypy", ["mypy"]),
 )
 
+# Two processes of one thread each: most tests wait for a browser or for a trainer's imports. A file's tests stay
+# together, in the order of collection, so that the long ones do not begin last.
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+
 
 def main(root: str, arguments: Sequence[str]) -> int:
     """Run the command named by the first argument, without one the browser UI.
@@ -68,7 +72,8 @@ def test(project: Project, arguments: Sequence[str]) -> int:
             flush=True,
         )
     # pytest itself turns this into its exit code (tests/conftest.py): nothing has to be printed after it.
-    return become(project, ["-m", "pytest", *arguments], {"NEWBIE_FAILED_CHECKS": ", ".join(failed)})
+    variables = {"NEWBIE_FAILED_CHECKS": ", ".join(failed), "OMP_NUM_THREADS": "1"}
+    return become(project, ["-m", "pytest", *SIDE_BY_SIDE, *arguments], variables)
 
 
 def run(project: Project, arguments: Sequence[str]) -> int:

@@ -15,16 +15,22 @@ BUDGET = {"unit": 300, "runs": 210, "learning": 180, "browser": 400, "faults": 9
 GROUP_OF_FOLDER = {"run": "runs", "learning": "learning", "gui": "browser", "faults": "faults"}
 
 Figures = dict[str, float | int | str]
-FIGURES = pytest.StashKey[Figures]()
+_FIGURE = "figure: "
 
 
-class Clock:
-    """Adds up the seconds of each group; slow and gpu tests have no budget and count apart."""
+class Gathered:
+    """Figures of all tests, and the seconds of each group; slow and gpu tests have no budget and count apart.
+
+    Reports come here from whichever process ran the test.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = dict.fromkeys(BUDGET, 0.0)
+        self.figures: Figures = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        told = {name.removeprefix(_FIGURE): value for name, value in report.user_properties if name.startswith(_FIGURE)}
+        self.figures |= told  # type: ignore[arg-type]
         group = next((mark for mark in ("slow", "gpu") if mark in report.keywords), group_of(report.nodeid))
         self.seconds[group] = self.seconds.get(group, 0.0) + report.duration
 
@@ -54,8 +60,19 @@ def pytest_configure(config: pytest.Config) -> None:
     temporary = BUILD / "pytest"
     temporary.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(temporary))
-    config.stash[FIGURES] = {}
-    config.pluginmanager.register(Clock(), "clock")
+    if not is_worker(config):
+        config.pluginmanager.register(Gathered(), "gathered")
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """True in a process that runs tests for another (pytest-xdist), which gathers and prints."""
+    return hasattr(config, "workerinput")
+
+
+def gathered(config: pytest.Config) -> Gathered:
+    found = config.pluginmanager.get_plugin("gathered")
+    assert isinstance(found, Gathered)
+    return found
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -81,7 +98,7 @@ def record_figure(request: pytest.FixtureRequest) -> Callable[[str, float | int 
     """Call it with (name, value): printed at the end of the suite and kept, dated, in build/test-figures.json."""
 
     def record(name: str, value: float | int | str) -> None:
-        request.config.stash[FIGURES][name] = value
+        request.node.user_properties.append((_FIGURE + name, value))
 
     return record
 
@@ -105,10 +122,11 @@ def keep_figures(figures: Figures) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    keep_figures(session.config.stash[FIGURES])
-    clock = session.config.pluginmanager.get_plugin("clock")
-    assert isinstance(clock, Clock)
-    if exitstatus == pytest.ExitCode.OK and (clock.over_limit() or failed_checks()):
+    if is_worker(session.config):
+        return
+    found = gathered(session.config)
+    keep_figures(found.figures)
+    if exitstatus == pytest.ExitCode.OK and (found.over_limit() or failed_checks()):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -116,12 +134,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
     # The outermost wrapper ends last: below the skip reasons, right above pytest's closing line.
     yield
-    clock = config.pluginmanager.get_plugin("clock")
-    assert isinstance(clock, Clock)
+    found = gathered(config)
     terminalreporter.section("figures")
-    for name, value in config.stash[FIGURES].items():
+    for name, value in found.figures.items():
         terminalreporter.line(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
-    for line in clock.lines():
+    for line in found.lines():
         terminalreporter.line(line)
     if failed_checks():
         terminalreporter.line(f"checks      FAILED before the tests: {failed_checks()}")

@@ -39,16 +39,16 @@ TEXTS = MappingProxyType(
         ),
         "frame.error.disk": ("The disk refused: {reason}", "磁盘操作失败：{reason}"),
         "frame.error.upload_room": (
-            "This does not fit on the disk: {needed} GiB are needed, {free} GiB are free. Nothing was taken. Free some "
-            "room (the tab Disk shows what can go), then upload it again.",
-            "磁盘空间不足：需要 {needed} GiB，空闲 {free} GiB。没有写入任何文件。请先腾出空间（“磁盘”标签页列出了可清理的"
-            "内容），再重新上传。",
+            "This does not fit on the disk: {needed} GiB are needed, {free} GiB are free. Nothing was taken. Free "
+            "some room (the tab Disk shows what can go), then upload it again.",
+            "磁盘空间不足：需要 {needed} GiB，空闲 {free} GiB。没有写入任何文件。请先腾出空间"
+            "（“磁盘”标签页列出了可清理的内容），再重新上传。",
         ),
         "frame.error.upload_full": (
-            "The disk became full on the way ({free} GiB are free). Nothing of this upload was kept. Free some room (the "
-            "tab Disk shows what can go), then upload it again.",
-            "上传途中磁盘已满（空闲 {free} GiB）。这次上传的内容没有保留。请先腾出空间（“磁盘”标签页列出了可清理的"
-            "内容），再重新上传。",
+            "The disk became full on the way ({free} GiB are free). Nothing of this upload was kept. Free some room "
+            "(the tab Disk shows what can go), then upload it again.",
+            "上传途中磁盘已满（空闲 {free} GiB）。这次上传的内容没有保留。请先腾出空间"
+            "（“磁盘”标签页列出了可清理的内容），再重新上传。",
         ),
         "frame.guide.title": ("From pictures to a LoRA in four steps", "四步：从图片到 LoRA"),
         "frame.guide.dataset": (
