@@ -39,6 +39,15 @@ def test_every_figure_on_the_page_is_whole():
         assert text == page.NONE or "%" in name or (counted and counted[1] == counted[2]), (name, text)
 
 
+def test_a_long_form_stands_beside_the_short_one(tmp_path: Path):
+    figures = tmp_path / "figures.json"
+    figures.write_text(json.dumps({"hostile: texts, long form": {"value": "99 / 99", "date": "2030-01-02"}}))
+    written = page.PAGE.read_text(encoding="utf-8")
+    changed = page.refreshed(written, figures)
+    assert "<br>long form: 99 / 99 (2030-01-02) <!-- hostile: texts, long form --> |" in changed
+    assert page.refreshed(changed, tmp_path / "none.json") == changed, "the long form was lost without its build"
+
+
 def test_a_new_figure_replaces_the_old_and_the_others_stay(tmp_path: Path):
     figures = tmp_path / "figures.json"
     figures.write_text(json.dumps({"hostile: texts": {"value": "9 / 9", "date": "2030-01-02"}}))

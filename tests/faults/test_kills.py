@@ -46,7 +46,7 @@ def test_33_36_five_kills(config: Make, left_alone: TrainConfig, tmp_path: Path,
 def test_33_36_many_kills(config: Make, left_alone: TrainConfig, tmp_path: Path, record_figure: Record) -> None:
     """``NEWBIE_KILLS`` says how many, ``NEWBIE_KILL_SEED`` which ones."""
     hits = kill_often(config, left_alone, tmp_path, KILLS)
-    record_figure("faults: kills survived / tried", f"{hits.total()} / {hits.total()}")
+    record_figure("faults: kills survived / tried, long form", f"{hits.total()} / {hits.total()}")
     for phase in PHASES:
         record_figure(f"faults: kills, {phase}", f"{hits[phase]} / {hits[phase]}")
         assert hits[phase] >= KILLS // 20, hits

@@ -1,4 +1,4 @@
-"""The rules of newbie_gui.security over a real server; the numbers are those of the checklist in docs/security.md."""
+"""The rules of newbie_gui.security over a real server; the numbers are those of the checklist in docs/reliability.md."""
 
 import asyncio
 import http.client

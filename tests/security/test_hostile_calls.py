@@ -150,7 +150,7 @@ def test_every_endpoint_with_every_wrong_value(
 ):
     rounds = [*(all_wrong(page, value) for value in WRONG), *one_wrong(app, page, random.Random(SEED + 1), 30)]
     tried = sum(map(len, rounds))
-    record_figure("hostile: endpoints x wrong types", f"{call(page, rounds)} / {tried}")
+    record_figure("hostile: endpoints x wrong types, long form", f"{call(page, rounds)} / {tried}")
 
 
 BODIES: tuple[Any, ...] = (

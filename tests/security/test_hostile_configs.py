@@ -106,7 +106,7 @@ def test_any_values_are_a_config_or_all_their_problems(given_values: dict[str, o
 @pytest.mark.slow
 def test_any_values_at_length(record_figure: Callable[[str, str], None]):
     given(anything)(settings(max_examples=LONG, **FUZZ)(check))()
-    record_figure("hostile: configs", f"{TRIED + LONG} / {TRIED + LONG}")
+    record_figure("hostile: configs, long form", f"{TRIED + LONG} / {TRIED + LONG}")
 
 
 ODD: tuple[object, ...] = (
