@@ -33,6 +33,7 @@ from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import Sample
 from trainer_core.training.loop import Launched, Readback, Schedule, Trainer
+from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.reporting import Reporter
 from trainer_core.training.session import Session
 from trainer_core.training.stopping import StopSignal
@@ -141,7 +142,7 @@ def _train(config: TrainConfig, samples: list[Sample], tick: Callable[[], None])
                 config, base_of(config), run, trainer, world=world, store=None, # type: ignore[arg-type]
                 validator=Validator(config, [], None, world),  # type: ignore[arg-type]
                 advisor=Advisor(config, samples, teller, device="cpu", machine=Machine),
-                teller=teller, stop=stop, facts=facts, state={},
+                teller=teller, memory=PhaseMemory(teller, torch.device("cpu")), stop=stop, facts=facts, state={},
             ).train(0, None)  # fmt: skip
     finally:
         trainer.close()

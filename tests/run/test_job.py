@@ -30,6 +30,10 @@ def test_the_step_event_and_the_samples(config: Make) -> None:
     event = events(made, "step")[-1]
     assert {"loss", "loss_smoothed", "lr", "grad_norm", "images_per_second", "memory_gib", "eta_seconds"} <= set(event)
     assert [(e["step"], e["number"]) for e in events(made, "sample")] == [(0, 0), (0, 1), (4, 0), (4, 1)]
+    # Each phase that this run went through; which ones it needed to encode depends on the cache.
+    phases = [event["phase"] for event in events(made, "memory")]
+    assert phases[0] == "checking data" and len(set(phases) & {"loading the transformer", "training"}) == 2
+    assert all(event["process_gib"] > 0 and event["peak_gib"] is None for event in events(made, "memory"))
     with Image.open(run_of(made).path / events(made, "sample")[0]["path"]) as picture:
         assert picture.size == (128, 128) and '"seed": 5' in picture.text["newbie"]
 

@@ -18,6 +18,7 @@ from trainer_core.contracts.fsutil import json_text, write_text_atomic
 EVENT_KINDS = (
     "started",
     "phase",
+    "memory",
     "step",
     "validation",
     "sample",

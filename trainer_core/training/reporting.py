@@ -97,6 +97,9 @@ def _sentence(kind: str, fields: Mapping[str, object]) -> str:
     """One readable line; empty for phases in between, which only the page shows."""
     if kind == "phase":
         return f"{fields['phase']}: {fields['total']} to do" if fields["done"] == 0 else ""
+    if kind == "memory":
+        card = "" if fields["peak_gib"] is None else f"{fields['peak_gib']:.2f} GiB of the GPU at the peak, "
+        return f"memory for {fields['phase']}: {card}{fields['process_gib']:.2f} GiB of main memory"
     if kind == "step":
         return (
             f"step {fields['step']}/{fields['total_steps']}  epoch {fields['epoch']}  loss {fields['loss']:.4f}  "

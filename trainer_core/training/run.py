@@ -28,6 +28,7 @@ from trainer_core.training.checks import adapted, base_of, check_early, pick_dev
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.loop import Trainer
+from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.preparation import Preparation, Prepared
 from trainer_core.training.recovery import free_memory, next_rung, taken, told
 from trainer_core.training.reporting import LastWords, Reporter, Teller
@@ -183,6 +184,7 @@ class _Run:
         self.teller = teller
         self.stop = stop
         self._last_phase = 0.0
+        self._memory = PhaseMemory(teller, world.accelerator.device)
         self._place = "preparing"
         self._session: Session | None = None
 
@@ -228,7 +230,7 @@ class _Run:
         )  # fmt: skip
         self._session = session = Session(
             config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
-            advisor=advisor, teller=self.teller, stop=self.stop, facts=self._facts(prepared),
+            advisor=advisor, teller=self.teller, memory=self._memory, stop=self.stop, facts=self._facts(prepared),
             state=self._constant_state(prepared),
         )  # fmt: skip
         try:
@@ -339,6 +341,7 @@ class _Run:
         self._phase(name, done, total)
 
     def _phase(self, name: str, done: int, total: int) -> None:
+        self._memory.enter(name)
         now = time.monotonic()
         if done == 0 or now - self._last_phase > 0.5:
             self._last_phase = now

@@ -21,6 +21,7 @@ from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts, export_adapter
 from trainer_core.training.features import FeatureStore
 from trainer_core.training.loop import Launched, Meter, Trainer
+from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.reporting import Teller
 from trainer_core.training.sampling import SampleSettings, decode, sample_latents, save_png
 from trainer_core.training.stopping import StopSignal
@@ -47,6 +48,7 @@ class Session:
         validator: Validator,
         advisor: Advisor,
         teller: Teller,
+        memory: PhaseMemory,
         stop: StopSignal,
         facts: TrainingFacts,
         state: dict[str, Any],
@@ -60,6 +62,7 @@ class Session:
         self._validator = validator
         self._advisor = advisor
         self._teller = teller
+        self._memory = memory
         self._stop = stop
         self._facts = facts
         self._state = state
@@ -80,14 +83,13 @@ class Session:
             self._validate(0)
         if self._sample_due(first, total):
             self._sample(first, again=first == 0)
-        if torch.cuda.is_initialized():
-            # From here on the peak is training's, no longer the encoders'.
-            torch.cuda.reset_peak_memory_stats()
+        self._memory.enter(self.place)
         self._meter.pause()
         for step in range(first, total):
             self._went_on(self._trainer.launch(step))
             if not self._between(step + 1, total):
                 return "stopped"
+        self._memory.enter("")
         self._write_state("finished", step=total, total_steps=total, epoch=schedule.epoch_of(total - 1) + 1)
         self._teller.emit("finished", step=total, message=f"{total} steps done")
         return "finished"
@@ -234,8 +236,10 @@ class Session:
     def _at(self, place: str) -> Iterator[None]:
         """`place` says where it is; after an error it stays."""
         self.place = place
+        self._memory.enter(place)
         yield
         self.place = "training"
+        self._memory.enter(self.place)
 
     @torch.no_grad()
     def _draw(self, done: int) -> None:
