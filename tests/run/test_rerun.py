@@ -9,7 +9,7 @@ from runs import events, losses, run_of
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.training import loop, session
+from trainer_core.training import loop, saving
 from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]
@@ -123,7 +123,7 @@ def test_what_cannot_run_here_is_said_before_anything_is_written(config: Make) -
 def test_a_kill_between_export_and_checkpoint_makes_both_again(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     made = config(num_epochs=1)
     with monkeypatch.context() as patch:
-        patch.setattr(session, "save_checkpoint", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(saving, "save_checkpoint", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run_training(made)
     assert run_training(made) == "finished"

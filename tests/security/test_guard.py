@@ -1,4 +1,4 @@
-"""The rules of newbie_gui.security over a real server; the numbers are those of the checklist in docs/reliability.md."""
+"""The rules of newbie_gui.security over a real server; numbers as in docs/reliability.md."""
 
 import asyncio
 import http.client

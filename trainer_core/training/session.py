@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,20 +10,20 @@ from typing import Any
 
 import torch
 
-from trainer_core.contracts.checkpoints import step_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.rundir import RunDir, Status
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.vae import load_vae
 from trainer_core.training.advising import Advisor
-from trainer_core.training.checkpoint import Checkpoint, optimizer_state, require_space, save_checkpoint
+from trainer_core.training.checkpoint import Checkpoint, optimizer_state
 from trainer_core.training.distributed import World
-from trainer_core.training.export import TrainingFacts, export_adapter
+from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import FeatureStore
 from trainer_core.training.loop import Launched, Meter, Trainer
 from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.reporting import Teller
 from trainer_core.training.sampling import SampleSettings, decode, sample_latents, save_png
+from trainer_core.training.saving import Saver
 from trainer_core.training.stopping import StopSignal
 from trainer_core.training.validation import ValidationResult, Validator, mark_best, record_validation
 
@@ -69,6 +69,8 @@ class Session:
         self._meter = Meter(trainer.schedule.total_steps)
         self._saved = -1
         self._state_written = 0.0
+        self._saver = Saver(run, config)
+        self._versions = {name: version(name) for name in VERSIONED}
         self._under_way: Launched | None = None
         self._ahead = trainer.accelerator.device.type == "cuda"
         self.place = "training"
@@ -85,10 +87,18 @@ class Session:
             self._sample(first, again=first == 0)
         self._memory.enter(self.place)
         self._meter.pause()
-        for step in range(first, total):
-            self._went_on(self._trainer.launch(step))
-            if not self._between(step + 1, total):
-                return "stopped"
+        try:
+            for step in range(first, total):
+                self._went_on(self._trainer.launch(step))
+                if not self._between(step + 1, total):
+                    return "stopped"
+        except BaseException:
+            # The error that ended it is the one to tell of, whatever becomes of the save.
+            with suppress(Exception):
+                self._tell_saved(wait=True)
+            raise
+        finally:
+            self._saver.close()
         self._memory.enter("")
         self._write_state("finished", step=total, total_steps=total, epoch=schedule.epoch_of(total - 1) + 1)
         self._teller.emit("finished", step=total, message=f"{total} steps done")
@@ -120,6 +130,7 @@ class Session:
 
     def _between(self, done: int, total: int) -> bool:
         """Whatever is due after `done` steps; False: it was asked to stop, and has saved."""
+        self._tell_saved(wait=False)
         stop, save, sample = self._requests()
         # At the last step everything that belongs to its end is done, rather than said to be left.
         stop = stop and done < total
@@ -131,6 +142,7 @@ class Session:
         self._catch_up()
         if stop:
             self._save(done, None)
+            self._tell_saved(wait=True)
             epoch = self._trainer.schedule.epoch_of(done - 1) + 1
             self._write_state("stopped", step=done, total_steps=total, epoch=epoch)
             self._teller.emit("stopped", step=done, message=f"stopped after step {done} of {total}; saved")
@@ -138,6 +150,9 @@ class Session:
         validated = self._validate(done) if validate else None
         if save:
             self._save(done, validated)
+        if sample or done == total:
+            # Training waits anyway.
+            self._tell_saved(wait=True)
         if sample:
             self._sample(done)
         self._meter.pause()
@@ -194,11 +209,23 @@ class Session:
             return
         self._saved = done
         if self._world.main:
-            self._write(done, validated)
-        self._world.wait()
+            self._tell_saved(wait=True)
+            checkpoint = self._checkpoint(done, validated)
+            facts = replace(self._facts, step=done, epoch=checkpoint.state["epoch"])
+            self._saver.begin(checkpoint, facts)
 
-    def _write(self, done: int, validated: ValidationResult | None) -> None:
-        adapter = {name: value.detach() for name, value in self._trainer.parameters.items()}
+    def _tell_saved(self, *, wait: bool) -> None:
+        """Tell of a save that has become whole. Raises what kept it from it."""
+        saved = self._saver.collect(wait=wait)
+        if saved is None:
+            return
+        best = mark_best(self._run) if self._validator.active else None
+        self._teller.emit("export", step=saved.step, path=self._relative(saved.export))
+        path = self._relative(saved.checkpoint)
+        self._teller.emit("checkpoint", step=saved.step, path=path, best=best == saved.step)
+
+    def _checkpoint(self, done: int, validated: ValidationResult | None) -> Checkpoint:
+        """As training has it in memory."""
         epoch, position = divmod(done, self._trainer.schedule.steps_per_epoch)
         state = {
             **self._state,
@@ -210,18 +237,11 @@ class Session:
             "scaler": self._trainer.scaler_state(),
             "world_size": self._world.size,
             "validation_loss": validated.recorded_loss if validated else None,
-            "versions": {name: version(name) for name in VERSIONED},
+            "versions": self._versions,
         }
-        checkpoint = Checkpoint(adapter=adapter, optimizer=optimizer_state(self._trainer.optimizer), state=state)
-        # The export comes first: a kill between the two is made good by doing the steps again, whereas a
-        # checkpoint of the last step without its export would pass for a finished run.
-        facts = replace(self._facts, step=done, epoch=epoch)
-        require_space(self._run.exports, 2 * sum(value.numel() * 4 for value in adapter.values()), "an export")
-        file = export_adapter(self._run.exports, adapter, self._config, facts)
-        self._teller.emit("export", step=done, path=self._relative(file))
-        folder = save_checkpoint(self._run.checkpoints, checkpoint, keep=self._config.keep_last_n_checkpoints)
-        best = mark_best(self._run) if self._validator.active else None
-        self._teller.emit("checkpoint", step=step_of(folder), path=self._relative(folder), best=best == step_of(folder))
+        return Checkpoint(
+            adapter=dict(self._trainer.parameters), optimizer=optimizer_state(self._trainer.optimizer), state=state
+        )
 
     def _sample(self, done: int, *, again: bool = True) -> None:
         """Draw every prompt; with `again` false only if this step's pictures are not there yet."""
