@@ -14,8 +14,8 @@ CONFTEST = Path(__file__).with_name("conftest.py")
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """An empty project with our conftest, in which the faults group may take 20 ms."""
     text = CONFTEST.read_text(encoding="utf-8")
-    assert '"faults": 90' in text
-    pytester.makepyfile(**{"tests/conftest": text.replace('"faults": 90', '"faults": 0.02')})
+    assert '"faults": 80' in text
+    pytester.makepyfile(**{"tests/conftest": text.replace('"faults": 80', '"faults": 0.02')})
     pytester.makeini("[pytest]\ntestpaths = tests\naddopts = -rs\nmarkers =\n    slow: s\n    gpu: g\n")
     monkeypatch.delenv("NEWBIE_FAILED_CHECKS", raising=False)
     return pytester
@@ -32,7 +32,17 @@ def test_twice_the_budget_fails_a_session_of_passing_tests(suite: pytest.Pyteste
 def test_time_counts_for_the_folder_of_the_test(suite: pytest.Pytester):
     suite.makepyfile(**{"tests/run/test_b": "import time\ndef test_b(): time.sleep(0.3)"})
     result = suite.runpytest_inprocess("-p", "no:cacheprovider")
-    result.stdout.fnmatch_lines(["wall clock  unit          0.0 s*", "wall clock  runs          0.[3-9] s of  210 s"])
+    result.stdout.fnmatch_lines(["wall clock  unit          0.0 s*", "wall clock  runs          0.[3-9] s of  150 s"])
+
+
+def test_two_processes_side_by_side_tell_their_figures_and_halve_the_time(suite: pytest.Pytester):
+    test = "import time\ndef test_h(record_figure): record_figure('probe {0}', {0}); time.sleep(0.4)"
+    suite.makepyfile(**{f"tests/run/test_h{number}": test.format(number) for number in (1, 2)})
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines_random(["probe 1: 1", "probe 2: 2", "wall clock  runs          0.[45] s of  150 s"])
+    kept = json.loads((suite.path / "build/test-figures.json").read_text())
+    assert {name: found["value"] for name, found in kept.items()} == {"probe 1": 1, "probe 2": 2}
 
 
 def test_figures_are_kept_and_printed_below_the_skip_reasons(suite: pytest.Pytester):
