@@ -13,59 +13,33 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
-from torch import Tensor
 
 from bench.machine import machine
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import UserError
-from trainer_core.dataset.scan import ImageItem
 from trainer_core.model.attention import check_backend
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
 from trainer_core.planning.flops import step_flops
 from trainer_core.planning.phases import Work, training_pass, training_phase
 from trainer_core.planning.shapes import Dimensions, matching, parameter_count
-from trainer_core.training.adapters import add_lora
+from trainer_core.training.building import make_trainable
 from trainer_core.training.checks import adapted, pick_device
 from trainer_core.training.distributed import World
-from trainer_core.training.features import Sample
 from trainer_core.training.loop import Schedule, Trainer
+from trainer_core.training.metering import PeakMemory, seconds_of
 from trainer_core.training.run import as_user_error
-from trainer_core.training.sampling import TextFeatures
+from trainer_core.training.stand_ins import RandomFeatures, stand_ins
 
 SIZES: Mapping[str, Mapping[str, int]] = {
     "full": {},
     "tiny": {"dim": 192, "layers": 6, "refiners": 1, "heads": 4, "kv_heads": 2, "caption_dim": 128, "pooled_dim": 128},
 }
 GIB = 2**30
-
-
-class RandomFeatures:
-    """Stands for the feature cache: latents and captions of the asked sizes, drawn anew each time.
-
-    The name of a text is its number of tokens.
-    """
-
-    def __init__(self, dims: Dimensions, config: TrainConfig) -> None:
-        self._latents = (dims.channels, config.resolution // 8, config.resolution // 8)
-        self._caption = dims.caption_dim
-        self._pooled = (dims.pooled_dim,)
-
-    def latents(self, sample: Sample) -> Tensor:
-        return torch.randn(self._latents)
-
-    def text(self, gemma_key: str, jina_key: str) -> TextFeatures:
-        return TextFeatures(cap_feats=torch.randn(int(gemma_key), self._caption), pooled=torch.randn(self._pooled))
-
-    def gemma_key(self, text: str) -> str:
-        return text
-
-    jina_key = gemma_key
 
 
 def build_model(dims: Dimensions, config: TrainConfig, device: torch.device) -> NextDiT:
@@ -85,9 +59,6 @@ def build_model(dims: Dimensions, config: TrainConfig, device: torch.device) -> 
         torch.set_default_dtype(before)
     if config.quantize_base != "no":
         quantise_blocks(model, config.quantize_base)
-    model.attention_backend = config.attention_backend
-    model.gradient_checkpointing = config.gradient_checkpointing
-    model.checkpoint_skip_every = config.checkpoint_skip_every
     return model
 
 
@@ -96,40 +67,17 @@ def build_trainer(
 ) -> Trainer:
     """A trainer over random weights and features; ``caption_tokens`` of the images in turn."""
     model = build_model(dims, config, device)
-    parameters = add_lora(
-        model, targets=config.lora_target_modules, rank=config.lora_rank, alpha=config.lora_alpha,
-        dropout=config.lora_dropout, seed=config.seed,
-    )  # fmt: skip
-    side = config.resolution
-    item = ImageItem(
-        path=Path("x.png"), relative=PurePosixPath("x.png"), caption="", repeats=1, width=side, height=side
-    )
-    samples = [
-        Sample(item=item, image_hash="", bucket=(side, side), latents="", texts=((str(tokens), ""),))
-        for tokens in caption_tokens
-    ]
+    parameters = make_trainable(model, config)
+    samples = stand_ins((config.resolution, config.resolution), caption_tokens)
     images = config.train_batch_size * config.gradient_accumulation_steps
     return Trainer(
         config, model, parameters,
-        store=RandomFeatures(dims, config),  # type: ignore[arg-type]
+        store=RandomFeatures(  # type: ignore[arg-type]
+            channels=dims.channels, caption_dim=dims.caption_dim, pooled_dim=dims.pooled_dim
+        ),
         schedule=Schedule(config, [samples[number % len(samples)] for number in range(images)]),
         world=World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu"),
     )  # fmt: skip
-
-
-class Memory:
-    """Peak of torch's allocations on a GPU; on a CPU, how far the process has grown since this was made."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
-        self._start = psutil.Process().memory_info().rss
-        self.peak = 0
-        if self._cuda:
-            torch.cuda.reset_peak_memory_stats()
-
-    def look(self) -> None:
-        now = psutil.Process().memory_info().rss - self._start
-        self.peak = torch.cuda.max_memory_allocated() if self._cuda else max(self.peak, now)
 
 
 def matrix_rate(device: torch.device, precision: str, seconds: float = 0.5) -> float:
@@ -148,32 +96,17 @@ def matrix_rate(device: torch.device, precision: str, seconds: float = 0.5) -> f
     return best
 
 
-def seconds_of(action: Any, device: torch.device) -> float:
-    synchronize(device)
-    start = time.perf_counter()
-    action()
-    synchronize(device)
-    return time.perf_counter() - start
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
 def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) -> dict[str, Any]:
     """Warm-up steps, then timed ones; the figures of the JSON line."""
     device = pick_device(config.device)
     config, _ = adapted(config, device)
     check_backend(config.attention_backend, device)
     rate = matrix_rate(device, config.mixed_precision)
-    memory = Memory(device)
-    trainer = build_trainer(config, dims, device, [options.caption_tokens])
-    times = []
-    for step in range(options.warmup + options.steps):
-        times.append(seconds_of(lambda number=step: trainer.step(number), device))
-        memory.look()
-    trainer.close()
+    with PeakMemory(device) as memory:
+        trainer = build_trainer(config, dims, device, [options.caption_tokens])
+        steps = range(options.warmup + options.steps)
+        times = [seconds_of(lambda number=step: trainer.step(number), device) for step in steps]
+        trainer.close()
     timed = sorted(times[options.warmup :])
     seconds = timed[len(timed) // 2]
     images = config.train_batch_size * config.gradient_accumulation_steps

@@ -10,7 +10,7 @@ from runs import events, losses, run_of
 
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import UserError
-from trainer_core.training import features, run, session
+from trainer_core.training import building, features, session
 from trainer_core.training.loop import Trainer
 from trainer_core.training.recovery import next_rung
 from trainer_core.training.run import run_training
@@ -65,7 +65,7 @@ def test_each_rung_is_taken_until_it_fits(config: Make, monkeypatch: Patch) -> N
 
 PLACES = {
     "preparing": (features, "load_gemma", []),
-    "loading": (run, "load_transformer", ["int8", "nf4"]),
+    "loading": (building, "load_transformer", ["int8", "nf4"]),
     "drawing samples": (session, "decode", ["int8", "nf4"]),
     "validating": (session.Validator, "measure", ["int8", "nf4"]),
 }

@@ -19,6 +19,7 @@ from trainer_core.cli import (
     demo,
     doctor,
     estimate,
+    fit,
     importing,
     job,
     merge,
@@ -33,12 +34,12 @@ from trainer_core.contracts.errors import ConfigError, UserError, system_problem
 __all__ = ["TINY_BASE", "main"]
 
 COMMANDS = (
-    train, presets, estimate, importing, sample, merge, convert, convert_lora, cache, doctor, demo, tiny, job,
+    train, presets, estimate, fit, importing, sample, merge, convert, convert_lora, cache, doctor, demo, tiny, job,
 )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done or stopped on request, 1 something the user can mend, 2 a bad config or command line."""
+    """Exit codes: 0 done or stopped on request, 1 something the user can mend, 2 a bad config or command line; 3 see `fit`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A console that cannot show a path's or title's letters must not end the work.

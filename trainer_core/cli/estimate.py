@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from trainer_core.cli.shared import PATHS, Commands, config_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.planning.advice import chosen_gpus
+from trainer_core.planning.advice import chosen_gpus, device_name
+from trainer_core.planning.base import read_base
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
+from trainer_core.planning.measured import find, fit_folder, fit_key
 
 if TYPE_CHECKING:
     from trainer_core.contracts.datafacts import DataFacts
@@ -36,7 +38,7 @@ def add(commands: Commands) -> None:
 
 def _estimate(options: argparse.Namespace) -> None:
     from trainer_core.dataset.facts import read_facts
-    from trainer_core.planning.estimate import estimate
+    from trainer_core.planning.estimate import estimate, work_of
 
     config, notes = config_of(options.config)
     try:
@@ -45,7 +47,11 @@ def _estimate(options: argparse.Namespace) -> None:
         data, problem = None, str(error)
     machine = detect(Path(config.output_dir))
     world_size = _world_size(config, options.gpus, machine)
-    result = estimate(config, data, cuda=config.device != "cpu", world_size=world_size)
+    cuda = config.device != "cpu"
+    base = read_base(config)
+    key = fit_key(config, work_of(config, data), base.transformer, device_name(config, machine, cuda=cuda))
+    measured = find(fit_folder(config), key)
+    result = estimate(config, data, base=base, cuda=cuda, world_size=world_size, measured=measured)
     if options.json:
         print(json.dumps(as_json(result, problem), ensure_ascii=False, indent=1))
         return
@@ -72,7 +78,7 @@ def _fit(result: "Estimate", config: TrainConfig, data: "DataFacts | None", mach
     for gpu in chosen_gpus(config, machine):
         fits = gpu.free_mib * 2**20 >= needed
         short |= not fits
-        verdict = "fits" if fits else f"{_gib(needed - gpu.free_mib * 2**20)} GiB too little"
+        verdict = "fits" if fits else f"{gib_text(needed - gpu.free_mib * 2**20)} GiB too little"
         yield f"GPU {gpu.index} ({gpu.name}): {gpu.free_mib / 1024:.1f} GiB free, {verdict}"
     if short:
         yield "What would make it smaller, in the published order:"
@@ -105,17 +111,22 @@ def lines(result: "Estimate", problem: str) -> Iterator[str]:
     yield f"Memory by phase in GiB ({where})"
     for phase in result.phases:
         mark = "  <- peak" if phase is result.peak else ""
-        yield f"  {phase.name:32s}{_gib(phase.bytes):>8s}   {_parts(phase.components)}{mark}"
+        yield f"  {phase.name:32s}{gib_text(phase.bytes):>8s}   {_parts(phase.components)}{mark}"
+    if result.measured:
+        yield (
+            f"  training was measured (python -m trainer_core fit): {gib_text(result.measured.peak)}; "
+            f"estimated: {gib_text(result.training_estimate)}"
+        )
     if result.reserve:
         total = result.peak.bytes + result.reserve
-        yield f"  driver and allocator, on top     {_gib(result.reserve):>7s}   so a card with {_gib(total)} free"
-    yield f"  main memory                      {_gib(result.host.bytes):>7s}   {_parts(result.host.components)}"
-    yield f"  mapped files, given back when others need it {_gib(result.host.mapped)}"
+        yield f"  driver and allocator, on top     {gib_text(result.reserve):>7s}   so a card with {gib_text(total)} free"
+    yield f"  main memory                      {gib_text(result.host.bytes):>7s}   {_parts(result.host.components)}"
+    yield f"  mapped files, given back when others need it {gib_text(result.host.mapped)}"
     yield ""
     yield from _steps(result)
     disk = result.disk
-    free = "unknown" if disk.free is None else _gib(disk.free)
-    yield f"Disk in GiB: {_gib(disk.bytes)} ({_parts(disk.components)}); free now: {free}"
+    free = "unknown" if disk.free is None else gib_text(disk.free)
+    yield f"Disk in GiB: {gib_text(disk.bytes)} ({_parts(disk.components)}); free now: {free}"
     if disk.free is not None and disk.bytes > disk.free:
         yield "warning: that is more than is free. Raise save_epochs_interval, or choose another output_dir."
 
@@ -131,21 +142,28 @@ def _steps(result: "Estimate") -> Iterator[str]:
     yield f"Arithmetic of a full step on each card: {result.flops_per_step / 1e12:.1f} TFLOP"
     if speed is None or result.seconds is None:
         yield "Time: unknown until the first steps have run"
+    elif not speed.run:
+        yield (
+            f"Time: at most {duration(result.seconds)} for all steps at {speed.seconds_per_step:.3g} s each, as "
+            "measured with the largest batch; encoding, saving and samples come on top"
+        )
     else:
         yield (
-            f"Time: {_duration(result.seconds)} for all steps at {speed.seconds_per_step:.3g} s each "
+            f"Time: {duration(result.seconds)} for all steps at {speed.seconds_per_step:.3g} s each "
             f"(median of {speed.steps} steps of {speed.run}); encoding, saving and samples come on top"
         )
 
 
 def _parts(components: Iterable["Component"]) -> str:
-    return ", ".join(f"{part.name} {_gib(part.bytes)}" for part in components if part.bytes)
+    return ", ".join(f"{part.name} {gib_text(part.bytes)}" for part in components if part.bytes)
 
 
-def _gib(size: float) -> str:
+def gib_text(size: float) -> str:
+    """GiB without the unit."""
     return f"{size / GIB:.2f}" if size >= GIB / 100 or not size else f"{size / GIB:.1g}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Hours and minutes, or seconds where it is short."""
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 1 else f"{seconds:.0f} s"

@@ -35,6 +35,7 @@ FUNCTIONS = MappingProxyType({
     "import": "trainer_core.dataset.importing:run",
     "index": "trainer_core.dataset.indexing:run",
     "demo": "trainer_core.tools.job_demo:run",
+    "fit": "trainer_core.tools.job_fit:run",
 })  # fmt: skip
 # A training fetches only the parts that its config names on the hub, as the command `train` does.
 _ONLINE = frozenset({"train", "convert", "download"})

@@ -1,6 +1,6 @@
 """A job: a folder with what is to be done, and beside it the same state, events, log and requests as a run.
 
-Train, merge, convert, download, Try it and counting tokens are all jobs: child processes started by
+Train, merge, convert, download, Try it, Check fit and counting tokens are all jobs: child processes started by
 ``python -m trainer_core job FOLDER``. A job of kind "train" leads to a run folder of its own, which tells the rest.
 """
 
@@ -16,7 +16,9 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.rundir import RunDir
 
-Kind = Literal["train", "merge", "convert", "convert_lora", "download", "try", "tokens", "import", "index", "demo"]
+Kind = Literal[
+    "train", "merge", "convert", "convert_lora", "download", "try", "tokens", "import", "index", "demo", "fit"
+]  # fmt: skip
 LIGHT = "light"
 
 

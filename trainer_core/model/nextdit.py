@@ -155,6 +155,8 @@ class NextDiT(nn.Module):
             raise ValueError(f"dim {dim} is not n_heads {n_heads} x the sum of axes_dims {tuple(axes_dims)}")
         self.patch_size = patch_size
         self.in_channels = in_channels
+        self.cap_feat_dim = cap_feat_dim
+        self.clip_text_dim = clip_text_dim
         self.axes_dims = tuple(axes_dims)
         self.axes_lens = tuple(axes_lens)
         self.attention_backend = "sdpa"

@@ -252,6 +252,13 @@ def chosen_gpus(config: TrainConfig, machine: Machine) -> tuple[Gpu, ...]:
     return tuple(gpu for gpu in machine.gpus if str(gpu.index) in config.gpus.split(","))
 
 
+def device_name(config: TrainConfig, machine: Machine, *, cuda: bool) -> str:
+    """What a training of ``config`` computes on here: its first GPU's name, "" for one that is not there."""
+    if not cuda:
+        return f"CPU ({machine.cpu_count})"
+    return next((gpu.name for gpu in chosen_gpus(config, machine)), "")
+
+
 def _cpu_hints(config: TrainConfig, machine: Machine) -> tuple[str, ...]:
     if not machine.gpus:
         return ("It trains on the CPU: there is no GPU here. The real model needs one.",)

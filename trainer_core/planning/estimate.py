@@ -15,6 +15,7 @@ from trainer_core.contracts.datafacts import Bucket, DataFacts
 from trainer_core.planning.activations import FP32
 from trainer_core.planning.base import BaseSizes, read_base
 from trainer_core.planning.flops import step_flops
+from trainer_core.planning.measured import Measured
 from trainer_core.planning.phases import (
     CONTEXT_BYTES,
     GIB,
@@ -33,7 +34,7 @@ from trainer_core.planning.phases import (
 )
 from trainer_core.planning.schedule import Steps, count_steps
 from trainer_core.planning.shapes import Targets, matching
-from trainer_core.planning.speed import Speed, known_speed
+from trainer_core.planning.speed import Speed, known_speed, tried_speed
 
 DEFAULT_CAPTION_TOKENS = 256
 # Python, PyTorch and the libraries of a training process; with CUDA's host side. Rules of thumb.
@@ -72,7 +73,8 @@ class Estimate:
     """Bytes throughout; `reserve` (driver, allocator) is on top of the peak, per GPU.
 
     steps, speed, seconds: None where the data set or the pace is unknown. flops_per_step counts what the
-    mathematics of a full step needs, without recomputation. notes: what was assumed.
+    mathematics of a full step needs, without recomputation. notes: what was assumed. measured: what the training
+    phase was replaced by, which by itself was estimated at `training_estimate`.
     """
 
     cuda: bool
@@ -88,6 +90,8 @@ class Estimate:
     seconds: float | None
     disk: DiskUse
     notes: tuple[str, ...]
+    training_estimate: int
+    measured: Measured | None
 
     @property
     def peak(self) -> Phase:
@@ -103,19 +107,23 @@ def estimate(
     cuda: bool = True,
     world_size: int = 1,
     pace: Callable[[TrainConfig], Speed | None] = known_speed,
+    measured: Measured | None = None,
 ) -> Estimate:
     """Estimate a run. Without data: one square picture of the resolution and captions of 256 tokens; no steps.
 
     Nothing is written; read are headers of the base's files (unless `base` is given), earlier runs' events in
-    output_dir (unless `pace` looks elsewhere), and the disk's free space.
+    output_dir (unless `pace` looks elsewhere), and the disk's free space. What was `measured` for these very settings
+    takes the place of the training's estimate, and of the pace where no run tells it.
     """
     base = base or read_base(config)
     targets = matching(base.transformer, config.lora_target_modules)
-    work = _work(config, data)
+    work = work_of(config, data)
     steps = count_steps(config, data.buckets, world_size=world_size) if data and data.buckets else None
-    speed = pace(config)
+    speed = pace(config) or (tried_speed(measured) if measured else None)
     encoding = encoding_phases(base, work, _jina_tokens(config, work), cuda=cuda, quantised=config.quantize_gemma)
-    phases = [*encoding, training_phase(config, base.transformer, targets, work, cuda=cuda, world_size=world_size)]
+    training = training_phase(config, base.transformer, targets, work, cuda=cuda, world_size=world_size)
+    mapped = max(phase.components[0].bytes for phase in (*encoding, training))
+    phases = [*encoding, _corrected(training, measured)]
     if config.sample_prompts:
         phases.append(sampling_phase(config, base, targets, work, cuda=cuda))
     peak = max(phase.bytes for phase in phases)
@@ -125,7 +133,7 @@ def estimate(
         world_size=world_size,
         phases=tuple(phases),
         reserve=CONTEXT_BYTES + int(SLACK * peak) if cuda else 0,
-        host=_host(config, base, phases, cuda=cuda, features=0 if config.use_cache else cache),
+        host=_host(base, peak, cuda=cuda, mapped=mapped, features=0 if config.use_cache else cache),
         lora_parameters=targets.parameters(config.lora_rank),
         lora_modules=len(targets.layers),
         flops_per_step=_flops_per_step(config, base, targets, work, cuda=cuda),
@@ -134,10 +142,21 @@ def estimate(
         seconds=speed.seconds_per_step * steps.total_steps if speed and steps else None,
         disk=_disk(config, targets, steps, cache if config.use_cache else 0),
         notes=_notes(config, base, targets, data, cuda=cuda),
+        training_estimate=training.bytes,
+        measured=measured,
     )
 
 
-def _work(config: TrainConfig, data: DataFacts | None) -> Work:
+def _corrected(training: Phase, measured: Measured | None) -> Phase:
+    """The phase as measured on one GPU; what several exchange was not part of that."""
+    if measured is None:
+        return training
+    exchange = (part for part in training.components if part.name == "gradient exchange")
+    return Phase(name=training.name, components=(Component(name="measured in a step", bytes=measured.peak), *exchange))
+
+
+def work_of(config: TrainConfig, data: DataFacts | None) -> Work:
+    """The dearest batch of each kind that training will meet."""
     side = config.resolution
     buckets = data.buckets if data and data.buckets else (Bucket(width=side, height=side, images=1, shown=1 << 20),)
 
@@ -207,11 +226,10 @@ def _free(folder: Path) -> int | None:
     return None
 
 
-def _host(config: TrainConfig, base: BaseSizes, phases: list[Phase], *, cuda: bool, features: int) -> HostUse:
+def _host(base: BaseSizes, peak: int, *, cuda: bool, mapped: int, features: int) -> HostUse:
     """Weights are mapped, and copied tensor by tensor to where they are used: one at a time is resident twice."""
     numbers = max(2, encoder_bytes(cuda=cuda))
     largest = max(base.gemma.largest, base.jina.largest) * numbers
-    peak = max(phase.bytes for phase in phases)
     components = [
         Component(name="process", bytes=CUDA_PROCESS_BYTES if cuda else PROCESS_BYTES),
         Component(name="largest tensor while loading", bytes=largest),
@@ -220,8 +238,7 @@ def _host(config: TrainConfig, base: BaseSizes, phases: list[Phase], *, cuda: bo
         components.append(Component(name="the run's tensors", bytes=peak))
     if features:
         components.append(Component(name="features kept in memory (use_cache = false)", bytes=features))
-    loaded = max(phase.components[0].bytes for phase in phases)
-    return HostUse(components=tuple(components), mapped=loaded)
+    return HostUse(components=tuple(components), mapped=mapped)
 
 
 def _notes(

@@ -9,6 +9,7 @@ from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import read_events
 from trainer_core.contracts.rundir import RunDir
+from trainer_core.planning.measured import Measured
 
 # What makes two runs' steps comparable; the rest changes their pace by little.
 SAME = (
@@ -30,7 +31,7 @@ WARM_UP = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Median seconds of a step, over how many steps of which run."""
+    """Median seconds of a step, over how many steps of which run; without a run's name they were tried only."""
 
     seconds_per_step: float
     steps: int
@@ -46,6 +47,11 @@ def known_speed(config: TrainConfig) -> Speed | None:
         if speed := _speed_of(RunDir(path), config):
             return speed
     return None
+
+
+def tried_speed(measured: Measured) -> Speed:
+    """The pace of the dearest batch: no step takes longer, so a whole run takes at most this."""
+    return Speed(seconds_per_step=measured.seconds_per_step, steps=measured.steps, run="")
 
 
 def _newest_first(folder: Path) -> list[Path]:

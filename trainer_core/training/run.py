@@ -17,12 +17,13 @@ from trainer_core.contracts.events import EventLog, read_events, truncate_after_
 from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
-from trainer_core.model.folder import BaseFolder, load_transformer
+from trainer_core.model.folder import BaseFolder
 from trainer_core.model.lora_files import read_lora
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
-from trainer_core.training.adapters import add_lora, load_weights, start_weights
+from trainer_core.training.adapters import load_weights, start_weights
 from trainer_core.training.advising import Advisor
+from trainer_core.training.building import load_base, make_trainable
 from trainer_core.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, optimizer_kind
 from trainer_core.training.checks import adapted, base_of, check_early, pick_device
 from trainer_core.training.distributed import World
@@ -291,18 +292,8 @@ class _Run:
     def _build_trainer(self, prepared: Prepared, checkpoint: Checkpoint | None) -> Trainer:
         self.config = config = replace(self.config, optimizer_type=self._optimizer_of(checkpoint))
         self._phase("loading the transformer", 0, 1)
-        dtype = torch.float32 if config.mixed_precision == "no" else torch.bfloat16
-        model = load_transformer(
-            self.base.transformer, dtype=dtype, device=self.world.accelerator.device,
-            quantise=config.quantize_base,
-        )  # fmt: skip
-        model.attention_backend = config.attention_backend
-        model.gradient_checkpointing = config.gradient_checkpointing
-        model.checkpoint_skip_every = config.checkpoint_skip_every
-        parameters = add_lora(
-            model, targets=config.lora_target_modules, rank=config.lora_rank, alpha=config.lora_alpha,
-            dropout=config.lora_dropout, seed=config.seed,
-        )  # fmt: skip
+        model = load_base(config, self.base, self.world.accelerator.device)
+        parameters = make_trainable(model, config)
         if checkpoint:
             load_weights(parameters, checkpoint.adapter, "The checkpoint")
         elif config.resume_from_lora:

@@ -1,0 +1,117 @@
+"""What a step took when it was tried ("Check fit"): kept beside the runs, found again by all that decides it."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.planning.phases import Work
+from trainer_core.planning.shapes import Dimensions
+
+VERSION = 1
+KEPT = 50
+# What a step's memory or time depends on. Resolution, buckets and batch act through the batch itself, and which
+# device it is through the device's name.
+OPTIONS = (
+    "gradient_accumulation_steps", "gradient_checkpointing", "checkpoint_skip_every", "mixed_precision",
+    "quantize_base", "attention_backend", "use_flash_attention_2", "optimizer_type", "lora_rank", "lora_dropout",
+    "lora_target_modules",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One step of the dearest batch, as the trainer itself made it.
+
+    Attributes:
+        key: see `fit_key`.
+        cuda: whether it ran on a GPU.
+        device: its name.
+        peak: bytes; on a GPU torch's peak allocation, on a CPU how far the process grew.
+        process: bytes of main memory that the process held at most.
+        seconds_per_step: of a whole optimizer step.
+        steps: how many were timed.
+        width, height, images: of the batch, pixels and pictures.
+        caption_tokens: of each of its captions.
+    """
+
+    key: str
+    cuda: bool
+    device: str
+    peak: int
+    process: int
+    seconds_per_step: float
+    steps: int
+    width: int
+    height: int
+    images: int
+    caption_tokens: int
+
+
+def fit_key(config: TrainConfig, work: Work, transformer: Dimensions, device: str) -> str:
+    """The same for settings whose dearest step needs the same memory and time, and for no others.
+
+    Args:
+        work: the dearest batch, which the data set, its buckets and the batch size decide.
+        transformer: of the base; another checkpoint of the same model takes as much.
+        device: see `advice.device_name`.
+    """
+    base = config.transformer_path or config.base_model_path
+    decides = {
+        "version": VERSION,
+        "options": {name: getattr(config, name) for name in OPTIONS},
+        "batch": work.micro_batch,
+        "caption_tokens": work.caption_tokens,
+        "base": str(Path(base).expanduser().absolute()),
+        "transformer": asdict(transformer),
+        "device": device,
+    }
+    text = json.dumps(decides, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def fit_folder(config: TrainConfig) -> Path:
+    """Where the answers lie: beside the runs, hidden, for all of them."""
+    return Path(config.output_dir).expanduser() / ".fit"
+
+
+def keep(folder: Path, measured: Measured) -> None:
+    """Write an answer down, and let go of the oldest beyond `KEPT`. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json_atomic(folder / f"{measured.key}.json", {"version": VERSION, **asdict(measured)})
+    dated = sorted(((file.stat().st_mtime, file) for file in folder.glob("*.json")), reverse=True)
+    for _, file in dated[KEPT:]:
+        file.unlink(missing_ok=True)
+
+
+def find(folder: Path, key: str) -> Measured | None:
+    """The answer of this key. None where there is none, or the file is damaged, another's, or of another version."""
+    try:
+        values = json.loads((folder / f"{key}.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict) or values.pop("version", None) != VERSION or values.get("key") != key:
+        return None
+    return _checked(values)
+
+
+def _checked(values: Mapping[str, Any]) -> Measured | None:
+    try:
+        found = Measured(
+            key=str(values["key"]), cuda=bool(values["cuda"]), device=str(values["device"]), peak=int(values["peak"]),
+            process=int(values["process"]), seconds_per_step=float(values["seconds_per_step"]),
+            steps=int(values["steps"]), width=int(values["width"]), height=int(values["height"]),
+            images=int(values["images"]), caption_tokens=int(values["caption_tokens"]),
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    figures = (
+        found.peak, found.process, found.seconds_per_step, found.steps, found.width, found.height, found.images,
+        found.caption_tokens,
+    )  # fmt: skip
+    return found if all(0 < figure < math.inf for figure in figures) else None

@@ -1,0 +1,28 @@
+"""The transformer with its adapter, as a config asks for it: of a training, and of whatever tries its steps."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.model.folder import BaseFolder, load_transformer
+from trainer_core.model.nextdit import NextDiT
+from trainer_core.training.adapters import add_lora
+
+
+def load_base(config: TrainConfig, base: BaseFolder, device: torch.device) -> NextDiT:
+    """The frozen transformer in the number format of training. Raises UserError as `load_transformer` does."""
+    dtype = torch.float32 if config.mixed_precision == "no" else torch.bfloat16
+    return load_transformer(base.transformer, dtype=dtype, device=device, quantise=config.quantize_base)
+
+
+def make_trainable(model: NextDiT, config: TrainConfig) -> Mapping[str, nn.Parameter]:
+    """Put a fresh adapter into the model and set how its blocks compute; returns the adapter's parameters by name."""
+    model.attention_backend = config.attention_backend
+    model.gradient_checkpointing = config.gradient_checkpointing
+    model.checkpoint_skip_every = config.checkpoint_skip_every
+    return add_lora(
+        model, targets=config.lora_target_modules, rank=config.lora_rank, alpha=config.lora_alpha,
+        dropout=config.lora_dropout, seed=config.seed,
+    )  # fmt: skip

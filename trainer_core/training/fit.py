@@ -1,0 +1,236 @@
+"""Check fit: the real model makes a step or two of its dearest batch, to see what a training takes before it begins.
+
+Everything is as in training (loading, quantisation, adapter, optimizer, precision, checkpointing) but the features,
+which are random ones of the largest bucket with as many images as a batch of it holds, each with a caption as long as
+the estimate takes the data set's longest to be. No run is touched; the answer is kept beside the runs.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import torch
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.datafacts import DataFacts
+from trainer_core.dataset.facts import read_facts
+from trainer_core.model.folder import BaseFolder
+from trainer_core.planning.advice import chosen_gpus, device_name
+from trainer_core.planning.base import BaseSizes, read_base
+from trainer_core.planning.estimate import Estimate, estimate, work_of
+from trainer_core.planning.hardware import Machine, detect
+from trainer_core.planning.ladder import ladder_hints
+from trainer_core.planning.measured import Measured, fit_folder, fit_key, keep
+from trainer_core.planning.phases import GIB, Work
+from trainer_core.planning.presets import reserve_gib
+from trainer_core.training.building import load_base, make_trainable
+from trainer_core.training.checks import adapted, base_of, check_early, pick_device
+from trainer_core.training.distributed import World
+from trainer_core.training.loop import Schedule, Trainer
+from trainer_core.training.metering import PeakMemory, seconds_of
+from trainer_core.training.recovery import free_memory
+from trainer_core.training.stand_ins import RandomFeatures, stand_ins
+
+# "tight": it fits, but leaves less free than the presets want to be left.
+Verdict = Literal["fits", "tight", "no"]
+Report = Callable[[str, int, int], None]
+
+# A warm-up step of more seconds than this is followed by one timed step, a faster one by two.
+SLOW_S = 15.0
+TIMED = 2
+# Further micro-batches of a step only repeat the second one, which already finds gradients in memory.
+MICRO_BATCHES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """The answer. Sizes in bytes.
+
+    Attributes:
+        measured: None where memory ran out, or was too short to begin.
+        forecast: of the whole run, with what was measured in it.
+        needed: of the device's memory at the run's peak, with what the driver takes; of main memory on a CPU.
+        free: of the same, before the model was loaded; None where the driver does not tell.
+        hints: what to change where it does not fit.
+        took: seconds of the whole check.
+    """
+
+    verdict: Verdict
+    measured: Measured | None
+    forecast: Estimate
+    needed: int
+    free: int | None
+    hints: tuple[str, ...]
+    took: float
+
+
+def check_fit(
+    config: TrainConfig,
+    *,
+    report: Report,
+    warn: Callable[[str], None],
+    cards: int = 1,
+) -> FitResult:
+    """Measure a step of these settings on one device.
+
+    Args:
+        report: told what comes next, before each piece of work; what it raises ends the check there.
+        warn: told in what way a setting is carried out otherwise than written.
+        cards: GPUs that would share a step; the first is tried.
+
+    Raises:
+        UserError: what would keep the training from starting.
+    """
+    started = time.monotonic()
+    report("checking data", 0, 1)
+    base = base_of(config)
+    device = pick_device(config.device)
+    carried_out, notes = adapted(config, device)
+    for note in notes:
+        warn(note)
+    check_early(carried_out, base, device)
+    question = _Question.asked(config, read_facts(config), device, cards)
+    measured = _tried(question, carried_out, base, device, report)
+    if measured:
+        keep(fit_folder(config), measured)
+    return question.answer(measured, took=time.monotonic() - started)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """The settings as written, and all that an estimate of them needs."""
+
+    config: TrainConfig
+    data: DataFacts
+    base: BaseSizes
+    work: Work
+    machine: Machine
+    cuda: bool
+    cards: int
+
+    @classmethod
+    def asked(cls, config: TrainConfig, data: DataFacts, device: torch.device, cards: int) -> "_Question":
+        return cls(
+            config=config, data=data, base=read_base(config), work=work_of(config, data),
+            machine=detect(Path(config.output_dir)), cuda=device.type == "cuda", cards=cards,
+        )  # fmt: skip
+
+    @property
+    def device(self) -> str:
+        name = device_name(self.config, self.machine, cuda=self.cuda)
+        # Where the driver's own library is missing nobody else will know it either.
+        return name or torch.cuda.get_device_name()
+
+    @property
+    def key(self) -> str:
+        return fit_key(self.config, self.work, self.base.transformer, self.device)
+
+    @property
+    def free(self) -> int | None:
+        """Bytes that were free when this was asked."""
+        if not self.cuda:
+            return self.machine.memory_free_mib * 2**20
+        gpu = next(iter(chosen_gpus(self.config, self.machine)), None)
+        return gpu.free_mib * 2**20 if gpu and gpu.total_mib else None
+
+    def forecast(self, measured: Measured | None) -> Estimate:
+        return estimate(
+            self.config, self.data, base=self.base, cuda=self.cuda, world_size=self.cards, measured=measured
+        )  # fmt: skip
+
+    def answer(self, measured: Measured | None, *, took: float) -> FitResult:
+        forecast = self.forecast(measured)
+        needed = forecast.peak.bytes + forecast.reserve if self.cuda else forecast.host.bytes
+        verdict = self._verdict(forecast, needed) if measured else "no"
+        hints = ladder_hints(self.config, self.data) if verdict == "no" else ()
+        return FitResult(
+            verdict=verdict, measured=measured, forecast=forecast, needed=needed, free=self.free, hints=hints, took=took
+        )
+
+    def _verdict(self, forecast: Estimate, needed: int) -> Verdict:
+        if self.free is None:
+            # It was just seen to fit.
+            return "fits"
+        if needed > self.free:
+            return "no"
+        reserve = int(reserve_gib(self.machine) * GIB) if self.cuda else 0
+        return "tight" if forecast.peak.bytes + reserve > self.free else "fits"
+
+
+def _tried(
+    question: _Question, config: TrainConfig, base: BaseFolder, device: torch.device, report: Report
+) -> Measured | None:
+    """None where memory does not suffice."""
+    held = sum(part.bytes for part in question.forecast(None).phases[3].components[:3])
+    if device.type == "cpu" and question.free is not None and held > question.free:
+        # A system without free memory ends any of its programs, and not always the one that asked.
+        return None
+    found = None
+    try:
+        found = _measured(question, config, base, device, report)
+    except torch.OutOfMemoryError:
+        pass
+    # Outside of the handler: the error holds the frames, and they the tensors.
+    free_memory()
+    return found
+
+
+def _measured(
+    question: _Question, config: TrainConfig, base: BaseFolder, device: torch.device, report: Report
+) -> Measured:
+    """Load, warm up, time. Raises OutOfMemoryError."""
+    width, height, images = question.work.micro_batch
+    with PeakMemory(device) as memory:
+        report("loading the transformer", 0, 1)
+        trainer = build_trainer(config, base, device, question.work)
+        try:
+            times = _timed(trainer, device, report)
+        finally:
+            trainer.close()
+    # The optimizer's own part is counted as often as well: a little too much rather than too little.
+    repeats = config.gradient_accumulation_steps / _micro_batches(config)
+    return Measured(
+        key=question.key, cuda=question.cuda, device=question.device, peak=max(1, memory.peak), process=memory.process,
+        seconds_per_step=median(times) * repeats, steps=len(times), width=width, height=height, images=images,
+        caption_tokens=question.work.caption_tokens,
+    )  # fmt: skip
+
+
+def build_trainer(config: TrainConfig, base: BaseFolder, device: torch.device, work: Work) -> Trainer:
+    """The trainer of `config` over the dearest batch alone."""
+    width, height, images = work.micro_batch
+    micro = _micro_batches(config)
+    config = replace(
+        config, train_batch_size=images, gradient_accumulation_steps=micro, max_train_steps=1 + TIMED,
+        caption_dropout_rate=0.0,
+    )  # fmt: skip
+    world = World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu")
+    model = load_base(config, base, world.accelerator.device)
+    parameters = make_trainable(model, config)
+    features = RandomFeatures(
+        channels=model.in_channels, caption_dim=model.cap_feat_dim, pooled_dim=model.clip_text_dim
+    )
+    return Trainer(
+        config, model, parameters,
+        store=features,  # type: ignore[arg-type]
+        schedule=Schedule(config, stand_ins((width, height), [work.caption_tokens] * images * micro)),
+        world=world,
+    )  # fmt: skip
+
+
+def _micro_batches(config: TrainConfig) -> int:
+    return min(MICRO_BATCHES, config.gradient_accumulation_steps)
+
+
+def _timed(trainer: Trainer, device: torch.device, report: Report) -> list[float]:
+    """Seconds of the timed steps; the warm-up step before them loads kernels and makes the optimizer's state."""
+    report("trying a step", 0, 1 + TIMED)
+    first = seconds_of(lambda: trainer.step(0), device)
+    times: list[float] = []
+    for step in range(1, 1 + (1 if first > SLOW_S else TIMED)):
+        report("trying a step", step, 1 + TIMED)
+        times.append(seconds_of(lambda number=step: trainer.step(number), device))  # type: ignore[misc]
+    return times
