@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
     with PeakMemory(device) as memory:
         trainer = build_trainer(config, dims, device, [options.caption_tokens])
         steps = range(options.warmup + options.steps)
-        times = [seconds_of(lambda number=step: trainer.step(number), device) for step in steps]
+        times = [seconds_of(partial(trainer.step, step), device) for step in steps]
         trainer.close()
     timed = sorted(times[options.warmup :])
     seconds = timed[len(timed) // 2]

@@ -107,6 +107,16 @@ TEXTS = MappingProxyType(
             "about {duration} at {pace} s a step (as in {run}); encoding, saving and samples come on top",
             "约 {duration}，每步 {pace} 秒（参照 {run}）；编码、保存和画样图另计",
         ),
+        "config.time.tried": (
+            "at most {duration} at {pace} s a step (measured with the largest batch); encoding, saving and samples "
+            "come on top",
+            "最多 {duration}，每步 {pace} 秒（用最大的一批图片实测）；编码、保存和画样图另计",
+        ),
+        "config.measured": ("Training memory", "训练占用"),
+        "config.measured.words": (
+            "measured: {measured} GiB (estimated: {estimated} GiB)",
+            "实测 {measured} GiB（估计 {estimated} GiB）",
+        ),
         "config.time.unknown": ("unknown until the first steps", "训练几步后才能估算"),
         "config.time.hours": ("{hours} h {minutes} min", "{hours} 小时 {minutes} 分"),
         "config.time.minutes": ("{minutes} min", "{minutes} 分钟"),
@@ -127,6 +137,7 @@ TEXTS = MappingProxyType(
         "config.part.activations": ("activations", "激活值"),
         "config.part.temporaries": ("temporaries", "临时数据"),
         "config.part.VAE": ("VAE", "VAE 权重"),
+        "config.part.measured in a step": ("measured in a step", "试跑实测"),
         "config.part.process": ("process", "进程本身"),
         "config.part.largest tensor while loading": ("largest tensor while loading", "加载时最大的张量"),
         "config.part.the run's tensors": ("the run's tensors", "训练用的张量"),

@@ -86,6 +86,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("checking data", "检查数据"),
     ("loading Gemma3", "加载 Gemma3"),
     ("loading the transformer", "加载 transformer"),
+    ("trying a step", "试跑一步"),
     (
         "{}: this {} gives features of width {}; the transformer expects {} ({}).",
         "{}：这个 {} 输出的特征宽度是 {}；transformer 需要 {}（{}）。",

@@ -39,7 +39,10 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done or stopped on request, 1 something the user can mend, 2 a bad config or command line; 3 see `fit`."""
+    """Exit codes: 0 done or stopped on request, 1 something the user can mend, 2 a bad config or command line.
+
+    `fit` has one of its own.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A console that cannot show a path's or title's letters must not end the work.

@@ -118,8 +118,8 @@ def lines(result: "Estimate", problem: str) -> Iterator[str]:
             f"estimated: {gib_text(result.training_estimate)}"
         )
     if result.reserve:
-        total = result.peak.bytes + result.reserve
-        yield f"  driver and allocator, on top     {gib_text(result.reserve):>7s}   so a card with {gib_text(total)} free"
+        total = gib_text(result.peak.bytes + result.reserve)
+        yield f"  driver and allocator, on top     {gib_text(result.reserve):>7s}   so a card with {total} free"
     yield f"  main memory                      {gib_text(result.host.bytes):>7s}   {_parts(result.host.components)}"
     yield f"  mapped files, given back when others need it {gib_text(result.host.mapped)}"
     yield ""

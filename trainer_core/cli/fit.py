@@ -96,4 +96,5 @@ def _figures(measured: "Measured", estimated: int) -> Iterator[str]:
         f"Training, measured: {gib_text(measured.peak)} GiB ({what}); estimated: {gib_text(estimated)} GiB; "
         f"process: {gib_text(measured.process)} GiB of main memory"
     )
-    yield f"A step: {measured.seconds_per_step:.3g} s (timed: {measured.steps})"
+    pace = measured.images_per_step / measured.seconds_per_step
+    yield f"A step: {measured.seconds_per_step:.3g} s (timed: {measured.steps}), {pace:.3g} images a second"

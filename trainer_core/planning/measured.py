@@ -22,6 +22,7 @@ OPTIONS = (
     "quantize_base", "attention_backend", "use_flash_attention_2", "optimizer_type", "lora_rank", "lora_dropout",
     "lora_target_modules",
 )  # fmt: skip
+_WHOLE = ("peak", "process", "steps", "images_per_step", "width", "height", "images", "caption_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class Measured:
         process: bytes of main memory that the process held at most.
         seconds_per_step: of a whole optimizer step.
         steps: how many were timed.
+        images_per_step: of all its micro-batches on one device.
         width, height, images: of the batch, pixels and pictures.
         caption_tokens: of each of its captions.
     """
@@ -47,6 +49,7 @@ class Measured:
     process: int
     seconds_per_step: float
     steps: int
+    images_per_step: int
     width: int
     height: int
     images: int
@@ -102,16 +105,11 @@ def find(folder: Path, key: str) -> Measured | None:
 
 def _checked(values: Mapping[str, Any]) -> Measured | None:
     try:
-        found = Measured(
-            key=str(values["key"]), cuda=bool(values["cuda"]), device=str(values["device"]), peak=int(values["peak"]),
-            process=int(values["process"]), seconds_per_step=float(values["seconds_per_step"]),
-            steps=int(values["steps"]), width=int(values["width"]), height=int(values["height"]),
-            images=int(values["images"]), caption_tokens=int(values["caption_tokens"]),
-        )  # fmt: skip
+        whole = {name: int(values[name]) for name in _WHOLE}
+        seconds = float(values["seconds_per_step"])
+        known = {"key": str(values["key"]), "cuda": bool(values["cuda"]), "device": str(values["device"])}
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    figures = (
-        found.peak, found.process, found.seconds_per_step, found.steps, found.width, found.height, found.images,
-        found.caption_tokens,
-    )  # fmt: skip
-    return found if all(0 < figure < math.inf for figure in figures) else None
+    if not all(0 < figure < math.inf for figure in (seconds, *whole.values())):
+        return None
+    return Measured(**known, **whole, seconds_per_step=seconds)  # type: ignore[arg-type]

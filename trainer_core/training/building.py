@@ -1,7 +1,5 @@
 """The transformer with its adapter, as a config asks for it: of a training, and of whatever tries its steps."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import nn
 
@@ -17,7 +15,7 @@ def load_base(config: TrainConfig, base: BaseFolder, device: torch.device) -> Ne
     return load_transformer(base.transformer, dtype=dtype, device=device, quantise=config.quantize_base)
 
 
-def make_trainable(model: NextDiT, config: TrainConfig) -> Mapping[str, nn.Parameter]:
+def make_trainable(model: NextDiT, config: TrainConfig) -> dict[str, nn.Parameter]:
     """Put a fresh adapter into the model and set how its blocks compute; returns the adapter's parameters by name."""
     model.attention_backend = config.attention_backend
     model.gradient_checkpointing = config.gradient_checkpointing

@@ -8,6 +8,7 @@ the estimate takes the data set's longest to be. No run is touched; the answer i
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Literal
@@ -194,7 +195,8 @@ def _measured(
     repeats = config.gradient_accumulation_steps / _micro_batches(config)
     return Measured(
         key=question.key, cuda=question.cuda, device=question.device, peak=max(1, memory.peak), process=memory.process,
-        seconds_per_step=median(times) * repeats, steps=len(times), width=width, height=height, images=images,
+        seconds_per_step=median(times) * repeats, steps=len(times),
+        images_per_step=images * config.gradient_accumulation_steps, width=width, height=height, images=images,
         caption_tokens=question.work.caption_tokens,
     )  # fmt: skip
 
@@ -228,9 +230,9 @@ def _micro_batches(config: TrainConfig) -> int:
 def _timed(trainer: Trainer, device: torch.device, report: Report) -> list[float]:
     """Seconds of the timed steps; the warm-up step before them loads kernels and makes the optimizer's state."""
     report("trying a step", 0, 1 + TIMED)
-    first = seconds_of(lambda: trainer.step(0), device)
+    first = seconds_of(partial(trainer.step, 0), device)
     times: list[float] = []
     for step in range(1, 1 + (1 if first > SLOW_S else TIMED)):
         report("trying a step", step, 1 + TIMED)
-        times.append(seconds_of(lambda number=step: trainer.step(number), device))  # type: ignore[misc]
+        times.append(seconds_of(partial(trainer.step, step), device))
     return times

@@ -14,6 +14,7 @@ from trainer_core.contracts.validation import PART_OPTIONS
 from trainer_core.dataset.facts import facts_of
 from trainer_core.dataset.scan import Scan, scan_dataset
 from trainer_core.planning.base import BaseSizes, read_base
+from trainer_core.planning.measured import Measured, find, fit_folder
 from trainer_core.planning.speed import SAME, Speed, known_speed
 
 _DATA = (
@@ -45,6 +46,7 @@ class Known:
         self._data = Lookup(self._find_data, fresh_s=3.0)
         self._base: Lookup[Key, BaseSizes] = Lookup(lambda key: read_base(_config(_BASE, key)), fresh_s=10.0)
         self._pace: Lookup[Key, Speed | None] = Lookup(lambda key: known_speed(_config(_PACE, key)), fresh_s=30.0)
+        self._measured: Lookup[tuple[Path, str], Measured | None] = Lookup(lambda key: find(*key), fresh_s=3.0)
         self._missing = Lookup(_missing, fresh_s=3.0)
         self._run = Lookup(_begun, fresh_s=3.0)
 
@@ -57,6 +59,10 @@ class Known:
 
     def pace(self, config: TrainConfig) -> Answer[Speed | None]:
         return self._pace.get(_key(_PACE, config))
+
+    def measured(self, config: TrainConfig, key: str) -> Answer[Measured | None]:
+        """What Check fit found for settings of this key (see `fit_key`)."""
+        return self._measured.get((fit_folder(config), key))
 
     def missing(self, config: TrainConfig) -> Answer[frozenset[str]]:
         """The settings whose path is not there."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from newbie_gui.pages.config.form import problem_text, values_from
 from newbie_gui.pages.config.known import Begun, Known
+from newbie_gui.pages.config.lookup import Answer
 from newbie_gui.pages.config.words import gib, joined
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
@@ -17,10 +18,11 @@ from trainer_core.contracts.config import TrainConfig, changes, options, parse_c
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.validation import all_problems
-from trainer_core.planning.advice import chosen_gpus, memory_hints
+from trainer_core.planning.advice import chosen_gpus, device_name, memory_hints
 from trainer_core.planning.base import BaseSizes
-from trainer_core.planning.estimate import Estimate, estimate
+from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.hardware import Gpu, Machine
+from trainer_core.planning.measured import Measured, fit_key
 from trainer_core.planning.presets import reserve_gib
 from trainer_core.planning.shapes import matching
 
@@ -131,12 +133,14 @@ class _Check:
         self._data = known.data(config) if asked_data else None
         self._base = known.base(config)
         self._pace = known.pace(config)
+        self._measured = self._asked_measured(known)
         self._missing = known.missing(config)
         self._run = known.run(config)
 
     def report(self, problems: Mapping[str, str]) -> LiveReport:
         """The report; ``problems`` are those of the values themselves."""
-        answers = [answer for answer in (self._data, self._base, self._pace, self._missing, self._run) if answer]
+        asked = (self._data, self._base, self._pace, self._measured, self._missing, self._run)
+        answers = [answer for answer in asked if answer]
         data = self._data.value if self._data else None
         forecast = self._forecast(data)
         fits = tuple(self._fits(forecast)) if forecast else ()
@@ -153,6 +157,14 @@ class _Check:
             fits=fits,
         )
 
+    def _asked_measured(self, known: Known) -> Answer[Measured | None] | None:
+        """None while the batch that a check would try is unknown."""
+        config, base, data = self._config, self._base.value, self._data.value if self._data else None
+        if base is None or data is None:
+            return None
+        device = device_name(config, self._machine, cuda=uses_gpu(config, self._machine))
+        return known.measured(config, fit_key(config, work_of(config, data), base.transformer, device))
+
     def _forecast(self, data: DataFacts | None) -> Estimate | None:
         if self._base.value is None:
             return None
@@ -160,7 +172,10 @@ class _Check:
         cuda = uses_gpu(config, machine)
         cards = max(1, len(chosen_gpus(config, machine))) if cuda else 1
         pace = self._pace.value
-        return estimate(config, data, base=self._base.value, cuda=cuda, world_size=cards, pace=lambda _: pace)
+        return estimate(
+            config, data, base=self._base.value, cuda=cuda, world_size=cards, pace=lambda _: pace,
+            measured=self._measured.value if self._measured else None,
+        )  # fmt: skip
 
     def _disk_problems(self) -> Iterator[tuple[str, str]]:
         """What the files on disk say against the settings."""

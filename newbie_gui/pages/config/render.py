@@ -162,6 +162,8 @@ def _figures(report: LiveReport, forecast: Estimate, ui: Ui) -> Markup:
             ),
         ),
     ]
+    if forecast.measured is not None:
+        rows.insert(2, (t("config.measured"), _measured(forecast, ui)))
     body = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in rows)
     figures = Markup('<dl class="config-figures">{}</dl>').format(body)
     # That the data set is missing is said where its figures would be.
@@ -196,12 +198,24 @@ def _steps(report: LiveReport, forecast: Estimate, ui: Ui) -> str:
 def _time(forecast: Estimate, ui: Ui) -> str:
     if forecast.speed is None or forecast.seconds is None:
         return ui.t("config.time.unknown")
+    if not forecast.speed.run:
+        return ui.t(
+            "config.time.tried",
+            duration=duration(forecast.seconds, ui.t),
+            pace=f"{forecast.speed.seconds_per_step:.3g}",
+        )
     return ui.t(
         "config.time.words",
         duration=duration(forecast.seconds, ui.t),
         pace=f"{forecast.speed.seconds_per_step:.3g}",
         run=forecast.speed.run,
     )
+
+
+def _measured(forecast: Estimate, ui: Ui) -> str:
+    assert forecast.measured is not None
+    sizes = {"measured": gib(forecast.measured.peak), "estimated": gib(forecast.training_estimate)}
+    return ui.t("config.measured.words", **sizes)
 
 
 def _disk(forecast: Estimate, ui: Ui) -> str:

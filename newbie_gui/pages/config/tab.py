@@ -17,6 +17,7 @@ from newbie_gui.pages.config.draft import Draft
 from newbie_gui.pages.config.exchange_panel import ExchangePanel
 from newbie_gui.pages.config.fields import Fields, build_fields
 from newbie_gui.pages.config.files_panel import FilesPanel
+from newbie_gui.pages.config.fit_panel import FitPanel
 from newbie_gui.pages.config.form import dataset_folders, default_values, to_form, values_from
 from newbie_gui.pages.config.known import Known
 from newbie_gui.pages.config.live import check
@@ -127,6 +128,7 @@ class _Tab:
         self._base = BasePanel(ui)
         self._files = FilesPanel(ui)
         self._exchange = ExchangePanel(ui)
+        self._fit = FitPanel(ui)
 
     def place(self) -> None:
         ui = self._ui
@@ -142,6 +144,7 @@ class _Tab:
                 self.fields = build_fields(ui, values)
             with gr.Column(scale=2, min_width=320, elem_classes="config-side"):
                 self.live = gr.HTML(elem_id="config-live", js_on_load=_UNFOLDED + _JUMP)
+                self._fit.place()
         hidden: dict[str, Any] = {"visible": "hidden", "show_label": False}
         # What the browser has. Changes with every filling of the form; empty before the first.
         self._nudge = gr.Textbox("", elem_id="config-nudge", **hidden)
@@ -191,6 +194,9 @@ class _Tab:
         self._base.wire(self.fields.controls)
         self._files.wire(self.fields, self.outputs, self.fill)
         self._exchange.wire(self.fields, self.outputs, self.fill)
+        self._fit.wire(
+            self.fields.controls, self.start, lambda data: config_from_form(self._ui, self.fields.read(data))
+        )
         self._use.click(self._used, self._strategy, self.outputs, **QUIET)
 
     @property
