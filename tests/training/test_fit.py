@@ -51,6 +51,10 @@ def full(*args: Any, **named: Any) -> Any:
     raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
 
 
+def full_machine(*args: Any, **named: Any) -> Any:
+    raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+
 def test_the_largest_bucket_is_tried_with_a_whole_batch_of_the_longest_captions(
     config: TrainConfig, monkeypatch: Patch
 ) -> None:
@@ -105,11 +109,16 @@ def test_a_begun_run_stays_as_it_is(config: TrainConfig) -> None:
     assert {path: path.stat().st_mtime_ns for path in (run, *run.rglob("*"))} == before
 
 
-@pytest.mark.parametrize("place", ["load_base", "seconds_of"])
+@pytest.mark.parametrize(("place", "fails"), [("load_base", full), ("seconds_of", full), ("seconds_of", full_machine)])
 def test_out_of_memory_is_the_answer_with_advice(
-    place: str, config: TrainConfig, monkeypatch: Patch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    place: str,
+    fails: Any,
+    config: TrainConfig,
+    monkeypatch: Patch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(fit, place, full)
+    monkeypatch.setattr(fit, place, fails)
     file = tmp_path / "c.toml"
     file.write_text(to_toml(config), encoding="utf-8")
     assert main(["fit", str(file)]) == 3
@@ -117,6 +126,12 @@ def test_out_of_memory_is_the_answer_with_advice(
     assert "Memory does not suffice" in told and "It does not fit." in told
     assert "train_batch_size = 1 instead of 2" in told and "Estimated peak" in told
     assert not fit_folder(config).exists()
+
+
+def test_another_error_is_none_of_memory(config: TrainConfig, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(fit, "seconds_of", lambda *args: torch.zeros(1) @ torch.zeros(2))
+    with pytest.raises(RuntimeError, match="inconsistent"):
+        checked(config)
 
 
 def test_on_a_cpu_what_cannot_be_held_is_not_even_loaded(config: TrainConfig, monkeypatch: Patch) -> None:

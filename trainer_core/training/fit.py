@@ -17,6 +17,7 @@ import torch
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import DataFacts
+from trainer_core.contracts.errors import system_problem
 from trainer_core.dataset.facts import read_facts
 from trainer_core.model.folder import BaseFolder
 from trainer_core.planning.advice import chosen_gpus, device_name
@@ -172,11 +173,18 @@ def _tried(
     found = None
     try:
         found = _measured(question, config, base, device, report)
-    except torch.OutOfMemoryError:
-        pass
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
     # Outside of the handler: the error holds the frames, and they the tensors.
     free_memory()
     return found
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether it was the GPU's memory that ran out, or the machine's."""
+    problem = system_problem(error)
+    return isinstance(error, torch.OutOfMemoryError) or (problem is not None and problem.code == "memory_full")
 
 
 def _measured(
