@@ -169,6 +169,8 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("adapter", "适配器"),
     ("optimizer", "优化器"),
     ("gradients", "梯度"),
+    ("measured in a step", "试跑实测"),
+    ("CPU with {} cores", "{} 核 CPU"),
     ("gradient exchange", "梯度交换"),
     ("activations", "激活值"),
     ("temporaries", "临时数据"),

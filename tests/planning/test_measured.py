@@ -80,7 +80,7 @@ def test_the_device_is_the_first_gpu_that_the_config_means() -> None:
     machine = Machine(gpus=gpus, cpu_count=8)
     settings = config(Path("/out"), gpus="1")
     assert device_name(settings, machine, cuda=True) == "B"
-    assert device_name(settings, machine, cuda=False) == "CPU (8)"
+    assert device_name(settings, machine, cuda=False) == "CPU with 8 cores"
     assert device_name(settings, Machine(), cuda=True) == ""
 
 

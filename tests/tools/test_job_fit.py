@@ -19,7 +19,7 @@ from trainer_core.tools.job_fit import run
 from trainer_core.training import fit
 
 FOUND = Measured(
-    key="k", cuda=False, device="CPU (2)", peak=2**20, process=2**29, seconds_per_step=2.0, steps=2, images_per_step=1,
+    key="k", cuda=False, device="CPU with 2 cores", peak=2**20, process=2**29, seconds_per_step=2.0, steps=2, images_per_step=1,
     width=64, height=64, images=1, caption_tokens=9,
 )  # fmt: skip
 

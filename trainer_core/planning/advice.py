@@ -255,7 +255,7 @@ def chosen_gpus(config: TrainConfig, machine: Machine) -> tuple[Gpu, ...]:
 def device_name(config: TrainConfig, machine: Machine, *, cuda: bool) -> str:
     """What a training of ``config`` computes on here: its first GPU's name, "" for one that is not there."""
     if not cuda:
-        return f"CPU ({machine.cpu_count})"
+        return f"CPU with {machine.cpu_count} cores"
     return next((gpu.name for gpu in chosen_gpus(config, machine)), "")
 
 

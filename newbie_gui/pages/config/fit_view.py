@@ -60,5 +60,5 @@ def _sentences(result: Mapping[str, Any], ui: Ui) -> Iterator[str]:
         yield ui.t("fit.whole", duration=duration(result["seconds"], ui.t))
     yield ui.t(
         "fit.tried", width=measured["width"], height=measured["height"], images=measured["images"],
-        tokens=measured["caption_tokens"], device=measured["device"], took=f"{result['took']:.0f}",
+        tokens=measured["caption_tokens"], device=translate(measured["device"], ui.lang), took=f"{result['took']:.0f}",
     )  # fmt: skip
