@@ -97,6 +97,8 @@ def test_a_problem_stands_beside_its_field_and_start_waits(app: Application, ope
     good = epochs.locator("input").input_value()
     epochs.locator("input").fill("0")
     expect(epochs).to_contain_text("Must be a whole number from 1")
+    expect(visit.page.locator("#fit-check")).to_be_disabled()
+    expect(visit.page.locator("#fit-why-not")).to_contain_text("One problem to solve")
     visit.tab("train")
     expect(visit.page.locator("#train-start")).to_be_disabled()
     expect(visit.page.locator("#train-queue")).to_be_disabled()
@@ -107,6 +109,13 @@ def test_a_problem_stands_beside_its_field_and_start_waits(app: Application, ope
     visit.tab("train")
     expect(visit.page.locator("#train-start")).to_be_enabled()
     expect(visit.page.locator("#train-why-not")).to_have_text("")
+    # What a step takes is tried with the settings as they stand, and the forecast takes it over.
+    visit.settings()
+    visit.page.locator("#fit-check").click()
+    expect(visit.page.locator("#fit-stop")).to_be_visible()
+    expect(visit.page.locator("#fit-answer")).to_contain_text("Fits, as tried", timeout=120_000)
+    expect(visit.page.locator("#config-live")).to_contain_text("measured:", timeout=30_000)
+    expect(visit.page.locator("#fit-check")).to_be_enabled()
 
 
 def test_a_file_of_another_trainer_is_read_and_exported(open_page: Callable[..., Visit], tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """The job behind Check fit: its answer is plain data, also where it does not fit."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from job_folder import job_in, told
 from PIL import Image
 
@@ -19,9 +21,16 @@ from trainer_core.tools.job_fit import run
 from trainer_core.training import fit
 
 FOUND = Measured(
-    key="k", cuda=False, device="CPU with 2 cores", peak=2**20, process=2**29, seconds_per_step=2.0, steps=2, images_per_step=1,
-    width=64, height=64, images=1, caption_tokens=9,
+    key="k", cuda=False, device="CPU with 2 cores", peak=2**20, process=2**29, seconds_per_step=2.0, steps=2,
+    images_per_step=1, width=64, height=64, images=1, caption_tokens=9,
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> Iterator[None]:
+    """A job has a process of its own."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ Patch = pytest.MonkeyPatch
 
 @pytest.fixture(autouse=True)
 def fresh_accelerate() -> Iterator[None]:
+    """Accelerate remembers a process's precision and device for good."""
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
 
