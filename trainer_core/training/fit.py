@@ -143,6 +143,12 @@ class _Question:
             self.config, self.data, base=self.base, cuda=self.cuda, world_size=self.cards, measured=measured
         )  # fmt: skip
 
+    @property
+    def held(self) -> int:
+        """Bytes that a training cannot do without, whatever the batch."""
+        parts = [part for phase in self.forecast(None).phases if phase.name == "training" for part in phase.components]
+        return sum(part.bytes for part in parts if part.name in ("weights", "adapter", "optimizer"))
+
     def answer(self, measured: Measured | None, *, took: float) -> FitResult:
         forecast = self.forecast(measured)
         needed = forecast.peak.bytes + forecast.reserve if self.cuda else forecast.host.bytes
@@ -166,8 +172,7 @@ def _tried(
     question: _Question, config: TrainConfig, base: BaseFolder, device: torch.device, report: Report
 ) -> Measured | None:
     """None where memory does not suffice."""
-    held = sum(part.bytes for part in question.forecast(None).phases[3].components[:3])
-    if device.type == "cpu" and question.free is not None and held > question.free:
+    if device.type == "cpu" and question.free is not None and question.held > question.free:
         # A system without free memory ends any of its programs, and not always the one that asked.
         return None
     found = None
