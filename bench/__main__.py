@@ -1,7 +1,8 @@
 """All benchmarks: python -m bench [PART ...] [--quick]. Prints a table and writes build/bench-DATE.json.
 
 Each part is a process of its own (python -m bench.PART --help tells its flags), so that none finds memory, threads or
-caches as another left them. A part that fails is said, and the others go on.
+caches as another left them. A part that fails is said, and the others go on. What only a card can tell is a command of
+its own: python -m bench gpu --help.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from bench import gpu
 from trainer_core.contracts.fsutil import write_json_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="as little as shows that it works; the figures mean little"
     )
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["gpu"]:
+        return gpu.main(given[1:])
+    options = parser.parse_args(given)
     if unknown := [part for part in options.parts if part not in PARTS]:
         parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     started = datetime.now(UTC)

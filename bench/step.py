@@ -104,7 +104,7 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
     check_backend(config.attention_backend, device)
     rate = matrix_rate(device, config.mixed_precision)
     with PeakMemory(device) as memory:
-        trainer = build_trainer(config, dims, device, [options.caption_tokens])
+        trainer = build_trainer(config, dims, device, options.caption_tokens)
         steps = range(options.warmup + options.steps)
         times = [seconds_of(partial(trainer.step, step), device) for step in steps]
         trainer.close()
@@ -115,7 +115,7 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
     targets = matching(dims, config.lora_target_modules)
     work = Work(
         micro_batch=(side, side, config.train_batch_size), largest_picture=(side, side),
-        caption_tokens=options.caption_tokens, sample_size=(side, side),
+        caption_tokens=max(options.caption_tokens), sample_size=(side, side),
     )  # fmt: skip
     run = training_pass(config, work, cuda=cuda)
     flops = step_flops(dims, targets, run)
@@ -125,12 +125,14 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
         "seconds_per_step": seconds,
         "images_per_second": images / seconds,
         "peak_gib": memory.peak / GIB,
+        "process_gib": memory.process / GIB,
         "estimated_peak_gib": planned / GIB,
         "estimate_over_measured": planned / memory.peak,
         "model_tflop_per_step": arithmetic / 1e12,
         "executed_tflop_per_step": flops.executed * config.gradient_accumulation_steps / 1e12,
         "matrix_tflops": rate / 1e12,
         "utilisation": arithmetic / seconds / rate,
+        "executed_utilisation": flops.executed * config.gradient_accumulation_steps / seconds / rate,
         "steps_timed": len(timed),
         "step_seconds_range": [timed[0], timed[-1]],
         "parameters": parameter_count(dims),
@@ -148,18 +150,24 @@ SHOWN = (
 )  # fmt: skip
 
 
+def _counts(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.step", description=__doc__)
     parser.add_argument("config", type=Path, nargs="?", help="TOML config; only its training options count")
     parser.add_argument("--size", choices=sorted(SIZES), default="full", help="released model, or the built-in base's")
     for name in ("dim", "layers", "refiners", "heads", "kv-heads"):
         parser.add_argument(f"--{name}", type=int, help="of the model, instead of the size's")
-    parser.add_argument("--caption-tokens", type=int, default=256)
+    parser.add_argument(
+        "--caption-tokens", type=_counts, default=[256], metavar="N[,N ...]", help="of the images in turn (256)"
+    )
     parser.add_argument("--steps", type=int, default=10, help="timed steps (default: %(default)s)")
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any option, as in TOML")
     options = parser.parse_args(arguments)
-    if min(options.steps, options.caption_tokens) < 1 or options.warmup < 0:
+    if min(options.steps, *options.caption_tokens) < 1 or options.warmup < 0:
         parser.error("--steps and --caption-tokens must be at least 1, --warmup at least 0")
     return options
 
@@ -177,16 +185,18 @@ def config_of(options: argparse.Namespace) -> TrainConfig:
     return replace(load_config(options.config), **{name: getattr(changed, name) for name in own})
 
 
+def dimensions_of(options: argparse.Namespace) -> Dimensions:
+    """The model's sizes: those of --size, with what was given beside it."""
+    own = {name: getattr(options, name) for name in ("dim", "layers", "refiners", "heads", "kv_heads")}
+    return Dimensions(**{**SIZES[options.size], **{name: value for name, value in own.items() if value is not None}})
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     config: TrainConfig | None = None
     try:
         config = config_of(options)
-        own = {name: getattr(options, name) for name in ("dim", "layers", "refiners", "heads", "kv_heads")}
-        dims = Dimensions(
-            **{**SIZES[options.size], **{name: value for name, value in own.items() if value is not None}}
-        )
-        figures = measure(config, dims, options)
+        figures = measure(config, dimensions_of(options), options)
     except (UserError, torch.OutOfMemoryError) as error:
         print(f"error: {as_user_error(error, config) if config else error}", file=sys.stderr)
         return 1

@@ -103,7 +103,7 @@ class Manager:
         """Another concept is to be changed: its name and repeats stand in the fields."""
         if not values.get(self._parts.dataset):
             # Leaving an empty list counts as choosing from it.
-            return {}
+            return gr.skip()
         return self._show.concepts(self._show.look(values), str(values[self._parts.manage.concept]))
 
     def add_concept(self, values: Values) -> Updates:

@@ -1,0 +1,132 @@
+"""Everything that only a card can tell: python -m bench gpu --minutes 9. Resumable, in pieces of so many minutes.
+
+The released model with random weights made on the device, case by case, each a process of its own: every preset; the
+goals at 1024 px; what checkpointing, quantisation and swapping cost; attention with unequal captions; the encoders in
+batches and alone; sampling. What was measured is kept in build/bench-gpu.json; run it again until nothing is left. A
+case that fails (out of memory, a package that is not there) is kept with its error and not tried again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.toml_text import toml_value
+from trainer_core.planning.presets import load_presets
+
+ROOT = Path(__file__).resolve().parents[1]
+# A step's own settings, the same in all cases that are compared with each other.
+_AT_1024: Mapping[str, Any] = {
+    "resolution": 1024, "lora_rank": 32, "lora_alpha": 32.0, "mixed_precision": "bf16", "optimizer_type": "AdamW8bit",
+    "gradient_checkpointing": False,
+}  # fmt: skip
+# Seconds that a case may take before it counts as hung.
+_PATIENCE_S = 300.0
+LEFT = 3
+
+Case = tuple[str, tuple[str, ...]]
+
+
+def cases(*, tiny: bool) -> Iterator[Case]:
+    """Name, and the command of each. ``tiny``: the built-in base's size on the CPU, to show that it runs through."""
+    for preset in load_presets():
+        if preset.device == "cuda":
+            yield f"preset {preset.name}", _step(preset.values, tiny=tiny)
+    whole, kept = {"gradient_checkpointing": True}, {"gradient_checkpointing": False}
+    variants: dict[str, Mapping[str, Any]] = {
+        "batch 1": {},
+        "batch 4": {"train_batch_size": 4},
+        "batch 1, checkpointed": whole,
+        "batch 4, checkpointed": {**whole, "train_batch_size": 4},
+        **{f"every {n}th block kept": {**whole, "checkpoint_skip_every": n} for n in (2, 3, 4)},
+        **{f"base in {kind}": {**kept, "quantize_base": kind} for kind in ("int8", "nf4")},
+        **{f"base in {kind}, checkpointed": {**whole, "quantize_base": kind} for kind in ("int8", "nf4")},
+        "12 blocks swapped": {**whole, "swap_blocks": 3 if tiny else 12},
+        "all blocks swapped": {**whole, "swap_blocks": 6 if tiny else 36},
+    }
+    for name, values in variants.items():
+        yield f"1024 px, {name}", _step({**_AT_1024, **values}, tiny=tiny)
+    for backend in ("sdpa", "varlen", "flash"):
+        values = {**_AT_1024, "train_batch_size": 4, "attention_backend": backend}
+        yield f"unequal captions, {backend}", _step(values, "--caption-tokens", "384,160,60,20", tiny=tiny)
+    yield "encoders", ("encoders", *(("--size", "tiny", "--device", "cpu", "--repeats", "1") if tiny else ()))
+    sampler = ("--steps", "2" if tiny else "28", "--warmup", "1")
+    yield "sampling at 1024 px", ("sampling", *_flags(_AT_1024, tiny=tiny), *sampler)
+
+
+def _step(values: Mapping[str, Any], *more: str, tiny: bool) -> tuple[str, ...]:
+    return ("step", *_flags(values, tiny=tiny), *more, *(("--steps", "1", "--warmup", "1") if tiny else ()))
+
+
+def _flags(values: Mapping[str, Any], *, tiny: bool) -> tuple[str, ...]:
+    if tiny:
+        own = {"device": "cpu", "resolution": 64, "optimizer_type": "AdamW", "mixed_precision": "no"}
+        values = {**values, **own}
+    settings = [part for name, value in values.items() for part in ("--set", f"{name}={toml_value(value)}")]
+    return ("--size", "tiny" if tiny else "full", *settings)
+
+
+def run(command: Sequence[str]) -> dict[str, Any]:
+    """A case's figures, or {"error": its last words}."""
+    called = [sys.executable, "-m", f"bench.{command[0]}", *command[1:]]
+    try:
+        done = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        return {"error": f"nothing after {_PATIENCE_S:.0f} s"}
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def row(name: str, figures: Mapping[str, Any]) -> str:
+    """One line of the table."""
+    if "error" in figures:
+        return f"{name:36} {figures['error'][:90]}"
+    if "utilisation" not in figures:
+        kept = {key: value for key, value in figures.items() if key not in ("machine", "config")}
+        return f"{name:36} {json.dumps(kept)}"
+    return (
+        f"{name:36} {figures['seconds_per_step']:8.3f} s/step {figures['images_per_second']:7.3f} images/s  "
+        f"{figures['peak_gib']:6.2f} GiB (estimated {figures['estimated_peak_gib']:6.2f}, "
+        f"process {figures['process_gib']:5.2f})  {100 * figures['utilisation']:5.1f} % of the matrix rate, "
+        f"{100 * figures['executed_utilisation']:5.1f} % with what is done twice"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0 all is measured, 3 something is left for another piece."""
+    parser = argparse.ArgumentParser(prog="python -m bench gpu", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=9.0, help="begin no case after so long (default: %(default)s)")
+    parser.add_argument("--size", choices=("full", "tiny"), default="full", help="tiny: on the CPU, to see it run")
+    parser.add_argument("--again", action="store_true", help="forget what was measured before")
+    options = parser.parse_args(arguments)
+    tiny = options.size == "tiny"
+    file = ROOT / "build" / f"bench-gpu{'-tiny' if tiny else ''}.json"
+    done: dict[str, Any] = {}
+    if file.exists() and not options.again:
+        done = json.loads(file.read_text(encoding="utf-8"))
+    file.parent.mkdir(exist_ok=True)
+    started, longest = time.monotonic(), 0.0
+    planned = dict(cases(tiny=tiny))
+    for name, command in planned.items():
+        if name not in done:
+            begun = time.monotonic()
+            if begun - started + longest > 60 * options.minutes:
+                break
+            done[name] = run(command)
+            longest = max(longest, time.monotonic() - begun)
+            write_json_atomic(file, done)
+        print(row(name, done[name]), flush=True)
+    left = len(planned.keys() - done.keys())
+    print(f"{len(planned) - left} of {len(planned)} cases measured: {file}")
+    return LEFT if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
