@@ -7,9 +7,9 @@ TEXTS = MappingProxyType(
         "fit.check": ("Check fit", "试跑一步"),
         "fit.stop": ("Stop the check", "停止试跑"),
         "fit.help": (
-            "Loads the real model and makes a step or two of the largest batch, in about a minute on a GPU; the "
-            "forecast above then uses what was measured. No run is touched.",
-            "加载真正的模型，用最大的一批图片试跑一两步，在显卡上约需一分钟；之后上面的估计改用实测值。不影响任何训练。",
+            "Loads the real model and makes two or three steps of the largest batch; the forecast above then uses what "
+            "was measured. No run is touched.",
+            "加载真正的模型，用最大的一批图片试跑两三步；之后上面的估计改用实测值。不影响任何训练。",
         ),
         "fit.title": ("Check fit: {name}", "试跑：{name}"),
         "fit.running": ("A check is at work already; stop it first.", "已有试跑正在进行；请先停止它。"),

@@ -10,9 +10,11 @@ import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
 
+from trainer_core.cli import fit as command
 from trainer_core.cli import main
 from trainer_core.cli.shared import TINY_BASE
 from trainer_core.contracts.config import TrainConfig, to_toml
+from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.measured import find, fit_folder
 from trainer_core.training import fit
 from trainer_core.training.fit import FitResult, check_fit
@@ -161,3 +163,12 @@ def test_a_stop_comes_between_two_steps(config: TrainConfig) -> None:
     with pytest.raises(KeyboardInterrupt):
         check_fit(config, report=report, warn=print)
     assert not fit_folder(config).exists()
+
+
+def test_of_several_gpus_the_command_shows_the_first_that_is_meant(config: TrainConfig, monkeypatch: Patch) -> None:
+    gpus = tuple(Gpu(index=number, name="RTX", total_mib=9, free_mib=9) for number in range(3))
+    monkeypatch.setattr(command, "detect", lambda path: Machine(gpus=gpus))
+    monkeypatch.setattr(command.os, "environ", {})
+    assert command._only_first(replace(config, device="auto", gpus="1,2")) == 2
+    assert command.os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+    assert command._only_first(config) == 1

@@ -23,7 +23,7 @@ DOES_NOT_FIT = 3
 
 def add(commands: Commands) -> None:
     text = (
-        "Make one or two steps of the largest batch with the real model, and tell their memory and time. No run is "
+        "Make two or three steps of the largest batch with the real model, and tell their memory and time. No run is "
         f"touched; estimates of the same settings use the answer. Exit code {DOES_NOT_FIT}: it does not fit."
     )
     command = commands.add_parser("fit", help="try a step: does it fit?", description=f"{text} {PATHS}")
@@ -49,10 +49,13 @@ def _fit(options: argparse.Namespace) -> int:
 
 def _only_first(config: TrainConfig) -> int:
     """How many GPUs a training would use; from here on CUDA sees the first of them only."""
-    gpus = chosen_gpus(config, detect(Path(config.output_dir)))
+    machine = detect(Path(config.output_dir))
+    gpus = chosen_gpus(config, machine)
     if config.device == "cpu" or not gpus:
         return 1
-    os.environ.update(child_environment(os.environ, str(gpus[0].index)))
+    if len(machine.gpus) > 1:
+        # One alone may be a slice of a card, which has no number.
+        os.environ.update(child_environment(os.environ, str(gpus[0].index)))
     return len(gpus)
 
 

@@ -1,4 +1,4 @@
-"""Check fit: the real model makes a step or two of its dearest batch, to see what a training takes before it begins.
+"""Check fit: the real model makes a few steps of its dearest batch, to see what a training takes before it begins.
 
 Everything is as in training (loading, quantisation, adapter, optimizer, precision, checkpointing) but the features,
 which are random ones of the largest bucket with as many images as a batch of it holds, each with a caption as long as
