@@ -1,7 +1,7 @@
 """Encoding captions and pictures, in batches and one at a time: python -m bench.encoders; prints one JSON line.
 
-Models of the released sizes (Gemma3-4B without its last layer, Jina's text tower, FLUX's VAE) with random weights made on
-the device; nothing to download. Reading and decoding files is not in the figures.
+Models of the released sizes (Gemma3-4B without its last layer, Jina's text tower, FLUX's VAE) with random weights made
+on the device; nothing to download. Reading and decoding files is not in the figures.
 """
 
 import argparse
