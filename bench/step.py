@@ -25,9 +25,11 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.attention import check_backend
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
+from trainer_core.model.swapping import Swapping
 from trainer_core.planning.flops import step_flops
 from trainer_core.planning.phases import Work, training_pass, training_phase
 from trainer_core.planning.shapes import Dimensions, matching, parameter_count
+from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.building import make_trainable
 from trainer_core.training.checks import adapted, pick_device
 from trainer_core.training.distributed import World
@@ -44,12 +46,12 @@ GIB = 2**30
 
 
 def build_model(dims: Dimensions, config: TrainConfig, device: torch.device) -> NextDiT:
-    """Random weights straight on the device, in the format that training loads them in."""
+    """Random weights straight on the device, in the format that training loads them in; on the CPU for swapping."""
     third = dims.head_dim // 3
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32 if config.mixed_precision == "no" else torch.bfloat16)
     try:
-        with device:
+        with torch.device("cpu") if config.swap_blocks else device:
             model = NextDiT(
                 patch_size=dims.patch, in_channels=dims.channels, dim=dims.dim, n_layers=dims.layers,
                 n_refiner_layers=dims.refiners, n_heads=dims.heads, n_kv_heads=dims.kv_heads,
@@ -58,9 +60,12 @@ def build_model(dims: Dimensions, config: TrainConfig, device: torch.device) -> 
             )  # fmt: skip
     finally:
         torch.set_default_dtype(before)
+    model.requires_grad_(False)
     if config.quantize_base != "no":
         quantise_blocks(model, config.quantize_base)
-    return model
+    if config.swap_blocks:
+        Swapping(model, swapped_places(dims.layers, config.swap_blocks), device)
+    return model.to(device)
 
 
 def build_trainer(
@@ -145,7 +150,7 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
 
 SHOWN = (
     "resolution", "train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing",
-    "checkpoint_skip_every", "quantize_base", "mixed_precision",
+    "checkpoint_skip_every", "quantize_base", "swap_blocks", "mixed_precision",
     "attention_backend", "optimizer_type", "lora_rank", "lora_dropout", "lora_target_modules",
 )  # fmt: skip
 

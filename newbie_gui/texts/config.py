@@ -130,6 +130,7 @@ TEXTS = MappingProxyType(
             "{modules} 个模块，{parameters} 个参数",
         ),
         "config.part.weights": ("weights", "模型权重"),
+        "config.part.buffers of swapped blocks": ("buffers of swapped blocks", "交换模块的缓冲区"),
         "config.part.adapter": ("adapter", "LoRA 权重"),
         "config.part.optimizer": ("optimizer", "优化器状态"),
         "config.part.gradients": ("gradients", "梯度"),
@@ -141,6 +142,7 @@ TEXTS = MappingProxyType(
         "config.part.process": ("process", "进程本身"),
         "config.part.largest tensor while loading": ("largest tensor while loading", "加载时最大的张量"),
         "config.part.the run's tensors": ("the run's tensors", "训练用的张量"),
+        "config.part.swapped blocks (pinned)": ("swapped blocks (pinned)", "交换到内存的模块（锁页）"),
         "config.part.features kept in memory (use_cache = false)": (
             "features kept in memory (cache not on disk)",
             "内存中的特征（缓存不在磁盘上）",

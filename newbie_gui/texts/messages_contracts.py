@@ -83,6 +83,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("num_epochs decides", "由 num_epochs 决定"),
     ("every epoch, as 1", "每轮一次，同 1"),
     ("every block is recomputed", "所有模块都重新计算"),
+    ("all weights stay on the GPU", "权重全部留在显卡上"),
     ("off", "关闭"),
     ("resolution", "与 resolution 相同"),
     ("at every save", "每次保存时"),
@@ -107,6 +108,11 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (
         "must be set: the folder of the base model. (Or set all of {}.)",
         "必须填写：底模所在的文件夹。（或者把 {} 全部填上。）",
+    ),
+    ("needs gradient_checkpointing = true, or 0", "需要 gradient_checkpointing = true，或设为 0"),
+    (
+        "cannot be combined with checkpoint_skip_every; set one of the two to 0",
+        "不能与 checkpoint_skip_every 同时使用；请把其中一个设为 0",
     ),
     (
         "cannot be combined with validation_data_dir; set one of the two",

@@ -50,6 +50,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         'quantize_base = "{}"：冻结的模块每个数只占 {} 位，每步耗时更长。',
     ),
     (
+        "swap_blocks = {}: the main blocks' weights wait in main memory, and steps take more time.",
+        "swap_blocks = {}：主模块的权重放在内存里，每步耗时更长。",
+    ),
+    (
         'quantize_gemma = "{}": while captions are encoded, Gemma3 takes {} bits a number.',
         'quantize_gemma = "{}"：编码描述时，Gemma3 每个数只占 {} 位。',
     ),
@@ -106,6 +110,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (
         "{} GiB are free: checkpoint_skip_every = {} would fit, and computes fewer blocks twice.",
         "还有 {} GiB 显存空闲：可以设 checkpoint_skip_every = {}，需要计算两次的模块更少。",
+    ),
+    (
+        "{} GiB are free: swap_blocks = 0 would fit, and nothing is copied to the GPU in each step.",
+        "还有 {} GiB 显存空闲：可以设 swap_blocks = 0，每步不必再向显卡复制权重。",
     ),
     (
         "{} GiB are free: train_batch_size = 2 would use the GPU better.",
@@ -166,6 +174,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("{} is not a safetensors file", "{} 不是 safetensors 文件"),
     # The estimate.
     ("weights", "权重"),
+    ("buffers of swapped blocks", "交换模块的缓冲区"),
     ("adapter", "适配器"),
     ("optimizer", "优化器"),
     ("gradients", "梯度"),
@@ -187,10 +196,15 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("process", "程序本身"),
     ("largest tensor while loading", "加载时最大的张量"),
     ("the run's tensors", "训练用的张量"),
+    ("swapped blocks (pinned)", "交换到内存的模块（锁页）"),
     ("features kept in memory (use_cache = false)", "放在内存里的特征（use_cache = false）"),
     (
         "lora_target_modules: nothing ends in {}; training would refuse.",
         "lora_target_modules：没有名称以 {} 结尾的模块；训练会拒绝开始。",
+    ),
+    (
+        "swap_blocks: this base has {} main blocks; training would refuse.",
+        "swap_blocks：这个底模只有 {} 个主模块；训练会拒绝开始。",
     ),
     (
         "No data set was read: one {} x {} picture and captions of {} tokens are assumed; steps are unknown.",

@@ -67,6 +67,16 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         '{} = "nf4" needs the package bitsandbytes, which is not installed.',
         '{} = "nf4" 需要 bitsandbytes 包，但没有安装。',
     ),
+    (
+        "swap_blocks = {}, but the transformer of this base has {} main blocks.",
+        "swap_blocks = {}，但这个底模的 transformer 只有 {} 个主模块。",
+    ),
+    ("Set swap_blocks = {} for all of them, or less.", "请设 swap_blocks = {}（全部）或更小。"),
+    (
+        "swap_blocks: the driver did not pin the main memory of {} of {} blocks; copies from there are slow, and the "
+        "computation waits for them.",
+        "swap_blocks：驱动没有锁定 {1} 个模块中 {0} 个的内存；从那里复制较慢，计算要等待。",
+    ),
     ('Or set {} = "int8".', '或设 {} = "int8"。'),
     (
         "The GPU ran out of memory while {}. The run goes on from {} with {}.",

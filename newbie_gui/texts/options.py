@@ -140,6 +140,12 @@ _OPTIONS = MappingProxyType(
             "保留激活值的模块：每几个一个",
             "开启梯度检查点时，每这么多个模块中有一个保留激活值：更快，但更占显存。",
         ),
+        "swap_blocks": (
+            "Blocks swapped to main memory",
+            "交换到内存的模块数",
+            "开启梯度检查点时，这么多个主模块（官方底模共 36 个）的冻结权重放在锁页内存里，用到时才复制到显卡："
+            "结果完全相同，显存更少，但更慢。",
+        ),
         "recover_from_oom": (
             "Go on after running out of memory",
             "显存不足时自动继续",
@@ -314,6 +320,7 @@ _ZEROS = MappingProxyType(
         "num_epochs decides": "由训练轮数决定",
         "every epoch, as 1": "每轮，与 1 相同",
         "every block is recomputed": "所有模块都重新计算",
+        "all weights stay on the GPU": "权重全部留在显卡上",
         "off": "关闭",
         "resolution": "与分辨率相同",
         "at every save": "每次保存时",

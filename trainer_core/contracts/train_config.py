@@ -230,6 +230,13 @@ class TrainConfig:
         zero="every block is recomputed",
         rerun="continue",
     )
+    swap_blocks: int = option(
+        0,
+        "With gradient_checkpointing: so many main blocks keep their weights in main memory, pinned; slower steps.",
+        minimum=4,
+        zero="all weights stay on the GPU",
+        rerun="continue",
+    )
     recover_from_oom: bool = option(
         True,
         "After running out of GPU memory go on from the last checkpoint with the next setting that saves memory and "

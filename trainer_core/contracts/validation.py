@@ -50,7 +50,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _cross_problems(values: Mapping[str, Any]) -> list[Problem]:
     """Contradictions between options; one whose own value is bad is missing here and left out."""
-    return _base_problems(values) + _bucket_problems(values) + _device_problems(values) + _validation_problems(values)
+    checks = (_base_problems, _bucket_problems, _device_problems, _swap_problems, _validation_problems)
+    return [problem for check in checks for problem in check(values)]
 
 
 PART_OPTIONS = ("transformer_path", "gemma_model_path", "clip_model_path", "vae_path")
@@ -88,6 +89,20 @@ def _bucket_problems(values: Mapping[str, Any]) -> list[Problem]:
     if step > resolution:
         message = f"must be at most resolution ({resolution}), or 0"
         found.append(Problem(field="bucket_reso_step", value=step, message=message))
+    return found
+
+
+def _swap_problems(values: Mapping[str, Any]) -> list[Problem]:
+    """The buffer of a block that keeps its activations would be needed again long after it holds another block."""
+    swap = values.get("swap_blocks")
+    if not swap:
+        return []
+    found = []
+    if values.get("gradient_checkpointing") is False:
+        found.append(Problem(field="swap_blocks", value=swap, message="needs gradient_checkpointing = true, or 0"))
+    if values.get("checkpoint_skip_every"):
+        message = "cannot be combined with checkpoint_skip_every; set one of the two to 0"
+        found.append(Problem(field="swap_blocks", value=swap, message=message))
     return found
 
 

@@ -1,6 +1,6 @@
 """Finding a base model in any layout, and loading its transformer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,13 @@ import torch
 
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.model.quantised import Quantising
+from trainer_core.model.swapping import Hosting, Swapping
 from trainer_core.model.transformer_config import nextdit_arguments
 from trainer_core.model.weights import load_strict
 from trainer_core.planning import base_parts
 from trainer_core.planning.base_parts import BaseFolder
 from trainer_core.planning.comfy import Widths
+from trainer_core.planning.swapped import swapped_places
 
 
 def find_base(
@@ -52,20 +53,33 @@ def transformer_config(path: Path) -> dict[str, Any]:
 
 
 def load_transformer(
-    path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu", quantise: str = "no"
+    path: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    quantise: str = "no",
+    swap: int = 0,
+    warn: Callable[[str], None] = lambda sentence: None,
 ) -> NextDiT:
     """Builds and fills the transformer from any layout; frozen, in evaluation mode.
 
     quantise: "no", "int8" or "nf4", how the blocks' linear layers are held; each goes in right after it was read.
+    swap: so many main blocks' weights are read to host memory and stay there; they are never all on the device.
+    warn: is told where that memory is slower than it should be.
 
-    Raises UserError: "config_unreadable", "config_mismatch", "weights_mismatch", and what `open_transformer` raises.
+    Raises UserError: "config_unreadable", "config_mismatch", "weights_mismatch", what `open_transformer` raises, and
+    "swap_too_many".
     """
+    device = torch.device(device)
     with open_transformer(path) as source:
         model = empty_transformer(nextdit_arguments(path, source))
+        places = swapped_places(len(model.layers), swap)
+        hosting = Hosting(places, device, quantise)
         load_strict(
-            model, source, what="NextDiT transformer", dtype=dtype, device=device,
-            place=None if quantise == "no" else Quantising(quantise),
-        )  # fmt: skip
+            model, source, what="NextDiT transformer", dtype=dtype, device=device, place=hosting, where=hosting.where
+        )
+    if places and (problem := Swapping(model, places, device).problem):
+        warn(problem)
     return model.eval()
 
 

@@ -161,6 +161,7 @@ def load_strict(
     allow_missing: Collection[str] = (),
     rebuild_buffers: Callable[[nn.Module], None] | None = None,
     place: Callable[[nn.Module, str, Tensor], None] | None = None,
+    where: Callable[[str], torch.device] | None = None,
 ) -> None:
     """Fills `module`, built under `torch.device("meta")`, tensor by tensor from `source`.
 
@@ -170,17 +171,20 @@ def load_strict(
     allow_missing:   names the module may have and the file may lack; they are left untouched.
     rebuild_buffers: recreates what no checkpoint holds (rotary tables and other non-persistent buffers).
     place:           puts one tensor, of its own memory, into the module (None: `assign`).
+    where:           the device of a tensor by its name (None: `device` for all).
     Parameters end up frozen. Raises UserError("weights_mismatch") naming missing, unexpected and misshapen
     tensors, or UserError("weights_ambiguous") when two stored names are the same tensor.
     """
     targets = _targets(source, rename)
     expected = module.state_dict(keep_vars=True)
     _refuse_mismatch(source, targets, expected, what, allow_missing)
+    everywhere = torch.device(device)
+    where = where or (lambda name: everywhere)
     for target, stored in targets.items():
-        (place or assign)(module, target, _materialise(source.read(stored), dtype, torch.device(device)))
+        (place or assign)(module, target, _materialise(source.read(stored), dtype, where(target)))
     if rebuild_buffers is not None:
         rebuild_buffers(module)
-    _move_buffers(module, torch.device(device))
+    _move_buffers(module, where)
     left = [name for name, tensor in _all_tensors(module) if tensor.is_meta and name not in allow_missing]
     assert not left, f"{what}: never materialised: {left}"
 
@@ -301,12 +305,12 @@ def assign(module: nn.Module, name: str, tensor: Tensor) -> None:
         parent._buffers[leaf] = tensor
 
 
-def _move_buffers(module: nn.Module, device: torch.device) -> None:
+def _move_buffers(module: nn.Module, where: Callable[[str], torch.device]) -> None:
     """Only what is real: a buffer still on meta is the caller's mistake and is reported as such."""
-    for part in module.modules():
+    for name, part in module.named_modules():
         for leaf, buffer in part._buffers.items():
             if buffer is not None and not buffer.is_meta:
-                part._buffers[leaf] = buffer.to(device)
+                part._buffers[leaf] = buffer.to(where(f"{name}.{leaf}"))
 
 
 def _all_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:

@@ -10,9 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.config import TrainConfig, options
+from trainer_core.planning.base import read_base
 from trainer_core.planning.estimate import estimate
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.presets import BF16_CAPABILITY
+from trainer_core.planning.swapped import RING
 
 # The modules of the published strategy 1; a test holds them equal to presets/16gb.toml.
 LIGHT_TARGETS = ("attention.qkv", "attention.out", "time_text_embed.1")
@@ -101,7 +103,9 @@ def memory_ladder(config: TrainConfig) -> tuple[Rung, ...]:
         _smaller_batch(config),
         _checkpointing(config),
         _small_optimizer(config),
-        *_quantised(config),
+        *_quantised_base(config),
+        _swapped(config),
+        *_quantised_encoder(config),
         _light_targets(config),
         *_smaller_pictures(config),
         _smaller_rank(config),
@@ -171,13 +175,30 @@ def _small_optimizer(config: TrainConfig) -> Rung | None:
     return _rung(sentence, optimizer_type=(config.optimizer_type, "AdamW8bit"))
 
 
-def _quantised(config: TrainConfig) -> list[Rung]:
+def _quantised_base(config: TrainConfig) -> list[Rung]:
     """Before anything that changes the adapter: 8 bits are very near the exact numbers, 4 bits less so."""
     rungs = []
     for kind, now in _fewer_bits(config.quantize_base):
         bits = _BITS[kind]
         sentence = f'quantize_base = "{kind}": the frozen blocks take {bits} bits a number, and steps more time.'
         rungs.append(_rung(sentence, quantize_base=(now, kind)))
+    return rungs
+
+
+def _swapped(config: TrainConfig) -> Rung | None:
+    """All main blocks; it needs every one of them checkpointed, which an earlier rung brings about."""
+    # A CPU computes in the very memory that they would be moved to.
+    if config.swap_blocks or config.device == "cpu":
+        return None
+    blocks = read_base(config).transformer.layers
+    if blocks <= RING:
+        return None
+    sentence = f"swap_blocks = {blocks}: the main blocks' weights wait in main memory, and steps take more time."
+    return _rung(sentence, swap_blocks=(0, blocks))
+
+
+def _quantised_encoder(config: TrainConfig) -> list[Rung]:
+    rungs = []
     for kind, now in _fewer_bits(config.quantize_gemma):
         bits = _BITS[kind]
         sentence = f'quantize_gemma = "{kind}": while captions are encoded, Gemma3 takes {bits} bits a number.'
@@ -318,6 +339,10 @@ def _room_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:
         return []
     tightest = min(known, key=lambda gpu: gpu.free_mib)
     free = tightest.free_mib / 1024
+    if config.swap_blocks:
+        fits = free > 1 + _costs_gib(config, swap_blocks=0)
+        words = f"{free:.0f} GiB are free: swap_blocks = 0 would fit, and nothing is copied to the GPU in each step."
+        return [words] if fits else []
     if config.gradient_checkpointing and free > 1 + _costs_gib(config, gradient_checkpointing=False):
         return [
             f"{free:.0f} GiB are free: gradient_checkpointing = false would fit, and computes each block only once."

@@ -29,6 +29,7 @@ from trainer_core.planning.phases import (
     encoding_phases,
     optimizer_bytes,
     sampling_phase,
+    swapped_bytes,
     training_pass,
     training_phase,
 )
@@ -133,7 +134,14 @@ def estimate(
         world_size=world_size,
         phases=tuple(phases),
         reserve=CONTEXT_BYTES + int(SLACK * peak) if cuda else 0,
-        host=_host(base, peak, cuda=cuda, mapped=mapped, features=0 if config.use_cache else cache),
+        host=_host(
+            base,
+            peak,
+            cuda=cuda,
+            mapped=mapped,
+            features=0 if config.use_cache else cache,
+            swapped=swapped_bytes(config, base.transformer).host,
+        ),
         lora_parameters=targets.parameters(config.lora_rank),
         lora_modules=len(targets.layers),
         flops_per_step=_flops_per_step(config, base, targets, work, cuda=cuda),
@@ -226,7 +234,7 @@ def _free(folder: Path) -> int | None:
     return None
 
 
-def _host(base: BaseSizes, peak: int, *, cuda: bool, mapped: int, features: int) -> HostUse:
+def _host(base: BaseSizes, peak: int, *, cuda: bool, mapped: int, features: int, swapped: int) -> HostUse:
     """Weights are mapped, and copied tensor by tensor to where they are used: one at a time is resident twice."""
     numbers = max(2, encoder_bytes(cuda=cuda))
     largest = max(base.gemma.largest, base.jina.largest) * numbers
@@ -236,6 +244,8 @@ def _host(base: BaseSizes, peak: int, *, cuda: bool, mapped: int, features: int)
     ]
     if not cuda:
         components.append(Component(name="the run's tensors", bytes=peak))
+    if swapped:
+        components.append(Component(name="swapped blocks (pinned)", bytes=swapped))
     if features:
         components.append(Component(name="features kept in memory (use_cache = false)", bytes=features))
     return HostUse(components=tuple(components), mapped=mapped)
@@ -247,6 +257,8 @@ def _notes(
     notes = list(base.assumed)
     if targets.unmatched:
         notes.append(f"lora_target_modules: nothing ends in {', '.join(targets.unmatched)}; training would refuse.")
+    if config.swap_blocks > base.transformer.layers:
+        notes.append(f"swap_blocks: this base has {base.transformer.layers} main blocks; training would refuse.")
     if data is None:
         notes.append(
             f"No data set was read: one {config.resolution} x {config.resolution} picture and captions of "

@@ -12,6 +12,7 @@ from trainer_core.planning.activations import COMPUTE_BYTES, FP32, Pass, activat
 from trainer_core.planning.base import BaseSizes, TextEncoder
 from trainer_core.planning.quantised import base_bytes, quantised_bytes, unpacked_bytes
 from trainer_core.planning.shapes import Dimensions, Linear, Targets
+from trainer_core.planning.swapped import SwapBytes, swap_bytes
 
 # As training/features.py batches them on a GPU; a CPU takes one at a time.
 # What a GPU encodes at once: texts, and pictures of up to 1024 x 1024; larger ones in smaller batches.
@@ -113,12 +114,19 @@ def training_phase(
 
 def _held(config: TrainConfig, dims: Dimensions, targets: Targets) -> list[Component]:
     """What stays in memory from the first step to the last."""
-    rank = config.lora_rank
+    rank, swapped = config.lora_rank, swapped_bytes(config, dims)
+    weights = base_bytes(dims, config.quantize_base, _weight_bytes(config)) - swapped.left
     return [
-        Component(name="weights", bytes=base_bytes(dims, config.quantize_base, _weight_bytes(config))),
+        Component(name="weights", bytes=weights),
+        *([Component(name="buffers of swapped blocks", bytes=swapped.ring)] if swapped.ring else []),
         Component(name="adapter", bytes=FP32 * targets.parameters(rank)),
         Component(name="optimizer", bytes=optimizer_bytes(config.optimizer_type, targets.tensor_sizes(rank))),
     ]
+
+
+def swapped_bytes(config: TrainConfig, dims: Dimensions) -> SwapBytes:
+    """What `swap_blocks` moves."""
+    return swap_bytes(dims, config.quantize_base, _weight_bytes(config), config.swap_blocks)
 
 
 def _weight_bytes(config: TrainConfig) -> int:

@@ -15,12 +15,17 @@ def is_quantised(name: str) -> bool:
     return _BLOCKS.match(name) is not None
 
 
-def quantised_bytes(layer: Linear, kind: str) -> int:
-    """Of one weight [outputs, inputs]: its numbers and their scales."""
+def quantised_parts(layer: Linear, kind: str) -> list[int]:
+    """Bytes of one weight [outputs, inputs]: its numbers, and their scales."""
     numbers = layer.inputs * layer.outputs
     if kind == "int8":
-        return numbers + _SCALE_BYTES * layer.outputs
-    return -(-numbers // 2) + _SCALE_BYTES * -(-numbers // NF4_BLOCK)
+        return [numbers, _SCALE_BYTES * layer.outputs]
+    return [-(-numbers // 2), _SCALE_BYTES * -(-numbers // NF4_BLOCK)]
+
+
+def quantised_bytes(layer: Linear, kind: str) -> int:
+    """Both parts together."""
+    return sum(quantised_parts(layer, kind))
 
 
 def base_bytes(dims: Dimensions, kind: str, number: int) -> int:

@@ -103,9 +103,13 @@ def linears(dims: Dimensions) -> list[Linear]:
 
 def norms(dims: Dimensions) -> list[int]:
     """Length of every norm's weight, one entry a tensor."""
-    of_block = [dims.dim] * 4 + ([dims.head_dim] * 2 if dims.qk_norm else [])
     # The last one is norm_final: in the checkpoint, though never applied.
-    return [dims.caption_dim, dims.pooled_dim, *of_block * len(block_names(dims)), dims.dim]
+    return [dims.caption_dim, dims.pooled_dim, *block_norms(dims) * len(block_names(dims)), dims.dim]
+
+
+def block_norms(dims: Dimensions) -> list[int]:
+    """The same of one block."""
+    return [dims.dim] * 4 + ([dims.head_dim] * 2 if dims.qk_norm else [])
 
 
 def tensor_count(dims: Dimensions) -> int:

@@ -20,6 +20,7 @@ SAME = (
     "checkpoint_skip_every",
     "mixed_precision",
     "quantize_base",
+    "swap_blocks",
     "device",
     "gpus",
 )

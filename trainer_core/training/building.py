@@ -1,5 +1,7 @@
 """The transformer with its adapter, as a config asks for it: of a training, and of whatever tries its steps."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -9,10 +11,18 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.training.adapters import add_lora
 
 
-def load_base(config: TrainConfig, base: BaseFolder, device: torch.device) -> NextDiT:
+def load_base(
+    config: TrainConfig,
+    base: BaseFolder,
+    device: torch.device,
+    *,
+    warn: Callable[[str], None] = lambda sentence: None,
+) -> NextDiT:
     """The frozen transformer in the number format of training. Raises UserError as `load_transformer` does."""
     dtype = torch.float32 if config.mixed_precision == "no" else torch.bfloat16
-    return load_transformer(base.transformer, dtype=dtype, device=device, quantise=config.quantize_base)
+    return load_transformer(
+        base.transformer, dtype=dtype, device=device, quantise=config.quantize_base, swap=config.swap_blocks, warn=warn
+    )
 
 
 def make_trainable(model: NextDiT, config: TrainConfig) -> dict[str, nn.Parameter]:

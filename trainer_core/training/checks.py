@@ -14,6 +14,7 @@ from trainer_core.model.attention import backend_problem, check_backend
 from trainer_core.model.folder import BaseFolder, find_base, transformer_config
 from trainer_core.model.hub import resolve_part
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.adapters import matching_modules, start_weights
 from trainer_core.training.optim import check_optimizer
 
@@ -101,5 +102,6 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
     with torch.device("meta"):
         model = NextDiT(**transformer_config(base.transformer))
     matching_modules(model, config.lora_target_modules)
+    swapped_places(len(model.layers), config.swap_blocks)
     if config.resume_from_lora:
         start_weights(Path(config.resume_from_lora), config.lora_rank, config.lora_alpha)

@@ -43,6 +43,8 @@ Report = Callable[[str, int, int], None]
 # A warm-up step of more seconds than this is followed by one timed step, a faster one by two.
 SLOW_S = 15.0
 TIMED = 2
+# Parts of the forecast that a training cannot do without, whatever the batch.
+HELD = ("weights", "buffers of swapped blocks", "adapter", "optimizer")
 # Further micro-batches of a step only repeat the second one, which already finds gradients in memory.
 MICRO_BATCHES = 2
 
@@ -147,7 +149,7 @@ class _Question:
     def held(self) -> int:
         """Bytes that a training cannot do without, whatever the batch."""
         parts = [part for phase in self.forecast(None).phases if phase.name == "training" for part in phase.components]
-        return sum(part.bytes for part in parts if part.name in ("weights", "adapter", "optimizer"))
+        return sum(part.bytes for part in parts if part.name in HELD)
 
     def answer(self, measured: Measured | None, *, took: float) -> FitResult:
         forecast = self.forecast(measured)

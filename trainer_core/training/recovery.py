@@ -1,8 +1,8 @@
 """Out of memory is not the end: the next setting that saves memory and keeps what is learned, then on from there.
 
 Batches are divided with as many more accumulated, blocks recomputed, the optimizer's state and the frozen base held
-in fewer bits, one after the other as the published ladder has them. What would change the result (modules, pixels,
-rank) is left to the user, who gets the rest of the ladder as advice.
+in fewer bits, the base's blocks moved to main memory, one after the other as the published ladder has them. What would
+change the result (modules, pixels, rank) is left to the user, who gets the rest of the ladder as advice.
 """
 
 import gc
@@ -11,23 +11,28 @@ from dataclasses import replace
 from importlib.util import find_spec
 from types import MappingProxyType
 
+import psutil
 import torch
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.advice import Rung, memory_ladder
+from trainer_core.planning.base import read_base
+from trainer_core.planning.phases import GIB, swapped_bytes
 
 # What can be changed by itself, by where memory ran out: for a picture or the weights a smaller batch does nothing,
 # and the encoders run in memory of their own.
 _HELPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "preparing": (),
-        "loading": ("quantize_base",),
+        "loading": ("quantize_base", "swap_blocks"),
         "training": ("train_batch_size", "gradient_checkpointing", "checkpoint_skip_every", "optimizer_type",
-                     "quantize_base"),
-        "validating": ("quantize_base",),
-        "drawing samples": ("quantize_base",),
+                     "quantize_base", "swap_blocks"),
+        "validating": ("quantize_base", "swap_blocks"),
+        "drawing samples": ("quantize_base", "swap_blocks"),
     }
 )  # fmt: skip
+# Pinned memory cannot be paged out: so much must be left for everything else.
+_HOST_SPARE = 2 * GIB
 
 
 def next_rung(config: TrainConfig, place: str, *, begun: bool) -> Rung | None:
@@ -37,19 +42,29 @@ def next_rung(config: TrainConfig, place: str, *, begun: bool) -> Rung | None:
     """
     if not config.recover_from_oom:
         return None
-    return next((rung for rung in memory_ladder(config) if _may_take(rung, place, begun)), None)
+    return next((rung for rung in memory_ladder(config) if _may_take(config, rung, place, begun)), None)
 
 
-def _may_take(rung: Rung, place: str, begun: bool) -> bool:
+def _may_take(config: TrainConfig, rung: Rung, place: str, begun: bool) -> bool:
     name = rung.changes[0].name
     if name == "train_batch_size" and "gradient_accumulation_steps" not in rung.values:
         # So large a step cannot be divided and stay the same.
         return False
     if name == "optimizer_type" and (begun or not torch.cuda.is_available()):
         return False
+    if name == "swap_blocks" and not _can_swap(config, rung):
+        return False
     if "nf4" in rung.values.values() or name == "optimizer_type":
         return name in _HELPS[place] and find_spec("bitsandbytes") is not None
     return name in _HELPS[place]
+
+
+def _can_swap(config: TrainConfig, rung: Rung) -> bool:
+    """Every block is checkpointed, and main memory has room for them."""
+    if not config.gradient_checkpointing or config.checkpoint_skip_every:
+        return False
+    needed = swapped_bytes(taken(config, rung), read_base(config).transformer).host
+    return psutil.virtual_memory().available > needed + _HOST_SPARE
 
 
 def taken(config: TrainConfig, rung: Rung) -> TrainConfig:

@@ -292,7 +292,7 @@ class _Run:
     def _build_trainer(self, prepared: Prepared, checkpoint: Checkpoint | None) -> Trainer:
         self.config = config = replace(self.config, optimizer_type=self._optimizer_of(checkpoint))
         self._phase("loading the transformer", 0, 1)
-        model = load_base(config, self.base, self.world.accelerator.device)
+        model = load_base(config, self.base, self.world.accelerator.device, warn=self._warn)
         parameters = make_trainable(model, config)
         if checkpoint:
             load_weights(parameters, checkpoint.adapter, "The checkpoint")
