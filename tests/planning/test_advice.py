@@ -58,6 +58,7 @@ def test_the_ladder_is_the_published_one_in_order():
         ("optimizer_type", "AdamW8bit"),
         ("quantize_base", "int8"),
         ("quantize_base", "nf4"),
+        ("swap_blocks", 36),
         ("quantize_gemma", "int8"),
         ("quantize_gemma", "nf4"),
         ("lora_target_modules", list(LIGHT_TARGETS)),
@@ -88,7 +89,13 @@ def test_at_the_end_of_the_ladder_what_remains_is_said():
     light = next(preset for preset in load_presets() if preset.name == "16gb")
     last = TrainConfig(
         **apply(light, {**HEAVY, "min_bucket_reso": 0})
-        | {"resolution": 512, "sample_prompts": ["x"], "quantize_base": "nf4", "quantize_gemma": "nf4"}
+        | {
+            "resolution": 512,
+            "sample_prompts": ["x"],
+            "quantize_base": "nf4",
+            "quantize_gemma": "nf4",
+            "swap_blocks": 36,
+        }
     )
     assert memory_ladder(last) == () and list(LIGHT_TARGETS) == light.values["lora_target_modules"]
     hints = memory_hints(last)
@@ -97,12 +104,12 @@ def test_at_the_end_of_the_ladder_what_remains_is_said():
 
 def test_parts_of_the_light_strategy_are_light():
     light, own = (memory_ladder(config(lora_target_modules=[name])) for name in ("layers.3.attention.qkv", "my_qkv"))
-    assert light[7].changes[0].name == "resolution" and own[7].changes[0].name == "lora_target_modules"
+    assert light[8].changes[0].name == "resolution" and own[8].changes[0].name == "lora_target_modules"
 
 
 def test_on_the_cpu_no_rung_needs_a_gpu():
     rungs = memory_ladder(config(device="cpu", mixed_precision="no"))
-    assert "optimizer_type" not in {rung.changes[0].name for rung in rungs}
+    assert {"optimizer_type", "swap_blocks"}.isdisjoint(rung.changes[0].name for rung in rungs)
 
 
 def test_a_well_set_run_gets_no_speed_hint():
@@ -134,6 +141,11 @@ def test_a_well_set_run_gets_no_speed_hint():
             {"free": 7000},
             "train_batch_size = 2",
         ),
+        (
+            {"train_batch_size": 1, "gradient_checkpointing": True, "swap_blocks": 36},
+            {"free": 7000},
+            "swap_blocks = 0",
+        ),
         ({}, {"utilisation": 20}, "only 20 %"),
         ({"use_cache": False}, {"utilisation": 20}, "use_cache = true"),
     ],
@@ -141,6 +153,11 @@ def test_a_well_set_run_gets_no_speed_hint():
 def test_what_is_off_is_named(values: dict[str, Any], facts: dict[str, Any], words: str):
     [hint] = speed_hints(config(**values), machine(**facts), device="cuda")
     assert words in hint
+
+
+def test_where_swapping_is_needed_nothing_is_proposed_that_contradicts_it():
+    swapping = config(train_batch_size=1, gradient_checkpointing=True, swap_blocks=36)
+    assert speed_hints(swapping, machine(6000), device="cuda") == ()
 
 
 def test_the_cpu_is_pointed_out():

@@ -58,6 +58,7 @@ def test_without_data_only_memory_is_estimated_and_that_is_said(tmp_path: Path):
         ({"checkpoint_skip_every": 4}, False),
         ({"quantize_base": "int8"}, True),
         ({"quantize_base": "nf4"}, True),
+        ({"swap_blocks": 18}, True),
         ({"optimizer_type": "AdamW"}, False),
         ({"train_batch_size": 2}, False),
         ({"mixed_precision": "no"}, False),
@@ -122,6 +123,18 @@ def test_several_gpus_and_a_cpu(tmp_path: Path):
     assert on_cpu.reserve == 0 and on_cpu.host.bytes > on_cpu.peak.bytes
     assert part(on_cpu, "encoding captions (Gemma3)", "weights") == 4 * 3_785_878_016
     assert part(on_cpu, "sampling", "VAE") == 4 * 83_819_683
+
+
+def test_swapped_blocks_move_to_host_memory_but_for_three_buffers(tmp_path: Path):
+    plain, swapped = (estimate(config(tmp_path, swap_blocks=count), DATA, base=BaseSizes()) for count in (0, 36))
+    block = 2 * 87_312_576
+    moved = part(plain, "training", "weights") - part(swapped, "training", "weights")
+    assert moved == 36 * block
+    # The norms of heads, 192 bytes each, take 256 in a buffer.
+    assert part(swapped, "training", "buffers of swapped blocks") == 3 * (block + 2 * 64)
+    assert swapped.host.bytes - plain.host.bytes == 36 * (block + 2 * 64)
+    too_many = estimate(config(tmp_path, swap_blocks=37), DATA, base=BaseSizes())
+    assert too_many.phases == swapped.phases and any("36 main" in note for note in too_many.notes)
 
 
 def test_targets_that_fit_nothing_are_said(tmp_path: Path):

@@ -55,9 +55,13 @@ def test_every_phase_of_a_tier_fits_it_by_the_estimate(name: str, most: float):
     assert "stimated" in preset.path.read_text(encoding="utf-8")
 
 
+SMALLEST = {"quantize_base", "quantize_gemma", "swap_blocks", "resolution"}
+
+
 def test_the_small_tiers_differ_from_the_light_one_in_memory_alone():
+    """And in pixels, the smallest one."""
     light = dict(BY_NAME["16gb"].values)
-    for name, changed in (("12gb", set()), ("8gb", {"quantize_base", "quantize_gemma"})):
+    for name, changed in (("12gb", set()), ("8gb", {"quantize_base", "quantize_gemma"}), ("6gb", SMALLEST)):
         own = dict(BY_NAME[name].values)
         assert {key for key in own.keys() | light.keys() if own.get(key) != light.get(key)} == changed
 
@@ -144,6 +148,16 @@ def test_a_preset_is_put_over_other_values():
     assert apply(BY_NAME["16gb"], {"resolution": 64, "seed": 7})["seed"] == 7
 
 
+def test_what_another_preset_set_for_its_card_does_not_stay():
+    for first in PRESETS:
+        for second in PRESETS:
+            values = {"base_model_path": "b", "train_data_dir": "d", **apply(second, first.values)}
+            config = parse_config(values)
+            assert (config.swap_blocks, config.quantize_base) == (
+                second.values["swap_blocks"], second.values["quantize_base"]
+            )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -160,7 +174,7 @@ def test_a_preset_is_put_over_other_values():
 )
 def test_a_preset_with_a_mistake_is_refused(old: str, new: str, words: str, tmp_path: Path):
     (tmp_path / "x.toml").write_text(GOOD)
-    assert load_preset(tmp_path / "x.toml").values == {"resolution": 512}
+    assert load_preset(tmp_path / "x.toml").values["resolution"] == 512
     (tmp_path / "x.toml").write_text(GOOD.replace(old, new))
     with pytest.raises(ConfigError, match=words):
         load_preset(tmp_path / "x.toml")

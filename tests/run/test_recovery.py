@@ -2,6 +2,8 @@
 
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from runs import events, losses, run_of
 
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import UserError
-from trainer_core.training import building, features, session
+from trainer_core.training import building, features, recovery, session
 from trainer_core.training.loop import Trainer
 from trainer_core.training.recovery import next_rung
 from trainer_core.training.run import run_training
@@ -97,6 +99,28 @@ def test_nothing_that_changes_the_result_is_taken_unasked(config: Make) -> None:
     first = next_rung(huge, "training", begun=False)
     assert first is not None and first.changes[0].name == "quantize_base"
     assert next_rung(config(recover_from_oom=False), "training", begun=False) is None
+
+
+def test_after_the_fewest_bits_blocks_go_to_main_memory(config: Make, monkeypatch: Patch) -> None:
+    """Before the first checkpoint and after; not where it would contradict other settings or fill main memory."""
+    real = Trainer._losses
+
+    def losses_of(self: Trainer, work: Any) -> torch.Tensor:
+        if work.step >= 2 and not self._config.swap_blocks:
+            full()
+        return real(self, work)
+
+    monkeypatch.setattr(Trainer, "_losses", losses_of)
+    made = config(device="auto", quantize_base="nf4", max_train_steps=3, save_every_n_steps=2)
+    assert run_training(made) == "finished" and len(losses(made)) == 3
+    [told] = [event for event in events(made, "warning") if "out of memory" in event["message"]]
+    assert told["settings"] == {"swap_blocks": 6} == {"swap_blocks": load_config(run_of(made).config_file).swap_blocks}
+    for place in ("training", "loading", "drawing samples"):
+        assert next_rung(made, place, begun=True) is not None
+    for other in (replace(made, device="cpu"), replace(made, checkpoint_skip_every=2)):
+        assert next_rung(other, "drawing samples", begun=True) is None
+    monkeypatch.setattr(recovery.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**30))
+    assert next_rung(made, "training", begun=True) is None
 
 
 def test_a_begun_optimizer_stays(config: Make, monkeypatch: Patch) -> None:

@@ -63,7 +63,6 @@ class _Block:
     """A block's frozen tensors in one host buffer. In the model they are views of a device buffer, or stand-ins."""
 
     def __init__(self, block: nn.Module, device: torch.device) -> None:
-        self._device = device
         self._places, size = _places(block)
         assert self._places, "nothing in this block is frozen"
         self.host = HostMemory(size, pin=device.type == "cuda")
@@ -72,6 +71,7 @@ class _Block:
             tensor = place.module._buffers[place.leaf] if held is None else held.data
             assert tensor is not None and not tensor.is_meta, place.leaf
             place.view(self.host.bytes).copy_(tensor)
+        self._absent = {place.dtype: _absent(place.dtype, device) for place in self._places}
         self.leave()
 
     @property
@@ -86,8 +86,11 @@ class _Block:
     def leave(self) -> None:
         """Stand-ins of the same shape, type and device, without memory; whoever computes with one gets NaN."""
         for place in self._places:
-            value = torch.nan if place.dtype.is_floating_point else 0
-            place.put(torch.full((), value, dtype=place.dtype, device=self._device).expand(place.shape))
+            place.put(self._absent[place.dtype].expand(place.shape))
+
+
+def _absent(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.full((), torch.nan if dtype.is_floating_point else 0, dtype=dtype, device=device)
 
 
 def _places(block: nn.Module) -> tuple[list[_Place], int]:
@@ -111,7 +114,9 @@ class _Buffer:
 
 
 class Swapping:
-    """Moves the main blocks at `places` of a filled and frozen model to host memory, and each to the device before it runs.
+    """Moves main blocks of a filled and frozen model to host memory, and each to the device before it runs.
+
+    places: of the blocks, in their order.
 
     On a GPU copies run beside the computation, on a stream of their own. Works with LoRA added before or after, which
     stays on the device, and in passes without gradients. A pass that an exception ends leaves nothing to clear up.
@@ -126,10 +131,11 @@ class Swapping:
         size = max(block.size for block in self._blocks)
         self._ring = [_Buffer(size, device) for _ in range(min(RING, len(places)))]
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        for buffer in self._ring if self._stream else ():
-            # Given back, it is not used anew before a copy on its way is done.
-            buffer.bytes.record_stream(self._stream)
         self._turned = False
+        if self._stream is not None:
+            # Given back, a buffer's memory is not used anew before a copy on its way is done.
+            for buffer in self._ring:
+                buffer.bytes.record_stream(self._stream)
         model.register_forward_pre_hook(self._begin)
         model.register_forward_hook(self._turn)
         for number, place in enumerate(places):

@@ -26,6 +26,9 @@ _STRATEGY_TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
 )
 # A preset is about memory and pace; what it is used on is the user's.
 _PLACEHOLDERS: Mapping[str, object] = MappingProxyType({"base_model_path": "base", "train_data_dir": "data"})
+# What only suits the memory of one card: a preset that does not name it means the default, for what stands in the form
+# may be another preset's.
+_FOR_THE_CARD = ("quantize_base", "quantize_gemma", "checkpoint_skip_every", "swap_blocks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class Preset:
     Attributes:
         title, title_zh: for the list, in English and Chinese.
         needs_gib: free GPU memory from which it is proposed, in GiB, above its estimated peak; 0 on the CPU.
-        values: config values by option name, already checked.
+        values: config values by option name, already checked; those for the card's memory are always among them.
     """
 
     name: str
@@ -107,7 +110,7 @@ def load_preset(file: Path) -> Preset:
         problems += error.problems
     if problems:
         raise ConfigError(problems, str(file))
-    checked = {name: getattr(config, name) for name in values}
+    checked = {name: getattr(config, name) for name in (*values, *_FOR_THE_CARD)}
     return Preset(values=MappingProxyType(checked), path=file, **strategy)
 
 
