@@ -140,6 +140,28 @@ def test_gradients_do_come_from_the_ring():
     assert not all(t.isfinite().all() for t in run.step(0))
 
 
+class Late:
+    """A copy that is on its way, as on a GPU, until someone waits for it; a stream that waits."""
+
+    def __init__(self, run: Callable[[], object]) -> None:
+        self.run = run
+
+    def wait_event(self, event: "Late") -> None:
+        event.run()
+
+
+def test_nothing_is_used_before_its_copy_has_arrived(monkeypatch: pytest.MonkeyPatch):
+    def start(self: Swapping, block: Any, buffer: Any) -> None:
+        buffer.bytes.fill_(255)
+        buffer.ready = Late(lambda: buffer.bytes[: block.size].copy_(block.host.bytes))
+
+    plain, swapped = Training(0), Training(7)
+    monkeypatch.setattr(Swapping, "_copy", start)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Late(lambda: None))
+    for number in range(2):
+        assert_equal([*plain.step(number), plain.look(number)], [*swapped.step(number), swapped.look(number)])
+
+
 @pytest.mark.parametrize("turn", [1, 2], ids=["forward", "backward"])
 def test_an_interrupted_pass_leaves_nothing_behind(turn: int):
     plain, swapped = Training(0), Training(7)
