@@ -25,9 +25,9 @@ CHECKS = (
     ("mypy", ["mypy"]),
 )
 
-# Two processes of one thread each: most tests wait for a browser or for a trainer's imports. A file's tests stay
-# together, in the order of collection, so that the long ones do not begin last.
-SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+# Two processes of one thread each: most tests wait for a browser or for a trainer's imports. Which ones stay together,
+# and in which order they begin, tests/conftest.py says.
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
 
 
 def main(root: str, arguments: Sequence[str]) -> int:

@@ -47,7 +47,7 @@ class Gathered:
 
 
 def group_of(nodeid: str) -> str:
-    """Return the budget group of a test: "tests/run/test_x.py::test_y" belongs to "runs"."""
+    """Return the budget group of a test or its file: "tests/run/test_x.py::test_y" belongs to "runs"."""
     folders = nodeid.split("::")[0].split("/")
     return GROUP_OF_FOLDER.get(folders[1], "unit") if len(folders) > 2 else "unit"
 
@@ -79,7 +79,8 @@ def gathered(config: pytest.Config) -> Gathered:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip instead of deselecting: a skip is printed with its reason."""
+    """Skip instead of deselecting: a skip is printed with its reason. And what runs side by side with what."""
+    side_by_side(items)
     if not config.getoption("--slow"):
         for item in items:
             if item.get_closest_marker("slow"):
@@ -88,6 +89,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if gpu_items and not cuda_available():
         for item in gpu_items:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device, none here"))
+
+
+def side_by_side(items: list[pytest.Item]) -> None:
+    """For pytest-xdist: a file's tests stay together, and so do all that need a browser, for two at once are slow.
+
+    The browser's come first: they take as long as half of the rest, and something has to fill the end.
+    """
+    for item in items:
+        file = item.nodeid.split("::")[0]
+        item.add_marker(pytest.mark.xdist_group("browser" if group_of(file) == "browser" else file))
+    items.sort(key=lambda item: group_of(item.nodeid) != "browser")
 
 
 def cuda_available() -> bool:

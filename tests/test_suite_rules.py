@@ -16,7 +16,9 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     text = CONFTEST.read_text(encoding="utf-8")
     assert '"faults": 80' in text
     pytester.makepyfile(**{"tests/conftest": text.replace('"faults": 80', '"faults": 0.02')})
-    pytester.makeini("[pytest]\ntestpaths = tests\naddopts = -rs\nmarkers =\n    slow: s\n    gpu: g\n")
+    pytester.makeini(
+        "[pytest]\ntestpaths = tests\naddopts = -rs\nmarkers =\n    slow: s\n    gpu: g\n    xdist_group: x\n"
+    )
     monkeypatch.delenv("NEWBIE_FAILED_CHECKS", raising=False)
     return pytester
 
@@ -38,7 +40,7 @@ def test_time_counts_for_the_folder_of_the_test(suite: pytest.Pytester):
 def test_two_processes_side_by_side_tell_their_figures_and_halve_the_time(suite: pytest.Pytester):
     test = "import time\ndef test_h(record_figure): record_figure('probe {0}', {0}); time.sleep(0.4)"
     suite.makepyfile(**{f"tests/run/test_h{number}": test.format(number) for number in (1, 2)})
-    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile")
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2", "--dist", "loadgroup")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines_random(["probe 1: 1", "probe 2: 2", "wall clock  runs          0.[45] s of  150 s"])
     kept = json.loads((suite.path / "build/test-figures.json").read_text())
