@@ -27,7 +27,7 @@ CHECKS = (
 
 # Two processes of one thread each: most tests wait for a browser or for a trainer's imports. Which ones stay together,
 # and in which order they begin, tests/conftest.py says.
-SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def main(root: str, arguments: Sequence[str]) -> int:

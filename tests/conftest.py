@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,8 +80,10 @@ def gathered(config: pytest.Config) -> Gathered:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip instead of deselecting: a skip is printed with its reason. And what runs side by side with what."""
-    side_by_side(items)
+    """Skip instead of deselecting: a skip is printed with its reason. And the browser's tests come first, for they take
+    as long as half of the rest: of two processes side by side one has them, and something has to fill the end.
+    """
+    items.sort(key=lambda item: group_of(item.nodeid) != "browser")
     if not config.getoption("--slow"):
         for item in items:
             if item.get_closest_marker("slow"):
@@ -91,15 +94,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device, none here"))
 
 
-def side_by_side(items: list[pytest.Item]) -> None:
-    """For pytest-xdist: a file's tests stay together, and so do all that need a browser, for two at once are slow.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests stay together, and so do all that need a browser: two at once are slow."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    The browser's come first: they take as long as half of the rest, and something has to fill the end.
-    """
-    for item in items:
-        file = item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group("browser" if group_of(file) == "browser" else file))
-    items.sort(key=lambda item: group_of(item.nodeid) != "browser")
+    class SideBySide(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "browser" if group_of(nodeid) == "browser" else nodeid.split("::")[0]
+
+    return SideBySide(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def cuda_available() -> bool:
