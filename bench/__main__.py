@@ -43,7 +43,10 @@ def run(part: str, *, quick: bool) -> dict[str, Any]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         return {"error": done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}"}
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    try:
+        figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        return {"error": "it ended without its line of figures"}
     return figures
 
 

@@ -82,7 +82,10 @@ def run(command: Sequence[str]) -> dict[str, Any]:
         return {"error": f"nothing after {_PATIENCE_S:.0f} s"}
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    try:
+        figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        return {"error": "it ended without its line of figures"}
     return figures
 
 
@@ -101,14 +104,24 @@ def row(name: str, figures: Mapping[str, Any]) -> str:
     )
 
 
+def has_card() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 all is measured, 3 something is left for another piece."""
+    """Exit codes: 0 all is measured, 1 there is no card, 3 something is left for another piece."""
     parser = argparse.ArgumentParser(prog="python -m bench gpu", description=__doc__)
     parser.add_argument("--minutes", type=float, default=9.0, help="begin no case after so long (default: %(default)s)")
     parser.add_argument("--size", choices=("full", "tiny"), default="full", help="tiny: on the CPU, to see it run")
     parser.add_argument("--again", action="store_true", help="forget what was measured before")
     options = parser.parse_args(arguments)
     tiny = options.size == "tiny"
+    if not tiny and not has_card():
+        # Kept as failures, they would never be tried again.
+        print("error: PyTorch finds no card here; --size tiny shows on a CPU that it runs", file=sys.stderr)
+        return 1
     file = ROOT / "build" / f"bench-gpu{'-tiny' if tiny else ''}.json"
     done: dict[str, Any] = {}
     if file.exists() and not options.again:

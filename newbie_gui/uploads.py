@@ -4,6 +4,7 @@ import errno
 import math
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.datastructures import Headers
@@ -20,61 +21,69 @@ Say = Callable[..., str]
 
 
 class UploadRoom:
-    """Knows the folder that Gradio takes uploads into; one for each language's page.
+    """Knows the folder that Gradio takes uploads into, and what is on its way there; one for all pages."""
 
-    Args:
-        folder: where uploads lie.
-        say: the words of a key in the page's language, with its values.
-    """
-
-    def __init__(self, folder: Path, say: Say) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._say = say
-        self._coming = 0
+        self._coming: list[int] = []
+        self._failed = False
 
-    def before(self, app: ASGIApp) -> ASGIApp:
-        """``app``, but an upload larger than the room there is gets 507 and the sentence that says so."""
+    def before(self, app: ASGIApp, say: Say) -> ASGIApp:
+        """``app``, but an upload larger than the room there is gets 507 and the sentence that says so.
+
+        say: the words of a key in the page's language, with its values.
+        """
 
         async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
             if not _is_upload(scope):
                 await app(scope, receive, send)
-            elif refusal := self._refusal(Headers(scope=scope).get("content-length", "")):
+                return
+            size = _stated_size(scope)
+            if refusal := self._refusal(size, say):
                 await _read_out(receive)
                 await refusal(scope, receive, send)
-            else:
-                self._coming += 1
-                try:
-                    await app(scope, receive, send)
-                finally:
-                    self._coming -= 1
+                return
+            self._coming.append(size)
+            try:
+                await app(scope, receive, send)
+            finally:
+                self._coming.remove(size)
+                self._sweep()
 
         return dispatch
 
-    def failed(self, request: Request, error: Exception) -> Response:
-        """Gradio's handler of an OSError: an upload that filled the disk is thrown away, and that is said."""
+    def failed(self, error: Exception, request: Request, say: Say) -> Response:
+        """The answer to an OSError of Gradio's: an upload that filled the disk is thrown away, and that is said."""
         if not isinstance(error, OSError) or error.errno not in _FULL or not _is_upload(request.scope):
             raise error
-        if self._coming == 1:
-            # Of several at once, nobody knows whose is whose.
-            self._sweep()
-        return PlainTextResponse(self._say("frame.error.upload_full", free=_gib_down(self._free())), 507)
+        self._failed = True
+        return PlainTextResponse(say("frame.error.upload_full"), 507)
 
-    def _refusal(self, length: str) -> Response | None:
-        size, free = int(length) if length.isdecimal() else 0, self._free()
-        if size + _SPARE_BYTES <= free:
+    def _refusal(self, size: int, say: Say) -> Response | None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        needed, free = size + sum(self._coming) + _SPARE_BYTES, shutil.disk_usage(self._folder).free
+        if needed <= free:
             return None
-        words = self._say("frame.error.upload_room", needed=_gib_up(size + _SPARE_BYTES), free=_gib_down(free))
+        words = say("frame.error.upload_room", needed=_gib_up(needed), free=_gib_down(free))
         return PlainTextResponse(words, 507)
 
-    def _free(self) -> int:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return shutil.disk_usage(self._folder).free
-
     def _sweep(self) -> None:
-        """Whole uploads lie in folders of their own; files beside those are unfinished."""
+        """After a failure and once nothing is on its way: whole uploads lie in folders of their own, files beside
+        those are unfinished.
+        """
+        if not self._failed or self._coming:
+            return
+        self._failed = False
         for path in self._folder.iterdir():
             if path.is_file():
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _stated_size(scope: Scope) -> int:
+    """Bytes of the body, 0 where it comes without its length in front."""
+    stated = Headers(scope=scope).get("content-length", "")
+    return int(stated) if stated.isdecimal() and len(stated) < 20 else 0
 
 
 def _is_upload(scope: Scope) -> bool:

@@ -1,6 +1,7 @@
 """The web application: both pages, the file routes, and the gate in front of all of it."""
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -31,7 +32,8 @@ def build_app(services: Services, default_lang: Lang | None) -> ASGIApp:
     Args:
         default_lang: the language of whoever has chosen none; ``None`` goes by the browser's own.
     """
-    pages = LazyPages(lambda lang: _page_app(services, lang), likely_language(default_lang, services.remember))
+    room = UploadRoom(services.workspace.uploads)
+    pages = LazyPages(lambda lang: _page_app(services, lang, room), likely_language(default_lang, services.remember))
     app = fastapi.FastAPI(lifespan=pages.lifespan, **_NO_API_PAGES)
     app.router.routes.extend(language_routes(default_lang, services.remember))
     app.add_route("/favicon.ico", _no_icon)
@@ -39,17 +41,18 @@ def build_app(services: Services, default_lang: Lang | None) -> ASGIApp:
     return TopScripts(pages.in_front_of(app), {f"/{lang}/": top_script(lang) for lang in LANGS})
 
 
-def _page_app(services: Services, lang: Lang) -> fastapi.FastAPI:
+def _page_app(services: Services, lang: Lang, room: UploadRoom) -> fastapi.FastAPI:
     ui = Ui(lang, services)
-    page, room = build_page(ui), UploadRoom(services.workspace.uploads, ui.t)
+    page = build_page(ui)
     # Gradio looks for work every millisecond, which alone costs 3 % of a core for each page; this is what it does on
     # Windows.
     page._queue.sleep_when_free = _QUEUE_POLL_S
     # Progress bars of its own kind, which no handler here has.
     page._queue.progress_update_sleep_when_free = 1.0
     app = fastapi.FastAPI(**_NO_API_PAGES)
-    app.add_middleware(room.before)
-    handlers = {KeyError: _no_event, FnIndexInferError: _no_event, OSError: room.failed}
+    app.add_middleware(partial(room.before, say=ui.t))
+    upload_failed = lambda request, error: room.failed(error, request, ui.t)  # noqa: E731 - one handler
+    handlers = {KeyError: _no_event, FnIndexInferError: _no_event, OSError: upload_failed}
     return gr.mount_gradio_app(
         app, page, f"/{lang}", footer_links=[], run_history=False, show_error=False,
         ssr_mode=False, enable_monitoring=False, mcp_server=False, pwa=False, max_file_size=_MAX_FILE_BYTES,

@@ -45,10 +45,9 @@ TEXTS = MappingProxyType(
             "（“磁盘”标签页列出了可清理的内容），再重新上传。",
         ),
         "frame.error.upload_full": (
-            "The disk became full on the way ({free} GiB are free). Nothing of this upload was kept. Free some room "
+            "The disk became full on the way. Nothing of this upload is kept. Free some room "
             "(the tab Disk shows what can go), then upload it again.",
-            "上传途中磁盘已满（空闲 {free} GiB）。这次上传的内容没有保留。请先腾出空间"
-            "（“磁盘”标签页列出了可清理的内容），再重新上传。",
+            "上传途中磁盘已满。这次上传的内容没有保留。请先腾出空间（“磁盘”标签页列出了可清理的内容），再重新上传。",
         ),
         "frame.guide.title": ("From pictures to a LoRA in four steps", "四步：从图片到 LoRA"),
         "frame.guide.dataset": (

@@ -35,6 +35,7 @@ def test_a_piece_ends_in_time_and_the_next_goes_on(
 
     monkeypatch.setattr(gpu, "ROOT", tmp_path)
     monkeypatch.setattr(gpu, "run", fails_once)
+    monkeypatch.setattr(gpu, "has_card", lambda: True)
     monkeypatch.setattr(gpu, "cases", lambda tiny: [(name, (name,)) for name in ("a", "b", "c")])
     clock = iter([0.0, 0.0, 50.0, 50.0])
     monkeypatch.setattr(gpu.time, "monotonic", lambda: next(clock))
@@ -43,9 +44,18 @@ def test_a_piece_ends_in_time_and_the_next_goes_on(
     monkeypatch.undo()
     monkeypatch.setattr(gpu, "ROOT", tmp_path)
     monkeypatch.setattr(gpu, "run", fails_once)
+    monkeypatch.setattr(gpu, "has_card", lambda: True)
     monkeypatch.setattr(gpu, "cases", lambda tiny: [(name, (name,)) for name in ("a", "b", "c")])
     capsys.readouterr()
     assert gpu.main([]) == 0 and ran == ["a", "b", "c"]
     printed = capsys.readouterr().out
     assert "out of memory" in printed and "3 of 3 cases measured" in printed
     assert json.loads((tmp_path / "build" / "bench-gpu.json").read_text())["c"] == {"figure": 3}
+
+
+def test_without_a_card_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(gpu, "ROOT", tmp_path)
+    monkeypatch.setattr(gpu, "has_card", lambda: False)
+    assert gpu.main([]) == 1 and "--size tiny" in capsys.readouterr().err and list(tmp_path.iterdir()) == []

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.dataset.scan import scan_dataset
 from trainer_core.planning.doctor import page
 from trainer_core.planning.subject import DataCount
 
@@ -25,6 +24,8 @@ def _doctor(options: argparse.Namespace) -> None:
 
 
 def _count(config: TrainConfig) -> DataCount:
+    from trainer_core.dataset.scan import scan_dataset
+
     scan = scan_dataset(Path(config.train_data_dir), strict=False)
     captionless = sum(not item.caption for item in scan.items)
     repeated = sum(item.repeats for item in scan.items)

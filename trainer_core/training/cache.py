@@ -41,6 +41,7 @@ class HashIndex:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._known: dict[str, list[object]] = {}
+        self._folders: dict[str, str] = {}
         self._changed = False
         if file is not None and file.exists():
             try:
@@ -53,8 +54,7 @@ class HashIndex:
 
     def hash_of(self, file: Path) -> str:
         """Hex SHA-256 of the file's bytes."""
-        # Links are not followed: that costs more than all the rest of a look, and another name is only hashed again.
-        name = os.path.abspath(file)
+        name = self._name_of(file)
         status = file.stat()
         stamp: list[object] = [status.st_size, status.st_mtime_ns]
         known = self._known.get(name)
@@ -64,6 +64,15 @@ class HashIndex:
         self._known[name] = [*stamp, digest]
         self._changed = True
         return digest
+
+    def _name_of(self, file: Path) -> str:
+        """Absolute, links followed; a folder's only once, for that costs more than all the rest of a look."""
+        if file.is_symlink():
+            return str(file.resolve())
+        folder = str(file.parent)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return os.path.join(self._folders[folder], file.name)
 
     def save(self) -> None:
         if self._changed and self._file is not None:

@@ -7,6 +7,7 @@ the estimate takes the data set's longest to be. No run is touched; the answer i
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from trainer_core.training.metering import PeakMemory, seconds_of
 from trainer_core.training.recovery import free_memory
 from trainer_core.training.stand_ins import RandomFeatures, stand_ins
 
-# "tight": it fits, but leaves less free than the presets want to be left.
+# "tight": it fits, but leaves less of a card free than the presets want to be left.
 Verdict = Literal["fits", "tight", "no"]
 Report = Callable[[str, int, int], None]
 
@@ -99,7 +100,9 @@ def check_fit(
     question = _Question.asked(config, read_facts(config), device, cards)
     measured = _tried(question, carried_out, base, device, report)
     if measured:
-        keep(fit_folder(config), measured)
+        # A disk that is full or may not be written to takes no note; the answer is told all the same.
+        with suppress(OSError):
+            keep(fit_folder(config), measured)
     return question.answer(measured, took=time.monotonic() - started)
 
 
@@ -155,7 +158,9 @@ class _Question:
         forecast = self.forecast(measured)
         needed = forecast.peak.bytes + forecast.reserve if self.cuda else forecast.host.bytes
         verdict = self._verdict(forecast, needed) if measured else "no"
-        hints = ladder_hints(self.config, self.data) if verdict == "no" else ()
+        # What only a card can do is no advice where there is none.
+        config = self.config if self.cuda else replace(self.config, device="cpu")
+        hints = ladder_hints(config, self.data) if verdict == "no" else ()
         return FitResult(
             verdict=verdict, measured=measured, forecast=forecast, needed=needed, free=self.free, hints=hints, took=took
         )

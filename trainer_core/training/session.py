@@ -105,7 +105,10 @@ class Session:
         return "finished"
 
     def _went_on(self, launched: Launched) -> None:
-        """A card is given its next step before the one before is told of: it never waits for us."""
+        """A card is given its next step before the one before is told of, and need not wait for us.
+
+        Several cards do: they agree after each step on what was asked of them.
+        """
         before, self._under_way = self._under_way, launched
         if before:
             self._tell(before)
