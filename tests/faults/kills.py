@@ -48,7 +48,9 @@ class Victim:
         self._spared = self._rng.randrange(2)
         before = [step_of(folder) for folder in complete_checkpoints(self._run.checkpoints)]
         child = launch(["train", str(config_file(self.config))], self._log)
-        assert until(lambda: self._shows(phase), child) or child.exitcode == 0, self._log.read_text(encoding="utf-8")
+        assert until(lambda: self._shows(phase, child), child) or child.exitcode == 0, self._log.read_text(
+            encoding="utf-8"
+        )
         time.sleep(self._rng.uniform(0.0, _DELAY_S[phase]))
         child.kill()
         if finish(child) == 0 or self.finished():
@@ -72,19 +74,17 @@ class Victim:
     def _told(self) -> list[dict[str, Any]]:
         return read_events(self._run.events_file)[0]
 
-    def _new(self) -> list[dict[str, Any]]:
-        """What this life told, without the steps that it took back from the log when it went on."""
+    def _new(self, child: BaseProcess) -> list[dict[str, Any]]:
+        """What this life told; nothing before it has said that it began, however much the one before had told."""
         told = self._told()
-        begun = [place for place, event in enumerate(told) if event["event"] == "started"]
+        begun = [place for place, event in enumerate(told) if event["event"] == "started" and event["pid"] == child.pid]
         return told[begun[-1] :] if begun else []
 
-    def _shows(self, phase: str) -> bool:
+    def _shows(self, phase: str, child: BaseProcess) -> bool:
         folder = {"save": self._run.checkpoints, "export": self._run.exports}.get(phase)
         if folder is not None and not any("tmp" in path.name for path in folder.glob(".*")):
             return False
-        if self._run.read_state().get("status") != "running":
-            return False
-        kinds = [(event["event"], event.get("phase", "")) for event in self._new()]
+        kinds = [(event["event"], event.get("phase", "")) for event in self._new(child)]
         if folder is not None:
             return kinds.count(("checkpoint", "")) >= self._spared
         if phase == "step":
@@ -99,7 +99,7 @@ class Victim:
         for phase, folder in (("save", self._run.checkpoints), ("export", self._run.exports)):
             if any(path.name.endswith(mine) for path in folder.glob(".*")):
                 return phase
-        told = [(event["event"], event.get("phase", "")) for event in self._new()]
+        told = [(event["event"], event.get("phase", "")) for event in self._new(child)]
         if ("step", "") in told:
             return "step"
         if told and told[-1][1].startswith(("loading Gemma3", "encoding")):
