@@ -4,7 +4,6 @@ The flags are those of bench.step (--steps: of the sampler; --warmup: of steps b
 """
 
 import argparse
-import json
 import sys
 from functools import partial
 from typing import Any
@@ -12,14 +11,12 @@ from typing import Any
 import torch
 
 from bench.machine import machine
-from bench.step import GIB, build_model, config_of, dimensions_of, parse
+from bench.step import GIB, build_model, run
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.contracts.errors import UserError
 from trainer_core.planning.shapes import Dimensions
 from trainer_core.training.building import make_trainable
 from trainer_core.training.checks import adapted, pick_device
 from trainer_core.training.metering import PeakMemory, seconds_of
-from trainer_core.training.run import as_user_error
 from trainer_core.training.sampling import SampleSettings, TextFeatures, sample_latents
 
 
@@ -62,16 +59,7 @@ def _draw(model: Any, config: TrainConfig, texts: Any, device: torch.device, ste
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parse(arguments)
-    config: TrainConfig | None = None
-    try:
-        config = config_of(options)
-        figures = measure(config, dimensions_of(options), options)
-    except (UserError, torch.OutOfMemoryError) as error:
-        print(f"error: {as_user_error(error, config) if config else error}", file=sys.stderr)
-        return 1
-    print(json.dumps(figures))
-    return 0
+    return run(measure, arguments)
 
 
 if __name__ == "__main__":

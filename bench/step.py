@@ -11,7 +11,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -196,7 +196,11 @@ def dimensions_of(options: argparse.Namespace) -> Dimensions:
     return Dimensions(**{**SIZES[options.size], **{name: value for name, value in own.items() if value is not None}})
 
 
-def main(arguments: list[str] | None = None) -> int:
+Measure = Callable[[TrainConfig, Dimensions, argparse.Namespace], dict[str, Any]]
+
+
+def run(measure: Measure, arguments: list[str] | None) -> int:
+    """Print a benchmark's figures as one line, or why there are none; returns the exit code."""
     options = parse(arguments)
     config: TrainConfig | None = None
     try:
@@ -207,6 +211,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(json.dumps(figures))
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return run(measure, arguments)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class UploadRoom:
 
         return dispatch
 
-    def failed(self, error: Exception, request: Request, say: Say) -> Response:
+    def failed(self, say: Say, request: Request, error: Exception) -> Response:
         """The answer to an OSError of Gradio's: an upload that filled the disk is thrown away, and that is said."""
         if not isinstance(error, OSError) or error.errno not in _FULL or not _is_upload(request.scope):
             raise error

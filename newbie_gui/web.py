@@ -51,8 +51,7 @@ def _page_app(services: Services, lang: Lang, room: UploadRoom) -> fastapi.FastA
     page._queue.progress_update_sleep_when_free = 1.0
     app = fastapi.FastAPI(**_NO_API_PAGES)
     app.add_middleware(partial(room.before, say=ui.t))
-    upload_failed = lambda request, error: room.failed(error, request, ui.t)  # noqa: E731 - one handler
-    handlers = {KeyError: _no_event, FnIndexInferError: _no_event, OSError: upload_failed}
+    handlers = {KeyError: _no_event, FnIndexInferError: _no_event, OSError: partial(room.failed, ui.t)}
     return gr.mount_gradio_app(
         app, page, f"/{lang}", footer_links=[], run_history=False, show_error=False,
         ssr_mode=False, enable_monitoring=False, mcp_server=False, pwa=False, max_file_size=_MAX_FILE_BYTES,
