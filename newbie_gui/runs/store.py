@@ -87,7 +87,7 @@ class Row:
 
 
 class RunStore:
-    """One a process. Holds caches only; every method may be called from any thread."""
+    """One a process. Holds caches only, none of which grows with the runs looked at; every method may be called from any thread."""
 
     def __init__(self, workspace: Workspace, queue: Jobs) -> None:
         self.workspace = workspace
@@ -95,7 +95,7 @@ class RunStore:
         self._lock = threading.Lock()
         self._listed: tuple[float, tuple[Row, ...]] = (-_FRESH_S, ())
         self._histories: OrderedDict[Path, History] = OrderedDict()
-        self._configs: dict[Path, tuple[int, TrainConfig | None]] = {}
+        self._configs: OrderedDict[Path, tuple[int, TrainConfig | None]] = OrderedDict()
 
     def rows(self, *, text: str = "", state: str = "") -> tuple[Row, ...]:
         """Runs whose name holds ``text`` (case ignored) and that are in ``state`` ("" = all): live ones, then newest
@@ -147,6 +147,8 @@ class RunStore:
                 known = (changed, None)
             with self._lock:
                 self._configs[file] = known
+                if len(self._configs) > _FOLLOWED:
+                    self._configs.popitem(last=False)
         return known[1]
 
     def history(self, folder: Path) -> History:

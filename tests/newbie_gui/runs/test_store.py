@@ -94,3 +94,13 @@ def test_a_resumed_run_leaves_no_ghost_tail(store: RunStore, workspace: Workspac
     after = store.history(run.path).refresh()
     assert after.steps == 22 and after.version > before.version
     assert history.loss().values[-2:] == pytest.approx([9.021, 9.022])
+
+
+def test_settings_are_kept_of_the_runs_looked_at_last_only(store: RunStore, workspace: Workspace) -> None:
+    runs = [make_run(workspace, f"run-{number}", num_epochs=number + 1) for number in range(20)]
+    for number, run in enumerate(runs):
+        row = store.find(run.path)
+        assert row is not None
+        settings = store.config(row)
+        assert settings is not None and settings.num_epochs == number + 1
+    assert len(store._configs) == 12 and runs[-1].config_file in store._configs
