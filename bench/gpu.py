@@ -47,6 +47,9 @@ def cases(*, tiny: bool) -> Iterator[Case]:
         **{f"every {n}th block kept": {**whole, "checkpoint_skip_every": n} for n in (2, 3, 4)},
         **{f"base in {kind}": {**kept, "quantize_base": kind} for kind in ("int8", "nf4")},
         **{f"base in {kind}, checkpointed": {**whole, "quantize_base": kind} for kind in ("int8", "nf4")},
+        "batch 1, compiled": {"compile_blocks": True},
+        "batch 4, compiled": {"compile_blocks": True, "train_batch_size": 4},
+        "batch 1, compiled, checkpointed": {**whole, "compile_blocks": True},
         "12 blocks swapped": {**whole, "swap_blocks": 12},
         "all blocks swapped": {**whole, "swap_blocks": 36},
     }

@@ -151,7 +151,7 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
 SHOWN = (
     "resolution", "train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing",
     "checkpoint_skip_every", "quantize_base", "swap_blocks", "mixed_precision",
-    "attention_backend", "optimizer_type", "lora_rank", "lora_dropout", "lora_target_modules",
+    "attention_backend", "compile_blocks", "optimizer_type", "lora_rank", "lora_dropout", "lora_target_modules",
 )  # fmt: skip
 
 

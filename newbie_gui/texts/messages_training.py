@@ -35,6 +35,14 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "AdamW8bit 需要 NVIDIA 显卡；这次用 CPU 训练，改用 AdamW：更新方式相同，状态为 32 位。",
     ),
     ('needs mixed_precision "bf16" or "fp16"', '需要 mixed_precision "bf16" 或 "fp16"'),
+    ("compile_blocks: to compile {}; blocks run as they are.", "compile_blocks：编译{t}；模块照常运行。"),
+    (
+        "compile_blocks: the compiler failed, so blocks run as they are ({}).",
+        "compile_blocks：编译器出错，模块照常运行（{}）。",
+    ),
+    ("has not been tried on Windows", "尚未在 Windows 上试过"),
+    ("needs the package triton", "需要安装 triton"),
+    ("needs a compiler ({})", "需要编译器（{}）"),
     (
         "use_flash_attention_2: flash-attn {}; PyTorch's own attention kernels are used.",
         "use_flash_attention_2：flash-attn{t}；改用 PyTorch 自带的注意力内核。",

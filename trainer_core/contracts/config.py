@@ -7,8 +7,9 @@ from types import MappingProxyType
 
 from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.options import OptionSpec, Rerun, specs_of
+from trainer_core.contracts.system_prompts import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML
 from trainer_core.contracts.toml_text import read_toml, template_text, values_text
-from trainer_core.contracts.train_config import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML, TrainConfig
+from trainer_core.contracts.train_config import TrainConfig
 from trainer_core.contracts.validation import all_problems
 
 __all__ = [

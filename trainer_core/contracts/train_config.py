@@ -7,15 +7,8 @@ from dataclasses import dataclass
 
 from trainer_core.contracts.errors import ConfigError
 from trainer_core.contracts.options import option, required, specs_of
+from trainer_core.contracts.system_prompts import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML
 from trainer_core.contracts.validation import all_problems
-
-SYSTEM_PROMPT_TAGS = (
-    "You are an assistant designed to generate high-quality anime images with the highest degree of "
-    "image-text alignment based on textual prompts. <Prompt Start> "
-)
-SYSTEM_PROMPT_XML = (
-    "You are an assistant designed to generate high-quality anime images based on xml format prompts. <Prompt Start> "
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,6 +244,11 @@ class TrainConfig:
     use_flash_attention_2: bool = option(
         False,
         "Use the flash-attn package where it can run, else PyTorch's own kernels (which include a flash kernel).",
+    )
+    compile_blocks: bool = option(
+        False,
+        "Compile the main blocks with torch.compile: a start that takes a minute or more longer, for steps with fewer "
+        "passes over memory; results differ in their last digits. Not on Windows.",
     )
     device: str = option("auto", "Where to train; auto takes a GPU if one is there.", choices=("auto", "cpu", "cuda"))
     gpus: str = option(

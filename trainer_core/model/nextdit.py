@@ -52,7 +52,7 @@ class TimestepEmbedder(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Fused qkv with grouped key/value heads; q and k are normed per head, then rotated."""
+    """Fused qkv with grouped key/value heads; q and k are normed per head, then rotated. The block attends."""
 
     def __init__(self, dim: int, n_heads: int, n_kv_heads: int, *, qk_norm: bool, eps: float) -> None:
         super().__init__()
@@ -63,10 +63,10 @@ class SelfAttention(nn.Module):
         self.q_norm = RMSNorm(self.head_dim, eps) if qk_norm else nn.Identity()
         self.k_norm = RMSNorm(self.head_dim, eps) if qk_norm else nn.Identity()
 
-    def forward(self, x: Tensor, turn: Rotation, attend: Attention) -> Tensor:
+    def heads_of(self, x: Tensor, turn: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+        """q [B, T, H, D], k and v [B, T, Hkv, D] of x [B, T, dim]."""
         q, k, v = self.qkv(x).unflatten(-1, (-1, self.head_dim)).split(self.heads, dim=2)
-        q, k = rotate(self.q_norm(q), turn), rotate(self.k_norm(k), turn)
-        return self.out(attend(q, k, v).flatten(2))
+        return rotate(self.q_norm(q), turn), rotate(self.k_norm(k), turn), v
 
 
 class FeedForward(nn.Module):
@@ -84,7 +84,10 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Sandwich-norm block. Modulated by (1 + scale) before and tanh(gate) after each part, or not at all."""
+    """Sandwich-norm block. Modulated by (1 + scale) before and tanh(gate) after each part, or not at all.
+
+    `before` and `after` its attention may be replaced, in one block, by the same made faster.
+    """
 
     def __init__(self, attention: SelfAttention, dim: int, *, modulated: bool, eps: float) -> None:
         super().__init__()
@@ -99,16 +102,24 @@ class Block(nn.Module):
             self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 4 * dim))
 
     def forward(self, x: Tensor, turn: Rotation, attend: Attention, condition: Tensor | None = None) -> Tensor:
+        q, k, v, *modulation = self.before(x, turn.table, condition)
+        return self.after(x, attend(q, k, v), *modulation)
+
+    def before(self, x: Tensor, table: Tensor, condition: Tensor | None) -> tuple[Tensor, ...]:
+        """What attention takes: q, k, v as `Attention` has them; then what `after` takes, if there is a condition."""
         if condition is None:
-            x = x + self.attention_norm2(self.attention(self.attention_norm1(x), turn, attend))
-            return x + self.ffn_norm2(self.feed_forward(self.ffn_norm1(x)))
+            return self.attention.heads_of(self.attention_norm1(x), Rotation(table))
         modulation = self.adaLN_modulation(condition).unsqueeze(1)
         scale_msa, gate_msa, scale_mlp, gate_mlp = modulation.chunk(4, dim=-1)
         # Scales and gates go into the norms' weights: they are [B, 1, dim], what is normed is [B, T, dim].
-        attended = self.attention(self.attention_norm1(x, 1 + scale_msa), turn, attend)
-        x = x + self.attention_norm2(attended, gate_msa.tanh())
-        fed = self.feed_forward(self.ffn_norm1(x, 1 + scale_mlp))
-        return x + self.ffn_norm2(fed, gate_mlp.tanh())
+        heads = self.attention.heads_of(self.attention_norm1(x, 1 + scale_msa), Rotation(table))
+        return (*heads, gate_msa.tanh(), 1 + scale_mlp, gate_mlp.tanh())
+
+    def after(self, x: Tensor, attended: Tensor, *modulation: Tensor) -> Tensor:
+        """The block's output, of its input and what attention gave [B, T, H, D]."""
+        gate_msa, scale_mlp, gate_mlp = modulation or (None, None, None)
+        x = x + self.attention_norm2(self.attention.out(attended.flatten(2)), gate_msa)
+        return x + self.ffn_norm2(self.feed_forward(self.ffn_norm1(x, scale_mlp)), gate_mlp)
 
 
 class FinalLayer(nn.Module):

@@ -35,10 +35,20 @@ def rotation(positions: Tensor, axes_dims: Sequence[int]) -> Rotation:
 
 def rotate(x: Tensor, by: Rotation) -> Tensor:
     """Rotate consecutive pairs of the last axis of x [batch, tokens, heads, head_dim]; fp32 inside, x's dtype out."""
+    if torch.compiler.is_compiling():
+        return _rotate_real(x, by)
     # One pass over memory as a complex product, seven as the four real ones.
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
     turned = pairs * torch.view_as_complex(by.table)
     return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+
+
+def _rotate_real(x: Tensor, by: Rotation) -> Tensor:
+    """The same in real numbers, which a compiler makes one pass of; it leaves complex ones as they are."""
+    cosine, sine = by.table.unbind(-1)
+    first, second = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    turned = (first * cosine - second * sine, first * sine + second * cosine)
+    return torch.stack(turned, dim=-1).flatten(-2).to(x.dtype)
 
 
 def caption_positions(batch: int, tokens: int, device: torch.device) -> Tensor:

@@ -19,8 +19,8 @@ KEPT = 50
 # device it is through the device's name.
 OPTIONS = (
     "gradient_accumulation_steps", "gradient_checkpointing", "checkpoint_skip_every", "mixed_precision",
-    "quantize_base", "swap_blocks", "attention_backend", "use_flash_attention_2", "optimizer_type", "lora_rank",
-    "lora_dropout", "lora_target_modules",
+    "quantize_base", "swap_blocks", "attention_backend", "use_flash_attention_2", "compile_blocks", "optimizer_type",
+    "lora_rank", "lora_dropout", "lora_target_modules",
 )  # fmt: skip
 _WHOLE = ("peak", "process", "steps", "images_per_step", "width", "height", "images", "caption_tokens")
 

@@ -21,6 +21,7 @@ SAME = (
     "mixed_precision",
     "quantize_base",
     "swap_blocks",
+    "compile_blocks",
     "device",
     "gpus",
 )

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.model.compiled import compile_blocks
 from trainer_core.model.folder import BaseFolder, load_transformer
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.training.adapters import add_lora
@@ -25,11 +26,15 @@ def load_base(
     )
 
 
-def make_trainable(model: NextDiT, config: TrainConfig) -> dict[str, nn.Parameter]:
+def make_trainable(
+    model: NextDiT, config: TrainConfig, *, warn: Callable[[str], None] = lambda sentence: None
+) -> dict[str, nn.Parameter]:
     """Put a fresh adapter into the model and set how its blocks compute; returns the adapter's parameters by name."""
     model.attention_backend = config.attention_backend
     model.gradient_checkpointing = config.gradient_checkpointing
     model.checkpoint_skip_every = config.checkpoint_skip_every
+    if config.compile_blocks:
+        compile_blocks(model, warn)
     return add_lora(
         model, targets=config.lora_target_modules, rank=config.lora_rank, alpha=config.lora_alpha,
         dropout=config.lora_dropout, seed=config.seed,

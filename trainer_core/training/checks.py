@@ -11,6 +11,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.ranks import told_to_use_cpu
 from trainer_core.model.attention import backend_problem, check_backend
+from trainer_core.model.compiled import compile_problem
 from trainer_core.model.folder import BaseFolder, find_base, transformer_config
 from trainer_core.model.hub import resolve_part
 from trainer_core.model.nextdit import NextDiT
@@ -63,6 +64,10 @@ def adapted(config: TrainConfig, device: torch.device) -> tuple[TrainConfig, lis
             config = replace(config, attention_backend="flash")
         else:
             notes.append(f"use_flash_attention_2: flash-attn {problem}; PyTorch's own attention kernels are used.")
+    problem = compile_problem(device) if config.compile_blocks else None
+    if problem:
+        config = replace(config, compile_blocks=False)
+        notes.append(f"compile_blocks: to compile {problem}; blocks run as they are.")
     return config, notes
 
 

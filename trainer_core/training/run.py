@@ -293,7 +293,7 @@ class _Run:
         self.config = config = replace(self.config, optimizer_type=self._optimizer_of(checkpoint))
         self._phase("loading the transformer", 0, 1)
         model = load_base(config, self.base, self.world.accelerator.device, warn=self._warn)
-        parameters = make_trainable(model, config)
+        parameters = make_trainable(model, config, warn=self._warn)
         if checkpoint:
             load_weights(parameters, checkpoint.adapter, "The checkpoint")
         elif config.resume_from_lora:
