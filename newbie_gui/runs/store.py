@@ -87,7 +87,7 @@ class Row:
 
 
 class RunStore:
-    """One a process. Holds caches only, none of which grows with the runs looked at; every method may be called from any thread."""
+    """One a process. Holds caches only, of the runs looked at last; every method may be called from any thread."""
 
     def __init__(self, workspace: Workspace, queue: Jobs) -> None:
         self.workspace = workspace
