@@ -65,6 +65,12 @@ class Watched:
         handles = [int(statistics.median(fds for _, fds in part)) for part in (first, last)]
         return 100 * (after / before - 1), handles[1] - handles[0]
 
+    def course(self) -> list[int]:
+        """Memory of each twelfth of the time: whether it still grows, or has settled."""
+        size = max(1, len(self._samples) // 12)
+        parts = [self._samples[start : start + size] for start in range(0, len(self._samples), size)]
+        return [round(statistics.median(memory for memory, _ in part)) for part in parts]
+
 
 class Feeder:
     """Keeps runs waiting in the queue and removes those that are long done."""
@@ -108,6 +114,7 @@ def test_a_long_row_of_runs_leaves_nothing_behind(
             zombies += sum(_still_zombie(child) for child in children)
     statuses = [entry.status for entry in queue.entries()]
     print(f"{feeder.number} runs in {MINUTES:g} min, growth page {page.growth()}, worker {worker.growth()}")
+    print(f"MiB over time, page {page.course()}, worker {worker.course()}")
     assert "failed" not in statuses and "finished" in statuses and len(worker.pids) == len(page.pids) == 1
     record_figure("faults: soak growth, %", f"{max(page.growth()[0], worker.growth()[0]):.1f}")
     record_figure("faults: soak, zombies / runs", f"{zombies} / {feeder.number}")
