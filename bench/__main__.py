@@ -31,6 +31,7 @@ PARTS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = MappingProxyType(
         "overhead": ((), ("--steps", "1")),
         "caching": ((), ("--images", "50")),
         "tiers": ((), ()),
+        "preflight": ((), ("--steps", "2")),
         "startup": ((), ("--tries", "1")),
         "growth": ((), ("--steps", "400", "--images", "1000")),
     }

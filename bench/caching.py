@@ -33,13 +33,15 @@ from trainer_core.training.stopping import StopSignal
 WORDS = ("1girl", "solo", "smile", "hat", "long hair", "outdoors", "sky", "tree", "dress", "night", "sword", "cat")
 
 
-def make_pictures(folder: Path, count: int) -> None:
-    """PNG pictures of 64 x 64 to 96 x 96, each with a caption of its own."""
+def make_pictures(
+    folder: Path, count: int, *, sizes: Sequence[tuple[int, int]] = ((64, 64), (64, 96), (96, 64))
+) -> None:
+    """PNG pictures of these sizes, each with a caption of its own."""
     rng = random.Random(0)
     noise = np.random.default_rng(0)
     folder.mkdir(parents=True)
     for number in range(count):
-        width, height = rng.choice(((64, 64), (64, 96), (96, 64)))
+        width, height = rng.choice(sizes)
         Image.fromarray(noise.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(
             folder / f"{number:06d}.png", compress_level=1
         )
