@@ -73,7 +73,7 @@ def build_trainer(
 ) -> Trainer:
     """A trainer over random weights and features; ``caption_tokens`` of the images in turn."""
     model = build_model(dims, config, device)
-    parameters = make_trainable(model, config)
+    parameters = make_trainable(model, config, warn=_refuse)
     samples = stand_ins((config.resolution, config.resolution), caption_tokens)
     images = config.train_batch_size * config.gradient_accumulation_steps
     return Trainer(
@@ -84,6 +84,11 @@ def build_trainer(
         schedule=Schedule(config, [samples[number % len(samples)] for number in range(images)]),
         world=World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu"),
     )  # fmt: skip
+
+
+def _refuse(sentence: str) -> None:
+    """A figure of blocks that were not compiled must not stand for compiled ones."""
+    raise UserError("compile_failed", sentence)
 
 
 def matrix_rate(device: torch.device, precision: str, seconds: float = 0.5) -> float:
