@@ -145,10 +145,11 @@ class RunStore:
                 known = (changed, load_config(file))
             except ConfigError:
                 known = (changed, None)
-            with self._lock:
-                self._configs[file] = known
-                if len(self._configs) > _FOLLOWED:
-                    self._configs.popitem(last=False)
+        with self._lock:
+            self._configs[file] = known
+            self._configs.move_to_end(file)
+            if len(self._configs) > _FOLLOWED:
+                self._configs.popitem(last=False)
         return known[1]
 
     def history(self, folder: Path) -> History:
