@@ -45,6 +45,19 @@ class CheckedBlocks(gr.Blocks):
             raise self._refused("") from error
         return await super().call_function(*args, **kwargs)
 
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        """As Gradio's; what it puts in a control's place in a session keeps that control's id.
+
+        For every update, `gr.skip()` too, Gradio makes the control anew, with an id of its own, and the next event that
+        reads the control enters it under this id as well: a session whose page stays open grew with each tick.
+        """
+        answer = await super().postprocess_data(block_fn, predictions, state)
+        if state is not None:
+            for control in block_fn.outputs:
+                if not control.stateful and control._id in state:
+                    state[control._id]._id = control._id
+        return answer
+
     def _refused(self, name: str) -> gr.Error:
         return gr.Error(self._refusal.format(name=name or "?"), print_exception=False)
 
