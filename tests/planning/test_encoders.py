@@ -6,7 +6,9 @@ import pytest
 import torch
 from live_memory import LiveMemory
 
+from trainer_core.model.vae_strips import in_strips
 from trainer_core.planning.base import BaseSizes, Codec, TextEncoder
+from trainer_core.planning.codec_memory import decoder_numbers, encoder_numbers
 from trainer_core.planning.phases import Phase, Work, encoding_phases, sampling_phase
 from trainer_core.planning.shapes import Dimensions, matching
 
@@ -53,6 +55,19 @@ def test_text_encoders():
         model = kind(settings).eval()
         real = peak(model, input_ids=ids, attention_mask=mask)
         assert temporaries(phase) == pytest.approx(real, rel=0.10), phase.name
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_large_pictures_in_strips(images: int):
+    whole = 32 * SIDE * SIDE * images
+    large, strip = whole - 1, whole // 8
+    codec = vae()
+    in_strips(codec, large=large, strip=strip)
+    encoded = peak(codec.encode, torch.zeros(images, 3, SIDE, SIDE))
+    decoded = peak(codec.decode, torch.zeros(images, 16, SIDE // 8, SIDE // 8))
+    sizes = {"channels": 32, "pixels": images * SIDE * SIDE, "large": large, "strip": strip}
+    assert 4 * encoder_numbers(**sizes) == pytest.approx(encoded, rel=0.10)
+    assert 4 * decoder_numbers(**sizes) == pytest.approx(decoded, rel=0.10)
 
 
 def test_encoding_and_decoding_pictures():

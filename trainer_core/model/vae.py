@@ -12,6 +12,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.light_imports import without_bitsandbytes
 from trainer_core.model.tokens import read_config
 from trainer_core.model.vae_names import VaeNames, vae_config
+from trainer_core.model.vae_strips import in_strips
 from trainer_core.model.weights import load_strict, open_tensors
 
 with without_bitsandbytes("diffusers"):
@@ -23,9 +24,13 @@ FALLBACK_SHIFT = 0.0
 
 
 class LatentCodec:
-    """Pixels to latents and back; made by `load_vae` around an AutoencoderKL."""
+    """Pixels to latents and back; made by `load_vae` around an AutoencoderKL.
+
+    It has that model compute large pictures in strips: the same numbers but for rounding, in about half of the memory.
+    """
 
     def __init__(self, model: Any, *, scaling: float, shift: float) -> None:
+        in_strips(model)
         self.model = model
         self.scaling = scaling
         self.shift = shift

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.activations import COMPUTE_BYTES, FP32, Pass, activations
 from trainer_core.planning.base import BaseSizes, TextEncoder
+from trainer_core.planning.codec_memory import decoder_numbers, encoder_numbers
 from trainer_core.planning.quantised import base_bytes, quantised_bytes, unpacked_bytes
 from trainer_core.planning.shapes import Dimensions, Linear, Targets
 from trainer_core.planning.swapped import SwapBytes, swap_bytes
@@ -19,10 +20,6 @@ from trainer_core.planning.swapped import SwapBytes, swap_bytes
 _GPU_IMAGE_BATCH = 4
 _GPU_IMAGE_PIXELS = _GPU_IMAGE_BATCH * 1024**2
 GPU_TEXT_BATCH = 8
-# Maps of the VAE's first width at full picture size that are alive at its dearest place: in the encoder's first
-# blocks five; in the decoder's last stage three of twice that width.
-ENCODER_MAPS = 5
-DECODER_MAPS = 6
 # bitsandbytes: tensors below this many elements keep 32-bit state; one fp32 scale for each block of 256.
 MIN_8BIT = 4096
 SCALE_BLOCK = 256
@@ -145,7 +142,7 @@ def sampling_phase(config: TrainConfig, base: BaseSizes, targets: Targets, work:
     drawing += unpacked_bytes(dims, config.quantize_base, compute)
     drawing += compute * targets.parameters(config.lora_rank) if compute != FP32 else 0
     encoder = encoder_bytes(cuda=cuda)
-    decoding = DECODER_MAPS * base.vae.channels * width * height * encoder
+    decoding = decoder_numbers(base.vae.channels, width * height) * encoder
     return Phase(
         name="sampling",
         components=(
@@ -211,7 +208,7 @@ def image_phase(base: BaseSizes, work: Work, *, cuda: bool) -> Phase:
         name="encoding images",
         components=(
             Component(name="weights", bytes=base.vae.parameters * numbers),
-            Component(name="temporaries", bytes=ENCODER_MAPS * base.vae.channels * width * height * images * numbers),
+            Component(name="temporaries", bytes=encoder_numbers(base.vae.channels, width * height * images) * numbers),
         ),
     )
 
