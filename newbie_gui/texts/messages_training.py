@@ -91,6 +91,15 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{t}时显存不足。训练从{t}继续，并改用 {}。",
     ),
     ("From here on it trains beside a base that is a little off.", "此后训练时的底模略有偏差。"),
+    ("All captions are encoded anew, with an encoder that is a little off.", "所有描述将用略有偏差的编码器重新编码。"),
+    (
+        "A config file of yours needs this setting too before it can continue the run.",
+        "如果用自己的配置文件继续这次训练，也要先写入这项设置。",
+    ),
+    (
+        "The GPU ran out of memory while {}, {} at a time; it goes on one at a time.",
+        "{t}时显存不足（每批 {} 个）；改为逐个进行。",
+    ),
     ("its checkpoint of step {}", "第 {} 步的检查点"),
     ("its beginning", "头"),
     ("preparing", "准备"),
@@ -103,6 +112,8 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     # Preparing.
     ("checking data", "检查数据"),
     ("loading Gemma3", "加载 Gemma3"),
+    ("loading Jina CLIP", "加载 Jina CLIP"),
+    ("loading the VAE", "加载 VAE"),
     ("loading the transformer", "加载 transformer"),
     ("trying a step", "试跑一步"),
     (

@@ -4,7 +4,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -12,6 +12,9 @@ from runs import events, losses, run_of
 
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import UserError
+from trainer_core.model.gemma import GemmaEncoder
+from trainer_core.model.jina import JinaEncoder
+from trainer_core.model.vae import LatentCodec
 from trainer_core.training import building, features, recovery, session
 from trainer_core.training.loop import Trainer
 from trainer_core.training.recovery import next_rung
@@ -21,7 +24,7 @@ Make = Callable[..., TrainConfig]
 Patch = pytest.MonkeyPatch
 
 
-def full(*args: object, **named: object) -> None:
+def full(*args: object, **named: object) -> NoReturn:
     raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
 
 
@@ -65,11 +68,15 @@ def test_each_rung_is_taken_until_it_fits(config: Make, monkeypatch: Patch) -> N
     assert settings(load_config(run_of(made).config_file)) == (1, 2, True, "int8")
 
 
+BITS = ["int8", "nf4"]
 PLACES = {
-    "preparing": (features, "load_gemma", []),
-    "loading": (building, "load_transformer", ["int8", "nf4"]),
-    "drawing samples": (session, "decode", ["int8", "nf4"]),
-    "validating": (session.Validator, "measure", ["int8", "nf4"]),
+    "loading Gemma3": (features, "load_gemma", "quantize_gemma", BITS),
+    "encoding captions (Gemma3)": (GemmaEncoder, "encode", "quantize_gemma", BITS),
+    "encoding captions (Jina CLIP)": (JinaEncoder, "encode", "", []),
+    "encoding images": (LatentCodec, "encode", "", []),
+    "loading": (building, "load_transformer", "quantize_base", BITS),
+    "drawing samples": (session, "decode", "quantize_base", BITS),
+    "validating": (session.Validator, "measure", "quantize_base", BITS),
 }
 
 
@@ -77,17 +84,17 @@ PLACES = {
 def test_in_every_phase_what_helps_is_tried_and_then_the_user_is_asked(
     place: str, config: Make, monkeypatch: Patch
 ) -> None:
-    where, name, tried = PLACES[place]
+    where, name, option, tried = PLACES[place]
     monkeypatch.setattr(where, name, full)
     made = config(
         max_train_steps=1, sample_prompts=["1girl"], sample_steps=1, validation_split=0.2,
-        use_cache=place != "preparing",
+        use_cache="Gemma" not in place and "encoding" not in place,
     )  # fmt: skip
     with pytest.raises(UserError) as caught:
         run_training(made)
     assert caught.value.code == "out_of_memory" and run_of(made).status() == "failed"
     told = [event for event in events(made, "warning") if "out of memory" in event["message"]]
-    assert [event["settings"]["quantize_base"] for event in told] == tried
+    assert [event["settings"] for event in told] == [{option: kind} for kind in tried]
     assert all(f"while {place}." in event["message"] for event in told)
     assert any("Strategy 1" in hint for hint in caught.value.hints)
 
@@ -121,6 +128,39 @@ def test_after_the_fewest_bits_blocks_go_to_main_memory(config: Make, monkeypatc
         assert next_rung(other, "drawing samples", begun=True) is None
     monkeypatch.setattr(recovery.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**30))
     assert next_rung(made, "training", begun=True) is None
+
+
+def test_once_begun_the_features_stay(config: Make) -> None:
+    for begun, helps in ((False, True), (True, False)):
+        assert (next_rung(config(), "encoding captions (Gemma3)", begun=begun) is not None) == helps
+
+
+def test_a_run_goes_on_with_a_smaller_text_encoder_and_says_what_that_means(config: Make, monkeypatch: Patch) -> None:
+    real = features.load_gemma
+
+    def load(*args: Any, **named: Any) -> GemmaEncoder:
+        return full() if named["quantise"] == "no" else real(*args, **named)
+
+    monkeypatch.setattr(features, "load_gemma", load)
+    made = config(max_train_steps=1, use_cache=False)
+    assert run_training(made) == "finished" and load_config(run_of(made).config_file).quantize_gemma == "int8"
+    [told] = [event["message"] for event in events(made, "warning") if "out of memory" in event["message"]]
+    assert "from its beginning with quantize_gemma = int8. All captions are encoded anew" in told
+
+
+def test_batches_of_pictures_that_do_not_fit_are_encoded_one_by_one(config: Make, monkeypatch: Patch) -> None:
+    real = LatentCodec.encode
+
+    def encode(self: LatentCodec, pixels: torch.Tensor) -> torch.Tensor:
+        return full() if len(pixels) > 1 else real(self, pixels)
+
+    monkeypatch.setattr(LatentCodec, "encode", encode)
+    # As on a GPU.
+    monkeypatch.setattr(features.FeatureStore, "_batches", lambda self, work, size: features.fixed_batches(work, 3))
+    made = config(max_train_steps=1, use_cache=False)
+    assert run_training(made) == "finished"
+    [told] = [event["message"] for event in events(made, "warning") if "out of memory" in event["message"]]
+    assert "while encoding images, 3 at a time" in told
 
 
 def test_a_begun_optimizer_stays(config: Make, monkeypatch: Patch) -> None:

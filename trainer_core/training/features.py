@@ -1,14 +1,16 @@
 """From a data set to cached features: scan, buckets, then only what is missing is encoded, one encoder at a time.
 
 On a CPU one item is encoded at a time; on a GPU fixed batches of the sorted work list, and a batch with a gap is
-redone whole. So a caching run that was killed and repeated gives the same bits as one that was not.
+redone whole. So a caching run that was killed and repeated gives the same bits as one that was not, as long as memory
+suffices for a batch.
 """
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import load_vae
 from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
+from trainer_core.training.fitting import Fitting, Item, Result
 from trainer_core.training.loading import Prefetcher
 from trainer_core.training.sampling import TextFeatures
 
@@ -77,6 +80,7 @@ class FeatureStore:
     """Keys, encodes and reads the features of one run.
 
     `share` = (place, count): of the batches to be encoded this process does every count-th, beginning with place.
+    `warn` hears what becomes of a batch that memory does not suffice for.
     """
 
     def __init__(
@@ -86,8 +90,11 @@ class FeatureStore:
         cache: Cache,
         device: torch.device,
         share: tuple[int, int] = (0, 1),
+        *,
+        warn: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self._config = config
+        self._warn = warn
         self._base = base
         self.cache = cache
         self._share = share
@@ -193,9 +200,11 @@ class FeatureStore:
 
     def _encode_gemma(self, groups: Sequence[list[str]], report: Report) -> None:
         there = self.cache.keys("gemma")
-        batches = self._to_do(self._text_batches(groups), lambda text: self.gemma_key(text) in there)
-        if not batches:
-            return
+        if batches := self._to_do(self._text_batches(groups), lambda text: self.gemma_key(text) in there):
+            self._make_gemma(batches, report)
+            self._free()
+
+    def _make_gemma(self, batches: Sequence[list[str]], report: Report) -> None:
         report("loading Gemma3", 0, len(batches))
         encoder = load_gemma(
             self._base.text_encoder,
@@ -204,15 +213,30 @@ class FeatureStore:
             quantise=self._config.quantize_gemma,
         )
         self._require_fit("Gemma3", self._base.text_encoder, encoder.model.config.hidden_size, "cap_feat_dim")
-        for done, batch in enumerate(batches):
-            report("encoding captions (Gemma3)", done, len(batches))
-            features = encoder.encode(batch, self._config.max_gemma_tokens)
-            for i, text in enumerate(batch):
+        encode = partial(encoder.encode, max_tokens=self._config.max_gemma_tokens)
+        for texts, features in self._encoded("encoding captions (Gemma3)", batches, len(batches), encode, report):
+            for i, text in enumerate(texts):
                 key, length = self.gemma_key(text), int(features.mask[i].sum())
                 self._note_cut(key, features.truncated[i])
                 self.cache.put("gemma", key, {"cap_feats": features.hidden[i, :length]})
-        del encoder
-        self._free()
+
+    def _encoded(
+        self,
+        phase: str,
+        batches: Iterable[list[Item]],
+        count: int,
+        encode: Callable[[list[Item]], Result],
+        report: Report,
+    ) -> Iterator[tuple[list[Item], Result]]:
+        """Each batch, or where memory does not suffice each part of it, with what `encode` makes of it."""
+
+        def shrunk(size: int) -> None:
+            self._warn(f"The GPU ran out of memory while {phase}, {size} at a time; it goes on one at a time.")
+
+        fitting = Fitting(encode, shrunk)
+        for done, batch in enumerate(batches):
+            report(phase, done, count)
+            yield from fitting(batch)
 
     def _note_cut(self, key: str, cut: bool) -> None:
         """Remembered beside the features (and before them), so that a later run names the caption again."""
@@ -224,19 +248,19 @@ class FeatureStore:
 
     def _encode_jina(self, groups: Sequence[list[str]], report: Report) -> None:
         there = self.cache.keys("jina")
-        batches = self._to_do(self._text_batches(groups), lambda text: self.jina_key(text) in there)
-        if not batches:
-            return
+        if batches := self._to_do(self._text_batches(groups), lambda text: self.jina_key(text) in there):
+            self._make_jina(batches, report)
+            self._free()
+
+    def _make_jina(self, batches: Sequence[list[str]], report: Report) -> None:
+        report("loading Jina CLIP", 0, len(batches))
         encoder = load_jina(self._base.clip_model, dtype=self.encoding.dtype, device=self.encoding.device)
         self._require_fit("Jina CLIP", self._base.clip_model, encoder.model.config.hidden_size, "clip_text_dim")
-        for done, batch in enumerate(batches):
-            report("encoding captions (Jina CLIP)", done, len(batches))
-            features = encoder.encode(batch, self._config.max_jina_tokens)
-            for i, text in enumerate(batch):
+        encode = partial(encoder.encode, max_tokens=self._config.max_jina_tokens)
+        for texts, features in self._encoded("encoding captions (Jina CLIP)", batches, len(batches), encode, report):
+            for i, text in enumerate(texts):
                 self._note_cut(self.jina_key(text), features.truncated[i])
                 self.cache.put("jina", self.jina_key(text), {"pooled": features.pooled[i]})
-        del encoder
-        self._free()
 
     def encode_images(self, samples: Sequence[Sample], report: Report) -> list[ImageProblem]:
         """Encode missing latents; images that cannot be decoded are returned, not replaced."""
@@ -250,27 +274,36 @@ class FeatureStore:
             for batch in self._batches(by_bucket[bucket], gpu_image_batch(*bucket))
         ]
         batches = self._to_do(fixed, self.cache.keys("latents").__contains__)
-        problems: list[ImageProblem] = []
         if not batches:
-            return problems
+            return []
+        problems = self._make_latents([[unique[key] for key in batch] for batch in batches], report)
+        self._free()
+        return problems
+
+    def _make_latents(self, batches: Sequence[list[Sample]], report: Report) -> list[ImageProblem]:
+        report("loading the VAE", 0, len(batches))
         codec = load_vae(self._base.vae, dtype=self.encoding.dtype, device=self.encoding.device)
         self._require_fit("VAE", self._base.vae, codec.channels, "in_channels")
         pictures = Prefetcher(
-            lambda place: self._pictures([unique[key] for key in batches[place]]),
+            lambda place: self._pictures(batches[place]),
             lambda place: iter(range(place + 1, len(batches))),
             DECODERS,
         )
+        problems: list[ImageProblem] = []
+
+        def loaded() -> Iterator[list[tuple[str, Tensor]]]:
+            for place in range(len(batches)):
+                pixels, broken = pictures.get(place)
+                problems.extend(broken)
+                yield [*pixels.items()]
+
+        def encode(some: list[tuple[str, Tensor]]) -> Tensor | tuple[()]:
+            return codec.encode(torch.stack([pixels for _, pixels in some])) if some else ()
+
         with closing(pictures):
-            for done in range(len(batches)):
-                report("encoding images", done, len(batches))
-                pixels, broken = pictures.get(done)
-                problems += broken
-                if pixels:
-                    encoded = codec.encode(torch.stack([*pixels.values()]))
-                    for key, latents in zip(pixels, encoded, strict=True):
-                        self.cache.put("latents", key, {"latents": latents})
-        del codec
-        self._free()
+            for some, encoded in self._encoded("encoding images", loaded(), len(batches), encode, report):
+                for (key, _), latents in zip(some, encoded, strict=True):
+                    self.cache.put("latents", key, {"latents": latents})
         return problems
 
     def _pictures(self, samples: Sequence[Sample]) -> tuple[dict[str, Tensor], list[ImageProblem]]:

@@ -66,7 +66,9 @@ class Preparation:
         trained, held_out = self._items()
         share = self._world.share if config.use_cache else (0, 1)
         with self._world.local_main_first():
-            store = FeatureStore(config, self._base, self._cache(), self._world.accelerator.device, share)
+            store = FeatureStore(
+                config, self._base, self._cache(), self._world.accelerator.device, share, warn=self._warn
+            )
             samples, captions = store.plan(trained, shuffle=config.shuffle_caption)
             validation, plain = store.plan(held_out, shuffle=False)
             base_hash = part_id(self._base.transformer, store.cache.index)

@@ -1,8 +1,9 @@
 """Out of memory is not the end: the next setting that saves memory and keeps what is learned, then on from there.
 
 Batches are divided with as many more accumulated, blocks recomputed, the optimizer's state and the frozen base held
-in fewer bits, the base's blocks moved to main memory, one after the other as the published ladder has them. What would
-change the result (modules, pixels, rank) is left to the user, who gets the rest of the ladder as advice.
+in fewer bits, the base's blocks moved to main memory, one after the other as the published ladder has them; Gemma3 is
+held in fewer bits where it is what does not fit. What would change more of the result (modules, pixels, rank) is left
+to the user, who gets the rest of the ladder as advice.
 """
 
 import gc
@@ -20,10 +21,11 @@ from trainer_core.planning.base import read_base
 from trainer_core.planning.phases import GIB, swapped_bytes
 
 # What can be changed by itself, by where memory ran out: for a picture or the weights a smaller batch does nothing,
-# and the encoders run in memory of their own.
+# and the encoders run in memory of their own (their batches shrink at once: training/fitting.py).
 _HELPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "preparing": (),
+        "loading Gemma3": ("quantize_gemma",),
+        "encoding captions (Gemma3)": ("quantize_gemma",),
         "loading": ("quantize_base", "swap_blocks"),
         "training": ("train_batch_size", "gradient_checkpointing", "checkpoint_skip_every", "optimizer_type",
                      "quantize_base", "swap_blocks"),
@@ -38,7 +40,7 @@ _HOST_SPARE = 2 * GIB
 def next_rung(config: TrainConfig, place: str, *, begun: bool) -> Rung | None:
     """The first rung that may be taken unasked after memory ran out at `place`; None where the user has to decide.
 
-    begun: there is a checkpoint, whose optimizer state belongs to its kind.
+    begun: there is a checkpoint, which can go on with neither another optimizer nor other features.
     """
     if not config.recover_from_oom:
         return None
@@ -47,16 +49,18 @@ def next_rung(config: TrainConfig, place: str, *, begun: bool) -> Rung | None:
 
 def _may_take(config: TrainConfig, rung: Rung, place: str, begun: bool) -> bool:
     name = rung.changes[0].name
+    if name not in _HELPS.get(place, ()):
+        return False
+    if begun and rung.new_run:
+        return False
     if name == "train_batch_size" and "gradient_accumulation_steps" not in rung.values:
         # So large a step cannot be divided and stay the same.
         return False
-    if name == "optimizer_type" and (begun or not torch.cuda.is_available()):
+    if name == "optimizer_type" and not torch.cuda.is_available():
         return False
     if name == "swap_blocks" and not _can_swap(config, rung):
         return False
-    if "nf4" in rung.values.values() or name == "optimizer_type":
-        return name in _HELPS[place] and find_spec("bitsandbytes") is not None
-    return name in _HELPS[place]
+    return find_spec("bitsandbytes") is not None or not ("nf4" in rung.values.values() or name == "optimizer_type")
 
 
 def _can_swap(config: TrainConfig, rung: Rung) -> bool:
@@ -80,6 +84,11 @@ def told(rung: Rung, place: str, step: int) -> str:
     note = ""
     if rung.changes[0].name == "quantize_base":
         note = " From here on it trains beside a base that is a little off."
+    elif rung.changes[0].name == "quantize_gemma":
+        note = (
+            " All captions are encoded anew, with an encoder that is a little off. A config file of yours needs this"
+            " setting too before it can continue the run."
+        )
     return f"The GPU ran out of memory while {place}. The run goes on from {where} with {settings}.{note}"
 
 

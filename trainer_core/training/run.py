@@ -329,6 +329,7 @@ class _Run:
     def _work(self, name: str, done: int, total: int) -> None:
         """Like `_phase`, between two pieces of encoding: where a stop may come in."""
         self.stop.check()
+        self._place = name
         self._phase(name, done, total)
 
     def _phase(self, name: str, done: int, total: int) -> None:

@@ -1,0 +1,30 @@
+"""Batches that do not fit into memory, one by one."""
+
+import pytest
+import torch
+
+from trainer_core.training.fitting import Fitting
+
+
+def test_from_the_first_batch_that_does_not_fit_on_it_is_one_at_a_time() -> None:
+    tried: list[list[int]] = []
+    told: list[int] = []
+
+    def encode(batch: list[int]) -> int:
+        tried.append(list(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError
+        return sum(batch)
+
+    fitting = Fitting(encode, told.append)
+    results = [pair for batch in ([1, 2], [3, 4, 5], [6, 7]) for pair in fitting(batch)]
+    assert results == [([1, 2], 3), ([3], 3), ([4], 4), ([5], 5), ([6], 6), ([7], 7)]
+    assert told == [3] and tried[1] == [3, 4, 5] and len(tried) == 7
+
+
+def test_what_does_not_fit_alone_fails() -> None:
+    def encode(batch: list[int]) -> int:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        list(Fitting(encode, lambda size: None)([1]))

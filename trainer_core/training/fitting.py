@@ -1,0 +1,42 @@
+"""Encoding that makes do with less memory: one at a time instead of a batch."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+import torch
+
+from trainer_core.training.recovery import free_memory
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Fitting(Generic[Item, Result]):
+    """Encodes batches whole, until one does not fit into memory: that one and all after it one at a time.
+
+    Args:
+        encode: a batch.
+        shrunk: called once, with the size of the batch that did not fit.
+    """
+
+    def __init__(self, encode: Callable[[list[Item]], Result], shrunk: Callable[[int], None]) -> None:
+        self._encode = encode
+        self._shrunk = shrunk
+        self._single = False
+
+    def __call__(self, batch: list[Item]) -> Iterator[tuple[list[Item], Result]]:
+        """The batch, or each of its items as a batch, with its result. Raises OutOfMemoryError if not even one fits."""
+        if not self._single:
+            try:
+                yield batch, self._encode(batch)
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                self._single = True
+            else:
+                return
+            # Outside of the handler: the error holds the frames, and they the tensors.
+            free_memory()
+            self._shrunk(len(batch))
+        for item in batch:
+            yield [item], self._encode([item])
