@@ -11,6 +11,7 @@ import pytest
 
 from trainer_core.jobs.ranks import (
     Outcome,
+    Stops,
     child_environment,
     importable,
     is_launched,
@@ -56,6 +57,16 @@ def test_a_signal_while_the_others_are_being_ended_leaves_none_behind() -> None:
     timer.start()
     assert run_ranks(python(code), 2, os.environ).codes == (0, 7)
     timer.join()
+
+
+def test_a_signal_between_two_starts_is_remembered_and_the_next_one_ends_at_once() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Stops() as stops:
+        assert run_ranks(python("sys.exit(7)"), 2, os.environ, stops).code == 7 and not stops.asked
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stops.asked
+        assert run_ranks(python("time.sleep(60)"), 2, os.environ, stops).codes == (-signal.SIGTERM,) * 2
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(("codes", "code"), [((0, 0), 0), ((1, -15), 1), ((-9, -15), 137), ((0, 3), 3)])

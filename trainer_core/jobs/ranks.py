@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Self
 
 # What torch.distributed, accelerate and MPI set for the processes they start, beside LOCAL_RANK.
 SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -46,25 +48,56 @@ def told_to_use_cpu(environment: Mapping[str, str]) -> bool:
     return environment.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
 
 
-def run_ranks(command: Sequence[str], count: int, environment: Mapping[str, str]) -> Outcome:
+class Stops:
+    """SIGINT and SIGTERM while it is entered: passed on to the processes there are, and remembered.
+
+    Entered around several `run_ranks` it also takes what comes between them, when there is nobody to pass it on to.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.children: list[subprocess.Popen[bytes]] = []
+        self._handlers: dict[int, signal._HANDLER] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        for child in self.children:
+            if child.poll() is None and not (number == signal.SIGINT and _reached_by_ctrl_c()):
+                child.send_signal(number)
+
+
+def run_ranks(
+    command: Sequence[str], count: int, environment: Mapping[str, str], stops: Stops | None = None
+) -> Outcome:
     """Run `command` `count` times on this machine as one torch.distributed world; returns when all have ended.
 
-    SIGINT and SIGTERM are passed on, once each. When one process fails, the others get SIGTERM and, after 20 seconds,
-    SIGKILL: they would wait for ever for the one that is gone.
+    SIGINT and SIGTERM are passed on, once each, by `stops` where one is entered already. When one process fails, the
+    others get SIGTERM and, after 20 seconds, SIGKILL: they would wait for ever for the one that is gone.
     """
     port = str(_free_port())
-    children: list[subprocess.Popen[bytes]] = []
     # From before the first child to after the last: a signal that ended this process alone would leave them training.
-    handlers = {number: signal.signal(number, _passing_on(children)) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for rank in range(count):
-            variables = _rank_variables(rank, count, port)
-            children.append(subprocess.Popen(command, env={**environment, **variables}))
-        _wait(children)
-    finally:
-        _end(children)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    with nullcontext(stops) if stops else Stops() as passing_on:
+        passing_on.children = children = []
+        try:
+            for rank in range(count):
+                variables = _rank_variables(rank, count, port)
+                children.append(subprocess.Popen(command, env={**environment, **variables}))
+            # One asked for before all were there did not reach all: they have done nothing yet, and end at once.
+            if not passing_on.asked:
+                _wait(children)
+        finally:
+            _end(children)
     return Outcome(codes=tuple(child.returncode for child in children))
 
 
@@ -84,15 +117,6 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _passing_on(children: Sequence["subprocess.Popen[bytes]"]) -> "signal._HANDLER":
-    def handler(number: int, frame: FrameType | None) -> None:
-        for child in children:
-            if child.poll() is None and not (number == signal.SIGINT and _reached_by_ctrl_c()):
-                child.send_signal(number)
-
-    return handler
 
 
 def _reached_by_ctrl_c() -> bool:
