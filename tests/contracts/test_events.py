@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer_core.contracts.events import EventLog, read_events, truncate_after_step
+from trainer_core.contracts.events import EventLog, failure_since, read_events, truncate_after_step
 
 
 @pytest.fixture
@@ -29,6 +29,19 @@ def test_events_are_read_from_where_one_left_off(path: Path):
 
 def test_a_missing_log_has_no_events(path: Path):
     assert read_events(path, 50) == ([], 0)
+
+
+def test_a_failure_stands_until_the_run_goes_on_with_less(path: Path):
+    log = EventLog(path)
+    assert failure_since(path, 0.0) is None
+    for code in ("first", "second"):
+        log.emit("failed", code=code)
+        found = failure_since(path, 0.0)
+        assert found is not None and found["code"] == code and failure_since(path, 2e10) is None
+        log.emit("warning", message="of something else")
+        assert failure_since(path, 0.0) == found
+        log.emit("warning", message="less", settings={"train_batch_size": 1})
+        assert failure_since(path, 0.0) is None
 
 
 def test_numbers_that_are_not_finite_become_null(path: Path):

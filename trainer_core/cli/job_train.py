@@ -14,7 +14,7 @@ from trainer_core.cli.job import cards_to_show
 from trainer_core.cli.train import train
 from trainer_core.contracts.config import load_config, to_toml
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.events import read_events
+from trainer_core.contracts.events import failure_since
 from trainer_core.contracts.fsutil import write_text_atomic
 from trainer_core.contracts.jobdir import JobDir
 from trainer_core.contracts.rundir import RunDir
@@ -99,9 +99,8 @@ def _note_steps(folder: JobDir, run_folder: RunDir) -> None:
 
 def _told_by(run_folder: RunDir, *, since: float) -> UserError | None:
     """Why the run failed, in the words of one of its processes; the log of events also holds its earlier lives."""
-    events = read_events(run_folder.events_file)[0]
-    failed = [event for event in events if event.get("event") == "failed" and event["time"] >= since - 1.0]
-    return UserError(failed[-1]["code"], failed[-1]["message"], failed[-1]["hints"]) if failed else None
+    failed = failure_since(run_folder.events_file, since - 1.0)
+    return UserError(failed["code"], failed["message"], failed["hints"]) if failed else None
 
 
 def _printed(folder: JobDir) -> UserError | None:

@@ -84,6 +84,22 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]
     return [event for event in events if event is not None], offset + len(complete)
 
 
+def failure_since(path: Path, since: float) -> dict[str, Any] | None:
+    """The "failed" event of a run that stands: the last one at or after ``since`` (Unix, seconds).
+
+    None where there is none, or where the run went on after it with settings that need less memory.
+    """
+    found = None
+    for event in read_events(path)[0]:
+        if event.get("time", 0.0) < since:
+            continue
+        if event.get("event") == "failed":
+            found = event
+        elif event.get("event") == "warning" and "settings" in event:
+            found = None
+    return found
+
+
 def truncate_after_step(path: Path, step: int) -> None:
     """Drop events of steps beyond ``step`` that a resumed run tells again, so that no ghosts are left.
 

@@ -13,7 +13,7 @@ import torch
 from trainer_core.contracts.checkpoints import complete_checkpoints, step_of
 from trainer_core.contracts.config import Change, TrainConfig
 from trainer_core.contracts.errors import UserError, system_problem
-from trainer_core.contracts.events import EventLog, read_events, truncate_after_step
+from trainer_core.contracts.events import EventLog, failure_since, read_events, truncate_after_step
 from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
@@ -47,6 +47,7 @@ def run_training(config: TrainConfig) -> str:
     Raises UserError for anything the user can mend: before anything is written where that can be known, else
     state.json and events.jsonl say so too.
     """
+    since = time.time()
     base = base_of(config)
     device = pick_device(config.device)
     carried_out, notes = adapted(config, device)
@@ -68,6 +69,9 @@ def run_training(config: TrainConfig) -> str:
                 attempts = _Attempts(config, carried_out, run, world, teller)
                 return attempts.until_it_fits(lambda now: _Run(now, base, run, world, teller=teller, stop=stop))
         except StopRequested:
+            # Asked by who ends the others of a process that failed.
+            if world.size > 1 and (cause := _failure_elsewhere(run, since)):
+                raise cause from None
             if world.main:
                 run.write_state("stopped")
             step = run.read_state().get("step", 0)
@@ -75,7 +79,7 @@ def run_training(config: TrainConfig) -> str:
             return "stopped"
         except Exception as error:
             problem = as_user_error(error, attempts.carried_out if attempts else carried_out)
-            if world.size > 1 and (cause := _failure_elsewhere(run)):
+            if world.size > 1 and (cause := _failure_elsewhere(run, since)):
                 raise cause from error
             if problem.code == "internal":
                 teller.traceback()
@@ -107,12 +111,17 @@ def _open(run: RunDir, config: TrainConfig, stack: ExitStack) -> tuple[Change, .
     return changed
 
 
-def _failure_elsewhere(run: RunDir) -> UserError | None:
+def _failure_elsewhere(run: RunDir, since: float) -> UserError | None:
     """What another process of this run failed of: this one's own error is then only the lost connection."""
     state = run.read_state()
-    if state.get("status") != "failed" or state.get("pid") == os.getpid():
-        return None
-    return UserError(state.get("code", "internal"), state.get("message", "Another process of this run failed."))
+    if state.get("status") == "failed" and state.get("pid") != os.getpid():
+        return UserError(state.get("code", "internal"), state.get("message", "Another process of this run failed."))
+    if told := failure_since(run.events_file, since):
+        # The main process wrote its progress over that state before it noticed.
+        with suppress(OSError):
+            run.write_state("failed", code=told["code"], message=told["message"])
+        return UserError(told["code"], told["message"])
+    return None
 
 
 def as_user_error(error: Exception, config: TrainConfig) -> UserError:
