@@ -100,6 +100,14 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "The GPU ran out of memory while {}, {} at a time; it goes on one at a time.",
         "{t}时显存不足（每批 {} 个）；改为逐个进行。",
     ),
+    (
+        "stopped before it went on with less memory; its checkpoints are kept",
+        "已在改用更省显存的设置继续之前停止；检查点已保留",
+    ),
+    (
+        "The GPU ran out of memory, and the run's processes could not be started again with less.",
+        "显存不足，且未能以更省显存的设置重新启动训练进程。",
+    ),
     ("its checkpoint of step {}", "第 {} 步的检查点"),
     ("its beginning", "头"),
     ("preparing", "准备"),

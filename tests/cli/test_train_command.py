@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer_core.cli import train
+from trainer_core.cli import together, train
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.rundir import RunDir
 from trainer_core.jobs.ranks import Outcome
 from trainer_core.planning.hardware import Gpu, Machine
 
@@ -45,9 +46,11 @@ def test_a_gpu_that_is_not_there_is_refused_and_not_replaced_by_the_cpu(monkeypa
 
 
 def test_processes_that_were_killed_are_spoken_for(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(train, "run_ranks", lambda *_: Outcome(codes=(-9, -15)))
-    assert train._run_all(Path("a.toml"), 2) == 137 and "killed (signal 9)" in capsys.readouterr().err
-    monkeypatch.setattr(train, "run_ranks", lambda *_: Outcome(codes=(-15, 1)))
-    assert train._run_all(Path("a.toml"), 2) == 1 and not capsys.readouterr().err
+    def code(*codes: int) -> int:
+        monkeypatch.setattr(together, "run_ranks", lambda *_: Outcome(codes=codes))
+        return together.train_together(Path("a.toml"), RunDir(tmp_path), 2)
+
+    assert code(-9, -15) == 137 and "killed (signal 9)" in capsys.readouterr().err
+    assert code(-15, 1) == 1 and not capsys.readouterr().err

@@ -2,20 +2,14 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from trainer_core.cli.shared import PATHS, Commands, config_of, stay_offline
+from trainer_core.cli.together import train_together
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.jobs.ranks import (
-    child_environment,
-    importable,
-    is_launched,
-    repository_python,
-    run_ranks,
-    told_to_use_cpu,
-)
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.jobs.ranks import child_environment, is_launched, told_to_use_cpu
 from trainer_core.planning.hardware import detect
 
 
@@ -46,7 +40,7 @@ def train(path: Path, *, check: bool = False) -> int:
     launched = is_launched(os.environ)
     count = 1 if launched or check else _gpu_count(config)
     if count > 1:
-        return _run_all(path, count)
+        return train_together(path, RunDir(Path(config.output_dir) / config.output_name), count)
     main_process = os.environ.get("RANK", "0") == "0"
     for note in notes if main_process else ():
         print(f"note: {note}")
@@ -99,18 +93,6 @@ def _gpu_count(config: TrainConfig) -> int:
 def _has_cards() -> bool:
     machine = detect(Path())
     return bool(machine.gpus or machine.hidden)
-
-
-def _run_all(config: Path, count: int) -> int:
-    """Train in `count` processes; returns the exit code. Those that fail tell why, unless they are killed."""
-    outcome = run_ranks(repository_python(["train", str(config)]), count, importable(os.environ))
-    if outcome.code and all(code <= 0 for code in outcome.codes):
-        print(
-            f"error: a process of this run was killed (signal {outcome.code - 128}). "
-            "The system does so with signal 9 when main memory is full.",
-            file=sys.stderr,
-        )
-    return outcome.code
 
 
 def _check_data(config: TrainConfig) -> None:

@@ -139,6 +139,10 @@ class RunDir:
         """True if the run died without a word: it says "running", but its process is gone."""
         return _died_silently(self.read_state())
 
+    def is_run_by(self, pid: int) -> bool:
+        """True if process ``pid`` is there and the state says that it runs."""
+        return self.status() == "running" and self.read_state().get("pid") == pid
+
     def halted(self) -> bool:
         """True if its process is there and the system does not let it run."""
         state = self.read_state()
@@ -186,6 +190,10 @@ class RunDir:
     def stop_announced(self) -> bool:
         """True once the process that takes the requests has taken a stop: for the other processes of the run."""
         return self._stop_mark.exists()
+
+    def stop_wanted(self) -> bool:
+        """True once a stop was asked for, taken or not: for who starts the run's processes, when all have ended."""
+        return (self.control / "stop").exists() or self.stop_announced()
 
     def forget_requests(self) -> None:
         """Requests left over from an earlier life of this run are not meant for the next one."""

@@ -37,17 +37,18 @@ _HELPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _HOST_SPARE = 2 * GIB
 
 
-def next_rung(config: TrainConfig, place: str, *, begun: bool) -> Rung | None:
+def next_rung(config: TrainConfig, place: str, *, begun: bool, processes: int = 1) -> Rung | None:
     """The first rung that may be taken unasked after memory ran out at `place`; None where the user has to decide.
 
     begun: there is a checkpoint, which can go on with neither another optimizer nor other features.
+    processes: of this run on this machine, each with a base of its own.
     """
     if not config.recover_from_oom:
         return None
-    return next((rung for rung in memory_ladder(config) if _may_take(config, rung, place, begun)), None)
+    return next((rung for rung in memory_ladder(config) if _may_take(config, rung, place, begun, processes)), None)
 
 
-def _may_take(config: TrainConfig, rung: Rung, place: str, begun: bool) -> bool:
+def _may_take(config: TrainConfig, rung: Rung, place: str, begun: bool, processes: int) -> bool:
     name = rung.changes[0].name
     if name not in _HELPS.get(place, ()):
         return False
@@ -58,17 +59,17 @@ def _may_take(config: TrainConfig, rung: Rung, place: str, begun: bool) -> bool:
         return False
     if name == "optimizer_type" and not torch.cuda.is_available():
         return False
-    if name == "swap_blocks" and not _can_swap(config, rung):
+    if name == "swap_blocks" and not _can_swap(config, rung, processes):
         return False
     return find_spec("bitsandbytes") is not None or not ("nf4" in rung.values.values() or name == "optimizer_type")
 
 
-def _can_swap(config: TrainConfig, rung: Rung) -> bool:
+def _can_swap(config: TrainConfig, rung: Rung, processes: int) -> bool:
     """Every block is checkpointed, and main memory has room for them."""
     if not config.gradient_checkpointing or config.checkpoint_skip_every:
         return False
     needed = swapped_bytes(taken(config, rung), read_base(config).transformer).host
-    return psutil.virtual_memory().available > needed + _HOST_SPARE
+    return psutil.virtual_memory().available > processes * needed + _HOST_SPARE
 
 
 def taken(config: TrainConfig, rung: Rung) -> TrainConfig:

@@ -88,7 +88,8 @@ def run_training(config: TrainConfig) -> str:
             with suppress(OSError):
                 run.write_state("failed", code=problem.code, message=problem.message)
             with suppress(OSError):
-                teller.emit("failed", code=problem.code, message=problem.message, hints=problem.hints)
+                place = {"place": attempts.place} if attempts and attempts.place else {}
+                teller.emit("failed", code=problem.code, message=problem.message, hints=problem.hints, **place)
             if problem is error:
                 raise
             raise problem from error
@@ -100,7 +101,9 @@ def _open(run: RunDir, config: TrainConfig, stack: ExitStack) -> tuple[Change, .
     changed = check_rerun(run, config)
     run.create(config)
     run.remove_leftovers()
-    run.forget_requests()
+    # What is asked while the same launcher starts this run's processes again is meant for these.
+    if not run.is_run_by(os.getppid()):
+        run.forget_requests()
     try:
         run.keep_reserve()
         run.write_state("running")
@@ -148,6 +151,8 @@ class _Attempts:
         self, config: TrainConfig, carried_out: TrainConfig, run: RunDir, world: World, teller: Teller
     ) -> None:
         self.carried_out = carried_out
+        # Where memory ran out for good; "" as long as it did not.
+        self.place = ""
         self._config = config
         self._run = run
         self._world = world
@@ -160,11 +165,12 @@ class _Attempts:
             try:
                 return attempt.go()
             except torch.OutOfMemoryError:
-                # The others of several processes wait for a gradient that never comes.
+                # The others of several processes wait for a gradient that never comes: `relaunch` starts all again.
                 steps = [step_of(folder) for folder in complete_checkpoints(self._run.checkpoints)]
                 place, begun = attempt.place, bool(steps)
                 rung = next_rung(self.carried_out, place, begun=begun) if self._world.size == 1 else None
                 if rung is None:
+                    self.place = place
                     raise
             # Outside of the handler: the error holds the frames, and they the tensors.
             del attempt

@@ -1,0 +1,243 @@
+"""Several processes that our own launcher started and one of which runs out of memory: all go on with less."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from runs import config_file, events, losses, run_of
+
+from trainer_core.cli import job_train, together, train
+from trainer_core.contracts.config import TrainConfig, load_config, to_toml
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.events import EventLog
+from trainer_core.contracts.jobdir import Job, JobDir
+from trainer_core.jobs.context import JobContext, JobStopped
+from trainer_core.jobs.ranks import Outcome, Stops
+from trainer_core.planning.base import read_base
+from trainer_core.planning.phases import swapped_bytes
+from trainer_core.training import recovery
+from trainer_core.training import run as training_run
+from trainer_core.training.recovery import next_rung
+from trainer_core.training.run import run_training
+
+Make = Callable[..., TrainConfig]
+Patch = pytest.MonkeyPatch
+Life = Callable[[Stops], Outcome]
+
+# A device of rank 1 that cannot keep activations, from step 3 on, nor hold a base of 4 bits.
+SMALL = """
+import os, sys, torch
+from trainer_core.cli import main
+from trainer_core.training.loop import Trainer
+real = Trainer._losses
+def losses(self, work):
+    now = self._config
+    if os.environ["RANK"] == "1" and (now.quantize_base == "nf4" or work.step >= 2 and not now.gradient_checkpointing):
+        raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
+    return real(self, work)
+Trainer._losses = losses
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: Patch) -> None:
+    script = tmp_path / "small.py"
+    script.write_text(SMALL, encoding="utf-8")
+    monkeypatch.setattr(together, "repository_python", lambda arguments: [sys.executable, str(script), *arguments])
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.mark.usefixtures("small")
+def test_out_of_memory_in_any_process_all_go_on_from_the_checkpoint_with_less(config: Make) -> None:
+    settings: dict[str, Any] = {"gradient_checkpointing": False, "max_train_steps": 4, "save_every_n_steps": 2}
+    alone = config("alone", gradient_accumulation_steps=2, **settings)
+    run_training(alone)
+    made = config("together", gradient_accumulation_steps=1, **settings)
+    file = config_file(made)
+    assert together.train_together(file, run_of(made), 2) == 0
+    assert run_of(made).status() == "finished" and losses(made) == pytest.approx(losses(alone), rel=1e-6)
+    [failed], [told] = events(made, "failed"), [event for event in events(made, "warning") if "settings" in event]
+    assert (failed["rank"], failed["code"], failed["place"]) == (1, "out_of_memory", "training")
+    assert told["settings"] == {"gradient_checkpointing": True}
+    assert "while training. The run goes on from its checkpoint of step 2" in told["message"]
+    assert [event["processes"] for event in events(made, "started")] == [2, 2]
+    assert load_config(run_of(made).config_file).gradient_checkpointing and load_config(file) == made
+    assert job_train._told_by(run_of(made), since=0.0) is None
+
+
+@pytest.mark.usefixtures("small")
+def test_where_nothing_is_left_the_user_is_asked(config: Make) -> None:
+    made = config(quantize_base="nf4", max_train_steps=1)
+    assert together.train_together(config_file(made), run_of(made), 2) == 1
+    state, told = run_of(made).read_state(), job_train._told_by(run_of(made), since=0.0)
+    assert told is not None and (state["status"], state["code"]) == ("failed", told.code) == ("failed", "out_of_memory")
+    assert "2.00 GiB" in state["message"] == told.message and any("quantize_gemma" in hint for hint in told.hints)
+    assert len(events(made, "started")) == 1 and load_config(run_of(made).config_file) == made
+
+
+class Lives:
+    """Stands in for `run_ranks`: one life of the run after the other; keeps what each was started by."""
+
+    def __init__(self, *lives: Life) -> None:
+        self.sources: list[str] = []
+        self._lives = list(lives)
+
+    def __call__(self, command: list[str], count: int, environment: object, stops: Stops) -> Outcome:
+        self.sources.append(command[-1])
+        return self._lives.pop(0)(stops)
+
+
+@pytest.fixture
+def lived(config: Make, monkeypatch: Patch) -> Callable[..., tuple[TrainConfig, int, Lives]]:
+    """Lives of a run that could do with a smaller batch, as its launcher sees them: config, exit code, starts."""
+
+    def live(*lives: Callable[[TrainConfig], Life], **settings: Any) -> tuple[TrainConfig, int, Lives]:
+        made = config(train_batch_size=2, gradient_accumulation_steps=1, **settings)
+        run_of(made).create(made)
+        played = Lives(*(life(made) for life in lives))
+        monkeypatch.setattr(together, "run_ranks", played)
+        return made, together.train_together(config_file(made), run_of(made), 2), played
+
+    return live
+
+
+Lived = Callable[..., tuple[TrainConfig, int, Lives]]
+
+
+def failing(*, code: str = "out_of_memory", then: Callable[[TrainConfig], object] = lambda made: None) -> Any:
+    """Rank 1 fails while training, the other one with it; and something happens before both are gone."""
+
+    def life(made: TrainConfig) -> Life:
+        def live(stops: Stops) -> Outcome:
+            fields: dict[str, Any] = {"code": code, "message": f"{code}!"}
+            run_of(made).write_state("failed", **fields)
+            EventLog(run_of(made).events_file).emit("failed", **fields, hints=[], place="training", rank=1)
+            then(made)
+            return Outcome(codes=(-15, 1))
+
+        return live
+
+    return life
+
+
+def ended(*codes: int, asked: bool = False) -> Any:
+    """Ended before they opened the run."""
+
+    def live(stops: Stops) -> Outcome:
+        if asked:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return Outcome(codes=codes)
+
+    return lambda made: live
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda made: os.kill(os.getpid(), signal.SIGTERM),
+        lambda made: os.kill(os.getpid(), signal.SIGINT),
+        lambda made: run_of(made).request("stop"),
+        lambda made: (run_of(made).request("stop"), run_of(made).take_requests()),
+    ],
+    ids=["SIGTERM", "SIGINT", "asked", "asked and taken"],
+)
+def test_a_stop_between_two_starts_ends_it(ask: Callable[[TrainConfig], object], lived: Lived) -> None:
+    made, code, starts = lived(failing(then=ask))
+    assert code == 0 and run_of(made).status() == "stopped" and len(starts.sources) == 1
+    # What is started next has less already.
+    assert load_config(run_of(made).config_file).train_batch_size == 1 and events(made, "stopped")
+
+
+def test_a_stop_while_they_start_again_ends_it(lived: Lived) -> None:
+    made, code, starts = lived(failing(), ended(-15, -15, asked=True))
+    assert code == 0 and run_of(made).status() == "stopped"
+    assert starts.sources == [str(config_file(made)), str(run_of(made).path)]
+
+
+def test_a_run_that_does_not_open_again_has_failed(lived: Lived, capsys: pytest.CaptureFixture[str]) -> None:
+    made, code, _ = lived(failing(), ended(-9, -15))
+    assert code == 137 and "killed (signal 9)" in capsys.readouterr().err
+    assert run_of(made).status() == "failed" and "could not be started again" in run_of(made).read_state()["message"]
+
+
+def test_what_it_failed_of_at_last_is_told(lived: Lived) -> None:
+    made, code, starts = lived(failing(), failing(code="disk_full"))
+    told = job_train._told_by(run_of(made), since=0.0)
+    assert code == 1 and told is not None and told.code == run_of(made).read_state()["code"] == "disk_full"
+    assert len(starts.sources) == 2
+
+
+def test_progress_that_was_written_over_the_cause_does_not_hide_it(lived: Lived) -> None:
+    made, code, _ = lived(failing(then=lambda made: run_of(made).write_state("running")), recover_from_oom=False)
+    state = run_of(made).read_state()
+    assert code == 1 and (state["status"], state["code"]) == ("failed", "out_of_memory")
+
+
+def test_in_a_process_that_lost_the_connection_neither(config: Make) -> None:
+    made = config()
+    run_of(made).create(made)
+    failing(then=lambda made: run_of(made).write_state("running"))(made)(Stops())
+    assert training_run._failure_elsewhere(run_of(made), since=2e10) is None
+    cause = training_run._failure_elsewhere(run_of(made), since=0.0)
+    assert cause is not None and cause.code == run_of(made).read_state()["code"] == "out_of_memory"
+
+
+def test_what_is_asked_while_they_start_again_is_not_forgotten(config: Make, monkeypatch: Patch) -> None:
+    made = config()
+    for parent, outcome in ((os.getpid(), "stopped"), (os.getppid(), "finished")):
+        monkeypatch.setattr(os, "getppid", lambda parent=parent: parent)
+        run_of(made).create(made)
+        run_of(made).write_state("running")
+        run_of(made).request("stop")
+        assert run_training(made) == outcome
+
+
+def test_a_stop_asked_of_the_job_between_two_starts_reaches_the_run(
+    config: Make, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    folder, made = JobDir(tmp_path / "job"), config(train_batch_size=2, gradient_accumulation_steps=1)
+    folder.create_job(Job(id="job", kind="train", title="a run", resources=("cpu",)))
+    folder.config_file.write_text(to_toml(made), encoding="utf-8")
+    run_of(made).create(made)
+
+    def stopping(stops: Stops) -> Outcome:
+        while not run_of(made).stop_wanted():
+            time.sleep(0.02)
+        run_of(made).write_state("stopped")
+        return Outcome(codes=(0, 0))
+
+    monkeypatch.setattr(train, "_gpu_count", lambda config: 2)
+    first = failing(then=lambda made: folder.request("stop"))(made)
+    monkeypatch.setattr(together, "run_ranks", Lives(first, stopping))
+    with pytest.raises(JobStopped):
+        job_train.run({}, JobContext(folder))
+    # What the user queued stays as it was.
+    assert run_of(made).status() == "stopped" and load_config(folder.config_file) == made
+
+
+def test_what_another_launcher_started_is_its_own_to_start_again(config: Make, monkeypatch: Patch) -> None:
+    def full(config: TrainConfig) -> str:
+        raise UserError("out_of_memory", "The GPU ran out of memory.")
+
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr(training_run, "run_training", full)
+    monkeypatch.setattr(together, "run_ranks", Lives())
+    with pytest.raises(UserError, match="ran out of memory"):
+        train.train(config_file(config()))
+
+
+def test_each_process_needs_room_for_blocks_of_its_own(config: Make, monkeypatch: Patch) -> None:
+    spent = config(device="auto", quantize_base="nf4")
+    one = swapped_bytes(replace(spent, swap_blocks=6), read_base(spent).transformer).host
+    room = SimpleNamespace(available=recovery._HOST_SPARE + one * 3 // 2)
+    monkeypatch.setattr(recovery.psutil, "virtual_memory", lambda: room)
+    found = [next_rung(spent, "training", begun=True, processes=count) is not None for count in (1, 2)]
+    assert found == [True, False]
