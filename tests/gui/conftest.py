@@ -16,6 +16,14 @@ from gui_visit import Problems, Visit
 from playwright.sync_api import Browser, sync_playwright
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+# The address bar's suggestions are pages of their own, a second of work for each window that nobody types into.
+# The browser heeds the last list only, so Playwright's stands here as well, as far as it touches pages and the network.
+WITHOUT = (
+    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",
+    "AimEnabled", "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades",
+    "MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
+)  # fmt: skip
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -24,6 +32,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-proxy-server",
+    f"--disable-features={','.join(WITHOUT)}",
 )
 
 
