@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -146,9 +147,17 @@ def test_everything_of_a_run_is_shown_and_text_stays_text(full_run: RunDir, open
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_the_slider_shows_a_step_beside_the_base(full_run: RunDir, open_page: Callable[..., Visit]) -> None:
+def test_samples_checkpoints_and_log_of_a_run_are_looked_through(
+    full_run: RunDir, open_page: Callable[..., Visit]
+) -> None:
     visit = open_page()
     show(visit, full_run)
+    slide_to_another_sample(visit)
+    pin_and_let_go(visit, full_run.checkpoints / "step-00000100")
+    search_and_download_the_log(visit, full_run.log_file)
+
+
+def slide_to_another_sample(visit: Visit) -> None:
     now = visit.page.locator("#train-samples .sample-now").first
     expect(now).to_contain_text("Step 300")
     visit.page.get_by_role("slider", name="Step").press("ArrowLeft")
@@ -163,10 +172,7 @@ def test_the_slider_shows_a_step_beside_the_base(full_run: RunDir, open_page: Ca
     )
 
 
-def test_a_checkpoint_is_pinned_and_let_go(full_run: RunDir, open_page: Callable[..., Visit]) -> None:
-    visit = open_page()
-    show(visit, full_run)
-    folder = full_run.checkpoints / "step-00000100"
+def pin_and_let_go(visit: Visit, folder: Path) -> None:
     visit.page.get_by_role("button", name="Pin the checkpoint of step 100").click()
     button = visit.page.get_by_role("button", name="Unpin the checkpoint of step 100")
     expect(button).to_be_visible()
@@ -174,6 +180,17 @@ def test_a_checkpoint_is_pinned_and_let_go(full_run: RunDir, open_page: Callable
     button.click()
     expect(visit.page.get_by_role("button", name="Pin the checkpoint of step 100", exact=True)).to_be_visible()
     assert not is_pinned(folder)
+
+
+def search_and_download_the_log(visit: Visit, file: Path) -> None:
+    page = visit.page
+    page.locator("#train-log-box > button").click()
+    expect(page.locator("#train-log pre")).to_contain_text("step 499 Wärme <i>")
+    page.locator("#train-log-search textarea, #train-log-search input").fill("STEP 42")
+    expect(page.locator("#train-log")).to_contain_text("11 lines match")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the full log").click()
+    assert len(download.value.path().read_bytes()) == file.stat().st_size
 
 
 def test_curve_settings_change_what_is_sent(full_run: RunDir, open_page: Callable[..., Visit]) -> None:
@@ -197,7 +214,9 @@ def test_the_mouse_shows_a_value_and_takes_a_range(full_run: RunDir, open_page: 
     show(visit, full_run)
     page = visit.page
     plot = page.locator("#train-loss svg, #train-loss canvas").first
-    plot.scroll_into_view_if_needed()
+    expect(plot).to_be_visible()
+    # The block around it: the plot itself may be drawn anew while it is scrolled to.
+    page.locator("#train-loss").scroll_into_view_if_needed()
     box = plot.bounding_box()
     assert box
     y, at = box["y"] + box["height"] / 2, (lambda share: box["x"] + share * box["width"])
@@ -218,19 +237,6 @@ def test_the_mouse_shows_a_value_and_takes_a_range(full_run: RunDir, open_page: 
     assert int(page.locator("#train-last input").input_value()) == last
     page.locator("#train-table summary").click()
     expect(page.locator("#train-table th[scope=row]").last).to_have_text(str(last))
-
-
-def test_the_log_is_searched_and_downloaded(full_run: RunDir, open_page: Callable[..., Visit]) -> None:
-    visit = open_page()
-    show(visit, full_run)
-    page = visit.page
-    page.locator("#train-log-box > button").click()
-    expect(page.locator("#train-log pre")).to_contain_text("step 499 Wärme <i>")
-    page.locator("#train-log-search textarea, #train-log-search input").fill("STEP 42")
-    expect(page.locator("#train-log")).to_contain_text("11 lines match")
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download the full log").click()
-    assert len(download.value.path().read_bytes()) == full_run.log_file.stat().st_size
 
 
 def test_the_list_is_filtered_and_a_run_deleted(app: Application, open_page: Callable[..., Visit]) -> None:
