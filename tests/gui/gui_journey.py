@@ -52,12 +52,12 @@ class Journey:
             self.at(identity).locator("button").first.click()
             self.page.wait_for_timeout(500)
 
-    def drop_pictures(self, pictures: list[Path]) -> None:
+    def drop_pictures(self, pictures: list[Path], *, repeats: int = 10) -> None:
+        """Make a data set of them; ten repeats are forty steps an epoch, enough to stop a run among them."""
         self.visit.tab("dataset")
         self.unfold("dataset-manage", "dataset-create")
         self.write("dataset-name", self.name)
-        # Forty steps an epoch: pictures and checkpoints are made once an epoch and take longer than the steps.
-        self.write("dataset-repeats", "10")
+        self.write("dataset-repeats", str(repeats))
         self.click("dataset-create")
         expect(self.at("dataset-choose").locator("input")).to_have_value(re.compile(self.name))
         self.at("dataset-files").locator("input[type=file]").set_input_files([str(path) for path in pictures])
