@@ -58,8 +58,9 @@ def test_at_rest_with_a_tab_open(app: Application, open_page, record_figure):
     visit = open_page()
     visit.page.wait_for_load_state("networkidle")
     # The page has just been opened: what it still asks for comes first.
-    shares = [share_of_a_core(app, visit, 2) for _ in range(5)]
-    share = min(shares)
-    record_figure("web process at rest with a tab open, % of a core", 100 * share)
+    shares: list[float] = []
     # The limit is 2 %, measured alone; here the suite shares two cores with it.
-    assert share <= 0.03, shares
+    while len(shares) < 5 and min(shares, default=1) > 0.03:
+        shares.append(share_of_a_core(app, visit, 2))
+    record_figure("web process at rest with a tab open, % of a core", 100 * min(shares))
+    assert min(shares) <= 0.03, shares
