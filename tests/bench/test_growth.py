@@ -6,6 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from bench.growth import main
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -17,3 +21,9 @@ def test_neither_time_nor_memory_grows_with_the_steps(record_figure: Callable[[s
     record_figure("loop: last steps / first steps", figures["last_over_first"])
     # Ten times the steps would show what grows with them; a neighbour on the machine doubles a part at most.
     assert figures["last_over_first"] < 2 and figures["memory_growth_mib"] < 4
+
+
+def test_too_few_steps_to_compare_are_refused(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["--steps", "1"])
+    assert "at least 100" in capsys.readouterr().err

@@ -1,11 +1,10 @@
-"""The step benchmark at tiny size on the CPU, in a process of its own as it is run."""
+"""The step benchmark at tiny size on the CPU, once in a process of its own as it is run."""
 
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,15 +19,10 @@ FIGURES = (
 )  # fmt: skip
 
 
-def run(*arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.step", *SMALL, *arguments]
-    (line,) = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
-    told: dict[str, Any] = json.loads(line)
-    return told
-
-
 def test_one_json_line_with_finite_figures():
-    told = run(*CPU, "--set", "train_batch_size=2")
+    command = [sys.executable, "-m", "bench.step", *SMALL, *CPU, "--set", "train_batch_size=2"]
+    (line,) = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    told = json.loads(line)
     assert all(math.isfinite(told[name]) and told[name] > 0 for name in FIGURES)
     assert told["machine"]["device"] == "cpu" and told["config"]["train_batch_size"] == 2
     assert told["images_per_second"] == pytest.approx(2 / told["seconds_per_step"])
@@ -36,13 +30,15 @@ def test_one_json_line_with_finite_figures():
     assert told["executed_tflop_per_step"] > told["model_tflop_per_step"]
 
 
-def test_a_config_file_with_one_thing_changed(tmp_path: Path):
+@pytest.mark.usefixtures("fresh_accelerate")
+def test_a_config_file_with_one_thing_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = tmp_path / "c.toml"
     file.write_text(
         "base_model_path = 'x'\ntrain_data_dir = 'x'\ndevice = 'cpu'\noptimizer_type = 'AdamW'\nresolution = 64\n"
         "lora_rank = 4\ngradient_checkpointing = false\nmixed_precision = 'no'\n"
     )
-    told = run(str(file), "--set", "lora_rank=2")
+    assert main([*SMALL, str(file), "--set", "lora_rank=2"]) == 0
+    told = json.loads(capsys.readouterr().out)
     assert told["config"]["lora_rank"] == 2 and told["config"]["gradient_checkpointing"] is False
     assert told["executed_tflop_per_step"] == told["model_tflop_per_step"]
 

@@ -1,6 +1,7 @@
 """The convert command and the classic script, as they are typed."""
 
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -102,7 +103,9 @@ def test_other_commands_stay_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["HF_HUB_OFFLINE"] == os.environ["TRANSFORMERS_OFFLINE"] == "1"
 
 
-def test_the_classic_script(tmp_path: Path) -> None:
+def test_the_classic_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     newbie("run/newbie.safetensors")
@@ -112,10 +115,12 @@ def test_the_classic_script(tmp_path: Path) -> None:
         jina_file(tmp_path / "j.safetensors", tokenizer=True),
     )
     arguments = ["--checkpoint", "run/newbie.safetensors", "--gemma3", str(gemma), "--jina", str(jina)]
-    script = [sys.executable, str(ROOT / "convert_newbie_to_diffusers.py"), *arguments, "--model_name", "NextDiT"]
-    done = subprocess.run(script, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "--model_name NextDiT: not needed" in done.stdout
+    script = str(ROOT / "convert_newbie_to_diffusers.py")
+    monkeypatch.setattr(sys, "argv", [script, *arguments, "--model_name", "NextDiT"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(script, run_name="__main__")
+    assert ended.value.code == 0
+    assert "--model_name NextDiT: not needed" in capsys.readouterr().out
     weights = load_file(folder / "diffusers" / "vae" / "diffusion_pytorch_model.safetensors")
     assert {str(value.dtype) for value in weights.values()} == {"torch.bfloat16"}
 
