@@ -18,9 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_base_obeys_prompts_it_was_never_trained_on(record_figure: Record) -> None:
-    result, _ = obedience(TINY_BASE, (), count=30, seed=11)
+    result, _ = obedience(TINY_BASE, (), count=15, seed=11)
     record_figure("base obeys", str(result))
-    assert min(result.shares.values()) >= 0.9, result
+    # Two misses of fifteen; a guess is right for five at most.
+    assert min(result.shares.values()) >= 13 / 15, result
 
 
 def test_the_demo_teaches_the_character_and_keeps_the_rest(tmp_path: Path, record_figure: Record) -> None:
