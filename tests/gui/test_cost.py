@@ -36,7 +36,8 @@ def test_ready_soon_after_gradio_is_imported(app: Application, record_figure):
     importing = float(done.stdout)
     record_figure("web process ready, s", app.ready_s)
     record_figure("web process ready, s of work beyond importing gradio", app.ready_cpu_s - importing)
-    assert app.ready_cpu_s < importing * (1 + 1.5 / 2.5)
+    # A fifth more, as a busy neighbour slows one of the two and not the other.
+    assert app.ready_cpu_s < 1.2 * importing * (1 + 1.5 / 2.5)
 
 
 def test_small_and_free_of_torch_with_a_tab_open(app: Application, open_page, record_figure):
