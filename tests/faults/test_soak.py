@@ -116,7 +116,7 @@ def test_a_long_row_of_runs_leaves_nothing_behind(
     print(f"{feeder.number} runs in {MINUTES:g} min, growth page {page.growth()}, worker {worker.growth()}")
     print(f"MiB over time, page {page.course()}, worker {worker.course()}")
     assert "failed" not in statuses and "finished" in statuses and len(worker.pids) == len(page.pids) == 1
-    record_figure("faults: soak growth, %", f"{max(page.growth()[0], worker.growth()[0]):.1f}")
+    record_figure("faults: soak growth, %", f"{max(page.growth()[0], worker.growth()[0]):.1f} %")
     record_figure("faults: soak, zombies / runs", f"{zombies} / {feeder.number}")
     for watched in (page, worker):
         memory, handles = watched.growth()
