@@ -1,5 +1,7 @@
 """Large pictures in strips: the same latents and pixels as in one piece."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -56,3 +58,18 @@ def test_small_pictures_keep_their_bits(pixels: torch.Tensor):
     striped = codec()
     in_strips(striped)
     assert torch.equal(decoded(striped, pixels), decoded(codec(), pixels))
+
+
+@torch.no_grad()
+def test_a_model_goes_with_its_last_reference(pixels: torch.Tensor):
+    """Each phase gives back its memory at once: nothing waits for a collection."""
+    striped = codec()
+    in_strips(striped, large=100, strip=5_000)
+    encoded(striped, pixels)
+    gone = weakref.ref(striped.encoder.down_blocks[0].resnets[0])
+    gc.disable()
+    try:
+        del striped
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -6,7 +6,8 @@ So beside the maps that a layer reads and writes only a strip's temporaries are 
 that it was given. Inference only.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -27,32 +28,67 @@ def in_strips(model: nn.Module, *, large: int = LARGE_MAP, strip: int = STRIP) -
 
     Smaller maps go diffusers' own way. A block that was given a map in strips has overwritten it.
     """
-    ways: tuple[tuple[type[nn.Module], Callable[[Any, Tensor, int], Tensor], int], ...] = (
-        (ResnetBlock2D, _residual, 1),
-        (Downsample2D, _halved, 1),
-        (Upsample2D, _doubled, 4),
-    )
     for module in model.modules():
-        for kind, compute, growth in ways:
-            if isinstance(module, kind):
-                _replace(module, compute, large // growth, strip)
+        kind = _KINDS.get(type(module))
+        if kind is not None:
+            # Not a function put into the module: one that knows its module would keep the model until a collection.
+            module.__class__ = kind
+            module.large, module.strip = large, strip  # type: ignore[assignment]
 
 
-def _replace(module: nn.Module, compute: Callable[[Any, Tensor, int], Tensor], large: int, strip: int) -> None:
-    whole = module.forward
+class _InStrips:
+    """What becomes of a diffusers layer: its own forward for small maps, `compute` for large ones."""
 
-    def forward(x: Tensor, *rest: Any, **named: Any) -> Any:
-        if x.numel() <= large:
-            return whole(x, *rest, **named)
-        return compute(module, x, max(2, strip * x.shape[2] // x.numel()))
+    large: int
+    strip: int
+    growth = 1
+    """How many numbers come of each one that goes in."""
 
-    module.forward = forward
+    def compute(self, x: Tensor, rows: int) -> Tensor:
+        """In strips of `rows` rows of the input."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, *rest: Any, **named: Any) -> Any:
+        if x.numel() * self.growth <= self.large:
+            return super().forward(x, *rest, **named)  # type: ignore[misc]
+        return self.compute(x, max(2, self.strip * x.shape[2] // x.numel()))
 
 
-def _residual(block: Any, x: Tensor, rows: int) -> Tensor:
-    first = _normed_conv(block.norm1, block.nonlinearity, block.conv1, x, rows)
-    kept = x if block.conv_shortcut is None else block.conv_shortcut(x)
-    return _normed_conv(block.norm2, block.nonlinearity, block.conv2, first, rows, onto=kept)
+class _Residual(_InStrips, ResnetBlock2D):
+    def compute(self, x: Tensor, rows: int) -> Tensor:
+        first = _normed_conv(self.norm1, self.nonlinearity, self.conv1, x, rows)
+        kept = x if self.conv_shortcut is None else self.conv_shortcut(x)
+        return _normed_conv(self.norm2, self.nonlinearity, self.conv2, first, rows, onto=kept)
+
+
+class _Doubled(_InStrips, Upsample2D):
+    """Each number becomes four, then a convolution."""
+
+    growth = 4
+
+    def compute(self, x: Tensor, rows: int) -> Tensor:
+        batch, _, height, width = x.shape
+        result = x.new_empty(batch, self.out_channels, 2 * height, 2 * width)
+        for start, stop in _strips(height, max(1, rows // 4)):
+            above, below = start == 0, stop == height
+            part = x[:, :, start - (not above) : stop + 1].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+            # Of the rows around a strip only the nearer half.
+            part = part[:, :, int(not above) : part.shape[2] - int(not below)]
+            result[:, :, 2 * start : 2 * stop] = _rows_convolved(self.conv, part, above=above, below=below)
+        return result
+
+
+class _Halved(_InStrips, Downsample2D):
+    """A convolution of every second row and column; a row and a column of zeros at the far ends."""
+
+    def compute(self, x: Tensor, rows: int) -> Tensor:
+        batch, _, height, width = x.shape
+        result = x.new_empty(batch, self.out_channels, height // 2, width // 2)
+        for start, stop in _strips(height // 2, max(1, rows // 2)):
+            part = x[:, :, 2 * start : 2 * stop + 1]
+            part = F.pad(part, (0, 1, 0, 2 * (stop - start) + 1 - part.shape[2]))
+            result[:, :, start:stop] = F.conv2d(part, self.conv.weight, self.conv.bias, stride=2)
+        return result
 
 
 def _normed_conv(
@@ -100,30 +136,6 @@ def _normalised(norm: nn.GroupNorm, part: Tensor, moments: tuple[Tensor, Tensor]
     return F.batch_norm(rows, *moments, weight, bias, eps=norm.eps).reshape(part.shape)
 
 
-def _doubled(layer: Any, x: Tensor, rows: int) -> Tensor:
-    """Each number becomes four, then a convolution; rows: of the input."""
-    batch, _, height, width = x.shape
-    result = x.new_empty(batch, layer.out_channels, 2 * height, 2 * width)
-    for start, stop in _strips(height, max(1, rows // 4)):
-        above, below = start == 0, stop == height
-        part = x[:, :, start - (not above) : stop + 1].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-        # Of the rows around a strip only the nearer half.
-        part = part[:, :, int(not above) : part.shape[2] - int(not below)]
-        result[:, :, 2 * start : 2 * stop] = _rows_convolved(layer.conv, part, above=above, below=below)
-    return result
-
-
-def _halved(layer: Any, x: Tensor, rows: int) -> Tensor:
-    """A convolution of every second row and column; a row and a column of zeros at the far ends."""
-    batch, _, height, width = x.shape
-    result = x.new_empty(batch, layer.out_channels, height // 2, width // 2)
-    for start, stop in _strips(height // 2, max(1, rows // 2)):
-        part = x[:, :, 2 * start : 2 * stop + 1]
-        part = F.pad(part, (0, 1, 0, 2 * (stop - start) + 1 - part.shape[2]))
-        result[:, :, start:stop] = F.conv2d(part, layer.conv.weight, layer.conv.bias, stride=2)
-    return result
-
-
 def _rows_convolved(conv: nn.Conv2d, part: Tensor, *, above: bool, below: bool) -> Tensor:
     """A 3 x 3 convolution of a strip that holds its neighbours' rows, but at the map's ends, where zeros are."""
     if above or below:
@@ -134,3 +146,6 @@ def _rows_convolved(conv: nn.Conv2d, part: Tensor, *, above: bool, below: bool) 
 def _strips(height: int, rows: int) -> Iterator[tuple[int, int]]:
     """(first row, the one after the last) of each strip."""
     return ((start, min(start + rows, height)) for start in range(0, height, rows))
+
+
+_KINDS: Mapping[type, type] = MappingProxyType({ResnetBlock2D: _Residual, Downsample2D: _Halved, Upsample2D: _Doubled})
