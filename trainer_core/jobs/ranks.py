@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Self
+from types import FrameType
+
+from trainer_core.contracts.stop_signals import StopSignals
 
 # What torch.distributed, accelerate and MPI set for the processes they start, beside LOCAL_RANK.
 SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -48,29 +49,18 @@ def told_to_use_cpu(environment: Mapping[str, str]) -> bool:
     return environment.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
 
 
-class Stops:
+class Stops(StopSignals):
     """SIGINT and SIGTERM while it is entered: passed on to the processes there are, and remembered.
 
     Entered around several `run_ranks` it also takes what comes between them, when there is nobody to pass it on to.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked = False
         self.children: list[subprocess.Popen[bytes]] = []
-        self._handlers: dict[int, signal._HANDLER] = {}
 
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
         for child in self.children:
             if child.poll() is None and not (number == signal.SIGINT and _reached_by_ctrl_c()):

@@ -1,41 +1,29 @@
 """How a run is asked to stop: a request file, SIGINT or SIGTERM. All three end it at the next step border."""
 
-import signal
-from types import FrameType, TracebackType
-from typing import Self
+from types import FrameType
 
 from trainer_core.contracts.rundir import RunDir
+from trainer_core.contracts.stop_signals import StopSignals
 
 
 class StopRequested(Exception):
     """Raised between two pieces of work when the run was asked to stop before its first step."""
 
 
-class StopSignal:
+class StopSignal(StopSignals):
     """Collects requests while it is entered; restores the signal handlers on leaving.
 
     Of several processes one takes the request files (`main`); the others see the stop that it took.
     """
 
     def __init__(self, run: RunDir, *, main: bool = True) -> None:
+        super().__init__()
         self._run = run
         self._main = main
         self._stop = False
         self._pending: set[str] = set()
-        self._handlers: dict[int, object] = {}
 
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = True
 
     def requests(self) -> set[str]:
