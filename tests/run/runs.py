@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.events import read_events
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.training.checkpoint import newest_checkpoint
+from trainer_core.training.run import run_training
+from trainer_core.training.stopping import StopSignal
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +47,14 @@ def assert_same_run(one: TrainConfig, other: TrainConfig) -> None:
     mine, theirs = weights(one), weights(other)
     assert mine.keys() == theirs.keys()
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
+
+
+def stop_and_go_on(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is stopped after its first step, and then continued to its end."""
+    with monkeypatch.context() as patch:
+        patch.setattr(StopSignal, "requests", lambda self: {"stop"})
+        assert run_training(config) == "stopped"
+    assert run_training(config) == "finished"
 
 
 def config_file(config: TrainConfig) -> Path:

@@ -12,13 +12,12 @@ from statistics import mean
 
 import pytest
 import torch
-from runs import assert_same_run, events, losses, run_of
+from runs import assert_same_run, events, losses, run_of, stop_and_go_on
 
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.tools import demo
 from trainer_core.training.run import run_training
-from trainer_core.training.stopping import StopSignal
 
 Make = Callable[..., TrainConfig]
 Record = Callable[[str, float | int | str], None]
@@ -55,10 +54,7 @@ def test_the_demo_learns_in_bf16(
 def test_36_resume_in_bf16_is_bit_exact(device: str, config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, halved = (config(name, device=device, mixed_precision="bf16", use_cache=False) for name in ("one", "two"))
     assert run_training(whole) == "finished"
-    with monkeypatch.context() as patch:
-        patch.setattr(StopSignal, "requests", lambda self: {"stop"})
-        assert run_training(halved) == "stopped"
-    assert run_training(halved) == "finished"
+    stop_and_go_on(halved, monkeypatch)
     assert_same_run(whole, halved)
 
 

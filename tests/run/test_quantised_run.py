@@ -3,12 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from runs import assert_same_run, losses, weights
+from runs import assert_same_run, losses, stop_and_go_on, weights
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.training.run import run_training
-from trainer_core.training.stopping import StopSignal
 
 Make = Callable[..., TrainConfig]
 Record = Callable[[str, float], None]
@@ -30,10 +29,7 @@ def test_losses_stay_near_and_resume_is_bit_exact(
 ) -> None:
     whole, halved = (config(name, num_epochs=1, quantize_base=kind) for name in ("whole", "halved"))
     assert run_training(whole) == "finished"
-    with monkeypatch.context() as patch:
-        patch.setattr(StopSignal, "requests", lambda self: {"stop"})
-        assert run_training(halved) == "stopped"
-    assert run_training(halved) == "finished"
+    stop_and_go_on(halved, monkeypatch)
     assert_same_run(whole, halved)
     near = losses(whole)
     distance = sum(abs(a - b) / b for a, b in zip(near, exact, strict=True)) / len(exact)
