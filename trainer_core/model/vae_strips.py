@@ -43,10 +43,8 @@ class _InStrips:
     strip: int
     growth = 1
     """How many numbers come of each one that goes in."""
-
-    def compute(self, x: Tensor, rows: int) -> Tensor:
-        """In strips of `rows` rows of the input."""
-        raise NotImplementedError
+    compute: Callable[[Tensor, int], Tensor]
+    """Of a map and the rows of a strip of it."""
 
     def forward(self, x: Tensor, *rest: Any, **named: Any) -> Any:
         if x.numel() * self.growth <= self.large:
