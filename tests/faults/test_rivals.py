@@ -101,7 +101,8 @@ def test_40_three_workers_at_once_do_each_job_once(
     for job_id in ids:
         until_status(queue, job_id, "finished")
     assert [times_begun(workspace, job_id) for job_id in ids] == [1] * 4
-    assert sum(process.poll() is None for process in rivals) <= 1
+    # Who finds another at work asks for its place for a moment before it ends; the jobs may be done sooner.
+    until(lambda: sum(process.poll() is None for process in rivals) <= 1, seconds=4.0)
     for process in rivals:
         process.kill()
         process.wait()
