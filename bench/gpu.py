@@ -7,11 +7,15 @@ case that fails (out of memory, a package that is not there) is kept with its er
 """
 
 import argparse
+import importlib
+import io
 import json
-import subprocess
+import multiprocessing
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +39,31 @@ Case = tuple[str, tuple[str, ...]]
 
 def cases(*, tiny: bool) -> Iterator[Case]:
     """Name, and the command of each. ``tiny``: the built-in base's size on the CPU, to show that it runs through."""
+    whole = {"gradient_checkpointing": True}
+    goals: dict[str, Mapping[str, Any]] = {
+        "batch 4": {"train_batch_size": 4},
+        "batch 1": {},
+        "batch 4, checkpointed": {**whole, "train_batch_size": 4},
+        "batch 1, checkpointed": whole,
+        "batch 4, no dropout": {"train_batch_size": 4, "lora_dropout": 0.0},
+    }
+    costs: dict[str, Mapping[str, Any]] = {
+        **{f"every {n}th block kept": {**whole, "checkpoint_skip_every": n} for n in (2, 3, 4)},
+        **{f"base in {kind}, checkpointed": {**whole, "quantize_base": kind} for kind in ("int8", "nf4")},
+        "12 blocks swapped, checkpointed": {**whole, "swap_blocks": 12},
+        "all blocks swapped, checkpointed": {**whole, "swap_blocks": 36},
+        **{f"base in {kind}": {"quantize_base": kind} for kind in ("int8", "nf4")},
+    }
+    compiled: dict[str, Mapping[str, Any]] = {
+        "batch 4, compiled": {"compile_blocks": True, "train_batch_size": 4},
+        "batch 1, compiled": {"compile_blocks": True},
+        "batch 1, compiled, checkpointed": {**whole, "compile_blocks": True},
+    }
+    for name, values in goals.items():
+        yield f"1024 px, {name}", _step({**_AT_1024, **values}, tiny=tiny)
     for preset in load_presets():
         if preset.device == "cuda":
             yield f"preset {preset.name}", _step(preset.values, tiny=tiny)
-    whole, kept = {"gradient_checkpointing": True}, {"gradient_checkpointing": False}
-    variants: dict[str, Mapping[str, Any]] = {
-        "batch 1": {},
-        "batch 4": {"train_batch_size": 4},
-        "batch 1, checkpointed": whole,
-        "batch 4, checkpointed": {**whole, "train_batch_size": 4},
-        **{f"every {n}th block kept": {**whole, "checkpoint_skip_every": n} for n in (2, 3, 4)},
-        **{f"base in {kind}": {**kept, "quantize_base": kind} for kind in ("int8", "nf4")},
-        **{f"base in {kind}, checkpointed": {**whole, "quantize_base": kind} for kind in ("int8", "nf4")},
-        "batch 1, compiled": {"compile_blocks": True},
-        "batch 4, compiled": {"compile_blocks": True, "train_batch_size": 4},
-        "batch 1, compiled, checkpointed": {**whole, "compile_blocks": True},
-        "12 blocks swapped": {**whole, "swap_blocks": 12},
-        "all blocks swapped": {**whole, "swap_blocks": 36},
-    }
-    for name, values in variants.items():
-        yield f"1024 px, {name}", _step({**_AT_1024, **values}, tiny=tiny)
     # The others need a card.
     for backend in ("sdpa",) if tiny else ("sdpa", "varlen", "flash"):
         values = {**_AT_1024, "train_batch_size": 4, "attention_backend": backend}
@@ -62,10 +71,24 @@ def cases(*, tiny: bool) -> Iterator[Case]:
     yield "encoders", ("encoders", *(("--size", "tiny", "--device", "cpu", "--repeats", "1") if tiny else ()))
     sampler = ("--steps", "2" if tiny else "28", "--warmup", "1")
     yield "sampling at 1024 px", ("sampling", *_flags(_AT_1024, tiny=tiny), *sampler)
+    for name, values in costs.items():
+        yield f"1024 px, {name}", _step({**_AT_1024, **values}, tiny=tiny)
+    # Last, for the compiler takes minutes.
+    for name, values in compiled.items():
+        yield f"1024 px, {name}", _step({**_AT_1024, **values}, tiny=tiny)
+    yield "Check fit / training", ("preflight", *(("--steps", "2") if tiny else ("--device", "cuda")))
 
 
 def _step(values: Mapping[str, Any], *more: str, tiny: bool) -> tuple[str, ...]:
-    return ("step", *_flags(values, tiny=tiny), *more, *(("--steps", "1", "--warmup", "1") if tiny else ()))
+    return (
+        "step",
+        *_flags(values, tiny=tiny),
+        *more,
+        "--steps",
+        "1" if tiny else "6",
+        "--warmup",
+        "1" if tiny else "2",
+    )
 
 
 def _flags(values: Mapping[str, Any], *, tiny: bool) -> tuple[str, ...]:
@@ -78,18 +101,44 @@ def _flags(values: Mapping[str, Any], *, tiny: bool) -> tuple[str, ...]:
 
 def run(command: Sequence[str]) -> dict[str, Any]:
     """A case's figures, or {"error": its last words}."""
-    called = [sys.executable, "-m", f"bench.{command[0]}", *command[1:]]
+    here, there = _context().Pipe(duplex=False)
+    process = _context().Process(target=_measure, args=(command, there), daemon=False)
+    process.start()
+    there.close()
     try:
-        done = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, timeout=_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        return {"error": f"nothing after {_PATIENCE_S:.0f} s"}
-    if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}
+        code, out, err = here.recv() if here.poll(_PATIENCE_S) else (1, "", f"nothing after {_PATIENCE_S:.0f} s")
+    except EOFError:
+        code, out, err = 1, "", "it ended without a word"
+    # What has told its figures ends by itself.
+    process.join(10.0)
+    process.kill()
+    process.join()
+    if code:
+        return {"error": (err.strip().splitlines() or [f"exit {code}"])[-1]}
     try:
-        figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        figures: dict[str, Any] = json.loads(out.splitlines()[-1])
     except (IndexError, ValueError):
         return {"error": "it ended without its line of figures"}
     return figures
+
+
+def _context() -> Any:
+    """Each case is a process of its own, whose imports one has done for all where the system can fork."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([f"bench.{part}" for part in ("step", "encoders", "sampling", "preflight")])
+    return context
+
+
+def _measure(command: Sequence[str], told: Connection) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    code = 1
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            code = importlib.import_module(f"bench.{command[0]}").main(list(command[1:]))
+    finally:
+        told.send((code, out.getvalue(), err.getvalue()))
 
 
 def row(name: str, figures: Mapping[str, Any]) -> str:
@@ -103,7 +152,8 @@ def row(name: str, figures: Mapping[str, Any]) -> str:
         f"{name:36} {figures['seconds_per_step']:8.3f} s/step {figures['images_per_second']:7.3f} images/s  "
         f"{figures['peak_gib']:6.2f} GiB (estimated {figures['estimated_peak_gib']:6.2f}, "
         f"process {figures['process_gib']:5.2f})  {100 * figures['utilisation']:5.1f} % of the matrix rate, "
-        f"{100 * figures['executed_utilisation']:5.1f} % with what is done twice"
+        f"{100 * figures['executed_utilisation']:5.1f} % with what is done twice  "
+        f"host {figures['host_seconds_per_step']:6.3f} s"
     )
 
 

@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from bench.machine import machine
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.attention import check_backend
+from trainer_core.model.fused import kernels_problem
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
 from trainer_core.model.swapping import Swapping
@@ -33,7 +33,7 @@ from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.building import make_trainable
 from trainer_core.training.checks import adapted, pick_device
 from trainer_core.training.distributed import World
-from trainer_core.training.loop import Schedule, Trainer
+from trainer_core.training.loop import Launched, Schedule, Trainer
 from trainer_core.training.metering import PeakMemory, seconds_of
 from trainer_core.training.run import as_user_error
 from trainer_core.training.stand_ins import RandomFeatures, stand_ins
@@ -107,19 +107,42 @@ def matrix_rate(device: torch.device, precision: str, seconds: float = 0.5) -> f
     return best
 
 
+def pace(trainer: Trainer, steps: range, device: torch.device) -> tuple[float, float]:
+    """Seconds a step of the host's work (at most: it may wait for the device), and of all, as a session has them made.
+
+    A session launches each step before it reads the one before.
+    """
+    host: list[float] = []
+
+    def go() -> None:
+        under_way: Launched | None = None
+        for step in steps:
+            begun = time.perf_counter()
+            launched = trainer.launch(step)
+            host.append(time.perf_counter() - begun)
+            if under_way is not None:
+                under_way.result()
+            under_way = launched
+        if under_way is not None:
+            under_way.result()
+
+    seconds = seconds_of(go, device) / len(steps)
+    return min(host), seconds
+
+
 def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) -> dict[str, Any]:
     """Warm-up steps, then timed ones; the figures of the JSON line."""
     device = pick_device(config.device)
-    config, _ = adapted(config, device)
+    # Captions of the lengths that were asked for.
+    config, _ = adapted(replace(config, caption_dropout_rate=0.0), device)
     check_backend(config.attention_backend, device)
     rate = matrix_rate(device, config.mixed_precision)
     with PeakMemory(device) as memory:
         trainer = build_trainer(config, dims, device, options.caption_tokens)
-        steps = range(options.warmup + options.steps)
-        times = [seconds_of(partial(trainer.step, step), device) for step in steps]
+        for step in range(options.warmup):
+            trainer.step(step)
+        host, seconds = pace(trainer, range(options.warmup, options.warmup + options.steps), device)
         trainer.close()
-    timed = sorted(times[options.warmup :])
-    seconds = timed[len(timed) // 2]
     images = config.train_batch_size * config.gradient_accumulation_steps
     side, cuda = config.resolution, device.type == "cuda"
     targets = matching(dims, config.lora_target_modules)
@@ -143,8 +166,9 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
         "matrix_tflops": rate / 1e12,
         "utilisation": arithmetic / seconds / rate,
         "executed_utilisation": flops.executed * config.gradient_accumulation_steps / seconds / rate,
-        "steps_timed": len(timed),
-        "step_seconds_range": [timed[0], timed[-1]],
+        "steps_timed": options.steps,
+        "host_seconds_per_step": host,
+        "kernels": not kernels_problem(),
         "parameters": parameter_count(dims),
         "lora_parameters": targets.parameters(config.lora_rank),
         "caption_tokens": options.caption_tokens,

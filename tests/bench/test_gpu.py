@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench import gpu, sampling, step
+from bench import gpu, preflight, sampling, step
 from bench.encoders import main as encoders
 
 
@@ -15,9 +15,10 @@ def test_every_case_is_understood(tiny: bool, monkeypatch: pytest.MonkeyPatch, c
     taken: list[Any] = []
     monkeypatch.setattr(step, "measure", lambda config, dims, options: taken.append(config) or {})
     monkeypatch.setattr(sampling, "measure", lambda config, dims, options: taken.append(config) or {})
+    monkeypatch.setattr(preflight, "measure", lambda *_: taken.append(None) or {})
     monkeypatch.setattr("bench.encoders.measure", lambda *_: taken.append(None) or {})
     monkeypatch.setattr("bench.encoders.pick_device", lambda _: None)
-    mains = {"step": step.main, "sampling": sampling.main, "encoders": encoders}
+    mains = {"step": step.main, "sampling": sampling.main, "encoders": encoders, "preflight": preflight.main}
     for name, (part, *flags) in gpu.cases(tiny=tiny):
         assert mains[part](flags) == 0, (name, capsys.readouterr().err)
     named = [name for name, _ in gpu.cases(tiny=tiny)]

@@ -86,7 +86,7 @@ def test_peak_of_all_living_tensors_in_a_real_step(case: Case, checkpointing: bo
     name = f"{case.precision} {len(case.targets)} targets{' checkpointing' * checkpointing}"
     record_figure(f"peak of living tensors, planned / real: {name}", expected / live.peak)
     # Checkpointing keeps so little at this size that the planned temporaries of the backward weigh more.
-    assert 0.98 < expected / live.peak < (1.20 if checkpointing else 1.10)
+    assert 0.98 < expected / live.peak < (1.22 if checkpointing else 1.12)
 
 
 @pytest.mark.parametrize("case", [*SKIPPING, QUANTISED[0]], ids=("last again", "last kept", "int8"))
@@ -99,7 +99,7 @@ def test_peak_with_some_layers_kept_or_a_quantised_base(case: Case, record_figur
     what = f"one layer in {case.skip_every} kept" if case.skip_every else "int8 base, checkpointing"
     record_figure(f"peak of living tensors, planned / real: {what}", ratio)
     # An unpacked weight counts on top of the dearest place, even where none is alive just then; small models show it.
-    assert 0.98 < ratio < (1.20 if case.quantise == "no" else 1.40)
+    assert 0.98 < ratio < (1.22 if case.quantise == "no" else 1.40)
 
 
 def test_one_layer_in_three_kept_is_what_24_gib_take():
@@ -109,7 +109,7 @@ def test_one_layer_in_three_kept_is_what_24_gib_take():
         activations(Dimensions(), targets, replace(run, **change))
         for change in ({}, {"skip_every": 3}, {"checkpointing": False})
     )
-    assert 5 < (third.peak - every.peak) / 2**30 < 7 and third.recomputed == 0
+    assert 4.5 < (third.peak - every.peak) / 2**30 < 7 and third.recomputed == 0
     assert (third.recompute_flops - 0.02 * none.flops.forward) / every.recompute_flops == pytest.approx(2 / 3, abs=0.03)
 
 
@@ -119,7 +119,7 @@ def test_the_released_model_at_1024_pixels():
     run = Pass(latent_height=128, latent_width=128, caption_tokens=256, dropout=0.05)
     lean = activations(Dimensions(), targets, run)
     full = activations(Dimensions(), targets, replace(run, checkpointing=False))
-    assert 1.2 < lean.peak / 2**30 < 2.0 and 20 < full.peak / 2**30 < 22
+    assert 1.2 < lean.peak / 2**30 < 2.0 and 17 < full.peak / 2**30 < 19
     # Without checkpointing nothing is run again, and what a layer saves is kept for each of the 36.
     assert full.recomputed == 0
     assert full.kept["layers"] == pytest.approx(36 * (lean.recomputed + 2**22), rel=0.05)

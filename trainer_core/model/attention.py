@@ -7,6 +7,8 @@ the batch really has padding. The other two work on the unpadded tokens and neve
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -113,9 +115,11 @@ Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 def _varlen_kernel() -> Kernel:
     from torch.nn.attention.varlen import varlen_attn
 
+    # Before there was this argument, grouped heads were taken as they are.
+    grouped: dict[str, Any] = {"enable_gqa": True} if "enable_gqa" in signature(varlen_attn).parameters else {}
+
     def kernel(q: Tensor, k: Tensor, v: Tensor, cumulative: Tensor, longest: int) -> Tensor:
-        grouped = q.shape[1] != k.shape[1]
-        out = varlen_attn(q, k, v, cumulative, cumulative, longest, longest, enable_gqa=grouped)
+        out = varlen_attn(q, k, v, cumulative, cumulative, longest, longest, **grouped)
         assert isinstance(out, Tensor), type(out)
         return out
 

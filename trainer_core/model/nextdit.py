@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from trainer_core.model.attention import Attention, Lengths, build_attention
+from trainer_core.model.fused import gate, heads
 from trainer_core.model.rms_norm import rms_norm
 from trainer_core.model.rope import Rotation, caption_positions, image_positions, rotate, rotation
 
@@ -21,15 +22,17 @@ FFN_MULTIPLE = 256
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm, its weight optionally times a modulation [B, 1, dim] of x [B, T, dim]."""
+    """Root-mean-square norm; what it takes beside its input is `rms_norm`'s."""
 
     def __init__(self, dim: int, eps: float) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(dim))
 
-    def forward(self, x: Tensor, modulation: Tensor | None = None) -> Tensor:
-        return rms_norm(x, self.weight if modulation is None else self.weight * modulation, self.eps)
+    def forward(
+        self, x: Tensor, *, scale: Tensor | None = None, gate: Tensor | None = None, onto: Tensor | None = None
+    ) -> Tensor:
+        return rms_norm(x, self.weight, self.eps, scale=scale, gate=gate, onto=onto)
 
 
 class TimestepEmbedder(nn.Module):
@@ -65,7 +68,13 @@ class SelfAttention(nn.Module):
 
     def heads_of(self, x: Tensor, turn: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """q [B, T, H, D], k and v [B, T, Hkv, D] of x [B, T, dim]."""
-        q, k, v = self.qkv(x).unflatten(-1, (-1, self.head_dim)).split(self.heads, dim=2)
+        qkv = self.qkv(x)
+        if isinstance(self.q_norm, RMSNorm) and isinstance(self.k_norm, RMSNorm):
+            weights = (self.q_norm.weight, self.k_norm.weight)
+            fused = heads(qkv, weights, turn.table, self.heads[:2], self.q_norm.eps)
+            if fused is not None:
+                return fused
+        q, k, v = qkv.unflatten(-1, (-1, self.head_dim)).split(self.heads, dim=2)
         return rotate(self.q_norm(q), turn), rotate(self.k_norm(k), turn), v
 
 
@@ -80,7 +89,7 @@ class FeedForward(nn.Module):
         self.w3 = nn.Linear(dim, hidden, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+        return self.w2(gate(self.w1(x), self.w3(x)))
 
 
 class Block(nn.Module):
@@ -111,15 +120,14 @@ class Block(nn.Module):
             return self.attention.heads_of(self.attention_norm1(x), Rotation(table))
         modulation = self.adaLN_modulation(condition).unsqueeze(1)
         scale_msa, gate_msa, scale_mlp, gate_mlp = modulation.chunk(4, dim=-1)
-        # Scales and gates go into the norms' weights: they are [B, 1, dim], what is normed is [B, T, dim].
-        heads = self.attention.heads_of(self.attention_norm1(x, 1 + scale_msa), Rotation(table))
-        return (*heads, gate_msa.tanh(), 1 + scale_mlp, gate_mlp.tanh())
+        heads = self.attention.heads_of(self.attention_norm1(x, scale=scale_msa), Rotation(table))
+        return (*heads, gate_msa, scale_mlp, gate_mlp)
 
     def after(self, x: Tensor, attended: Tensor, *modulation: Tensor) -> Tensor:
         """The block's output, of its input and what attention gave [B, T, H, D]."""
         gate_msa, scale_mlp, gate_mlp = modulation or (None, None, None)
-        x = x + self.attention_norm2(self.attention.out(attended.flatten(2)), gate_msa)
-        return x + self.ffn_norm2(self.feed_forward(self.ffn_norm1(x, scale_mlp)), gate_mlp)
+        x = self.attention_norm2(self.attention.out(attended.flatten(2)), gate=gate_msa, onto=x)
+        return self.ffn_norm2(self.feed_forward(self.ffn_norm1(x, scale=scale_mlp)), gate=gate_mlp, onto=x)
 
 
 class FinalLayer(nn.Module):

@@ -6,22 +6,45 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from trainer_core.model.fused import kernels_for
 
-def rms_norm(x: Tensor, scale: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) * scale over the last axis, fp32 inside, x's dtype out.
 
-    Autograd would keep x, the quotient and one product for each factor of the scale; this keeps x and one number a
-    row. Backward, with r the inverse root and s the scale: dx = r s g - x r^3 mean(g s x), ds = sum(g x r).
+def rms_norm(  # noqa: PLR0913
+    x: Tensor,
+    weight: Tensor,
+    eps: float,
+    *,
+    scale: Tensor | None = None,
+    gate: Tensor | None = None,
+    onto: Tensor | None = None,
+) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last axis, modulated, plus `onto`; fp32 inside, x's dtype out.
+
+    Autograd would keep x, the quotient and one product for each factor; this keeps x and one number a row. Backward,
+    with r the inverse root and s all factors: dx = r s g - x r^3 mean(g s x), ds = sum(g x r).
 
     Args:
         x: [..., D].
-        scale: [D], or [B, 1, D] for x [B, T, D].
+        weight: [D].
+        scale, gate: at most one, [B, 1, D] for x [B, T, D]. The norm is multiplied by 1 + scale, or tanh(gate).
+        onto: of x's shape.
     """
-    if torch.compiler.is_compiling():
+    compiling = torch.compiler.is_compiling()
+    if not compiling and not weight.requires_grad and kernels_for(x) is not None:
+        mode = "scale" if scale is not None else "gate" if gate is not None else ""
+        fused: Tensor = _FusedRmsNorm.apply(x, weight, scale if gate is None else gate, mode, eps, onto)
+        return fused
+    if scale is not None:
+        weight = weight * (1 + scale)
+    elif gate is not None:
+        weight = weight * gate.tanh()
+    if compiling:
         # A compiler fuses the plain formula, and decides itself what is kept.
         wide = x.float()
-        return (wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps) * scale).to(x.dtype)
-    return _RmsNorm.apply(x, scale, eps)
+        normed = (wide * torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + eps) * weight).to(x.dtype)
+    else:
+        normed = _RmsNorm.apply(x, weight, eps)
+    return normed if onto is None else onto + normed
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -52,3 +75,32 @@ class _RmsNorm(torch.autograd.Function):
 
 def _like(grad: Tensor, scale: Tensor) -> Tensor:
     return grad.sum_to_size(scale.shape).to(scale.dtype)
+
+
+class _FusedRmsNorm(torch.autograd.Function):
+    """The same by the Triton kernels, modulation and sum included."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0913
+        ctx: Any, x: Tensor, weight: Tensor, modulation: Tensor | None, mode: str, eps: float, onto: Tensor | None
+    ) -> Tensor:
+        kernels = kernels_for(x)
+        assert kernels is not None
+        x, onto = x.contiguous(), onto if onto is None else onto.contiguous()
+        normed: Tensor
+        normed, inverse = kernels.rms_forward(x, weight, modulation, mode, eps, onto)
+        ctx.save_for_backward(x, weight, modulation, inverse)
+        ctx.mode = mode
+        return normed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, modulation, inverse = ctx.saved_tensors
+        kernels = kernels_for(x)
+        assert kernels is not None
+        of_modulation = ctx.needs_input_grad[2]
+        dx, dm = kernels.rms_backward(
+            grad.contiguous(), x, weight, modulation, ctx.mode, inverse, of_modulation=of_modulation
+        )
+        return dx, None, dm, None, None, grad if ctx.needs_input_grad[5] else None

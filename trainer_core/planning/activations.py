@@ -213,7 +213,7 @@ class _Walk:
 
     def _feed_forward(self, tape: Tape, name: str, x: Value) -> Value:
         w1, w3 = (tape.linear(x, self.dims.hidden, f"{name}.feed_forward.{w}") for w in ("w1", "w3"))
-        return tape.linear(tape.multiply(tape.silu(w1), w3), self.dims.dim, f"{name}.feed_forward.w2")
+        return tape.linear(tape.gate(w1, w3), self.dims.dim, f"{name}.feed_forward.w2")
 
     def _output(self, joint: Value, image_tokens: int, condition: Value) -> None:
         """The image's part of the joint sequence, which is a view of it, to the loss."""

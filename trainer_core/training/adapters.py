@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.order import keyed_seed
 from trainer_core.model import lora_files
+from trainer_core.model.fused import dropout_branch
 from trainer_core.model.light_imports import without_bitsandbytes
 from trainer_core.model.lora_modules import LoraModule
 
@@ -22,7 +23,7 @@ ADAPTER = "default"
 
 
 class LoraLinear(PeftLinear):
-    """PEFT's LoRA on a linear layer: W x + B (scale A x), the second product added while it is computed.
+    """PEFT's LoRA on a linear layer: W x + scale B (A x), the second product added while it is computed.
 
     PEFT's own forward scales and adds in passes of their own over the layer's output, both ways.
     """
@@ -31,12 +32,21 @@ class LoraLinear(PeftLinear):
         if self.disable_adapters or self.merged or args or kwargs:
             return super().forward(x, *args, **kwargs)
         down, up = self.lora_A[ADAPTER], self.lora_B[ADAPTER].weight
-        rows = x.flatten(0, -2)
+        rows, dropped = self._dropped(x.flatten(0, -2))
         out = self.base_layer(rows)
-        low = down(self.lora_dropout[ADAPTER](rows)) * self.scaling[ADAPTER]
+        low = down(dropped)
         # In place: nobody else has seen it, and no gradient needs it.
-        out.addmm_(low.to(out.dtype), up.t().to(out.dtype))
+        out.addmm_(low.to(out.dtype), up.t().to(out.dtype), alpha=self.scaling[ADAPTER])
         return out.unflatten(0, x.shape[:-1])
+
+    def _dropped(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's input for the base, and for the adapter."""
+        dropout = self.lora_dropout[ADAPTER]
+        if isinstance(dropout, nn.Dropout) and dropout.training:
+            fused = dropout_branch(rows, dropout.p)
+            if fused is not None:
+                return fused
+        return rows, dropout(rows)
 
 
 def matching_modules(model: nn.Module, targets: Sequence[str]) -> list[str]:

@@ -174,7 +174,9 @@ class Trainer:
         lr = self._rate(step)
         for settings in self.optimizer.param_groups:
             settings["lr"] = lr
-        self._wrapped.train()
+        if not self._wrapped.training:
+            # It goes through thousands of modules.
+            self._wrapped.train()
         loss = self._backward(step, len(group), sum(len(batch) for batch in group))
         norm = self._clip()
         self.optimizer.step()

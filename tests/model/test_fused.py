@@ -1,0 +1,138 @@
+"""Triton's kernels against PyTorch's own operations: interpreted on a CPU, compiled on a card."""
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainer_core.model import fused, rms_norm
+from trainer_core.model.fused import dropout_branch, gate, heads
+from trainer_core.model.rope import Rotation, rotate, rotation
+
+INTERPRET = "TRITON_INTERPRET"
+BF16, FP32 = torch.bfloat16, torch.float32
+# Of the largest number of a result; in bf16 the plain operations round between their passes.
+NEAR = {FP32: 1e-5, BF16: 0.03}
+Use = Callable[[bool], None]
+
+
+@pytest.fixture(params=["interpreted", pytest.param("card", marks=pytest.mark.gpu)])
+def on(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[torch.device, Use]:
+    """The device, and a way to say what `kernels_for` finds."""
+    if (request.param == "interpreted") != (INTERPRET in os.environ):
+        pytest.skip("runs in a process of its own: test_all_of_it_interpreted")
+    kernels = importlib.import_module("trainer_core.model.kernels")
+
+    def use(wanted: bool) -> None:
+        for module in (fused, rms_norm):
+            monkeypatch.setattr(module, "kernels_for", lambda x: kernels if wanted else None)
+
+    return torch.device("cuda" if request.param == "card" else "cpu"), use
+
+
+def test_all_of_it_interpreted() -> None:
+    """Triton decides when it is imported whether it interprets."""
+    pytest.importorskip("triton", reason="Triton's wheels are for Linux")
+    command = (
+        sys.executable,
+        "-m",
+        "pytest",
+        __file__,
+        "-k",
+        "interpreted and not all_of_it",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+    )
+    environment = {**os.environ, INTERPRET: "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "19 passed" in done.stdout, done.stdout
+
+
+def numbers(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)))
+
+
+def compare(on: tuple[torch.device, Use], dtype: torch.dtype, compute: Callable[..., object], *inputs: Tensor) -> None:
+    """Outputs and gradients of `compute`, with the kernels and without."""
+    device, use = on
+    found = []
+    for wanted in (True, False):
+        use(wanted)
+        given = [tensor.to(device, dtype).requires_grad_() for tensor in inputs]
+        out = compute(*given)
+        outs: tuple[Tensor, ...] = out if isinstance(out, tuple) else (out,)
+        weighted = sum((part * numbers(*part.shape).to(device)).sum() for part in outs)
+        found.append([*outs, *torch.autograd.grad(weighted, given)])
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == other.dtype and one.shape == other.shape
+        assert (one - other).abs().max() <= NEAR[dtype] * other.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [FP32, BF16])
+@pytest.mark.parametrize("kind", ["", "scale", "gate"])
+def test_norms(on: tuple[torch.device, Use], dtype: torch.dtype, kind: str):
+    """More rows than one program sums; the modulation is a part of what is made for all norms of a block."""
+    x, weight, onto, modulations = numbers(2, 21, 40), numbers(40).add(1), numbers(2, 21, 40), numbers(2, 1, 160)
+    weight = weight.to(on[0], dtype)
+
+    def compute(x: Tensor, onto: Tensor, modulations: Tensor) -> Tensor:
+        given = {kind: modulations.chunk(4, dim=-1)[1]} if kind else {}
+        return rms_norm.rms_norm(x, weight, 1e-5, onto=onto, **given) + modulations.mean()
+
+    compare(on, dtype, compute, x, onto, modulations)
+
+
+@pytest.mark.parametrize("dtype", [FP32, BF16])
+def test_gate(on: tuple[torch.device, Use], dtype: torch.dtype):
+    compare(on, dtype, gate, numbers(3, 700), numbers(3, 700).flip(0))
+
+
+@pytest.mark.parametrize("dtype", [FP32, BF16])
+@pytest.mark.parametrize(("counts", "width"), [((24, 8), 96), ((6, 2), 96), ((3, 1), 48), ((4, 4), 12)])
+def test_heads(on: tuple[torch.device, Use], dtype: torch.dtype, counts: tuple[int, int], width: int):
+    """Their gradients come as attention gives them: heads before tokens."""
+    device, _ = on
+    turn = Rotation(rotation(torch.arange(2 * 5 * 3).view(2, 5, 3), (width // 3,) * 3).table.to(device))
+    weights = tuple((numbers(width) + shift).to(device, dtype) for shift in (1, 2))
+
+    def compute(qkv: Tensor) -> tuple[Tensor, ...]:
+        found = heads(qkv, weights, turn.table, counts, 1e-6)  # type: ignore[arg-type]
+        if found is None:
+            q, k, v = qkv.unflatten(-1, (-1, width)).split((*counts, counts[1]), dim=2)
+            q, k = (rms_norm.rms_norm(x, weight, 1e-6) for x, weight in zip((q, k), weights, strict=True))
+            found = rotate(q, turn), rotate(k, turn), v
+        return tuple(part.transpose(1, 2) * 1 for part in found)
+
+    compare(on, dtype, compute, numbers(2, 5, (counts[0] + 2 * counts[1]) * width))
+
+
+@pytest.mark.parametrize("dtype", [FP32, BF16])
+def test_a_branch_with_dropout(on: tuple[torch.device, Use], dtype: torch.dtype):
+    def compute(x: Tensor) -> tuple[Tensor, ...]:
+        torch.manual_seed(0)
+        found = dropout_branch(x, 0.25)
+        if found is None:
+            found = x, torch.native_dropout(x, 0.25, True)[0]
+        # Zeros are where they were, and only their gradients' sum is asked for.
+        return found[0] * 2, found[1] * 3
+
+    compare(on, dtype, compute, numbers(5, 300))
+
+
+def test_the_trial_finds_kernels_that_work_and_only_those(on: tuple[torch.device, Use], monkeypatch):
+    device, _ = on
+    kernels = importlib.import_module("trainer_core.model.kernels")
+    fused.try_out(kernels, device)
+    monkeypatch.setattr(kernels, "gate_forward", lambda a, b: a)
+    with pytest.raises(RuntimeError, match="differ"):
+        fused.try_out(kernels, device)
+
+
+def test_what_lies_on_a_cpu_needs_none():
+    assert fused.kernels_for(numbers(2, 3)) is None
