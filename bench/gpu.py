@@ -7,15 +7,11 @@ case that fails (out of memory, a package that is not there) is kept with its er
 """
 
 import argparse
-import importlib
-import io
 import json
-import multiprocessing
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -101,44 +97,18 @@ def _flags(values: Mapping[str, Any], *, tiny: bool) -> tuple[str, ...]:
 
 def run(command: Sequence[str]) -> dict[str, Any]:
     """A case's figures, or {"error": its last words}."""
-    here, there = _context().Pipe(duplex=False)
-    process = _context().Process(target=_measure, args=(command, there), daemon=False)
-    process.start()
-    there.close()
+    called = [sys.executable, "-m", f"bench.{command[0]}", *command[1:]]
     try:
-        code, out, err = here.recv() if here.poll(_PATIENCE_S) else (1, "", f"nothing after {_PATIENCE_S:.0f} s")
-    except EOFError:
-        code, out, err = 1, "", "it ended without a word"
-    # What has told its figures ends by itself.
-    process.join(10.0)
-    process.kill()
-    process.join()
-    if code:
-        return {"error": (err.strip().splitlines() or [f"exit {code}"])[-1]}
+        done = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        return {"error": f"nothing after {_PATIENCE_S:.0f} s"}
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}
     try:
-        figures: dict[str, Any] = json.loads(out.splitlines()[-1])
+        figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         return {"error": "it ended without its line of figures"}
     return figures
-
-
-def _context() -> Any:
-    """Each case is a process of its own, whose imports one has done for all where the system can fork."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([f"bench.{part}" for part in ("step", "encoders", "sampling", "preflight")])
-    return context
-
-
-def _measure(command: Sequence[str], told: Connection) -> None:
-    out, err = io.StringIO(), io.StringIO()
-    code = 1
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            code = importlib.import_module(f"bench.{command[0]}").main(list(command[1:]))
-    finally:
-        told.send((code, out.getvalue(), err.getvalue()))
 
 
 def row(name: str, figures: Mapping[str, Any]) -> str:

@@ -35,6 +35,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "AdamW8bit 需要 NVIDIA 显卡；这次用 CPU 训练，改用 AdamW：更新方式相同，状态为 32 位。",
     ),
     ('needs mixed_precision "bf16" or "fp16"', '需要 mixed_precision "bf16" 或 "fp16"'),
+    (
+        "Triton kernels {}; PyTorch's own do the same in up to half as much time again.",
+        "Triton 内核{t}；改用 PyTorch 自带的运算，结果相同，用时最多增加一半。",
+    ),
     ("compile_blocks: to compile {}; blocks run as they are.", "compile_blocks：编译{t}；模块照常运行。"),
     (
         "compile_blocks: the compiler failed, so blocks run as they are ({}).",
@@ -42,6 +46,11 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("has not been tried on Windows", "尚未在 Windows 上试过"),
     ("needs the package triton", "需要安装 triton"),
+    ("need the package triton, which PyTorch brings along on Linux", "需要 triton，PyTorch 只在 Linux 上自带它"),
+    ("need an NVIDIA GPU", "需要 NVIDIA 显卡"),
+    ("failed here ({})", "在这里运行失败（{}）"),
+    ("its results differ from PyTorch's", "结果与 PyTorch 的不同"),
+    ("it gives no numbers", "结果不是有限的数"),
     ("needs a compiler ({})", "需要编译器（{}）"),
     (
         "use_flash_attention_2: flash-attn {}; PyTorch's own attention kernels are used.",

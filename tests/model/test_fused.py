@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainer_core.contracts.config import parse_config
 from trainer_core.model import fused, rms_norm
 from trainer_core.model.fused import dropout_branch, gate, heads
 from trainer_core.model.rope import Rotation, rotate, rotation
+from trainer_core.training import checks
 
 INTERPRET = "TRITON_INTERPRET"
 BF16, FP32 = torch.bfloat16, torch.float32
@@ -136,3 +138,23 @@ def test_the_trial_finds_kernels_that_work_and_only_those(on: tuple[torch.device
 
 def test_what_lies_on_a_cpu_needs_none():
     assert fused.kernels_for(numbers(2, 3)) is None
+
+
+def test_what_keeps_the_kernels_from_running_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "triton.errors", None)
+    assert "package triton" in fused._trial.__wrapped__()[1]
+    monkeypatch.undo()
+    pytest.importorskip("triton", reason="Triton's wheels are for Linux")
+
+    def breaks(*given: object) -> None:
+        raise RuntimeError("\nno C compiler\nat all")
+
+    monkeypatch.setattr(fused, "try_out", breaks)
+    assert fused._trial.__wrapped__() == (None, "failed here (no C compiler)")
+
+
+def test_a_run_on_a_card_without_the_kernels_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checks, "kernels_problem", lambda: "failed here (no C compiler)")
+    config = parse_config({"base_model_path": "x", "train_data_dir": "x"})
+    [note] = checks.adapted(config, torch.device("cuda"))[1]
+    assert "Triton kernels failed here (no C compiler)" in note and "half as much time" in note

@@ -12,6 +12,7 @@ from statistics import mean
 
 import pytest
 import torch
+from PIL import Image
 from runs import assert_same_run, events, losses, run_of, stop_and_go_on
 
 from trainer_core.contracts.config import TrainConfig, load_config
@@ -73,13 +74,28 @@ def test_beside_fewer_bits_losses_stay_near_for_200_steps(device: str, config: M
         assert 0 < distance < far
 
 
+@pytest.fixture
+def large_pictures(tmp_path: Path) -> Path:
+    """Five of 768 px: a batch of them needs many times what the base does."""
+    folder = tmp_path / "large"
+    folder.mkdir()
+    for number in range(5):
+        Image.linear_gradient("L").rotate(10 * number).resize((768, 768)).convert("RGB").save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text("a gradient", encoding="utf-8")
+    return folder
+
+
 @pytest.mark.gpu
-def test_a_card_that_is_full_makes_a_run_go_on_with_less(config: Make) -> None:
+def test_a_card_that_is_full_makes_a_run_go_on_with_less(config: Make, large_pictures: Path) -> None:
     """A plain allocation leaves room for half of what the first setting needs beyond the last."""
 
     def settings(name: str, **changed: object) -> TrainConfig:
-        values = {"device": "cuda", "mixed_precision": "bf16", "resolution": 1024, "max_train_steps": 2}
-        return config(name, **(values | {"train_batch_size": 5, "gradient_checkpointing": False} | changed))
+        values = {
+            "device": "cuda", "mixed_precision": "bf16", "train_data_dir": str(large_pictures), "resolution": 768,
+            "gradient_accumulation_steps": 1, "max_train_steps": 2, "lr_warmup_steps": 0, "train_batch_size": 5,
+            "gradient_checkpointing": False,
+        }  # fmt: skip
+        return config(name, **(values | changed))
 
     peaks = []
     for made in (settings("roomy"), settings("light", train_batch_size=1, gradient_checkpointing=True)):

@@ -52,8 +52,9 @@ def try_out(kernels: ModuleType, device: torch.device) -> None:
     """Run each kernel on a few numbers. Raises RuntimeError where one is off, and whatever Triton raises."""
     a, b = (torch.linspace(start, 2, 64, device=device).sin().view(2, 2, 16) for start in (-2, -1))
     weight, scale = torch.linspace(1, 2, 16, device=device), torch.linspace(-1, 2, 32, device=device).view(2, 1, 16)
-    y, inverse = kernels.rms_forward(a, weight, scale, "scale", 1e-5, b)
-    dx, dm = kernels.rms_backward(b, a, weight, scale, "scale", inverse, of_modulation=True)
+    scaled = kernels.Factors(weight, scale, "scale")
+    y, inverse = kernels.rms_forward(a, scaled, 1e-5, b)
+    dx, dm = kernels.rms_backward(b, a, scaled, inverse, of_modulation=True)
     gated, (da, db) = kernels.gate_forward(a, b), kernels.gate_backward(b, a, b)
     normed = a * (a.square().mean(-1, keepdim=True) + 1e-5).rsqrt() * weight
     wanted = (
@@ -107,32 +108,32 @@ def heads(
     trained = any(weight.requires_grad for weight in weights)
     if torch.compiler.is_compiling() or trained or kernels_for(qkv) is None or not qkv.is_contiguous():
         return None
-    q, k, v = _Heads.apply(qkv, *weights, table.contiguous(), counts, eps)
+    q, k, v = _Heads.apply(qkv, weights, table.contiguous(), counts, eps)
     return q, k, v
 
 
 class _Heads(torch.autograd.Function):
     @staticmethod
-    def forward(  # noqa: PLR0913
-        ctx: Any, qkv: Tensor, q_weight: Tensor, k_weight: Tensor, table: Tensor, counts: tuple[int, int], eps: float
+    def forward(
+        ctx: Any, qkv: Tensor, weights: tuple[Tensor, Tensor], table: Tensor, counts: tuple[int, int], eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         kernels = kernels_for(qkv)
         assert kernels is not None
-        ctx.save_for_backward(qkv, q_weight, k_weight, table)
+        ctx.save_for_backward(qkv, *weights, table)
         ctx.counts, ctx.eps = counts, eps
-        q, k = kernels.heads_forward(qkv, (q_weight, k_weight), table, counts, eps)
+        q, k = kernels.heads_forward(qkv, weights, table, counts, eps)
         # A view: to copy it would cost as much as the norms.
-        v = qkv.unflatten(-1, (-1, q_weight.numel()))[:, :, sum(counts) :]
+        v = qkv.unflatten(-1, (-1, weights[0].numel()))[:, :, sum(counts) :]
         return q, k, v
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor) -> tuple[Tensor | None, ...]:
-        qkv, q_weight, k_weight, table = ctx.saved_tensors
+        qkv, *weights, table = ctx.saved_tensors
         kernels = kernels_for(qkv)
         assert kernels is not None
-        grad = kernels.heads_backward((dq, dk, dv), qkv, (q_weight, k_weight), table, ctx.counts, ctx.eps)
-        return grad, None, None, None, None, None
+        grad = kernels.heads_backward((dq, dk, dv), qkv, tuple(weights), table, (ctx.counts, ctx.eps))
+        return grad, None, None, None, None
 
 
 def dropout_branch(x: Tensor, p: float) -> tuple[Tensor, Tensor] | None:

@@ -1,8 +1,10 @@
 """The passes over memory between a block's matrix products, as Triton kernels: each reads and writes a value once.
 
 Only `fused` imports this module, and only where Triton runs. Sums are in fp32 and in a fixed order: the same inputs
-give the same bits.
+give the same bits. What changes from batch to batch is not specialised, so that no caption's length compiles anew.
 """
+
+from dataclasses import dataclass
 
 import torch
 import triton
@@ -27,7 +29,7 @@ def _tanh(x):
     return 2 * tl.sigmoid(2 * x) - 1
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tokens"])
 def _rms_forward(  # noqa: PLR0913
     x, weight, modulation, onto, y, inverse, tokens, width, stride, eps,
     MODE: tl.constexpr, ADD: tl.constexpr, BLOCK: tl.constexpr,
@@ -50,7 +52,7 @@ def _rms_forward(  # noqa: PLR0913
     tl.store(inverse + row, root)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tokens"])
 def _rms_backward(  # noqa: PLR0913
     grad, x, weight, modulation, inverse, dx, parts, tokens, width, stride,
     MODE: tl.constexpr, SUM: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
@@ -85,7 +87,7 @@ def _rms_backward(  # noqa: PLR0913
         tl.store(parts + place * width + columns, total, mask=real)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["programs"])
 def _modulation_backward(
     parts, weight, modulation, out, programs, width, stride, MODE: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
@@ -102,44 +104,54 @@ def _modulation_backward(
     tl.store(out + sample * width + columns, total.to(out.dtype.element_ty), mask=real)
 
 
-def rms_forward(  # noqa: PLR0913
-    x: Tensor, weight: Tensor, modulation: Tensor | None, mode: str, eps: float, onto: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """(y, inverse root of each row fp32) of x [..., D]; with a modulation [B, 1, D], whose last stride is 1, [B, T, D].
+@dataclass(frozen=True)
+class Factors:
+    """What a norm is multiplied by: a weight [D], and a modulation [B, 1, D], whose last stride is 1, by its mode.
 
-    weight: [D]. mode: of MODES. onto: of x's shape, is added to y.
+    mode: of MODES; the empty one has no modulation.
     """
+
+    weight: Tensor
+    modulation: Tensor | None = None
+    mode: str = ""
+
+    def given(self) -> tuple[Tensor, Tensor]:
+        """Weight and modulation, or something in its place that the kernels do not read."""
+        return self.weight, self.weight if self.modulation is None else self.modulation
+
+
+def rms_forward(x: Tensor, factors: Factors, eps: float, onto: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(y, inverse root of each row fp32) of x [..., D], or [B, T, D] with a modulation; `onto` is added to y."""
     width, rows = x.shape[-1], x.numel() // x.shape[-1]
     y, inverse = torch.empty_like(x), torch.empty(rows, dtype=torch.float32, device=x.device)
-    tokens, stride = _tokens(rows, modulation)
+    tokens, stride = _tokens(rows, factors.modulation)
     block = triton.next_power_of_2(width)
     _rms_forward[(rows,)](
-        x, weight, weight if modulation is None else modulation, x if onto is None else onto, y, inverse, tokens,
-        width, stride, eps, MODE=MODES[mode], ADD=onto is not None, BLOCK=block, num_warps=_warps(block),
+        x, *factors.given(), x if onto is None else onto, y, inverse, tokens, width, stride, eps,
+        MODE=MODES[factors.mode], ADD=onto is not None, BLOCK=block, num_warps=_warps(block),
     )  # fmt: skip
     return y, inverse
 
 
-def rms_backward(  # noqa: PLR0913
-    grad: Tensor, x: Tensor, weight: Tensor, modulation: Tensor | None, mode: str, inverse: Tensor, *,
-    of_modulation: bool,
-) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+def rms_backward(
+    grad: Tensor, x: Tensor, factors: Factors, inverse: Tensor, *, of_modulation: bool
+) -> tuple[Tensor, Tensor | None]:
     """(dx, the modulation's gradient [B, 1, D] if it is wanted)."""
     width, rows = x.shape[-1], x.numel() // x.shape[-1]
-    tokens, stride = _tokens(rows, modulation)
+    tokens, stride = _tokens(rows, factors.modulation)
     samples, programs = rows // tokens, triton.cdiv(tokens, ROWS)
     dx = torch.empty_like(x)
     parts = torch.empty(samples, programs if of_modulation else 0, width, dtype=torch.float32, device=x.device)
-    block, given = triton.next_power_of_2(width), weight if modulation is None else modulation
+    block, mode = triton.next_power_of_2(width), MODES[factors.mode]
     _rms_backward[(programs, samples)](
-        grad, x, weight, given, inverse, dx, parts, tokens, width, stride, MODE=MODES[mode], SUM=of_modulation,
-        ROWS=ROWS, BLOCK=block, num_warps=_warps(block),
+        grad, x, *factors.given(), inverse, dx, parts, tokens, width, stride, MODE=mode, SUM=of_modulation, ROWS=ROWS,
+        BLOCK=block, num_warps=_warps(block),
     )  # fmt: skip
-    if not of_modulation or modulation is None:
+    if not of_modulation or factors.modulation is None:
         return dx, None
-    out = torch.empty(modulation.shape, dtype=modulation.dtype, device=x.device)
+    out = torch.empty(factors.modulation.shape, dtype=factors.modulation.dtype, device=x.device)
     _modulation_backward[(triton.cdiv(width, COLUMNS), samples)](
-        parts, weight, modulation, out, programs, width, stride, MODE=MODES[mode], BLOCK=COLUMNS, num_warps=1
+        parts, *factors.given(), out, programs, width, stride, MODE=mode, BLOCK=COLUMNS, num_warps=1
     )
     return dx, out
 
@@ -190,7 +202,7 @@ def _heads_forward(  # noqa: PLR0913
     tl.store(target + places, turned.to(q.dtype.element_ty), mask=real)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tokens"])
 def _heads_backward(  # noqa: PLR0913
     dq, dk, dv, qkv, q_weight, k_weight, table, out, tokens, eps,
     q_sample, q_token, q_head, k_sample, k_token, k_head, v_sample, v_token, v_head,
@@ -250,11 +262,15 @@ def heads_forward(
     return q, k
 
 
-def heads_backward(  # noqa: PLR0913
+def heads_backward(
     grads: tuple[Tensor, Tensor, Tensor], qkv: Tensor, weights: tuple[Tensor, Tensor], table: Tensor,
-    heads: tuple[int, int], eps: float,
+    of: tuple[tuple[int, int], float],
 ) -> Tensor:  # fmt: skip
-    """The gradient of qkv, of those of q, k and v [B, T, heads, D]: any strides whose last is 1."""
+    """The gradient of qkv, of those of q, k and v [B, T, heads, D]: any strides whose last is 1.
+
+    of: heads and eps, as they were given to `heads_forward`.
+    """
+    heads, eps = of
     width, group = weights[0].numel(), _group(heads)
     grads = tuple(grad if grad.stride(-1) == 1 else grad.contiguous() for grad in grads)  # type: ignore[assignment]
     strides = [stride for grad in grads for stride in grad.stride()[:3]]

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from trainer_core.model.fused import kernels_for
 
 
-def rms_norm(  # noqa: PLR0913
+def rms_norm(
     x: Tensor,
     weight: Tensor,
     eps: float,
@@ -32,7 +32,7 @@ def rms_norm(  # noqa: PLR0913
     compiling = torch.compiler.is_compiling()
     if not compiling and not weight.requires_grad and kernels_for(x) is not None:
         mode = "scale" if scale is not None else "gate" if gate is not None else ""
-        fused: Tensor = _FusedRmsNorm.apply(x, weight, scale if gate is None else gate, mode, eps, onto)
+        fused: Tensor = _FusedRmsNorm.apply(x, weight, scale if gate is None else gate, onto, (mode, eps))
         return fused
     if scale is not None:
         weight = weight * (1 + scale)
@@ -81,14 +81,15 @@ class _FusedRmsNorm(torch.autograd.Function):
     """The same by the Triton kernels, modulation and sum included."""
 
     @staticmethod
-    def forward(  # noqa: PLR0913
-        ctx: Any, x: Tensor, weight: Tensor, modulation: Tensor | None, mode: str, eps: float, onto: Tensor | None
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, modulation: Tensor | None, onto: Tensor | None, how: tuple[str, float]
     ) -> Tensor:
         kernels = kernels_for(x)
         assert kernels is not None
+        mode, eps = how
         x, onto = x.contiguous(), onto if onto is None else onto.contiguous()
         normed: Tensor
-        normed, inverse = kernels.rms_forward(x, weight, modulation, mode, eps, onto)
+        normed, inverse = kernels.rms_forward(x, kernels.Factors(weight, modulation, mode), eps, onto)
         ctx.save_for_backward(x, weight, modulation, inverse)
         ctx.mode = mode
         return normed
@@ -99,8 +100,6 @@ class _FusedRmsNorm(torch.autograd.Function):
         x, weight, modulation, inverse = ctx.saved_tensors
         kernels = kernels_for(x)
         assert kernels is not None
-        of_modulation = ctx.needs_input_grad[2]
-        dx, dm = kernels.rms_backward(
-            grad.contiguous(), x, weight, modulation, ctx.mode, inverse, of_modulation=of_modulation
-        )
-        return dx, None, dm, None, None, grad if ctx.needs_input_grad[5] else None
+        factors = kernels.Factors(weight, modulation, ctx.mode)
+        dx, dm = kernels.rms_backward(grad.contiguous(), x, factors, inverse, of_modulation=ctx.needs_input_grad[2])
+        return dx, None, dm, grad if ctx.needs_input_grad[3] else None, None

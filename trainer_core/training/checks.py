@@ -13,6 +13,7 @@ from trainer_core.jobs.ranks import told_to_use_cpu
 from trainer_core.model.attention import backend_problem, check_backend
 from trainer_core.model.compiled import compile_problem
 from trainer_core.model.folder import BaseFolder, find_base, transformer_config
+from trainer_core.model.fused import kernels_problem
 from trainer_core.model.hub import resolve_part
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.planning.swapped import swapped_places
@@ -68,6 +69,9 @@ def adapted(config: TrainConfig, device: torch.device) -> tuple[TrainConfig, lis
     if problem:
         config = replace(config, compile_blocks=False)
         notes.append(f"compile_blocks: to compile {problem}; blocks run as they are.")
+    problem = kernels_problem() if device.type == "cuda" else ""
+    if problem:
+        notes.append(f"Triton kernels {problem}; PyTorch's own do the same in up to half as much time again.")
     return config, notes
 
 
