@@ -247,8 +247,8 @@ class TrainConfig:
     )
     compile_blocks: bool = option(
         False,
-        "Compile the main blocks with torch.compile: a start that takes a minute or more longer, for steps with fewer "
-        "passes over memory; results differ in their last digits. Not on Windows.",
+        "Compile the main blocks with torch.compile: a start that takes a minute or more longer, for faster steps on a "
+        "CPU; on the card that was measured slower than without. Results differ in their last digits. Not on Windows.",
     )
     device: str = option("auto", "Where to train; auto takes a GPU if one is there.", choices=("auto", "cpu", "cuda"))
     gpus: str = option(
