@@ -3,7 +3,7 @@
 The released model with random weights made on the device, case by case, each a process of its own: every preset; the
 goals at 1024 px; what checkpointing, quantisation and swapping cost; attention with unequal captions; the encoders in
 batches and alone; sampling. What was measured is kept in build/bench-gpu.json; run it again until nothing is left. A
-case that fails (out of memory, a package that is not there) is kept with its error and not tried again.
+case that says why it fails (out of memory, a package that is not there) is kept so and not tried again.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ _TINY_BLOCKS = 6
 # Seconds that a case may take before it counts as hung.
 _PATIENCE_S = 300.0
 LEFT = 3
+# How an error begins that a case reports itself.
+_SAID = "error: "
 
 Case = tuple[str, tuple[str, ...]]
 
@@ -95,36 +98,71 @@ def _flags(values: Mapping[str, Any], *, tiny: bool) -> tuple[str, ...]:
     return ("--size", "tiny" if tiny else "full", *settings)
 
 
-def run(command: Sequence[str]) -> dict[str, Any]:
-    """A case's figures, or {"error": its last words}."""
-    called = [sys.executable, "-m", f"bench.{command[0]}", *command[1:]]
+Process = subprocess.Popen[str]
+
+
+def begin(command: Sequence[str]) -> Process:
+    """The case's own process, which imports what it needs and waits for `figures`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.waiting", *command], cwd=ROOT, text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def figures(process: Process) -> dict[str, Any]:
+    """What a case measures, or {"error": its last words}."""
     try:
-        done = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, timeout=_PATIENCE_S)
+        out, err = process.communicate("go\n", timeout=_PATIENCE_S)
     except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
         return {"error": f"nothing after {_PATIENCE_S:.0f} s"}
-    if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}
+    if process.returncode:
+        return {"error": (err.strip().splitlines() or [f"exit {process.returncode}"])[-1]}
     try:
-        figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        told: dict[str, Any] = json.loads(out.splitlines()[-1])
     except (IndexError, ValueError):
         return {"error": "it ended without its line of figures"}
-    return figures
+    return told
 
 
-def row(name: str, figures: Mapping[str, Any]) -> str:
+def row(name: str, told: Mapping[str, Any]) -> str:
     """One line of the table."""
-    if "error" in figures:
-        return f"{name:36} {figures['error'][:90]}"
-    if "utilisation" not in figures:
-        kept = {key: value for key, value in figures.items() if key not in ("machine", "config")}
+    if "error" in told:
+        return f"{name:36} {told['error'][:90]}"
+    if "utilisation" not in told:
+        kept = {key: value for key, value in told.items() if key not in ("machine", "config")}
         return f"{name:36} {json.dumps(kept)}"
     return (
-        f"{name:36} {figures['seconds_per_step']:8.3f} s/step {figures['images_per_second']:7.3f} images/s  "
-        f"{figures['peak_gib']:6.2f} GiB (estimated {figures['estimated_peak_gib']:6.2f}, "
-        f"process {figures['process_gib']:5.2f})  {100 * figures['utilisation']:5.1f} % of the matrix rate, "
-        f"{100 * figures['executed_utilisation']:5.1f} % with what is done twice  "
-        f"host {figures['host_seconds_per_step']:6.3f} s"
+        f"{name:36} {told['seconds_per_step']:8.3f} s/step {told['images_per_second']:7.3f} images/s  "
+        f"{told['peak_gib']:6.2f} GiB (estimated {told['estimated_peak_gib']:6.2f}, "
+        f"process {told['process_gib']:5.2f})  {100 * told['utilisation']:5.1f} % of the matrix rate, "
+        f"{100 * told['executed_utilisation']:5.1f} % with what is done twice  "
+        f"host {told['host_seconds_per_step']:6.3f} s"
     )
+
+
+def measured(todo: Mapping[str, Sequence[str]], seconds: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Case by case, until the next would probably end after so many seconds.
+
+    While one is measured, the process of the next imports what it needs.
+    """
+    started, longest = time.monotonic(), 0.0
+    commands = iter(todo.values())
+    begun = [begin(command) for command in islice(commands, 1)]
+    try:
+        for name in todo:
+            since = time.monotonic()
+            if since - started + longest > seconds:
+                return
+            process = begun.pop()
+            begun.extend(begin(command) for command in islice(commands, 1))
+            yield name, figures(process)
+            longest = max(longest, time.monotonic() - since)
+    finally:
+        for process in begun:
+            process.kill()
+            process.communicate()
 
 
 def has_card() -> bool:
@@ -148,19 +186,18 @@ def main(arguments: list[str] | None = None) -> int:
     file = ROOT / "build" / f"bench-gpu{'-tiny' if tiny else ''}.json"
     done: dict[str, Any] = {}
     if file.exists() and not options.again:
-        done = json.loads(file.read_text(encoding="utf-8"))
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        done = {name: told for name, told in kept.items() if told.get("error", _SAID).startswith(_SAID)}
     file.parent.mkdir(exist_ok=True)
-    started, longest = time.monotonic(), 0.0
     planned = dict(cases(tiny=tiny))
-    for name, command in planned.items():
-        if name not in done:
-            begun = time.monotonic()
-            if begun - started + longest > 60 * options.minutes:
-                break
-            done[name] = run(command)
-            longest = max(longest, time.monotonic() - begun)
-            write_json_atomic(file, done)
-        print(row(name, done[name]), flush=True)
+    for name in planned:
+        if name in done:
+            print(row(name, done[name]), flush=True)
+    todo = {name: command for name, command in planned.items() if name not in done}
+    for name, told in measured(todo, 60 * options.minutes):
+        done[name] = told
+        write_json_atomic(file, done)
+        print(row(name, told), flush=True)
     left = len(planned.keys() - done.keys())
     print(f"{len(planned) - left} of {len(planned)} cases measured: {file}")
     return LEFT if left else 0

@@ -25,33 +25,57 @@ def test_every_case_is_understood(tiny: bool, monkeypatch: pytest.MonkeyPatch, c
     assert len(taken) == len(named) == len(set(named)) > 20
 
 
+class Waiting:
+    """A process that has begun: its place among all, and whether it was ended unused."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.killed = name, False
+
+    def kill(self) -> None:
+        self.killed = True
+
+    def communicate(self) -> None:
+        assert self.killed
+
+
 def test_a_piece_ends_in_time_and_the_next_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
+    begun: list[Waiting] = []
     ran: list[str] = []
 
-    def fails_once(command: tuple[str, ...]) -> dict[str, Any]:
-        ran.append(command[0])
-        return {"error": "out of memory"} if len(ran) == 1 else {"figure": len(ran)}
+    def fails_once(process: Waiting) -> dict[str, Any]:
+        ran.append(process.name)
+        # The next one imports meanwhile.
+        assert process.name == "c" or begun[-1].name > process.name
+        return {"error": "error: out of memory"} if len(ran) == 1 else {"figure": len(ran)}
 
+    clock = iter([0.0, 0.0, 50.0, 50.0, *[50.0] * 20])
     monkeypatch.setattr(gpu, "ROOT", tmp_path)
-    monkeypatch.setattr(gpu, "run", fails_once)
+    monkeypatch.setattr(gpu, "begin", lambda command: begun.append(Waiting(command[0])) or begun[-1])
+    monkeypatch.setattr(gpu, "figures", fails_once)
     monkeypatch.setattr(gpu, "has_card", lambda: True)
     monkeypatch.setattr(gpu, "cases", lambda tiny: [(name, (name,)) for name in ("a", "b", "c")])
-    clock = iter([0.0, 0.0, 50.0, 50.0])
     monkeypatch.setattr(gpu.time, "monotonic", lambda: next(clock))
     # The first took 50 s; another such would end after the minute.
     assert gpu.main(["--minutes", "1"]) == gpu.LEFT and ran == ["a"]
-    monkeypatch.undo()
-    monkeypatch.setattr(gpu, "ROOT", tmp_path)
-    monkeypatch.setattr(gpu, "run", fails_once)
-    monkeypatch.setattr(gpu, "has_card", lambda: True)
-    monkeypatch.setattr(gpu, "cases", lambda tiny: [(name, (name,)) for name in ("a", "b", "c")])
+    assert [process.killed for process in begun] == [False, True]
+    file = tmp_path / "build" / "bench-gpu.json"
+    # What broke without a word is tried again.
+    file.write_text(json.dumps({**json.loads(file.read_text()), "b": {"error": "exit 1"}}))
     capsys.readouterr()
     assert gpu.main([]) == 0 and ran == ["a", "b", "c"]
     printed = capsys.readouterr().out
     assert "out of memory" in printed and "3 of 3 cases measured" in printed
-    assert json.loads((tmp_path / "build" / "bench-gpu.json").read_text())["c"] == {"figure": 3}
+    assert json.loads(file.read_text())["c"] == {"figure": 3}
+
+
+def test_a_case_in_its_own_process(tmp_path: Path):
+    flags = ("--size", "tiny", "--layers", "2", "--steps", "1", "--warmup", "1", "--caption-tokens", "16")
+    settings = ('device="cpu"', 'optimizer_type="AdamW"', "resolution=64", 'mixed_precision="no"')
+    told = gpu.figures(gpu.begin(("step", *flags, *(part for each in settings for part in ("--set", each)))))
+    assert told["steps_timed"] == 1 and "% of the matrix rate" in gpu.row("a", told)
+    assert gpu.figures(gpu.begin(("step", "--set", "resolution=65")))["error"].strip()
 
 
 def test_without_a_card_nothing_is_kept(
