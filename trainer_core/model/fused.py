@@ -56,8 +56,16 @@ def try_out(kernels: ModuleType, device: torch.device) -> None:
     y, inverse = kernels.rms_forward(a, scaled, 1e-5, b)
     dx, dm = kernels.rms_backward(b, a, scaled, inverse, of_modulation=True)
     gated, (da, db) = kernels.gate_forward(a, b), kernels.gate_backward(b, a, b)
-    normed = a * (a.square().mean(-1, keepdim=True) + 1e-5).rsqrt() * weight
+    root = (a.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
+    unturned = torch.tensor((1.0, 0.0), device=device).expand(2, 2, 1, 8, 2).contiguous()
+    qkv, head = torch.cat((a, a, b), dim=-1), (weight, weight)
+    q, k = kernels.heads_forward(qkv, head, unturned, (1, 1), 1e-5)
+    back = kernels.heads_backward((q, k, b.unsqueeze(2)), qkv, head, unturned, ((1, 1), 1e-5))
+    normed = a * root * weight
     wanted = (
+        (q.squeeze(2), normed),
+        (back[..., 32:], b),
+        (kernels.masked_sum(a, b, a > 0, 2.0), a + 2 * b * (a > 0)),
         (y, normed * (1 + scale) + b),
         (dm, (b * normed).sum(dim=1, keepdim=True)),
         (gated, F.silu(a) * b),
@@ -65,7 +73,7 @@ def try_out(kernels: ModuleType, device: torch.device) -> None:
     )
     if not all(torch.allclose(one, other, atol=1e-4) for one, other in wanted):
         raise RuntimeError("its results differ from PyTorch's")
-    if not all(torch.isfinite(one).all() for one in (dx, da)):
+    if not all(torch.isfinite(one).all() for one in (dx, da, back)):
         raise RuntimeError("it gives no numbers")
 
 
