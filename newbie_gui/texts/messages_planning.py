@@ -99,6 +99,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         '{} 计算 bf16 时用不上 Tensor Core；mixed_precision = "fp16" 更快，但这个模型可能溢出。',
     ),
     (
+        'attention_backend = "sdpa" is faster than "varlen" on this GPU.',
+        '在这张显卡上，attention_backend = "sdpa" 比 "varlen" 更快。',
+    ),
+    (
         "use_flash_attention_2 = true uses the flash-attn package where it is installed; without it PyTorch's own "
         "flash kernel is at work already.",
         "装了 flash-attn 时，设 use_flash_attention_2 = true 就会使用它；没装时，PyTorch 自带的 flash 内核已在工作。",

@@ -123,6 +123,7 @@ def test_a_well_set_run_gets_no_speed_hint():
         ({"mixed_precision": "fp16"}, {}, "cannot overflow"),
         ({}, {"compute_capability": (7, 5)}, "without tensor cores"),
         ({"use_flash_attention_2": False}, {}, "use_flash_attention_2 = true"),
+        ({"attention_backend": "varlen"}, {"compute_capability": (9, 0)}, '"sdpa" is faster'),
         ({"train_batch_size": 1}, {"free": 9000}, "train_batch_size = 2"),
         (
             {"train_batch_size": 1, "gradient_checkpointing": True, "resolution": 512, "min_bucket_reso": 0},
@@ -180,3 +181,8 @@ def test_only_the_cards_trained_on_count():
     both = Machine(gpus=(*machine().gpus, other))
     assert speed_hints(config(gpus="0"), both, device="cuda") == ()
     assert len(speed_hints(config(gpus="all"), both, device="cuda")) == 2
+
+
+def test_no_other_kernel_is_advised_where_pytorchs_own_is_the_fastest():
+    hints = speed_hints(config(use_flash_attention_2=False), machine(compute_capability=(9, 0)), device="cuda")
+    assert not [hint for hint in hints if "attention" in hint]

@@ -20,6 +20,8 @@ from trainer_core.planning.swapped import RING
 LIGHT_TARGETS = ("attention.qkv", "attention.out", "time_text_embed.1")
 PUBLISHED_RATES = (5e-5, 2e-4)
 
+# Major compute capability of H100 and H200, where PyTorch's attention is cuDNN's.
+_HOPPER = 9
 _IDLE_PERCENT = 60
 _ROOMY_SHARE = 0.25
 _NEARLY_FULL_SHARE = 0.03
@@ -260,7 +262,7 @@ def speed_hints(
     return (
         *_crawl_hints(config, machine, used, step_seconds),
         *_precision_hints(config, used),
-        *_attention_hints(config),
+        *_attention_hints(config, used),
         *_room_hints(config, used),
         *_idle_hints(config, used),
     )
@@ -323,7 +325,11 @@ def _precision_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:
     return []
 
 
-def _attention_hints(config: TrainConfig) -> list[str]:
+def _attention_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:
+    # Measured on an H200: docs/performance.md.
+    if any(gpu.compute_capability and gpu.compute_capability[0] == _HOPPER for gpu in used):
+        slower = config.attention_backend == "varlen"
+        return ['attention_backend = "sdpa" is faster than "varlen" on this GPU.'] if slower else []
     if config.attention_backend != "sdpa" or config.use_flash_attention_2:
         return []
     return [
