@@ -174,8 +174,8 @@ class Trainer:
         lr = self._rate(step)
         for settings in self.optimizer.param_groups:
             settings["lr"] = lr
-        if not self._wrapped.training:
-            # It goes through thousands of modules.
+        if not self.model.training:
+            # Samples and validation left it so; to go through thousands of modules takes a tenth of a step.
             self._wrapped.train()
         loss = self._backward(step, len(group), sum(len(batch) for batch in group))
         norm = self._clip()
