@@ -69,6 +69,8 @@ def test_pictures_are_found_and_edited_with_the_keyboard(cats: Path, open_page: 
     counted(visit, 30)
     page.locator("#dataset-tag input, #dataset-tag textarea").fill("tag1")
     counted(visit, 10)
+    # The count and the pictures come one after the other.
+    expect(page.locator("#dataset-grid img")).to_have_count(10)
     page.locator("#dataset-grid button").first.click()
     caption = page.locator("#dataset-caption textarea")
     expect(caption).to_have_value("1girl, tag1, number 1")
