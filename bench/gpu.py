@@ -79,15 +79,8 @@ def cases(*, tiny: bool) -> Iterator[Case]:
 
 
 def _step(values: Mapping[str, Any], *more: str, tiny: bool) -> tuple[str, ...]:
-    return (
-        "step",
-        *_flags(values, tiny=tiny),
-        *more,
-        "--steps",
-        "1" if tiny else "6",
-        "--warmup",
-        "1" if tiny else "2",
-    )
+    steps, warmup = ("1", "1") if tiny else ("6", "2")
+    return ("step", *_flags(values, tiny=tiny), *more, "--steps", steps, "--warmup", warmup)
 
 
 def _flags(values: Mapping[str, Any], *, tiny: bool) -> tuple[str, ...]:

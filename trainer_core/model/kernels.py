@@ -13,11 +13,13 @@ from torch import Tensor
 
 # Rows whose part of a modulation's gradient is summed in one program.
 ROWS = 16
+# Of a gate or a sum, in one program.
 ELEMENTS = 1024
+# Heads in one program; all of them are q's, k's or v's.
+GROUP = 8
 HEAD_WARPS = 2
 # Numbers of a modulation's gradient in one program.
 COLUMNS = 32
-
 
 # What a norm's weight is multiplied by, of a modulation m: nothing, 1 + m, tanh(m).
 PLAIN, SCALED, GATED = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
@@ -163,10 +165,6 @@ def _tokens(rows: int, modulation: Tensor | None) -> tuple[int, int]:
 
 def _warps(block: int) -> int:
     return min(8, max(1, block // 256))
-
-
-# Heads in one program; all of them are q's, k's or v's.
-GROUP = 8
 
 
 @triton.jit
