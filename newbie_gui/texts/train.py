@@ -121,7 +121,7 @@ TEXTS = MappingProxyType(
         "train.loss.other": ("compared run, smoothed", "对比的训练（平滑）"),
         "train.loss.step": ("step", "步"),
         "train.loss.loss": ("loss", "损失"),
-        "train.loss.log": ("log10 of the loss", "损失的 log10"),
+        "train.loss.log_heading": ("Loss, as its log10", "损失（log10）"),
         "train.loss.series": ("curve", "曲线"),
         "train.loss.rate": ("learning rate", "学习率"),
         "train.loss.rate_heading": ("Learning rate", "学习率"),

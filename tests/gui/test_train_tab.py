@@ -193,10 +193,17 @@ def search_and_download_the_log(visit: Visit, file: Path) -> None:
     assert len(download.value.path().read_bytes()) == file.stat().st_size
 
 
-def test_curve_settings_change_what_is_sent(full_run: RunDir, open_page: Callable[..., Visit]) -> None:
+def test_curve_settings_change_what_is_sent(
+    app: Application, full_run: RunDir, open_page: Callable[..., Visit]
+) -> None:
+    other = make_run(app.workspace, "another run")
+    tell_many(other, falling(60))
     visit = open_page()
-    show(visit, full_run)
     page = visit.page
+    for run, end in ((full_run, "300"), (other, "5[0-9]|60"), (full_run, "300")):
+        show(visit, run)
+        # The last number along the axis: it is this run's curve that is drawn.
+        expect(page.locator("#train-loss .role-axis-label").first.locator("text").last).to_have_text(re.compile(end))
     page.locator("#train-curve-settings > button").click()
     expect(page.locator("#train-table th[scope=row]").last).to_have_text("300")
     page.locator("#train-last input").fill("120")
@@ -204,7 +211,7 @@ def test_curve_settings_change_what_is_sent(full_run: RunDir, open_page: Callabl
     page.locator("#train-table summary").click()
     expect(page.locator("#train-table th[scope=row]").last).to_have_text("120")
     page.get_by_label("Logarithmic").check()
-    page.wait_for_function("document.querySelector('#train-loss').textContent.includes('log10')")
+    expect(page.locator("#train-loss-heading")).to_contain_text("log10")
     page.locator("#train-all-steps").click()
     expect(page.locator("#train-table th[scope=row]").last).to_have_text("300")
 

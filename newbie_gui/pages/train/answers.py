@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
+from newbie_gui.pages.train import plot_view
 from newbie_gui.pages.train.looking import Looker, Sight, Wish, stamps_from
 from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.ui import Ui
@@ -30,9 +31,13 @@ class Answers:
 
     def look(self, values: Values, *, selected: str | None = None) -> Updates:
         """Updates for whatever changed; another run is shown where ``selected`` says so."""
-        wish = self._wish(values, selected)
+        whole: Updates = {}
+        if selected is not None and selected != values.get(self._parts.selected):
+            # The steps chosen were another run's.
+            whole = {self._parts.plots.first: 0, self._parts.plots.last: 0}
+        wish = self._wish({**values, **whole}, selected)
         sight = self._looker.look(wish)
-        updates = self._updates(sight, wish)
+        updates = whole | self._updates(sight, wish)
         if sight.stamps != wish.stamps:
             updates[self._parts.stamps] = json.dumps(dict(sight.stamps))
         if sight.selected != values.get(self._parts.selected):
@@ -87,9 +92,11 @@ class Answers:
 
     def _plot(self, found: Mapping[str, Any], wish: Wish) -> Updates:
         plots = self._parts.plots
-        title = self._ui.t("train.loss.log" if wish.choice.log else "train.loss.loss")
         return {
-            plots.loss: gr.update(value=found["loss"], y_title=title, colors_in_legend=found["legend"]),
+            # Nothing may come with the curves: for a new axis title or legend the plot draws itself anew, and then it
+            # stays with the curves before these.
+            plots.loss: found["loss"],
+            plots.heading: plot_view.heading(self._ui, log=wish.choice.log),
             plots.rate: found["rate"],
             plots.health: found["health"],
             plots.table: found["table"],

@@ -158,10 +158,8 @@ class Looker:
             plot = plot_of(history, wish.choice, beside)
             health = self._health.health(row.folder, history, told, shown.failure, shown.config)
             words = {hint: self._translate(hint) for hint in health.hints}
-            data = plot_view.loss_data(self._ui, plot)
             return {
-                "loss": data,
-                "legend": plot_view.present(data),
+                "loss": plot_view.loss_data(self._ui, plot),
                 "rate": plot_view.rate_data(self._ui, plot),
                 "health": str(plot_view.health(self._ui, health, words) + self._notes(told)),
                 "table": str(plot_view.table(self._ui, plot, history.validation())),

@@ -22,6 +22,7 @@ _DELEGATE = (
 class Plots:
     """The curves and what chooses them."""
 
+    heading: gr.Markdown
     loss: gr.LinePlot
     rate: gr.LinePlot
     health: gr.HTML
@@ -108,11 +109,11 @@ def run_buttons(ui: Ui) -> dict[str, gr.Button]:
 def curves(ui: Ui) -> Plots:
     t = ui.t
     called = plot_view.names(ui)
-    gr.Markdown(f"### {t('train.loss.heading')}")
+    heading = gr.Markdown(plot_view.heading(ui, log=False), elem_id="train-loss-heading")
     loss = gr.LinePlot(
         x=called["step"], y=called["loss"], color=called["series"], color_map=plot_view.colours(ui), height=300,
         tooltip="all", x_axis_format="d", y_axis_format=".3~g", elem_id="train-loss",
-        label=t("train.loss.heading"), show_label=False,
+        label=t("train.loss.heading"), show_label=False, y_title=called["loss"],
     )  # fmt: skip
     health = gr.HTML(elem_id="train-health")
     with gr.Accordion(t("train.loss.options"), open=False, elem_id="train-curve-settings"):
@@ -143,7 +144,7 @@ def curves(ui: Ui) -> Plots:
         )  # fmt: skip
     table = gr.HTML(elem_id="train-table")
     return Plots(
-        loss=loss, rate=rate, health=health, table=table, smoothing=smoothing, first=first, last=last,
+        heading=heading, loss=loss, rate=rate, health=health, table=table, smoothing=smoothing, first=first, last=last,
         everything=everything, log=log, other=other,
     )  # fmt: skip
 

@@ -19,8 +19,13 @@ _BAD = ("nan", "rising", "overfit", "flat")
 
 def names(ui: Ui) -> dict[str, str]:
     """Names of the columns and curves in the page's language."""
-    keys = ("raw", "smoothed", "validation", "other", "step", "loss", "log", "series", "rate")
+    keys = ("raw", "smoothed", "validation", "other", "step", "loss", "series", "rate")
     return {key: ui.t(f"train.loss.{key}") for key in keys}
+
+
+def heading(ui: Ui, *, log: bool) -> str:
+    """What stands above the plot, and says what its numbers are."""
+    return f"### {ui.t('train.loss.log_heading' if log else 'train.loss.heading')}"
 
 
 def colours(ui: Ui) -> dict[str, str]:
@@ -33,16 +38,11 @@ def loss_data(ui: Ui, plot: Plot) -> dict[str, Any]:
     """Rows of (step, value, curve)."""
     called = names(ui)
     curves = {"raw": plot.raw, "smoothed": plot.smoothed, "validation": plot.validation, "other": plot.other}
-    rows = [row for key, curve in curves.items() for row in (_rows(curve, called[key]) if curve else ())]
+    found = {key: _rows(curve, called[key]) if curve else [] for key, curve in curves.items()}
     # The plot takes its colours from the curves it was first given: each has to be among them, if only as a gap.
-    start = rows[0][0] if rows else 0
-    rows[:0] = [[start, None, called[key]] for key, curve in curves.items() if not curve]
+    start = min((rows[0][0] for rows in found.values() if rows), default=0)
+    rows = [row for key, own in found.items() for row in own or [[start, None, called[key]]]]
     return _data([called["step"], called["loss"], called["series"]], rows)
-
-
-def present(data: Mapping[str, Any]) -> list[str]:
-    """Names of the curves that have points, for the legend."""
-    return list(dict.fromkeys(row[2] for row in data["data"] if row[1] is not None))
 
 
 def rate_data(ui: Ui, plot: Plot) -> dict[str, Any]:

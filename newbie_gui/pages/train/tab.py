@@ -134,8 +134,8 @@ def _outputs(parts: Parts) -> list[Block]:
     plots = parts.plots
     return [
         parts.timer, parts.selected, parts.stamps, parts.list, parts.nothing, parts.shown, parts.progress,
-        *parts.buttons.values(), parts.sure, parts.failure, plots.loss, plots.rate, plots.health, plots.table,
-        plots.other, parts.samples, parts.files, parts.log, parts.report_text,
+        *parts.buttons.values(), parts.sure, parts.failure, plots.heading, plots.loss, plots.rate, plots.health,
+        plots.table, plots.other, plots.first, plots.last, parts.samples, parts.files, parts.log, parts.report_text,
     ]  # fmt: skip
 
 
