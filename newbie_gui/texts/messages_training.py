@@ -102,10 +102,6 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("From here on it trains beside a base that is a little off.", "此后训练时的底模略有偏差。"),
     ("All captions are encoded anew, with an encoder that is a little off.", "所有描述将用略有偏差的编码器重新编码。"),
     (
-        "A config file of yours needs this setting too before it can continue the run.",
-        "如果用自己的配置文件继续这次训练，也要先写入这项设置。",
-    ),
-    (
         "The GPU ran out of memory while {}, {} at a time; it goes on one at a time.",
         "{t}时显存不足（每批 {} 个）；改为逐个进行。",
     ),

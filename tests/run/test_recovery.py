@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -66,6 +67,20 @@ def test_each_rung_is_taken_until_it_fits(config: Make, monkeypatch: Patch) -> N
     assert all("while training. The run goes on from its checkpoint of step 2" in event["message"] for event in told)
     assert "a little off" in told[-1]["message"] and "a little off" not in told[0]["message"]
     assert settings(load_config(run_of(made).config_file)) == (1, 2, True, "int8")
+
+
+def test_a_setting_that_the_run_had_to_change_is_no_reason_to_refuse_it(config: Make, monkeypatch: Patch) -> None:
+    real = features.load_gemma
+
+    def load(path: Path, **named: Any) -> GemmaEncoder:
+        return full() if named["quantise"] == "no" else real(path, **named)
+
+    monkeypatch.setattr(features, "load_gemma", load)
+    made = config(max_train_steps=1, use_cache=False)
+    assert run_training(made) == "finished" and load_config(run_of(made).config_file).quantize_gemma == "int8"
+    assert run_training(replace(made, max_train_steps=2)) == "finished"
+    with pytest.raises(UserError, match="quantize_gemma: 'int8' -> 'nf4'"):
+        run_training(replace(made, quantize_gemma="nf4"))
 
 
 BITS = ["int8", "nf4"]

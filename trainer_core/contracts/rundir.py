@@ -58,6 +58,11 @@ class RunDir:
         return self.path / "train.log"
 
     @property
+    def recovered_file(self) -> Path:
+        """Settings that the run changed for want of memory and cannot change back."""
+        return self.path / "recovered.json"
+
+    @property
     def validation_file(self) -> Path:
         """Every measured validation loss, and which checkpoint is the best."""
         return self.path / "validation.json"

@@ -16,9 +16,12 @@ import psutil
 import torch
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.advice import Rung, memory_ladder
 from trainer_core.planning.base import read_base
 from trainer_core.planning.phases import GIB, swapped_bytes
+from trainer_core.training.rerun import own_changes
 
 # What can be changed by itself, by where memory ran out: for a picture or the weights a smaller batch does nothing,
 # and the encoders run in memory of their own (their batches shrink at once: training/fitting.py).
@@ -77,6 +80,18 @@ def taken(config: TrainConfig, rung: Rung) -> TrainConfig:
     return replace(config, **rung.values)
 
 
+def take(run: RunDir, config: TrainConfig, rung: Rung) -> TrainConfig:
+    """The run's own config, with a rung taken, is what goes on, here and after an interruption."""
+    changed = taken(config, rung)
+    if rung.new_run:
+        earlier = own_changes(run)
+        first = {name: earlier.get(name, {}).get("old", getattr(config, name)) for name in rung.values}
+        now = {name: {"old": first[name], "new": value} for name, value in rung.values.items()}
+        write_json_atomic(run.recovered_file, {**earlier, **now})
+    run.create(changed)
+    return changed
+
+
 def told(rung: Rung, place: str, step: int) -> str:
     """The sentence of the event."""
     where = f"its checkpoint of step {step}" if step else "its beginning"
@@ -86,10 +101,7 @@ def told(rung: Rung, place: str, step: int) -> str:
     if rung.changes[0].name == "quantize_base":
         note = " From here on it trains beside a base that is a little off."
     elif rung.changes[0].name == "quantize_gemma":
-        note = (
-            " All captions are encoded anew, with an encoder that is a little off. A config file of yours needs this"
-            " setting too before it can continue the run."
-        )
+        note = " All captions are encoded anew, with an encoder that is a little off."
     return f"The GPU ran out of memory while {place}. The run goes on from {where} with {settings}.{note}"
 
 

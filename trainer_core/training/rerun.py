@@ -1,7 +1,10 @@
 """What a changed config means for a run that has begun: go on, go on with a warning, or refuse."""
 
+import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from trainer_core.contracts.config import Change, TrainConfig, changes, load_config
 from trainer_core.contracts.errors import UserError
@@ -22,6 +25,23 @@ def check_rerun(run: RunDir, config: TrainConfig) -> tuple[Change, ...]:
             ["Choose another output_name for a new run.", "Or set these back to continue this one."],
         )
     return changed
+
+
+def own_changes(run: RunDir) -> dict[str, dict[str, Any]]:
+    """What the run itself had to change for want of memory and cannot change back: "old" and "new" by option."""
+    try:
+        found = json.loads(run.recovered_file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def settled(run: RunDir, config: TrainConfig) -> TrainConfig:
+    """The config as a begun run carries it out: where it still says what the run had to change, that change holds."""
+    if not any(run.checkpoints.glob("step-*")):
+        return config
+    kept = {name: change["new"] for name, change in own_changes(run).items() if getattr(config, name) == change["old"]}
+    return replace(config, **kept)
 
 
 def _same(change: Change) -> bool:

@@ -31,9 +31,9 @@ from trainer_core.training.export import TrainingFacts
 from trainer_core.training.loop import Trainer
 from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.preparation import Preparation, Prepared
-from trainer_core.training.recovery import free_memory, next_rung, taken, told
+from trainer_core.training.recovery import free_memory, next_rung, take, taken, told
 from trainer_core.training.reporting import LastWords, Reporter, Teller
-from trainer_core.training.rerun import check_rerun, warnings_of
+from trainer_core.training.rerun import check_rerun, settled, warnings_of
 from trainer_core.training.session import Session
 from trainer_core.training.stopping import StopRequested, StopSignal
 from trainer_core.training.tensorboard import Board
@@ -48,12 +48,13 @@ def run_training(config: TrainConfig) -> str:
     state.json and events.jsonl say so too.
     """
     since = time.time()
+    run = RunDir(Path(config.output_dir) / config.output_name)
+    config = settled(run, config)
     base = base_of(config)
     device = pick_device(config.device)
     carried_out, notes = adapted(config, device)
     check_early(carried_out, base, device)
     world = World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu")
-    run = RunDir(Path(config.output_dir) / config.output_name)
     with ExitStack() as stack:
         stack.push(world.leave)
         changed = world.on_main(lambda: _open(run, config, stack))
@@ -176,9 +177,7 @@ class _Attempts:
             del attempt
             self._world.release()
             free_memory()
-            self._config, self.carried_out = (taken(c, rung) for c in (self._config, self.carried_out))
-            # The run's own config is what goes on, here and after an interruption.
-            self._run.create(self._config)
+            self._config, self.carried_out = take(self._run, self._config, rung), taken(self.carried_out, rung)
             self._teller.emit("warning", message=told(rung, place, max(steps, default=0)), settings=rung.values)
 
 
