@@ -32,10 +32,11 @@ from trainer_core.training.checks import base_of
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import Sample
-from trainer_core.training.loop import Launched, Readback, Schedule, Trainer
+from trainer_core.training.loop import Launched, Readback, Trainer
 from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.reporting import Reporter
 from trainer_core.training.session import Session
+from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopSignal
 from trainer_core.training.validation import Validator
 
@@ -143,7 +144,7 @@ def _train(config: TrainConfig, samples: list[Sample], tick: Callable[[], None])
                 validator=Validator(config, [], None, world),  # type: ignore[arg-type]
                 advisor=Advisor(config, samples, teller, device="cpu", machine=Machine),
                 teller=teller, memory=PhaseMemory(teller, torch.device("cpu")), stop=stop, facts=facts, state={},
-            ).train(0, None)  # fmt: skip
+            ).train({})  # fmt: skip
     finally:
         trainer.close()
         teller.close()

@@ -33,10 +33,11 @@ from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.building import make_trainable
 from trainer_core.training.checks import adapted, pick_device
 from trainer_core.training.distributed import World
-from trainer_core.training.loop import Launched, Schedule, Trainer
+from trainer_core.training.loop import Launched, Trainer
 from trainer_core.training.metering import PeakMemory, seconds_of
 from trainer_core.training.run import as_user_error
 from trainer_core.training.stand_ins import RandomFeatures, stand_ins
+from trainer_core.training.steps import Schedule
 
 SIZES: Mapping[str, Mapping[str, int]] = {
     "full": {},

@@ -102,6 +102,11 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("From here on it trains beside a base that is a little off.", "此后训练时的底模略有偏差。"),
     ("All captions are encoded anew, with an encoder that is a little off.", "所有描述将用略有偏差的编码器重新编码。"),
     (
+        "An epoch has {} steps now instead of {}: the run goes on as far into epoch {} as it was, and {} steps are "
+        "left.",
+        "现在每轮有 {0} 步（此前为 {1} 步）：训练从第 {2} 轮的相同进度继续，还剩 {3} 步。",
+    ),
+    (
         "The GPU ran out of memory while {}, {} at a time; it goes on one at a time.",
         "{t}时显存不足（每批 {} 个）；改为逐个进行。",
     ),

@@ -10,7 +10,7 @@ from trainer_core.contracts.datafacts import Bucket, tokens_of
 from trainer_core.dataset.scan import ImageItem
 from trainer_core.planning.schedule import count_steps
 from trainer_core.training.features import Sample
-from trainer_core.training.loop import Schedule
+from trainer_core.training.steps import Schedule
 
 
 def config(**values: object) -> TrainConfig:

@@ -11,6 +11,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.training import loop, saving
 from trainer_core.training.run import run_training
+from trainer_core.training.stopping import StopSignal
 
 Make = Callable[..., TrainConfig]
 
@@ -20,6 +21,20 @@ def test_finished_says_so_and_more_epochs_continue(config: Make) -> None:
     assert run_training(first) == "finished" and len(losses(first)) == 4
     assert run_training(first) == "already finished"
     assert run_training(config(num_epochs=2)) == "finished" and len(losses(first)) == 8
+
+
+def test_steps_of_another_size_leave_the_run_in_its_epoch(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = config(num_epochs=2)
+    asked = iter([set()] * 5 + [{"stop"}])
+    with monkeypatch.context() as patch:
+        patch.setattr(StopSignal, "requests", lambda self: next(asked))
+        assert run_training(made) == "stopped"
+    # Of two epochs of 4 steps 6 are done: with epochs of 2, one step is left.
+    larger = config(num_epochs=2, gradient_accumulation_steps=4)
+    assert run_training(larger) == "finished" and len(losses(made)) == 7
+    assert [event["epoch"] for event in events(made, "step")] == [1, 1, 1, 1, 2, 2, 2]
+    assert any("2 steps now instead of 4" in event["message"] for event in events(made, "warning"))
+    assert run_training(larger) == "already finished"
 
 
 def test_a_changed_learning_rate_continues_with_a_warning(config: Make) -> None:

@@ -32,10 +32,11 @@ from trainer_core.planning.presets import reserve_gib
 from trainer_core.training.building import load_base, make_trainable
 from trainer_core.training.checks import adapted, base_of, check_early, pick_device
 from trainer_core.training.distributed import World
-from trainer_core.training.loop import Schedule, Trainer
+from trainer_core.training.loop import Trainer
 from trainer_core.training.metering import PeakMemory, seconds_of
 from trainer_core.training.recovery import free_memory
 from trainer_core.training.stand_ins import RandomFeatures, stand_ins
+from trainer_core.training.steps import Schedule
 
 # "tight": it fits, but leaves less of a card free than the presets want to be left.
 Verdict = Literal["fits", "tight", "no"]

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.dataset.order import epoch_order, keyed_seed
+from trainer_core.dataset.order import keyed_seed
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.training.batches import Batch, make_batch, to_device
 from trainer_core.training.checkpoint import restore_optimizer
@@ -22,7 +21,8 @@ from trainer_core.training.distributed import World
 from trainer_core.training.features import FeatureStore, Sample
 from trainer_core.training.flow import interpolate, velocity_loss
 from trainer_core.training.loading import Prefetcher
-from trainer_core.training.optim import build_optimizer, rate_of_step
+from trainer_core.training.optim import build_optimizer
+from trainer_core.training.steps import Schedule
 
 SMOOTHING = 0.98
 
@@ -93,42 +93,6 @@ class Launched:
         )
 
 
-class Schedule:
-    """Which images each step sees: a pure function of (config, samples, world size); two epochs are remembered."""
-
-    def __init__(self, config: TrainConfig, samples: Sequence[Sample], world_size: int = 1) -> None:
-        self._config = config
-        self._samples = samples
-        self._group_size = config.gradient_accumulation_steps * world_size
-        self._epochs: OrderedDict[int, list[list[tuple[int, ...]]]] = OrderedDict()
-        self.steps_per_epoch = len(self._groups(0))
-        self.total_steps = config.max_train_steps or config.num_epochs * self.steps_per_epoch
-
-    def epoch_of(self, step: int) -> int:
-        return step // self.steps_per_epoch
-
-    def group(self, step: int) -> list[list[Sample]]:
-        """The micro-batches of one optimizer step in all processes; the last group of an epoch may be smaller."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        return [[self._samples[i] for i in batch] for batch in self._groups(epoch)[position]]
-
-    def _groups(self, epoch: int) -> list[list[tuple[int, ...]]]:
-        if epoch not in self._epochs:
-            batches = epoch_order(
-                [sample.bucket for sample in self._samples],
-                [sample.item.repeats for sample in self._samples],
-                batch_size=self._config.train_batch_size,
-                seed=self._config.seed,
-                epoch=epoch,
-            )
-            size = self._group_size
-            self._epochs[epoch] = [list(batches[i : i + size]) for i in range(0, len(batches), size)]
-            # The batches made ahead reach into the next epoch.
-            if len(self._epochs) > 2:
-                self._epochs.popitem(last=False)
-        return self._epochs[epoch]
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Work:
     """One micro-batch: its step, its place in the step's global batch, its images."""
@@ -161,7 +125,7 @@ class Trainer:
         optimizer = build_optimizer(config, self.parameters.values(), self.accelerator.device)
         trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
         self._wrapped, self.optimizer = world.wrap(model, trained, optimizer)
-        self._rate = rate_of_step(config, schedule.total_steps)
+        self._rate = schedule.rate()
         self._batches = Prefetcher(self._make, self._after, config.dataloader_num_workers)
 
     def step(self, step: int) -> StepResult:

@@ -13,7 +13,7 @@ from trainer_core.model.folder import BaseFolder
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
 from trainer_core.training.distributed import World
 from trainer_core.training.features import FeatureStore, Report, Sample
-from trainer_core.training.loop import Schedule
+from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal
 
 

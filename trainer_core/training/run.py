@@ -35,6 +35,7 @@ from trainer_core.training.recovery import free_memory, next_rung, take, taken, 
 from trainer_core.training.reporting import LastWords, Reporter, Teller
 from trainer_core.training.rerun import check_rerun, settled, warnings_of
 from trainer_core.training.session import Session
+from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal
 from trainer_core.training.tensorboard import Board
 from trainer_core.training.validation import Validator
@@ -219,7 +220,10 @@ class _Run:
             config, self.base, world, stop=self.stop, report=self._work, warn=self._warn
         ).go()  # fmt: skip
         checkpoint = self._restore_point(prepared)
-        first = checkpoint.state["step"] if checkpoint else 0
+        first = 0
+        if checkpoint:
+            first = checkpoint.state["step"]
+            prepared = replace(prepared, schedule=self._going_on(prepared, checkpoint))
         total = prepared.schedule.total_steps
         if checkpoint and first >= total:
             if world.main:
@@ -249,7 +253,7 @@ class _Run:
             state=self._constant_state(prepared),
         )  # fmt: skip
         try:
-            return session.train(first, checkpoint.state.get("loss_smoothed") if checkpoint else None)
+            return session.train(checkpoint.state if checkpoint else {})
         finally:
             trainer.close()
 
@@ -288,6 +292,18 @@ class _Run:
                 f"Trained by {before} process(es) so far and by {self.world.size} now: a step holds other images."
             )
         return checkpoint
+
+    def _going_on(self, prepared: Prepared, checkpoint: Checkpoint) -> Schedule:
+        """The schedule from the checkpoint on, which may have epochs of another length."""
+        schedule = prepared.schedule.going_on(checkpoint.state)
+        before, now = checkpoint.state.get("steps_per_epoch"), schedule.steps_per_epoch
+        if before and before != now:
+            left = max(0, schedule.total_steps - checkpoint.state["step"])
+            self._warn(
+                f"An epoch has {now} steps now instead of {before}: the run goes on as far into epoch "
+                f"{checkpoint.state['epoch'] + 1} as it was, and {left} steps are left."
+            )
+        return schedule
 
     def _optimizer_of(self, checkpoint: Checkpoint | None) -> str:
         """The optimizer that goes on: what a checkpoint holds belongs to the kind that made it."""

@@ -1,7 +1,7 @@
 """The run around the loop: events, checkpoints, exports, samples, and requests to stop, save or sample."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -75,14 +75,16 @@ class Session:
         self._ahead = trainer.accelerator.device.type == "cuda"
         self.place = "training"
 
-    def train(self, first: int, smoothed: float | None) -> str:
-        """Returns "finished" or "stopped"."""
+    def train(self, state: Mapping[str, Any]) -> str:
+        """Returns "finished" or "stopped". state: of the checkpoint that it goes on from; empty at the beginning."""
         schedule = self._trainer.schedule
-        total = schedule.total_steps
-        self._meter.smoothed = smoothed
+        first, total = state.get("step", 0), schedule.total_steps
+        self._meter.smoothed = state.get("loss_smoothed")
         self._saved = first if first else -1
         if first == 0:
             self._validate(0)
+        elif state.get("validation_loss") is None and (self._save_due(first, total) or self._validation_due(first)):
+            self._measure_late(first)
         if self._sample_due(first, total):
             self._sample(first, again=first == 0)
         self._memory.enter(self.place)
@@ -128,7 +130,7 @@ class Session:
         self._teller.emit("step", **told, **fields)
         self._write_progress(**told)
         if self._world.main:
-            ends = done % schedule.steps_per_epoch == 0
+            ends = schedule.ended_epochs(done) > 0
             self._advisor.watch(done, result.loss, fields["seconds_per_step"], epoch_ends=ends)
 
     def _between(self, done: int, total: int) -> bool:
@@ -194,16 +196,23 @@ class Session:
         )
         return result
 
+    def _measure_late(self, done: int) -> None:
+        """The measurement that a stop left out: without it this checkpoint could never be the best."""
+        validated = self._validate(done)
+        if validated:
+            self._saved = -1
+            self._save(done, validated)
+
     def _save_due(self, done: int, total: int) -> bool:
-        config, per_epoch = self._config, self._trainer.schedule.steps_per_epoch
-        by_epoch = done % (per_epoch * max(1, config.save_epochs_interval)) == 0
+        config, ended = self._config, self._trainer.schedule.ended_epochs(done)
+        by_epoch = ended > 0 and ended % max(1, config.save_epochs_interval) == 0
         by_step = config.save_every_n_steps > 0 and done % config.save_every_n_steps == 0
         return by_epoch or by_step or done == total
 
     def _sample_due(self, done: int, total: int) -> bool:
-        config, per_epoch = self._config, self._trainer.schedule.steps_per_epoch
+        config, ended = self._config, self._trainer.schedule.ended_epochs(done)
         epochs, steps = config.sample_every_n_epochs, config.sample_every_n_steps
-        by_epoch = epochs > 0 and done % (per_epoch * epochs) == 0
+        by_epoch = epochs > 0 and ended % epochs == 0 and (ended > 0 or done == 0)
         by_step = steps > 0 and done % steps == 0
         return by_epoch or by_step or (done == total and bool(epochs or steps))
 
@@ -229,12 +238,10 @@ class Session:
 
     def _checkpoint(self, done: int, validated: ValidationResult | None) -> Checkpoint:
         """As training has it in memory."""
-        epoch, position = divmod(done, self._trainer.schedule.steps_per_epoch)
         state = {
             **self._state,
+            **self._trainer.schedule.state(done),
             "step": done,
-            "epoch": epoch,
-            "position": position,
             "loss_smoothed": self._meter.smoothed,
             "scheduler": {"name": self._config.lr_scheduler, "step": done},
             "scaler": self._trainer.scaler_state(),
