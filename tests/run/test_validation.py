@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import events, losses, run_of
+from runs import events, losses, run_of, stop_and_go_on
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.training.run import run_training
@@ -44,6 +44,19 @@ def test_the_best_checkpoint_is_kept_and_named(config: Make, monkeypatch: pytest
     best = json.loads(run.validation_file.read_bytes())["best"]
     assert (best["step"], best["loss"], best["export"]) == (2, 1.0, "run-step-00000002.safetensors")
     assert [event["best"] for event in events(made, "checkpoint")] == [True, True, False, False, False, False]
+
+
+def test_what_a_stop_left_unmeasured_is_measured_when_the_run_goes_on(
+    config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = iter([9.0, 1.0, 2.0])
+    monkeypatch.setattr(
+        Validator, "measure", lambda *_: ValidationResult(loss=next(figures), bands={"0.00-1.00": 1.0}, images=1)
+    )
+    made = config(max_train_steps=2, save_every_n_steps=1, validation_split=0.2)
+    stop_and_go_on(made, monkeypatch)
+    record = json.loads(run_of(made).validation_file.read_bytes())
+    assert [entry["step"] for entry in record["measured"]] == [0, 1, 2] and record["best"]["step"] == 1
 
 
 def test_a_validation_loss_that_overflowed_ends_nothing_and_is_never_the_best(
