@@ -75,6 +75,12 @@ def test_data_model_and_device_are_part_of_the_key() -> None:
     assert key(more) == key()
 
 
+def test_another_pytorch_has_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = key()
+    monkeypatch.setattr(measured, "version", lambda package: f"{package} of tomorrow")
+    assert key() != now
+
+
 def test_the_device_is_the_first_gpu_that_the_config_means() -> None:
     gpus = tuple(Gpu(index=n, name=name, total_mib=1, free_mib=1) for n, name in enumerate(["A", "B"]))
     machine = Machine(gpus=gpus, cpu_count=8)

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def fit_key(config: TrainConfig, work: Work, transformer: Dimensions, device: st
     base = config.transformer_path or config.base_model_path
     decides = {
         "version": VERSION,
+        "torch": version("torch"),
         "options": {name: getattr(config, name) for name in OPTIONS},
         "batch": work.micro_batch,
         "caption_tokens": work.caption_tokens,
