@@ -1,11 +1,16 @@
-"""What is carried out differently on a CPU, and that it is said."""
+"""What is carried out differently on a CPU, and that it is said; what is refused before anything is encoded."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
+from safetensors.torch import save_file
 
+from trainer_core.cli import TINY_BASE
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.training.checks import adapted
+from trainer_core.contracts.errors import UserError
+from trainer_core.training.checks import adapted, base_of, check_early
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(base_model_path="b", train_data_dir="d", optimizer_type="AdamW")
@@ -23,3 +28,24 @@ def test_flash_attention_falls_back_in_words() -> None:
 
 def test_nothing_else_changes() -> None:
     assert adapted(CONFIG, CPU) == (CONFIG, [])
+
+
+def start_of_rank(rank: int, folder: Path) -> TrainConfig:
+    """A training of rank 4 on one module of the built-in base, from a LoRA of `rank` on the same module."""
+    weights = {"lora_A": torch.zeros(rank, 192), "lora_B": torch.zeros(384, rank)}
+    file = folder / "start.safetensors"
+    save_file({f"layers.0.attention.qkv.{name}.weight": value for name, value in weights.items()}, file)
+    return TrainConfig(
+        base_model_path=str(TINY_BASE), train_data_dir=str(folder), output_dir=str(folder.with_name("out")),
+        optimizer_type="AdamW", lora_rank=4, lora_alpha=4.0, lora_target_modules=["layers.0.attention.qkv"],
+        resume_from_lora=str(file),
+    )  # fmt: skip
+
+
+def test_a_start_of_another_rank_is_refused_early(tmp_path: Path) -> None:
+    right = start_of_rank(4, tmp_path)
+    check_early(right, base_of(right), CPU)
+    wrong = start_of_rank(3, tmp_path)
+    with pytest.raises(UserError, match=r"other shape: layers\.0\.attention\.qkv\.lora_A") as caught:
+        check_early(wrong, base_of(wrong), CPU)
+    assert caught.value.code == "lora_mismatch"

@@ -115,9 +115,30 @@ def add_lora(
 
 def load_weights(parameters: dict[str, nn.Parameter], weights: dict[str, Tensor], where: str) -> None:
     """Copy adapter weights in, strictly. Raises UserError `lora_mismatch` naming what differs."""
-    missing = sorted(set(parameters) - set(weights))
-    unexpected = sorted(set(weights) - set(parameters))
-    wrong = [n for n in parameters if n in weights and weights[n].shape != parameters[n].shape]
+    check_weights({name: parameter.shape for name, parameter in parameters.items()}, weights, where)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+def adapter_shapes(model: nn.Module, targets: Sequence[str], rank: int) -> dict[str, torch.Size]:
+    """The shapes of what `add_lora` would train, by plain name; the model may lie on the meta device.
+
+    Raises UserError `targets_unmatched` as `matching_modules` does.
+    """
+    shapes: dict[str, torch.Size] = {}
+    for name in matching_modules(model, targets):
+        out_features, in_features = model.get_parameter(f"{name}.weight").shape
+        shapes[f"{name}.lora_A"] = torch.Size((rank, in_features))
+        shapes[f"{name}.lora_B"] = torch.Size((out_features, rank))
+    return shapes
+
+
+def check_weights(shapes: Mapping[str, torch.Size], weights: Mapping[str, Tensor], where: str) -> None:
+    """Raises UserError `lora_mismatch` naming what differs from an adapter of these shapes."""
+    missing = sorted(set(shapes) - set(weights))
+    unexpected = sorted(set(weights) - set(shapes))
+    wrong = [name for name in shapes if name in weights and weights[name].shape != shapes[name]]
     if missing or unexpected or wrong:
         details = [
             f"{what}: {', '.join(names[:4])}{' …' if len(names) > 4 else ''} ({len(names)})"
@@ -133,15 +154,12 @@ def load_weights(parameters: dict[str, nn.Parameter], weights: dict[str, Tensor]
             f"{where} does not fit this run's adapter; {'; '.join(details)}.",
             ["Use the same lora_rank and lora_target_modules as the file was trained with."],
         )
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
 
 
 def start_weights(path: Path, rank: int, alpha: float) -> dict[str, Tensor]:
     """A LoRA's weights by plain name, such that alpha / rank of this run gives the strength that its own scale gave.
 
-    Whether ranks and modules are those of the run is for `load_weights` to say. Raises UserError as
+    Whether ranks and modules are those of the run is for `check_weights` to say. Raises UserError as
     `lora_files.read_lora`, or `lora_unsupported` for a DoRA.
     """
     weights: dict[str, Tensor] = {}

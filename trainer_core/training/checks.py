@@ -17,7 +17,7 @@ from trainer_core.model.fused import kernels_problem
 from trainer_core.model.hub import resolve_part
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.planning.swapped import swapped_places
-from trainer_core.training.adapters import matching_modules, start_weights
+from trainer_core.training.adapters import adapter_shapes, check_weights, start_weights
 from trainer_core.training.optim import check_optimizer
 
 
@@ -110,7 +110,8 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
             )
     with torch.device("meta"):
         model = NextDiT(**transformer_config(base.transformer))
-    matching_modules(model, config.lora_target_modules)
+    shapes = adapter_shapes(model, config.lora_target_modules, config.lora_rank)
     swapped_places(len(model.layers), config.swap_blocks)
     if config.resume_from_lora:
-        start_weights(Path(config.resume_from_lora), config.lora_rank, config.lora_alpha)
+        start = Path(config.resume_from_lora)
+        check_weights(shapes, start_weights(start, config.lora_rank, config.lora_alpha), str(start))
