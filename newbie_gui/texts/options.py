@@ -116,7 +116,7 @@ _OPTIONS = MappingProxyType(
         "resume_from_lora": (
             "Start from a LoRA",
             "从已有 LoRA 开始",
-            "适配器从这个 LoRA 文件或 PEFT 文件夹开始；留空则从零开始。",
+            "适配器从这个 LoRA 文件或 PEFT 文件夹开始；留空则从零开始。已有检查点的训练会从检查点继续，不再用到它。",
         ),
         "timestep_sampling": ("Timestep sampling", "时间步采样", "训练时间步的分布。"),
         "mixed_precision": ("Precision", "混合精度", "前向计算的数值格式；fp16 需要显卡。"),

@@ -10,7 +10,9 @@ from safetensors.torch import save_file
 from trainer_core.cli import TINY_BASE
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.rundir import RunDir
 from trainer_core.training.checks import adapted, base_of, check_early
+from trainer_core.training.rerun import check_rerun
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(base_model_path="b", train_data_dir="d", optimizer_type="AdamW")
@@ -49,3 +51,19 @@ def test_a_start_of_another_rank_is_refused_early(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"other shape: layers\.0\.attention\.qkv\.lora_A") as caught:
         check_early(wrong, base_of(wrong), CPU)
     assert caught.value.code == "lora_mismatch"
+
+
+def test_a_run_with_a_checkpoint_needs_its_start_no_more(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    config = start_of_rank(4, tmp_path / "data")
+    Path(config.resume_from_lora).unlink()
+    with pytest.raises(UserError, match="does not exist"):
+        check_early(config, base_of(config), CPU)
+    run = RunDir(Path(config.output_dir) / config.output_name)
+    run.create(config)
+    checkpoint = run.checkpoints / "step-00000001"
+    checkpoint.mkdir()
+    (checkpoint / "manifest.json").write_text('{"state.json": {"size": 2, "sha256": ""}}')
+    (checkpoint / "state.json").write_text("{}")
+    check_early(config, base_of(config), CPU)
+    assert [change.name for change in check_rerun(run, replace(config, resume_from_lora=""))] == ["resume_from_lora"]

@@ -184,9 +184,10 @@ class TrainConfig:
     )
     resume_from_lora: str = option(
         "",
-        "LoRA file or PEFT folder that the adapter starts from; empty starts from zero.",
+        "LoRA file or PEFT folder that the adapter starts from; empty starts from zero. A run with a checkpoint goes "
+        "on from that instead.",
         rule="path",
-        rerun="refuse",
+        rerun="continue",
     )
     timestep_sampling: str = option(
         "uniform", "Distribution of the training timesteps.", choices=("uniform", "lognorm")

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 
+from trainer_core.contracts.checkpoints import complete_checkpoints
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.rundir import RunDir
 from trainer_core.jobs.ranks import told_to_use_cpu
 from trainer_core.model.attention import backend_problem, check_backend
 from trainer_core.model.compiled import compile_problem
@@ -112,6 +114,8 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
         model = NextDiT(**transformer_config(base.transformer))
     shapes = adapter_shapes(model, config.lora_target_modules, config.lora_rank)
     swapped_places(len(model.layers), config.swap_blocks)
-    if config.resume_from_lora:
+    run = RunDir(Path(config.output_dir) / config.output_name)
+    # A run that goes on from a checkpoint needs the file no more, which may be gone by then.
+    if config.resume_from_lora and not complete_checkpoints(run.checkpoints):
         start = Path(config.resume_from_lora)
         check_weights(shapes, start_weights(start, config.lora_rank, config.lora_alpha), str(start))

@@ -180,8 +180,10 @@ class _Check:
     def _disk_problems(self) -> Iterator[tuple[str, str]]:
         """What the files on disk say against the settings."""
         ui = self._ui
+        goes_on = self._run.value is not None and self._run.value.checkpoints
         for name in self._missing.value or ():
-            if name not in self._replaced:
+            # Where the run starts from matters no more once it has a checkpoint.
+            if name not in self._replaced and not (goes_on and name == "resume_from_lora"):
                 yield name, ui.t("config.problem.missing")
         if self._data and self._data.problem and "train_data_dir" not in (self._missing.value or ()):
             yield "train_data_dir", ui.say(self._data.problem).removeprefix("train_data_dir: ")

@@ -98,6 +98,9 @@ def test_a_name_that_is_taken(tmp_path: Path, data: str):
     (run.checkpoints / "step-1").mkdir()
     report = report_of(ui, train_data_dir=data, output_name="mine", lora_rank=16)
     assert "LoRA rank" in report.problems["output_name"]
+    start = {"train_data_dir": data, "resume_from_lora": str(tmp_path / "moved.safetensors")}
+    assert list(report_of(ui, output_name="new", **start).problems) == ["resume_from_lora"]
+    assert "resume_from_lora" not in report_of(ui, output_name="mine", **start).problems
 
 
 def test_text_of_people_never_becomes_html(tmp_path: Path):
