@@ -1,5 +1,6 @@
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,17 @@ def test_other_formats_are_refused_whatever_their_name(tmp_path: Path, form: str
         with pytest.raises(ImageProblem, match=r"a\.png.*PNG, JPEG") as caught:
             read(path)
         assert caught.value.kind == "format"
+
+
+@pytest.mark.parametrize("head", [b"zTXtworkflow\0\0", b"iTXtworkflow\0\1\0\0\0", b"iCCPprofile\0\0"])
+def test_a_long_comment_or_profile_is_no_damage(tmp_path: Path, head: bytes):
+    def picture(mebibytes: int) -> Path:
+        packed = chunk(head[:4], head[4:] + zlib.compress(b"a" * (mebibytes << 20)))
+        return file_of(tmp_path, png(4, 3, colour=2, depth=8, pixel=b"abc", extra=packed))
+
+    assert load_rgb(picture(15)).size == (4, 3)
+    with pytest.raises(ImageProblem, match="too large"):
+        load_rgb(picture(17))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

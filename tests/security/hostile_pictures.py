@@ -63,10 +63,10 @@ def many_passes(count: int, size: tuple[int, int] = (256, 256)) -> bytes:
     return data[:-2] + min(passes[1:], key=len) * count + data[-2:]
 
 
-def compressed_text(megabytes: int) -> bytes:
-    """A small PNG with a comment that unpacks to so many megabytes."""
+def compressed_text(megabytes: int, count: int = 1) -> bytes:
+    """A small PNG with ``count`` comments, each of which unpacks to so many megabytes."""
     text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"\0" * (megabytes << 20), 9))
-    return png(4, 4, colour=2, depth=8, pixel=b"abc", extra=text)
+    return png(4, 4, colour=2, depth=8, pixel=b"abc", extra=text * count)
 
 
 def cut(share: int) -> Iterator[Hostile]:
@@ -101,6 +101,7 @@ def odd() -> Iterator[Hostile]:
         "JPEG of 65,535 x 65,535": ("too_large", lambda: huge_jpeg()),
         "JPEG of 5,000 passes": ("broken", lambda: many_passes(5_000)),
         "PNG with 100 MB of comment": ("", lambda: compressed_text(100)),
+        "PNG with 20 comments of 15 MB": ("broken", lambda: compressed_text(15, 20)),
         "nothing": ("format", lambda: b""),
         "a signature alone": ("", lambda: PNG_SIGNATURE),
         "a program": ("format", lambda: b"MZ" + bytes(500)),

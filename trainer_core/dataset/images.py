@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".avif"})
@@ -18,6 +18,9 @@ MAX_PIXELS = 64_000_000
 # A progressive JPEG has about ten passes. Each costs the whole picture once more and as little as a hundred bytes, so
 # that a file of one megabyte could keep the decoder busy for a quarter of an hour.
 MAX_JPEG_PASSES = 100
+# Pillow unpacks 1 MiB of a comment or colour profile and fails beyond, but a workflow or a profile with tables may be
+# longer. Its limit on all comments of a picture, 64 MiB, stays.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
 
 _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURNS = frozenset({5, 6, 7, 8})
