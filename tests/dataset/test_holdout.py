@@ -25,13 +25,19 @@ MANY = [f"{number:03d}.png" for number in range(400)]
 def test_the_share_is_held_out_in_order_and_nothing_is_lost() -> None:
     trained, held_out = split(items(*MANY), 0.25, seed=1)
     assert names(trained) | names(held_out) == set(MANY) and not names(trained) & names(held_out)
-    assert 70 < len(held_out) < 130 and [str(i.relative) for i in held_out] == sorted(names(held_out))
+    assert len(held_out) == 100 and [str(i.relative) for i in held_out] == sorted(names(held_out))
 
 
-def test_new_images_move_no_old_one_and_another_seed_chooses_others() -> None:
-    before, after = split(items(*MANY[:200]), 0.25, seed=1)[1], split(items(*MANY), 0.25, seed=1)[1]
-    assert names(before) <= names(after)
+def test_a_few_new_images_move_hardly_any_old_one_and_another_seed_chooses_others() -> None:
+    before, after = split(items(*MANY[:380]), 0.25, seed=1)[1], split(items(*MANY), 0.25, seed=1)[1]
+    moved = names(before) ^ (names(after) & set(MANY[:380]))
+    assert len(before) == 95 and len(after) == 100 and len(moved) <= 5
     assert names(split(items(*MANY), 0.25, seed=2)[1]) != names(after)
+
+
+@pytest.mark.parametrize(("count", "share", "held_out"), [(20, 0.1, 2), (12, 0.2, 2), (20, 0.05, 1), (100, 0.05, 5)])
+def test_small_sets_get_their_share_by_every_seed(count: int, share: float, held_out: int) -> None:
+    assert {len(split(items(*MANY[:count]), share, seed)[1]) for seed in range(20)} == {held_out}
 
 
 @pytest.mark.parametrize(("count", "share", "held_out"), [(400, 0.0, 0), (1, 0.5, 0), (2, 0.01, 1), (2, 0.5, 1)])

@@ -7,14 +7,14 @@ from trainer_core.dataset.scan import ImageItem
 
 
 def split(items: Sequence[ImageItem], share: float, seed: int) -> tuple[list[ImageItem], list[ImageItem]]:
-    """(to train on, held out): each image's place is a function of (seed, its path), so that images that come later
-    move none of the others. With a share above 0 both sides get at least one image where there are two."""
+    """(to train on, held out): the share's first of an order in which each image's place is a function of (seed, its
+    path). Images that come later move only those at the border, and do not change the order of the others. With a share
+    above 0 both sides get at least one image where there are two."""
     if share <= 0 or len(items) < 2:
         return list(items), []
     ranked = sorted(items, key=lambda item: keyed_seed(seed, "validation", str(item.relative)))
-    limit = int(share * 2**63)
-    below = sum(keyed_seed(seed, "validation", str(item.relative)) < limit for item in ranked)
-    chosen = {item.relative for item in ranked[: min(max(1, below), len(items) - 1)]}
+    count = min(max(1, round(share * len(items))), len(items) - 1)
+    chosen = {item.relative for item in ranked[:count]}
     return (
         [item for item in items if item.relative not in chosen],
         [item for item in items if item.relative in chosen],
