@@ -141,7 +141,7 @@ def test_after_the_fewest_bits_blocks_go_to_main_memory(config: Make, monkeypatc
         assert next_rung(made, place, begun=True) is not None
     for other in (replace(made, device="cpu"), replace(made, checkpoint_skip_every=2)):
         assert next_rung(other, "drawing samples", begun=True) is None
-    monkeypatch.setattr(recovery.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**30))
+    monkeypatch.setattr(recovery, "main_memory", lambda: SimpleNamespace(free=2**30))
     assert next_rung(made, "training", begun=True) is None
 
 

@@ -237,7 +237,7 @@ def test_what_another_launcher_started_is_its_own_to_start_again(config: Make, m
 def test_each_process_needs_room_for_blocks_of_its_own(config: Make, monkeypatch: Patch) -> None:
     spent = config(device="auto", quantize_base="nf4")
     one = swapped_bytes(replace(spent, swap_blocks=6), read_base(spent).transformer).host
-    room = SimpleNamespace(available=recovery._HOST_SPARE + one * 3 // 2)
-    monkeypatch.setattr(recovery.psutil, "virtual_memory", lambda: room)
+    room = SimpleNamespace(free=recovery._HOST_SPARE + one * 3 // 2)
+    monkeypatch.setattr(recovery, "main_memory", lambda: room)
     found = [next_rung(spent, "training", begun=True, processes=count) is not None for count in (1, 2)]
     assert found == [True, False]

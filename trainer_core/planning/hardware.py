@@ -13,6 +13,8 @@ from typing import Any
 
 import psutil
 
+from trainer_core.planning.main_memory import main_memory
+
 MIB = 2**20
 
 
@@ -46,7 +48,7 @@ class Gpu:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The hardware that a training would find. Memory and disk in MiB.
+    """The hardware that a training would find. Memory (within a container's limit) and disk in MiB.
 
     Attributes:
         gpus: those that CUDA programs may use here, in the order in which CUDA_VISIBLE_DEVICES lists them.
@@ -77,13 +79,13 @@ def detect(disk_path: Path, *, nvml: Any = None, environment: Mapping[str, str] 
     variables = os.environ if environment is None else environment
     cards, notes = _cards(nvml)
     visible, order_notes = _visible(cards, variables)
-    memory = psutil.virtual_memory()
+    memory = main_memory()
     disk = _disk(disk_path)
     return Machine(
         gpus=tuple(visible),
         hidden=tuple(gpu for gpu in cards if gpu not in visible),
         memory_total_mib=memory.total // MIB,
-        memory_free_mib=memory.available // MIB,
+        memory_free_mib=memory.free // MIB,
         cpu_count=psutil.cpu_count() or 1,
         disk_total_mib=disk[0],
         disk_free_mib=disk[1],

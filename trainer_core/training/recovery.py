@@ -12,7 +12,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from types import MappingProxyType
 
-import psutil
 import torch
 
 from trainer_core.contracts.config import TrainConfig
@@ -20,6 +19,7 @@ from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.advice import Rung, memory_ladder
 from trainer_core.planning.base import read_base
+from trainer_core.planning.main_memory import main_memory
 from trainer_core.planning.phases import GIB, swapped_bytes
 from trainer_core.training.rerun import own_changes
 
@@ -72,7 +72,7 @@ def _can_swap(config: TrainConfig, rung: Rung, processes: int) -> bool:
     if not config.gradient_checkpointing or config.checkpoint_skip_every:
         return False
     needed = swapped_bytes(taken(config, rung), read_base(config).transformer).host
-    return psutil.virtual_memory().available > processes * needed + _HOST_SPARE
+    return main_memory().free > processes * needed + _HOST_SPARE
 
 
 def taken(config: TrainConfig, rung: Rung) -> TrainConfig:
