@@ -92,8 +92,8 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "不能设为 1：保存中断时会丢失唯一的一份",
     ),
     (
-        "Folder with the images and their .txt captions. A sub-folder named 10_name is repeated 10 times.",
-        "存放图片及同名 .txt 描述文件的文件夹。名为 10_name 的子文件夹会重复 10 次。",
+        "Folder with the images and their .txt captions. A folder directly in it named 10_name is repeated 10 times.",
+        "存放图片及同名 .txt 描述文件的文件夹。直接放在其中、名为 10_name 的文件夹会重复 10 次。",
     ),
     ("Folder that holds the run folders.", "存放各次训练记录文件夹的位置。"),
     ("GPUs to train on, each with a share of the images of a step.", "用于训练的显卡，每张卡分担一步中的一部分图片。"),

@@ -41,7 +41,7 @@ _OPTIONS = MappingProxyType(
         "train_data_dir": (
             "Training images",
             "训练数据集",
-            "存放图片和同名 .txt 描述的文件夹。名为 10_name 的子文件夹会重复 10 次。",
+            "存放图片和同名 .txt 描述的文件夹。直接放在其中、名为 10_name 的文件夹会重复 10 次。",
         ),
         "output_dir": ("Folder for runs", "训练输出文件夹", "各次训练的文件夹都放在这里。"),
         "output_name": (

@@ -130,8 +130,8 @@ def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:
 def test_a_zip_keeps_its_concepts_and_pairs_within_folders(desk: Desk):
     (desk.folder / "1_new").mkdir()
     archive = zipped(
-        ("set/10_猫/a.png", picture(1)),
-        ("set/10_猫/a.txt", b"one"),
+        ("set/10_猫/2023_photos/a.png", picture(1)),
+        ("set/10_猫/2023_photos/a.txt", b"one"),
         ("set/other/a.png", picture(2)),
         ("set/other/a.txt", b"two"),
         ("__MACOSX/._a.png", b"junk"),

@@ -50,16 +50,19 @@ def test_a_folder_with_impossible_repeats_is_left_out_whole(tmp_path: Path, fold
     assert kinds(found, severe=True) == ["repeats"] and folder in found.problems[0].message
 
 
-def test_the_nearest_named_folder_sets_the_repeats(tmp_path: Path):
-    for name in ("a.png", "3_x/b.png", "3_x/more/c.png", "3_x/5_y/d.png", "1girl_set/e.png"):
+def test_the_folders_of_the_root_set_the_repeats_and_deeper_ones_are_told(tmp_path: Path):
+    for name in ("a.png", "3_x/b.png", "3_x/more/c.png", "3_x/2023_y/d.png", "1girl_set/20230101_z/e.png"):
         put(tmp_path / name, "tag")
-    assert {str(item.relative): item.repeats for item in scan(tmp_path).items} == {
-        "1girl_set/e.png": 1,
-        "3_x/5_y/d.png": 5,
+    found = scan(tmp_path)
+    assert {str(item.relative): item.repeats for item in found.items} == {
+        "1girl_set/20230101_z/e.png": 1,
+        "3_x/2023_y/d.png": 3,
         "3_x/b.png": 3,
         "3_x/more/c.png": 3,
         "a.png": 1,
     }
+    assert [problem.path.name for problem in found.problems] == ["20230101_z", "2023_y"]
+    assert kinds(found, severe=False) == ["repeats", "repeats"]
 
 
 def test_the_root_sets_no_repeats_and_says_so(tmp_path: Path):

@@ -53,7 +53,7 @@ class TrainConfig:
         rerun="refuse",
     )
     train_data_dir: str = required(
-        "Folder with the images and their .txt captions. A sub-folder named 10_name is repeated 10 times.",
+        "Folder with the images and their .txt captions. A folder directly in it named 10_name is repeated 10 times.",
         rule="path",
         level="basic",
     )

@@ -74,8 +74,9 @@ def repeats_of(folder: str) -> int:
 def find_images(root: Path) -> Finding:
     """Every file below ``root`` that looks like a picture, whatever is in it.
 
-    The nearest folder named like `10_character` sets the repeats, that of `root` itself does not count. Hidden
-    files and folders are passed over; links to files are followed, links to folders are not.
+    A folder directly in `root` named like `10_character` sets the repeats of all below it; the name of `root` itself
+    and those of deeper folders (`2023_photos`) do not count. Hidden files and folders are passed over; links to files
+    are followed, links to folders are not.
     """
     walker = _Walker(root)
     walker.walk()
@@ -101,11 +102,7 @@ class _Walker:
             folder = Path(current)
             visible = list(self._visible(folder, files))
             if folder == self._root and visible and _REPEATS.match(folder.name):
-                self._say(
-                    "repeats",
-                    folder,
-                    f"{folder}: repeats are read from the folders inside train_data_dir only.",
-                )
+                self._say_no_repeats(folder)
             self._take_folder(visible, inherited[folder])
             entered = []
             for path in self._visible(folder, folders):
@@ -117,6 +114,9 @@ class _Walker:
 
     def _say(self, kind: str, path: Path, message: str, *, severe: bool = False) -> None:
         self.problems.append(DataProblem(kind=kind, path=path, message=message, severe=severe))
+
+    def _say_no_repeats(self, folder: Path) -> None:
+        self._say("repeats", folder, f"{folder}: repeats are read from the folders inside train_data_dir only.")
 
     def _unreadable(self, error: OSError) -> None:
         self._say("unreadable", Path(error.filename), f"{error.filename}: {error.strerror}; left out.", severe=True)
@@ -141,8 +141,12 @@ class _Walker:
         if folder.is_symlink():
             self._say("link", folder, f"{folder}: a link to a folder is not followed.")
             return 0
+        if folder.parent != self._root:
+            if _REPEATS.match(folder.name):
+                self._say_no_repeats(folder)
+            return inherited
         try:
-            return repeats_of(folder.name) if _REPEATS.match(folder.name) else inherited
+            return repeats_of(folder.name)
         except ValueError as error:
             self._say("repeats", folder, f"{folder}: {error}; folder left out.", severe=True)
             return 0

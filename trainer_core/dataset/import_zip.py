@@ -142,8 +142,8 @@ def _reason_against(entry: zipfile.ZipInfo, name: str) -> str:
 
 
 def _concept(folder: str) -> str:
-    """The nearest folder named like ``10_character``; "" where there is none, or none that can be used."""
-    for part in reversed(folder.split("/")):
+    """The outermost folder named like ``10_character``; "" where there is none, or none that can be used."""
+    for part in folder.split("/"):
         if _REPEATS.match(part):
             try:
                 repeats_of(part)

@@ -33,9 +33,7 @@ class Scan:
 def scan_dataset(root: Path, *, strict: bool, option: str = "train_data_dir") -> Scan:
     """Every image under `root` with its caption. Only headers are read: a cut-off image shows when it is decoded.
 
-    The nearest folder named like `10_character` sets the repeats, that of `root` itself does not count. Hidden
-    files and folders are passed over; links to files are followed, links to folders are not. `option` names `root` in
-    errors.
+    Found as by `find_images`. `option` names `root` in errors.
 
     Raises:
         UserError: `dataset_missing`, `dataset_empty`, and with `strict` `dataset_problem`, which lists every
