@@ -206,7 +206,18 @@ def test_links_to_files_are_followed_links_to_folders_are_not(tmp_path: Path):
     (root / "sub/loop").symlink_to(root)
     found = scan(root)
     assert names(found) == ["linked.png", "sub/own.png"]
-    assert kinds(found, severe=False) == ["link"] == kinds(found)
+    assert kinds(found, severe=True) == ["link"] == kinds(found)
+    with pytest.raises(UserError, match=r"root/sub/loop: a link to a folder is not followed"):
+        scan_dataset(root, strict=True)
+
+
+def test_a_set_of_links_alone_names_them(tmp_path: Path):
+    put(tmp_path / "elsewhere/a.png")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/10_anna").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError) as caught:
+        scan(tmp_path / "root")
+    assert caught.value.code == "dataset_empty" and "10_anna: a link" in caught.value.hints[0]
 
 
 @pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="file names are always Unicode here")

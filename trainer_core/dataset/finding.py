@@ -139,7 +139,7 @@ class _Walker:
     def _repeats(self, folder: Path, inherited: int) -> int:
         """Repeats of a folder about to be entered; 0 = it is left out."""
         if folder.is_symlink():
-            self._say("link", folder, f"{folder}: a link to a folder is not followed.")
+            self._say("link", folder, f"{folder}: a link to a folder is not followed.", severe=True)
             return 0
         if folder.parent != self._root:
             if _REPEATS.match(folder.name):
