@@ -289,8 +289,8 @@ _CHOICES = MappingProxyType(
     {
         "lr_scheduler=cosine": ("cosine", "余弦（cosine）"),
         "lr_scheduler=linear": ("linear", "线性（linear）"),
-        "lr_scheduler=constant": ("constant, without warm-up", "恒定，不预热（constant）"),
-        "lr_scheduler=constant_with_warmup": ("constant after warm-up", "预热后恒定（constant_with_warmup）"),
+        "lr_scheduler=constant": ("constant", "恒定（constant）"),
+        "lr_scheduler=constant_with_warmup": ("constant (its other name)", "恒定（constant_with_warmup，同上）"),
         "lr_scheduler=cosine_with_restarts": ("cosine with restarts", "带重启的余弦（cosine_with_restarts）"),
         "lr_scheduler=polynomial": ("polynomial", "多项式（polynomial）"),
         "optimizer_type=AdamW8bit": ("AdamW8bit (less memory)", "AdamW8bit（省显存）"),

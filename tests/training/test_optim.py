@@ -39,4 +39,9 @@ def test_8_bit_without_a_gpu_is_refused_with_what_to_do() -> None:
 def test_each_schedule(name: str, half_way: float, end: float) -> None:
     rate = rate_of_step(replace(CONFIG, lr_scheduler=name), 110)
     assert rate(60) == pytest.approx(half_way, abs=1e-6) and rate(110) == pytest.approx(end, abs=1e-6)
-    assert rate(5) == (1.0 if name == "constant" else 0.5)
+    assert rate(5) == 0.5
+
+
+def test_without_a_warm_up_a_constant_rate_is_whole_from_the_first_step() -> None:
+    rate = rate_of_step(replace(CONFIG, lr_scheduler="constant", lr_warmup_steps=0), 110)
+    assert {rate(step) for step in (0, 1, 109)} == {1.0}

@@ -71,7 +71,7 @@ def flat_loss_hints(config: TrainConfig, *, images: int, captionless: int = 0, s
 def _rate_check(config: TrainConfig, steps: int) -> str:
     low, high = PUBLISHED_RATES
     rate = config.learning_rate
-    if config.lr_scheduler != "constant" and steps < config.lr_warmup_steps:
+    if steps < config.lr_warmup_steps:
         return f"Learning rate: still rising, step {steps} of lr_warmup_steps = {config.lr_warmup_steps}."
     if rate < low:
         return f"Learning rate: {rate:g} is below the usual {low:g} to {high:g}; try learning_rate = {low:g}."

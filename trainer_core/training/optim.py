@@ -54,8 +54,10 @@ def check_optimizer(config: TrainConfig, device: torch.device) -> None:
 def rate_of_step(config: TrainConfig, total_steps: int) -> Callable[[int], float]:
     """Learning rate as a pure function of the optimizer step (0-based), so that resuming needs no state."""
     probe = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    # Theirs named "constant" leaves the warm-up out; with none of it both are the same.
+    name = "constant_with_warmup" if config.lr_scheduler == "constant" else config.lr_scheduler
     schedule = get_scheduler(
-        config.lr_scheduler,
+        name,
         probe,
         num_warmup_steps=config.lr_warmup_steps,
         num_training_steps=total_steps,

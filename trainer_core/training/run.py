@@ -230,7 +230,7 @@ class _Run:
                 self.run.write_state("finished", step=first, total_steps=total)
             self.teller.emit("finished", step=first, message=f"already finished: {first} of {total} steps are done")
             return "already finished"
-        if config.lr_warmup_steps >= total and config.lr_scheduler != "constant":
+        if config.lr_warmup_steps >= total:
             self._warn(f"lr_warmup_steps = {config.lr_warmup_steps} covers all {total} steps; the rate never peaks.")
         if any(world.any([self.stop.wanted()])):
             raise StopRequested
