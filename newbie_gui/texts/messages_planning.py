@@ -223,8 +223,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "fp16：冻结的权重是 bfloat16，每次使用都会为反向传播保留一份 fp16 副本。",
     ),
     (
-        "Attention runs fused (flash or memory-efficient); the encoders run in bfloat16.",
-        "注意力使用融合内核（flash 或省显存版）；编码器以 bfloat16 运行。",
+        "Attention is counted as fused (flash or memory-efficient); a card of compute capability below 8.0 computes it "
+        "unfused and needs more. The encoders run in bfloat16.",
+        "注意力按融合内核（flash 或省显存版）计算；计算能力低于 8.0 的显卡不使用融合内核，需要更多显存。"
+        "编码器以 bfloat16 运行。",
     ),
     # Hardware.
     (

@@ -5,7 +5,9 @@ as training/adapters.py adds it, under autocast as training/loop.py runs it. Not
 tests/planning/test_activations.py with what autograd really saves.
 
 Assumed: fused attention (flash or memory-efficient; PyTorch takes one of them for every shape that NextDiT has, on
-a CPU its own flash kernel), and captions of one length, the longest: then no sample is padded.
+a CPU its own flash kernel), and captions of one length, the longest: then no sample is padded. On a card of compute
+capability below 8.0 the first does not hold: there flash does not run, and the memory-efficient kernel takes no
+bfloat16, so that the scores [heads, tokens, tokens] are made in fp32, several at a time. They are not counted.
 """
 
 from dataclasses import dataclass

@@ -269,5 +269,8 @@ def _notes(
     if config.mixed_precision == "fp16":
         notes.append("fp16: the frozen weights are bfloat16, and each use keeps an fp16 copy for the backward pass.")
     if cuda:
-        notes.append("Attention runs fused (flash or memory-efficient); the encoders run in bfloat16.")
+        notes.append(
+            "Attention is counted as fused (flash or memory-efficient); a card of compute capability below 8.0 "
+            "computes it unfused and needs more. The encoders run in bfloat16."
+        )
     return tuple(notes)
