@@ -39,7 +39,7 @@ class Obedience:
 
 def settings_for(prompt: str, seed: int) -> SampleSettings:
     return SampleSettings(
-        prompt=prompt, negative_prompt="", width=SIZE, height=SIZE, steps=24, cfg=4.5, shift=6.0, seed=seed
+        prompt=prompt, negative_prompt="", width=SIZE, height=SIZE, steps=12, cfg=4.5, shift=6.0, seed=seed
     )
 
 
