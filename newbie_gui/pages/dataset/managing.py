@@ -156,8 +156,8 @@ class Manager:
         return {**updates, **emptied, **self._show.jobs(self._store.look(name))}
 
     def index(self, name: str) -> None:
-        """See to it that new pictures are looked at."""
-        self._store.ensure_index(self._store.look(name), self._ui.t("dataset.job.index", name=name))
+        """See to it that the pictures of a data set just opened are looked at."""
+        self._store.ensure_index(self._store.look(name), self._ui.t("dataset.job.index", name=name), opened=True)
 
     def _require_uploaded(self, files: Sequence[Any]) -> None:
         """Only what came through the page: a call from outside could name any file."""

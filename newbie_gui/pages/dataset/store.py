@@ -58,7 +58,7 @@ class DatasetStore:
         self._indexes: dict[Path, DatasetIndex] = {}
         self._looks: dict[str, Look] = {}
         self._looking: set[str] = set()
-        # Pictures for which an index job was asked: one that cannot be read must not be asked for over and over.
+        # For which pictures and texts a job was asked: one that cannot be read must not be asked for over and over.
         self._asked: dict[str, frozenset[str]] = {}
         self._counts: tuple[Question, TokenCounts] | None = None
 
@@ -124,10 +124,16 @@ class DatasetStore:
         if any(entry.status in ACTIVE and entry.job.kind == "import" for entry in self.jobs(info)):
             raise _in_use(info)
 
-    def ensure_index(self, look: Look, title: str) -> bool:
-        """Ask for an index job if pictures are new; returns whether one was queued."""
+    def ensure_index(self, look: Look, title: str, *, opened: bool = False) -> bool:
+        """Ask for an index job if pictures are new; returns whether one was queued.
+
+        Args:
+            opened: a person opened the data set: what a job left out, because it was stopped, failed or could not read
+                it, is tried once more.
+        """
         pending = frozenset(p.relative for p in look.view.snapshot.pictures if p.record is None or self._lost(look, p))
-        if not pending or pending <= self._asked.get(look.info.name, frozenset()) or self.busy(look.info):
+        new = self._not_asked(look.info.name, pending)
+        if not (pending if opened else new) or self.busy(look.info):
             return False
         self._asked[look.info.name] = pending
         self.queue.add("index", title, self.spec(look.info), resources=(self.resource(look.info),))
@@ -160,7 +166,7 @@ class DatasetStore:
         counts = self.counts(look.wanted)
         missing = counts.missing(picture.caption.text for picture in look.view.snapshot.pictures)
         asked = f"tokens {look.info.name}"
-        if not missing or frozenset(missing) <= self._asked.get(asked, frozenset()):
+        if not self._not_asked(asked, frozenset(missing)):
             return False
         self._asked[asked] = frozenset(missing)
         job = counts.job(missing)
@@ -188,6 +194,11 @@ class DatasetStore:
             self._looks.pop(name, None)
         finally:
             self._looking.discard(name)
+
+    def _not_asked(self, work: str, left: frozenset[str]) -> frozenset[str]:
+        """What no job was asked for yet. What was done is forgotten: it may have to be done again."""
+        self._asked[work] = self._asked.get(work, frozenset()) & left
+        return left - self._asked[work]
 
     def _lost(self, look: Look, picture: Picture) -> bool:
         record = picture.record

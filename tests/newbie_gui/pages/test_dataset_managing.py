@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 from dataset_page import Page
+from PIL import Image
 
+from newbie_gui.disk_use import clean
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.importing import run
+from trainer_core.dataset.index_file import IndexPlaces
+from trainer_core.dataset.indexing import update_index
 
 
 @pytest.fixture
@@ -102,6 +106,42 @@ def test_a_folder_elsewhere_is_looked_at_once(page: Page, tmp_path: Path):
     assert page.shown("dataset") == "outside" and len(page.jobs("index")) == 1
     page.do(page.manager.forget)
     assert (outside / "a.png").is_file() and page.shown("dataset") == "None"
+
+
+def test_what_was_looked_at_is_looked_at_again_when_it_has_to_be(page: Page):
+    folder = page.fill("cats", {"1_a/a.png": "tag", "1_a/b.png": "tag"})
+
+    def asked(*, opened: bool = False) -> bool:
+        return page.store.ensure_index(page.store.look("cats"), "t", opened=opened)
+
+    def ended(*, done: bool) -> None:
+        page.store.queue.cancel(page.jobs("index")[0].id)
+        if done:
+            update_index(folder, IndexPlaces(page.workspace, folder), page.context())
+            assert not asked()
+
+    for size in (70, 80):
+        Image.effect_noise((size, 64), 90).save(folder / "1_a/a.png")
+        assert asked()
+        ended(done=True)
+    clean(page.workspace, "thumbnails")
+    assert asked()
+    ended(done=False)
+    assert not asked() and asked(opened=True)
+
+
+def test_a_picture_that_cannot_be_read_makes_no_jobs_by_itself(page: Page, monkeypatch: pytest.MonkeyPatch):
+    folder = page.fill("cats", {"1_a/a.png": "tag"})
+    clean(page.workspace, "thumbnails")
+    page.manager.index("cats")
+    page.store.queue.cancel(page.jobs("index")[0].id)
+    monkeypatch.setattr("trainer_core.dataset.indexing.hash_of", _refused)
+    update_index(folder, IndexPlaces(page.workspace, folder), page.context())
+    assert not page.store.ensure_index(page.store.look("cats"), "t")
+
+
+def _refused(path: Path) -> str:
+    raise PermissionError(13, "Permission denied")
 
 
 def test_advice_goes_with_the_number_of_pictures(page: Page):
