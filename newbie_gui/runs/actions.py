@@ -112,7 +112,7 @@ def duplicated(row: Row, store: RunStore) -> TrainConfig:
 
 
 def delete(row: Row, store: RunStore) -> Path:
-    """Move a run to the trash; returns where it lies now.
+    """Move a run to the trash, and its jobs that ended; returns where the run lies now.
 
     Raises:
         UserError: ``run_in_use``, it waits or is at work; ``run_missing``.
@@ -130,5 +130,7 @@ def delete(row: Row, store: RunStore) -> Path:
         goal = to_trash(store.workspace.trash, row.folder, f"run-{row.name}")
     except FileNotFoundError as error:
         raise UserError("run_missing", f"{row.folder} is not there any more.") from error
+    # A failed or stopped job without its run folder would stay in the list as a run that never began.
+    store.forget_jobs(row)
     store.forget_list()
     return goal

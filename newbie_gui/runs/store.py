@@ -49,6 +49,7 @@ class Jobs(Protocol):
     """The queue, as far as runs need it: running jobs first, then waiting ones, then ended ones, newest first."""
 
     def entries(self) -> Sequence[Entry]: ...
+    def forget(self, job_id: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +132,12 @@ class RunStore:
     def entry(self, row: Row) -> Entry | None:
         """The row's job in the queue."""
         return next((entry for entry in self._queue.entries() if row.job_id and entry.job.id == row.job_id), None)
+
+    def forget_jobs(self, row: Row) -> None:
+        """Take the ended jobs of a run out of the queue. Raises UserError and OSError as `Queue.forget`."""
+        for entry in self._queue.entries():
+            if entry.run is not None and key_of(entry.run.path) == row.key and entry.status not in LIVE:
+                self._queue.forget(entry.job.id)
 
     def config(self, row: Row) -> TrainConfig | None:
         """The settings of a run, or of a job that has none yet; ``None`` where they cannot be read."""

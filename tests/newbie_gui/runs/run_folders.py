@@ -34,6 +34,9 @@ class HeldQueue:
     def entries(self) -> list[HeldEntry]:
         return self.held
 
+    def forget(self, job_id: str) -> None:
+        self.held = [entry for entry in self.held if entry.job.id != job_id]
+
     def add(self, kind: Any, title: str, spec: Any, *, resources: Any, files: Any = (), front: bool = False) -> str:
         self.added.append((kind, title, spec, resources, files))
         return "the-id"

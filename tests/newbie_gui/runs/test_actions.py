@@ -70,6 +70,18 @@ def test_a_deleted_run_lies_whole_in_the_trash(workspace: Workspace, store: RunS
     assert caught.value.code == "run_missing"
 
 
+def test_a_deleted_run_does_not_come_back_as_its_job(workspace: Workspace, store: RunStore, queue: HeldQueue) -> None:
+    runs = {name: make_run(workspace, name, "failed") for name in ("one", "two")}
+    queue.held = [
+        HeldEntry(job=Job(id=f"{name}-{status}", kind="train", title=name), status=status, run=run)
+        for name, run in runs.items()
+        for status in ("failed", "stopped")
+    ]
+    actions.delete(next(row for row in store.rows() if row.name == "one"), store)
+    assert [row.name for row in store.rows()] == ["two"]
+    assert [entry.job.id for entry in queue.entries()] == ["two-failed", "two-stopped"]
+
+
 def test_a_run_at_work_or_waiting_is_not_deleted(workspace: Workspace, store: RunStore, queue: HeldQueue) -> None:
     run = make_run(workspace, "one", "stopped")
     queue.held = [HeldEntry(job=Job(id="j", kind="train", title="one"), status="waiting", run=run)]
