@@ -114,6 +114,11 @@ TEXTS = MappingProxyType(
             "could belong to several pictures. Choose their concept under “Put them into”.",
             "对应多张图片。请在“放入”中选择它们所在的概念。",
         ),
+        "dataset.refused.several_folders": (
+            "not used: several pictures or captions of this name came without their folders. "
+            "Upload one folder at a time, or a .zip.",
+            "未使用：有多个同名的图片或描述，而上传时不带所在的文件夹。请逐个文件夹上传，或上传 .zip。",
+        ),
         "dataset.refused.has_caption": (
             "not used: {detail} has a caption already. Tick “Replace captions” to replace it.",
             "未使用：{detail} 已有描述。如需替换，请勾选“替换已有的描述”。",

@@ -70,9 +70,12 @@ def test_24_equal_names_are_kept_apart_with_their_captions(desk: Desk):
     assert contents(desk)["a-5.png"] == picture(5) and contents(desk)["a-3.jpg"] == picture(3)
 
 
-def test_one_caption_serves_all_pictures_of_its_name(desk: Desk):
-    take(desk, ("a.png", picture(1)), ("a.jpg", picture(2)), ("a.txt", b"both"))
-    assert {k: v for k, v in contents(desk).items() if k.endswith("txt")} == {"a.txt": b"both", "a-2.txt": b"both"}
+def test_a_caption_of_one_of_several_folders_is_not_given_to_another_picture(desk: Desk):
+    result = take(desk, ("a.png", picture(1)), ("a.txt", b"anna"), ("a.png", picture(2)), ("b.png", picture(3)))
+    assert result["added"] == 3 and reasons(result) == [("a.txt", "several_folders")]
+    result = take(desk, ("c.png", picture(4)), ("c.txt", b"one"), ("c.txt", b"two"), ("b.txt", b"1"), ("b.txt", b"2"))
+    assert reasons(result) == [(f"{stem}.txt", "several_folders") for stem in "ccbb"]
+    assert list(contents(desk)) == ["a-2.png", "a.png", "b.png", "c.png"]
 
 
 def test_equal_bytes_are_refused_and_their_caption_is_not_lost(desk: Desk):
@@ -125,6 +128,11 @@ def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:
         for name, content in entries:
             archive.writestr(name, content, zipfile.ZIP_DEFLATED)
     return data.getvalue()
+
+
+def test_one_caption_serves_all_pictures_of_its_name_in_one_folder(desk: Desk):
+    take(desk, ("x.zip", zipped(("a.png", picture(1)), ("a.jpg", picture(2)), ("a.txt", b"both"))))
+    assert {k: v for k, v in contents(desk).items() if k.endswith("txt")} == {"a.txt": b"both", "a-2.txt": b"both"}
 
 
 def test_a_zip_keeps_its_concepts_and_pairs_within_folders(desk: Desk):

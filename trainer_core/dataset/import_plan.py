@@ -16,7 +16,7 @@ class Incoming:
     Attributes:
         shown: what the person knows it by.
         name: file name, not yet made safe.
-        group: files of one group with the same stem belong together.
+        group: files of one group with the same stem belong together; "" for plain files, whose folders are not known.
         concept: folder it asks for by the folder it came in; "" = the chosen one.
         size: bytes.
         origin: the uploaded file: itself, or the zip it is in.
@@ -55,10 +55,11 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to take in. Lone captions may belong to pictures that are there already."""
+    """What to take in. Lone captions may belong to pictures that are there already; doubtful ones to one of several."""
 
     pairs: tuple[Pair, ...]
     lone_captions: tuple[Incoming, ...]
+    doubtful: tuple[Incoming, ...]
 
 
 def kind_of(name: str) -> str:
@@ -72,19 +73,24 @@ def kind_of(name: str) -> str:
 
 
 def plan_of(incoming: Iterable[Incoming]) -> Plan:
-    """Pair by stem within each group. One caption serves all pictures of its stem; several of both, which came from
-    several folders, are paired in their order."""
+    """Pair by stem within each group. One caption serves all pictures of its stem; as many captions as pictures, which
+    came from several folders, are paired in their order."""
     groups: dict[tuple[str, str], tuple[list[Incoming], list[Incoming]]] = {}
     for item in incoming:
         pictures, captions = groups.setdefault((item.group, item.stem), ([], []))
         (pictures if kind_of(item.name) == "picture" else captions).append(item)
     pairs: list[Pair] = []
     lone: list[Incoming] = []
-    for pictures, captions in groups.values():
+    doubtful: list[Incoming] = []
+    for (group, _), (pictures, captions) in groups.items():
+        if not group and len(pictures) != len(captions) and max(len(pictures), len(captions)) > 1:
+            # Of several folders, some without a caption or a picture of this name.
+            doubtful += captions
+            captions = []
         texts = _spread(captions, len(pictures))
         pairs += [Pair(picture=p, caption=c) for p, c in zip(pictures, texts, strict=True)]
         lone += captions[len(pictures) :]
-    return Plan(pairs=tuple(pairs), lone_captions=tuple(lone))
+    return Plan(pairs=tuple(pairs), lone_captions=tuple(lone), doubtful=tuple(doubtful))
 
 
 def _spread(captions: Sequence[Incoming], count: int) -> list[Incoming | None]:

@@ -154,6 +154,8 @@ class _Importer:
             text = self._text_of(item, target)
             if text is not None:
                 self._count(target.add_caption(item, text, overwrite=overwrite))
+        for item in plan.doubtful:
+            self._refuse(item.shown, "several_folders")
         self._job.progress("taking in pictures", total, total)
 
     def _take_pair(self, pair: Pair, target: Target) -> None:
