@@ -55,6 +55,14 @@ def test_undo_leaves_later_changes_alone(three: Desk):
     assert (done.restored, done.kept) == (1, 2) and texts(three.folder)["a"] == "by hand"
 
 
+def test_what_could_not_be_undone_can_be_tried_again(three: Desk):
+    do(three, "append", "x")
+    concept = (three.folder / "1_a").rename(three.folder.parent / "away")
+    assert undo_edit(three.folder, three.places).restored == 0
+    concept.rename(three.folder / "1_a")
+    assert undo_edit(three.folder, three.places).restored == 3
+
+
 def test_undo_after_a_crash_in_the_middle(three: Desk, monkeypatch: pytest.MonkeyPatch):
     written = []
 

@@ -106,6 +106,8 @@ def last_edit(places: IndexPlaces) -> Undo | None:
 def undo_edit(folder: Path, places: IndexPlaces) -> Undone:
     """Give the captions of the last bulk edit their texts back, except those that were changed since.
 
+    While none got its text back, it can be tried again: the pictures may return from the trash.
+
     Raises:
         UserError: `undo_missing`, there is nothing to undo.
     """
@@ -115,8 +117,21 @@ def undo_edit(folder: Path, places: IndexPlaces) -> Undone:
     restored = 0
     for relative, texts in kept["captions"].items():
         restored += _restored(folder / relative, texts["before"], texts["after"])
-    places.undo.unlink(missing_ok=True)
+    if restored:
+        places.undo.unlink(missing_ok=True)
     return Undone(restored=restored, kept=len(kept["captions"]) - restored)
+
+
+def follow_rename(places: IndexPlaces, old: str, new: str) -> None:
+    """The folder ``old`` of the data set is named ``new`` now: `undo_edit` finds its captions there."""
+    kept = _kept(places)
+    if kept:
+        start = f"{old}/"
+        moved = {
+            f"{new}/{path.removeprefix(start)}" if path.startswith(start) else path: texts
+            for path, texts in kept["captions"].items()
+        }
+        write_json_atomic(places.undo, {**kept, "captions": moved})
 
 
 def _texts(change: Change) -> dict[str, str | None]:

@@ -11,6 +11,7 @@ from newbie_gui.pages.dataset.showing import Shower, Updates, Values
 from newbie_gui.pages.dataset.store import DatasetStore
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
+from trainer_core.dataset.bulk import follow_rename
 from trainer_core.dataset.finding import MAX_REPEATS
 from trainer_core.dataset.index_file import IndexPlaces
 
@@ -117,12 +118,14 @@ class Manager:
         manage = self._parts.manage
         look = self._show.look(values)
         self._store.require_idle(look.info)
+        folder = str(values[manage.concept] or "")
         concept = self._library.change_concept(
             look.info.name,
-            str(values[manage.concept] or ""),
+            folder,
             label=str(values[manage.label]),
             repeats=_repeats(values[manage.concept_repeats]),
         )
+        follow_rename(look.places, folder, concept.folder)
         updates = self._show.dataset(look.info.name)
         self.index(look.info.name)
         gr.Info(self._ui.t("dataset.concept.changed", folder=concept.folder))

@@ -92,6 +92,15 @@ def test_other_repeats_rename_the_folder_and_need_no_new_look(page: Page):
     assert "5 pictures, repeats counted" in page.shown("facts__health")
 
 
+def test_an_edit_can_be_undone_after_its_concept_was_renamed(page: Page):
+    folder = page.fill("cats", {"1_a/a.png": "tag", "1_a/sub/b.png": "tag", "11_a/c.png": "tag"})
+    page.do(page.editing.apply, bulk__kind="append", bulk__text="x")
+    page.do(page.manager.change_concept, manage__concept="1_a", manage__label="b", manage__concept_repeats=5)
+    page.do(page.editing.undo)
+    texts = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.txt")}
+    assert texts == dict.fromkeys(("5_b/a.txt", "5_b/sub/b.txt", "11_a/c.txt"), "tag")
+
+
 @pytest.mark.parametrize("repeats", [None, 1.5, 0, -3, "many"])
 def test_repeats_are_checked(page: Page, repeats: object):
     assert code_of(page, page.manager.create, manage__name="cats", manage__repeats=repeats) == "repeats_invalid"
