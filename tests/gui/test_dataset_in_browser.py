@@ -70,6 +70,9 @@ def test_pictures_are_found_and_edited_with_the_keyboard(cats: Path, open_page: 
     visit = open_page()
     page = visit.page
     choose(visit, "cats 猫")
+    # As when an upload begins: the page notes where it is to go.
+    page.locator("#dataset-files input[type=file]").dispatch_event("change")
+    expect(page.locator("#dataset-into textarea")).to_have_value("cats 猫")
     counted(visit, 30)
     page.locator("#dataset-tag input, #dataset-tag textarea").fill("tag1")
     counted(visit, 10)

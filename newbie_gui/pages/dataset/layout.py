@@ -49,10 +49,15 @@ class Manage:
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
+    """Hidden: ``begins`` is clicked when an upload begins, ``into`` and ``concept`` say where it is to go."""
+
     target: gr.Dropdown
     overwrite: gr.Checkbox
     files: gr.File
     folder: gr.File
+    begins: gr.Button
+    into: gr.Textbox
+    concept: gr.Textbox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +269,15 @@ def _upload(ui: Ui) -> Upload:
         folder = gr.File(
             file_count="directory", label=t("dataset.directory"), elem_id="dataset-directory", height=140, min_width=220
         )
-    return Upload(target=target, overwrite=overwrite, files=files, folder=folder)
+    return Upload(
+        target=target,
+        overwrite=overwrite,
+        files=files,
+        folder=folder,
+        begins=gr.Button("", visible="hidden", elem_id="dataset-upload-begins"),
+        into=hidden("into"),
+        concept=hidden("into-concept"),
+    )
 
 
 def _browse(ui: Ui) -> Browse:

@@ -30,14 +30,15 @@ class Manager:
     def inputs(self) -> set[Any]:
         manage, upload = self._parts.manage, self._parts.upload
         fields = {manage.name, manage.repeats, manage.folder, manage.new_name, manage.concept, manage.label}
-        uploads = {upload.target, upload.overwrite, upload.files, upload.folder}
+        uploads = {upload.target, upload.overwrite, upload.files, upload.folder, upload.into, upload.concept}
         return {*fields, manage.concept_repeats, manage.asked, *uploads, *self._show.inputs}
 
     @property
     def outputs(self) -> list[Any]:
         manage, upload = self._parts.manage, self._parts.upload
         asking = [manage.sure.box, manage.sure.text, manage.asked]
-        return [*self._show.outputs, manage.name, manage.folder, *asking, upload.files, upload.folder]
+        uploads = [upload.files, upload.folder, upload.into]
+        return [*self._show.outputs, manage.name, manage.folder, *asking, *uploads]
 
     def create(self, values: Values) -> Updates:
         """A data set with one concept: pictures that lie in none are not seen by kohya-style tools."""
@@ -132,15 +133,21 @@ class Manager:
         return {**updates, **self._show.concepts(self._show.look(values), concept.folder)}
 
     def take(self, values: Values) -> Updates:
-        """Queue an import of what was uploaded; without a data set, one is made for it."""
+        """Queue an import of what was uploaded; without a data set, one is made for it.
+
+        It goes where it was to go when it began: another data set may have been chosen meanwhile.
+        """
         upload = self._parts.upload
         files = [*(values[upload.files] or ()), *(values[upload.folder] or ())]
-        emptied: Updates = {upload.files: None, upload.folder: None}
+        emptied: Updates = {upload.files: None, upload.folder: None, upload.into: ""}
         if not files:
             return emptied
         self._require_uploaded(files)
         updates: Updates = {}
-        name, concept = str(values[self._parts.dataset] or ""), str(values[upload.target] or "")
+        chosen = str(values[self._parts.dataset] or "")
+        name, concept = chosen, str(values[upload.target] or "")
+        if values[upload.into]:
+            name, concept = str(values[upload.into]), str(values[upload.concept] or "")
         if not name:
             name = self._new_name()
             self._library.create(name)
@@ -153,9 +160,11 @@ class Manager:
             "files": [str(file) for file in files],
             "overwrite": bool(values[upload.overwrite]),
         }
-        self._store.queue.add(
-            "import", self._ui.t("dataset.job.import", name=name), spec, resources=(self._store.resource(info),)
-        )
+        title = self._ui.t("dataset.job.import", name=name)
+        self._store.queue.add("import", title, spec, resources=(self._store.resource(info),))
+        if chosen and name != chosen:
+            gr.Info(title)
+            return emptied
         return {**updates, **emptied, **self._show.jobs(self._store.look(name))}
 
     def index(self, name: str) -> None:

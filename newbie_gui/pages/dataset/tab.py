@@ -19,6 +19,13 @@ from trainer_core.contracts.errors import UserError
 _TICK_S = 2.0
 # Progress over thirty outputs would blink all over the page.
 _CALM: dict[str, Any] = {**ACTION, "show_progress": "hidden"}
+# Gradio tells of the end of an upload only, minutes later: what is chosen when it begins is noted by the browser.
+_WATCH_UPLOADS = """() => {
+  for (const name of ["change", "drop"]) document.addEventListener(name, (event) => {
+    const field = event.target.closest("#dataset-files, #dataset-directory");
+    if (field) document.getElementById("dataset-upload-begins").click();
+  }, true);
+}"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +68,7 @@ class _Tab:
         page = Context.root_block
         assert page is not None, "build belongs inside a gr.Blocks"
         page.load(self._loaded, None, self._show.outputs, **QUIET)
+        page.load(None, None, None, js=_WATCH_UPLOADS, **QUIET)
         self._wire_manager()
         self._wire_browsing()
         self._wire_editor()
@@ -89,6 +97,8 @@ class _Tab:
         ]
         for event, handler in handlers:
             event(self._ui.guarded(handler), manager.inputs, manager.outputs, **_CALM)
+        chosen, noted = [parts.dataset, upload.target], [upload.into, upload.concept]
+        upload.begins.click(None, chosen, noted, js="(...chosen) => chosen.map((name) => name ?? '')", **QUIET)
         manage.sure.no.click(manager.refused, None, manager.outputs, **_CALM)
         parts.dataset.input(self._ui.guarded(self._chosen), parts.dataset, self._show.outputs, **_CALM)
 

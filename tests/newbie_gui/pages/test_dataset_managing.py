@@ -50,6 +50,17 @@ def test_uploads_without_a_data_set_make_one(page: Page):
     assert (result["added"], result["refused"]) == (0, 1)
 
 
+def test_an_upload_goes_where_it_was_to_go_when_it_began(page: Page, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gradio.Info", lambda _: None)
+    for name in ("cats", "dogs"):
+        page.do(page.manager.create, manage__name=name, manage__repeats=1)
+    files = [upload(page, "a.png", b"x")]
+    page.do(page.manager.take, upload__files=files, upload__into="cats", upload__concept="1_cats")
+    page.do(page.manager.take, upload__files=files)
+    goals = [(Path(str(job.spec["folder"])).name, job.spec["concept"]) for job in page.jobs("import")]
+    assert sorted(goals) == [("cats", "1_cats"), ("dogs", "1_dogs")] and page.shown("dataset") == "dogs"
+
+
 def test_only_uploaded_files_are_taken(page: Page, tmp_path: Path):
     assert code_of(page, page.manager.take, upload__files=[str(tmp_path / "x.png")]) == "upload_missing"
     assert code_of(page, page.manager.take, upload__files=[f"{page.workspace.uploads}/../x"]) == "upload_missing"
