@@ -1,6 +1,7 @@
 """Small choices that outlive a page and a restart: the last data set, the last config, whether the guide is hidden."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,14 @@ from trainer_core.contracts.fsutil import write_json_atomic
 
 
 class Remembered:
-    """One small JSON file. An unreadable one counts as empty: nothing in it is worth an error."""
+    """One small JSON file. An unreadable one counts as empty: nothing in it is worth an error.
+
+    Safe for several threads: each click has its own.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._lock = threading.Lock()
 
     def get(self, name: str, default: Any = None) -> Any:
         """The remembered value, any JSON."""
@@ -19,9 +24,10 @@ class Remembered:
 
     def set(self, name: str, value: Any) -> None:
         """Remember ``value`` (any JSON). Raises OSError where the disk refuses."""
-        values = self._read()
-        if values.get(name) != value or name not in values:
-            write_json_atomic(self._file, {**values, name: value})
+        with self._lock:
+            values = self._read()
+            if values.get(name) != value or name not in values:
+                write_json_atomic(self._file, {**values, name: value})
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -1,5 +1,6 @@
 """Choices that outlive a page."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from newbie_gui.remember import Remembered
@@ -20,3 +21,11 @@ def test_a_damaged_file_counts_as_empty_and_is_replaced(tmp_path: Path):
     assert Remembered(file).get("dataset") is None
     Remembered(file).set("dataset", "a")
     assert Remembered(file).get("dataset") == "a"
+
+
+def test_choices_of_several_clicks_at_once_are_all_kept(tmp_path: Path):
+    remembered = Remembered(tmp_path / "choices.json")
+    names = [str(number) for number in range(40)]
+    with ThreadPoolExecutor(8) as clicks:
+        list(clicks.map(remembered.set, names, names))
+    assert [remembered.get(name) for name in names] == names
