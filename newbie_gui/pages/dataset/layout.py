@@ -119,7 +119,7 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The whole tab. ``jobs`` and ``look``: hidden, what of the two the browser has."""
+    """The whole tab. ``jobs``, ``look`` and ``lists``: hidden, what of each the browser has."""
 
     dataset: gr.Dropdown
     manage_box: gr.Accordion
@@ -132,6 +132,7 @@ class Parts:
     facts: Facts
     jobs: gr.Textbox
     look: gr.Textbox
+    lists: gr.Textbox
 
 
 def hidden(name: str) -> gr.Textbox:
@@ -180,6 +181,7 @@ def place(ui: Ui, infos: tuple[DatasetInfo, ...]) -> Parts:
         facts=facts,
         jobs=hidden("jobs-stamp"),
         look=hidden("look-stamp"),
+        lists=hidden("lists-stamp"),
     )
 
 

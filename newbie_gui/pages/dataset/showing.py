@@ -24,6 +24,7 @@ EVERYWHERE = "*"
 
 Values = Mapping[Any, Any]
 Updates = dict[Any, Any]
+Choices = list[tuple[str, str]]
 
 
 class Shower:
@@ -51,7 +52,7 @@ class Shower:
             manage.delete, manage.rename, manage.new_name, parts.upload.target, parts.status, browse.search,
             browse.show, browse.folder, browse.tag, browse.grid, browse.count, browse.before, browse.after,
             browse.page, editor.box, editor.picture, editor.caption, editor.said, editor.chosen, editor.loaded,
-            parts.bulk.undo, facts.health, facts.apply, facts.values, facts.tags, parts.jobs, parts.look,
+            parts.bulk.undo, facts.health, facts.apply, facts.values, facts.tags, parts.jobs, parts.look, parts.lists,
         ]  # fmt: skip
 
     def look(self, values: Values) -> Look:
@@ -71,45 +72,57 @@ class Shower:
     def dataset(self, name: str) -> Updates:
         """Another data set is looked at: everything anew, filters and editor empty. "" for none."""
         parts, browse = self._parts, self._parts.browse
-        infos = self._store.library.list()
         cleared: Updates = {browse.search: "", browse.tag: "", browse.show: "all", browse.page: "1", **self.closed()}
-        choices = layout.dataset_choices(self._ui, infos)
         if not name:
-            return {**cleared, **self._nothing(), parts.dataset: gr.update(choices=choices, value=None)}
+            choices = self._choices(None)
+            listed = {parts.dataset: gr.update(choices=choices[parts.dataset], value=None), parts.lists: _told(choices)}
+            return {**cleared, **self._nothing(), **listed}
         look = self._store.look(name)
         self._ui.remember.set(REMEMBERED, str(look.info.path))
         external = look.info.external
         manage = parts.manage
+        choices = self._choices(look)
         return {
             **cleared,
-            parts.dataset: gr.update(choices=choices, value=name),
+            parts.lists: _told(choices),
+            parts.dataset: gr.update(choices=choices[parts.dataset], value=name),
             parts.manage_box: gr.update(open=False),
             manage.new_name: gr.update(value="", interactive=not external),
             manage.rename: gr.update(interactive=not external),
             manage.delete: gr.update(visible=not external),
             manage.forget: gr.update(visible=external),
             **self.concepts(look),
-            browse.folder: gr.update(choices=self._folders(look), value=EVERYWHERE),
+            browse.folder: gr.update(choices=choices[browse.folder], value=EVERYWHERE),
             **self.content(look, {parts.dataset: name}),
             **self.jobs(look),
         }
 
     def concepts(self, look: Look, chosen: str = "") -> Updates:
         """The lists of concepts, with ``chosen`` (a folder) or the first one in them."""
-        parts, manage, t = self._parts, self._parts.manage, self._ui.t
-        choices = [
-            (t("dataset.concept.choice", label=c.label, repeats=c.repeats, folder=c.folder), c.folder)
-            for c in look.concepts
-        ]
+        parts, manage = self._parts, self._parts.manage
+        choices = self._choices(look)
         concept = next((c for c in look.concepts if c.folder == chosen), next(iter(look.concepts), None))
         value = concept.folder if concept else None
-        targets = [*choices, (t("dataset.target.root"), "")]
         return {
-            manage.concept: gr.update(choices=choices, value=value),
+            manage.concept: gr.update(choices=choices[manage.concept], value=value),
             manage.label: concept.label if concept else "",
             manage.concept_repeats: concept.repeats if concept else 1,
-            parts.upload.target: gr.update(choices=targets, value=value or ""),
+            parts.upload.target: gr.update(choices=choices[parts.upload.target], value=value or ""),
         }
+
+    def lists(self, look: Look | None, values: Values) -> Updates:
+        """What there is to choose from, where it is not what the browser was told. What is chosen stays so."""
+        choices = self._choices(look)
+        before = _read_told(values.get(self._parts.lists))
+        for found, told in zip(choices.values(), before, strict=False):
+            # What is gone may be chosen: Gradio refuses a choice that is on its list no more, also where a handler
+            # can say what became of it.
+            there = {value for _, value in found}
+            found += [(value, value) for value in told if value not in there]
+        if before == _values(choices):
+            return {}
+        updates = {part: gr.update(choices=found) for part, found in choices.items()}
+        return {**updates, self._parts.lists: _told(choices)}
 
     def content(self, look: Look, values: Values) -> Updates:
         """Thumbnails, numbers, tags: what changes with the pictures and captions."""
@@ -220,11 +233,41 @@ class Shower:
             parts.look: "",
         }
 
-    def _folders(self, look: Look) -> list[tuple[str, str]]:
-        t = self._ui.t
-        folders = sorted({picture.folder for picture in look.view.snapshot.pictures})
-        named = [(folder or t("dataset.in_folder.root"), folder) for folder in folders]
-        return [(t("dataset.in_folder.all"), EVERYWHERE), *named]
+    def _choices(self, look: Look | None) -> dict[Any, Choices]:
+        """By its component, what each list holds. Without a data set only the list of them."""
+        parts, t = self._parts, self._ui.t
+        datasets = layout.dataset_choices(self._ui, self._store.library.list())
+        if look is None:
+            return {parts.dataset: datasets}
+        concepts = [
+            (t("dataset.concept.choice", label=c.label, repeats=c.repeats, folder=c.folder), c.folder)
+            for c in look.concepts
+        ]
+        folders = [(folder or t("dataset.in_folder.root"), folder) for folder in look.folders]
+        return {
+            parts.dataset: datasets,
+            parts.manage.concept: concepts,
+            parts.upload.target: [*concepts, (t("dataset.target.root"), "")],
+            parts.browse.folder: [(t("dataset.in_folder.all"), EVERYWHERE), *folders],
+        }
+
+
+def _values(choices: Mapping[Any, Choices]) -> list[list[str]]:
+    return [[value for _, value in found] for found in choices.values()]
+
+
+def _told(choices: Mapping[Any, Choices]) -> str:
+    """What each list holds, for the browser to keep."""
+    return json.dumps(_values(choices))
+
+
+def _read_told(text: Any) -> list[list[str]]:
+    try:
+        told = json.loads(str(text))
+    except (ValueError, RecursionError):
+        return []
+    lists = told if isinstance(told, list) else []
+    return [[value for value in one if isinstance(value, str)] for one in lists if isinstance(one, list)]
 
 
 def _whole(value: Any) -> int:

@@ -26,7 +26,8 @@ ACTIVE = ("waiting", "running", "stopping")
 class Look:
     """One data set at one moment, through the settings of that moment.
 
-    ``number`` differs from look to look, also after a restart; ``seen``: the content stamp when it was taken.
+    ``number`` differs from look to look, also after a restart; ``seen``: the content stamp when it was taken;
+    ``folders``: those with pictures, by name.
     """
 
     info: DatasetInfo
@@ -35,6 +36,7 @@ class Look:
     wanted: Wanted
     view: View
     health: Health
+    folders: tuple[str, ...]
     number: int
     seen: str
 
@@ -86,7 +88,8 @@ class DatasetStore:
             view = view_of(snapshot, BucketPlan.from_config(wanted.config))
             look = Look(
                 info=info, places=places, concepts=concepts, wanted=wanted, view=view, health=health_of(view),
-                number=time.time_ns(), seen=seen,
+                folders=tuple(sorted({picture.folder for picture in snapshot.pictures})), number=time.time_ns(),
+                seen=seen,
             )  # fmt: skip
         self._looks[name] = look
         return look

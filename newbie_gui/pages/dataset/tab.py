@@ -74,7 +74,7 @@ class _Tab:
         self._wire_editor()
         self._wire_bulk()
         parts = self._parts
-        stamps = {parts.jobs, parts.look, *self._show.inputs}
+        stamps = {parts.jobs, parts.look, parts.lists, *self._show.inputs}
         on_news(gr.Timer(_TICK_S), self._ticked, stamps, self._show.outputs)
 
     def _wire_manager(self) -> None:
@@ -209,15 +209,17 @@ class _Tab:
         """Only what changed since the browser was told; nothing is read here but a few dates."""
         name = str(values[self._parts.dataset] or "")
         jobs, content = self._store.stamps(name)
+        if not content:
+            return self._show.lists(None, values) or gr.skip()
         latest = self._store.latest(name)
-        if not name or not content:
-            return gr.skip()
         if latest is None or latest.seen != content:
             self._store.look_soon(name)
-        updates: Updates = {}
-        if latest is not None and jobs != values[self._parts.jobs]:
+        if latest is None:
+            return gr.skip()
+        updates = self._show.lists(latest, values)
+        if jobs != values[self._parts.jobs]:
             updates |= self._show.jobs(latest)
-        if latest is not None and str(latest.number) != values[self._parts.look]:
+        if str(latest.number) != values[self._parts.look]:
             self._store.ensure_index(latest, self._ui.t("dataset.job.index", name=name))
             updates |= self._show.content(latest, values)
             updates |= self._show.open_facts(latest, values)

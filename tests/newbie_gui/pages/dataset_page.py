@@ -63,7 +63,7 @@ class Page:
         self.show = Shower(self.ui, self.store, self.parts)
         self.manager = Manager(self.ui, self.store, self.parts, self.show)
         self.editing = Editing(self.ui, self.store, self.parts, self.show)
-        inputs = self.manager.inputs | self.editing.bulk_inputs
+        inputs = self.manager.inputs | self.editing.bulk_inputs | {self.parts.lists}
         self.values: dict[Any, Any] = {component: component.value for component in inputs}
 
     def do(self, handler: Callable[..., Mapping[Any, Any]], *more: Any, **typed: Any) -> dict[Any, Any]:

@@ -164,6 +164,38 @@ def _refused(path: Path) -> str:
     raise PermissionError(13, "Permission denied")
 
 
+def test_lists_are_told_anew_and_leave_what_is_chosen(page: Page):
+    """Of what is gone, any may be chosen somewhere."""
+    page.fill("cats", {"1_a/a.png": "tag", "2_b/b.png": "tag"})
+
+    def told() -> dict[str, list[str]]:
+        updates = page.do(lambda values: page.show.lists(page.store.look("cats"), values))
+        assert all("value" not in update for update in updates.values() if isinstance(update, dict))
+        names = ("dataset", "manage__concept", "upload__target", "browse__folder")
+        return {n: [value for _, value in updates[page.part(n)]["choices"]] for n in names if page.part(n) in updates}
+
+    assert not told()
+    page.store.library.create("demo")
+    folder = page.workspace.datasets / "cats"
+    (folder / "3_c").mkdir()
+    (folder / "1_a/a.png").rename(folder / "3_c/a.png")
+    (folder / "2_b").rename(page.workspace.root / "away")
+    assert told() == {
+        "dataset": ["cats", "demo"],
+        "manage__concept": ["1_a", "3_c", "2_b"],
+        "upload__target": ["1_a", "3_c", "", "2_b"],
+        "browse__folder": ["*", "3_c", "1_a", "2_b"],
+    }
+    assert not told()
+
+
+def test_a_page_without_a_data_set_hears_of_a_new_one(page: Page):
+    page.do(lambda _: page.show.dataset(""))
+    assert not page.show.lists(None, page.values)
+    page.store.library.create("demo")
+    assert page.show.lists(None, page.values)[page.parts.dataset]["choices"] == [("demo", "demo")]
+
+
 def test_advice_goes_with_the_number_of_pictures(page: Page):
     page.fill("cats", {"1_a/a.png": "tag"})
     values = json.loads(page.shown("facts__values"))
