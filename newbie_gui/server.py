@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import threading
 import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -86,7 +87,8 @@ def _run(options: Options, workspace: Workspace, listener: socket.socket, token:
         for sentence in _warnings(names, port):
             print(sentence, flush=True)
         if options.open_browser:
-            webbrowser.open(address)
+            # Some browsers are waited for to their end, and they wait for an answer that is given only below.
+            threading.Thread(target=_open_browser, args=(address,), daemon=True).start()
         services.queue.ensure_worker()
         rules = AccessRules(token=token, hosts=allowed_hosts(options.host, names))
         # Open pages hold no connection, so nothing has to be waited for at the end.
@@ -118,8 +120,15 @@ def _open_the_other(workspace: Workspace, options: Options) -> int:
         return _refuse(f"The trainer is just starting or ending in {workspace.root}.", ["Try again in a moment."])
     print(f"The trainer is already running in {workspace.root}: {address}", flush=True)
     if options.open_browser:
-        webbrowser.open(address)
+        _open_browser(address)
     return 0
+
+
+def _open_browser(address: str) -> None:
+    """Not where there is no screen: a text browser would take over the terminal, and cannot show the page."""
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    if os.name == "nt" or sys.platform == "darwin" or any(os.environ.get(name) for name in screens):
+        webbrowser.open(address)
 
 
 def _refuse(reason: str, hints: Sequence[str]) -> int:

@@ -1,0 +1,53 @@
+"""The start of the server: the browser is opened and never waited for."""
+
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import uvicorn
+
+from newbie_gui import server
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that a browser was opened with, on a Linux without a screen."""
+    addresses: list[str] = []
+    monkeypatch.setattr("webbrowser.open", addresses.append)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("os.name", "posix")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    return addresses
+
+
+def test_no_browser_without_a_screen(opened: list[str], monkeypatch: pytest.MonkeyPatch):
+    server._open_browser("http://a")
+    assert not opened
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    server._open_browser("http://a")
+    assert opened == ["http://a"]
+
+
+def test_a_browser_that_waits_for_the_page_does_not_hold_up_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    answers, shown = threading.Event(), threading.Event()
+
+    def browser(address: str) -> None:
+        if answers.wait(5):
+            shown.set()
+
+    def run(self: uvicorn.Server, sockets: object) -> None:
+        answers.set()
+        assert shown.wait(5)
+
+    monkeypatch.setattr(server, "quiet_environment", lambda: None)
+    monkeypatch.setattr("webbrowser.open", browser)
+    monkeypatch.setenv("DISPLAY", ":0")
+    # Gradio takes seconds to import.
+    monkeypatch.setitem(sys.modules, "newbie_gui.web", SimpleNamespace(build_app=lambda services, lang: None))
+    monkeypatch.setattr("uvicorn.Server.run", run)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "set to something else and back")
+    options = server.Options(host="127.0.0.1", port=0, open_browser=True, workspace=tmp_path, lang=None)
+    assert server.serve(options) == 0
