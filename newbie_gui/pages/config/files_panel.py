@@ -51,6 +51,8 @@ class FilesPanel:
                 t("config.files.reset.sure"), variant="stop", visible=False, elem_id="config-reset-sure", size="md"
             )
         self._said = gr.HTML(elem_id="config-files-said")
+        # The name that the open question is about: the one chosen or typed may be another by the time of the answer.
+        self._asked = gr.Textbox("", visible="hidden", show_label=False, elem_id="config-files-asked")
 
     @property
     def refreshed(self) -> list[Component]:
@@ -68,9 +70,9 @@ class FilesPanel:
         self._fill = fill
         controls = list(fields.controls.values())
         self._fields = fields
-        asking = [self._delete_sure, self._overwrite, self._reset_sure]
+        asking = [self._delete_sure, self._overwrite, self._reset_sure, self._asked]
         outputs = [*filled, self._saved, self._name, self._said, *asking]
-        with_form: set[Any] = {*controls, self._name, self._saved}
+        with_form: set[Any] = {*controls, self._name, self._asked}
         for button, handler in (
             (self._load, self._loaded),
             (self._copy, self._copied),
@@ -81,7 +83,7 @@ class FilesPanel:
             (self._save, self._saved_new),
             (self._overwrite, self._saved_over),
         ):
-            inputs: set[Any] = with_form if button in (self._save, self._overwrite) else {self._saved}
+            inputs: set[Any] = with_form if button in (self._save, self._overwrite) else {self._saved, self._asked}
             # Not through the queue: its progress marks on every control cost the browser seconds.
             button.click(self._told(handler), inputs, outputs, **QUIET)
 
@@ -112,11 +114,12 @@ class FilesPanel:
         return {**self._list(name), **self._quiet("good", self._ui.t("config.files.saved_as", name=name))}
 
     def _asked_delete(self, data: dict[Any, Any]) -> dict[Any, Any]:
-        words = self._ui.t("config.files.delete.sure", name=self._chosen(data))
-        return {**self._quiet(), self._delete_sure: gr.update(value=words, visible=True)}
+        name = self._chosen(data)
+        words = self._ui.t("config.files.delete.sure", name=name)
+        return {**self._quiet(), self._delete_sure: gr.update(value=words, visible=True), self._asked: name}
 
     def _deleted(self, data: dict[Any, Any]) -> dict[Any, Any]:
-        name = self._chosen(data)
+        name = data[self._asked]
         self._store.delete(name)
         return {**self._list(None), **self._quiet("good", self._ui.t("config.files.deleted", name=name))}
 
@@ -132,11 +135,11 @@ class FilesPanel:
         if self._store.exists(name):
             words = self._ui.t("config.files.exists", name=name)
             over = gr.update(value=self._ui.t("config.files.overwrite", name=name), visible=True)
-            return {**self._quiet("warning", words), self._overwrite: over}
+            return {**self._quiet("warning", words), self._overwrite: over, self._asked: name}
         return self._save_as(name, data, overwrite=False)
 
     def _saved_over(self, data: dict[Any, Any]) -> dict[Any, Any]:
-        return self._save_as((data[self._name] or "").strip(), data, overwrite=True)
+        return self._save_as(data[self._asked], data, overwrite=True)
 
     def _save_as(self, name: str, data: dict[Any, Any], *, overwrite: bool) -> dict[Any, Any]:
         values = values_from(self._fields.read(data))
@@ -160,4 +163,4 @@ class FilesPanel:
         said = Markup('<div role="status">{}</div>').format(note(kind, *words)) if words else ""
         closed = gr.update(visible=False)
         questions = (self._delete_sure, self._overwrite, self._reset_sure)
-        return {**dict.fromkeys(questions, closed), self._said: str(said)}
+        return {**dict.fromkeys(questions, closed), self._asked: "", self._said: str(said)}

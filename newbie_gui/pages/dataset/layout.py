@@ -26,7 +26,7 @@ class Sure:
 
 @dataclass(frozen=True, kw_only=True)
 class Manage:
-    """Data sets and their concepts. ``asked``: hidden, what the question is about."""
+    """Data sets and their concepts. ``asked``: hidden, what the question is about: "data set" or "data set/concept"."""
 
     name: gr.Textbox
     repeats: gr.Number

@@ -36,9 +36,8 @@ class Manager:
     @property
     def outputs(self) -> list[Any]:
         manage, upload = self._parts.manage, self._parts.upload
-        asking = [manage.sure.box, manage.sure.text, manage.asked]
         uploads = [upload.files, upload.folder, upload.into]
-        return [*self._show.outputs, manage.name, manage.folder, *asking, *uploads]
+        return [*self._show.outputs, manage.name, manage.folder, manage.sure.text, *uploads]
 
     def create(self, values: Values) -> Updates:
         """A data set with one concept: pictures that lie in none are not seen by kohya-style tools."""
@@ -72,30 +71,23 @@ class Manager:
             if what == "concept" and not concept:
                 raise UserError("concept_missing", f"{name} has no concept in a folder named ''.")
             words = self._ui.t(f"dataset.sure.{what}", name=name, concept=concept)
-            return {manage.sure.box: gr.update(visible=True), manage.sure.text: words, manage.asked: what}
+            about = f"{name}/{concept}" if what == "concept" else name
+            return {manage.sure.box: gr.update(visible=True), manage.sure.text: words, manage.asked: about}
 
         return asked
 
     def agreed(self, values: Values) -> Updates:
-        """Do what was asked about."""
-        manage = self._parts.manage
-        look = self._show.look(values)
-        closed = {manage.sure.box: gr.update(visible=False), manage.asked: ""}
-        if values[manage.asked] == "dataset":
-            self._store.require_idle(look.info)
-            place = self._library.delete(look.info.name)
-            gr.Info(self._ui.t("dataset.deleted", place=place.name))
-            return {**closed, **self._show.dataset(self._show.remembered())}
-        if values[manage.asked] == "concept":
-            self._store.require_idle(look.info)
-            place = self._library.delete_concept(look.info.name, str(values[manage.concept]))
-            gr.Info(self._ui.t("dataset.deleted", place=place.name))
-            return {**closed, **self._show.dataset(look.info.name)}
-        return closed
+        """Delete what was asked about, whatever is chosen by now."""
+        name, _, concept = str(values[self._parts.manage.asked] or "").partition("/")
+        if not name:
+            return self._show.unasked()
+        self._store.require_idle(self._library.get(name))
+        place = self._library.delete_concept(name, concept) if concept else self._library.delete(name)
+        gr.Info(self._ui.t("dataset.deleted", place=place.name))
+        return self._show.dataset(name if concept else self._show.remembered())
 
     def refused(self) -> Updates:
-        manage = self._parts.manage
-        return {manage.sure.box: gr.update(visible=False), manage.asked: ""}
+        return self._show.unasked()
 
     def forget(self, values: Values) -> Updates:
         self._library.forget(str(values[self._parts.dataset]))
@@ -106,7 +98,11 @@ class Manager:
         if not values.get(self._parts.dataset):
             # Leaving an empty list counts as choosing from it.
             return gr.skip()
-        return self._show.concepts(self._show.look(values), str(values[self._parts.manage.concept]))
+        look, concept = self._show.look(values), str(values[self._parts.manage.concept])
+        asked = str(values[self._parts.manage.asked] or "")
+        # A question that was asked since then, about this very concept, stays.
+        closed = self._show.unasked() if "/" in asked and asked != f"{look.info.name}/{concept}" else {}
+        return {**self._show.concepts(look, concept), **closed}
 
     def add_concept(self, values: Values) -> Updates:
         manage = self._parts.manage

@@ -49,10 +49,11 @@ class Shower:
         manage, facts = parts.manage, parts.facts
         return [
             parts.dataset, parts.manage_box, manage.concept, manage.label, manage.concept_repeats, manage.forget,
-            manage.delete, manage.rename, manage.new_name, parts.upload.target, parts.status, browse.search,
-            browse.show, browse.folder, browse.tag, browse.grid, browse.count, browse.before, browse.after,
-            browse.page, editor.box, editor.picture, editor.caption, editor.said, editor.chosen, editor.loaded,
-            parts.bulk.undo, facts.health, facts.apply, facts.values, facts.tags, parts.jobs, parts.look, parts.lists,
+            manage.delete, manage.rename, manage.new_name, manage.sure.box, manage.asked, parts.upload.target,
+            parts.status, browse.search, browse.show, browse.folder, browse.tag, browse.grid, browse.count,
+            browse.before, browse.after, browse.page, editor.box, editor.picture, editor.caption, editor.said,
+            editor.chosen, editor.loaded, parts.bulk.undo, facts.health, facts.apply, facts.values, facts.tags,
+            parts.jobs, parts.look, parts.lists,
         ]  # fmt: skip
 
     def look(self, values: Values) -> Look:
@@ -72,7 +73,8 @@ class Shower:
     def dataset(self, name: str) -> Updates:
         """Another data set is looked at: everything anew, filters and editor empty. "" for none."""
         parts, browse = self._parts, self._parts.browse
-        cleared: Updates = {browse.search: "", browse.tag: "", browse.show: "all", browse.page: "1", **self.closed()}
+        filters: Updates = {browse.search: "", browse.tag: "", browse.show: "all", browse.page: "1"}
+        cleared = {**filters, **self.closed(), **self.unasked()}
         if not name:
             choices = self._choices(None)
             listed = {parts.dataset: gr.update(choices=choices[parts.dataset], value=None), parts.lists: _told(choices)}
@@ -216,6 +218,11 @@ class Shower:
             editor.said: "",
             editor.picture: "",
         }
+
+    def unasked(self) -> Updates:
+        """No question is open about deleting a data set or a concept."""
+        manage = self._parts.manage
+        return {manage.sure.box: gr.update(visible=False), manage.asked: ""}
 
     def _nothing(self) -> Updates:
         parts, t = self._parts, self._ui.t

@@ -95,6 +95,19 @@ def test_a_page_stays_small(tmp_path: Path, record_figure: Any):
     assert size < 250_000
 
 
+def test_the_answer_is_about_the_settings_that_were_asked_about(tmp_path: Path):
+    made, _ = built(make_ui(tmp_path))
+    panel, form = made._files, data_of(made, to_form(default_values(made._ui.workspace)))
+    for name in ("one", "two"):
+        panel._saved_new({**form, panel._name: name})
+    asked = panel._asked_delete({panel._saved: "one"})[panel._asked]
+    panel._deleted({panel._saved: "two", panel._asked: asked})
+    assert panel._store.names() == ["two"]
+    asked = panel._saved_new({**form, panel._name: " two "})[panel._asked]
+    done = panel._saved_over({**form, panel._name: "three", panel._asked: asked})
+    assert panel._store.names() == ["two"] and done[panel._asked] == ""
+
+
 def test_the_strategy_for_a_machine_and_why():
     assert strategy.plan_for(NO_GPU).preset.name == "cpu-demo"
     plan = strategy.plan_for(card(23))

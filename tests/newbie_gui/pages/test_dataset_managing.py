@@ -80,6 +80,32 @@ def test_deleting_asks_first(page: Page):
     assert not (page.workspace.datasets / "cats").exists() and page.shown("dataset") == "None"
 
 
+def test_the_answer_is_about_what_was_asked(page: Page):
+    for name in ("one", "two"):
+        page.do(page.manager.create, manage__name=name)
+    page.do(page.manager.ask("dataset"), dataset="one")
+    page.do(page.manager.agreed, dataset="two")
+    assert not (page.workspace.datasets / "one").exists() and (page.workspace.datasets / "two").is_dir()
+    page.do(page.manager.add_concept, manage__label="more")
+    page.do(page.manager.ask("concept"), manage__concept="1_two")
+    page.do(page.manager.agreed, manage__concept="1_more")
+    assert [concept.folder for concept in page.store.library.concepts("two")] == ["1_more"]
+
+
+def test_another_choice_takes_the_question_back(page: Page):
+    page.fill("cats", {"1_a/a.png": "tag", "2_b/b.png": "tag"})
+    page.do(page.manager.ask("concept"), manage__concept="1_a")
+    page.do(page.manager.picked_concept)
+    assert page.shown("manage__asked") == "cats/1_a", "leaving the list is no other choice"
+    page.do(page.manager.picked_concept, manage__concept="2_b")
+    assert page.shown("manage__asked") == "" and not page.do(page.manager.agreed)[page.parts.manage.sure.box]["visible"]
+    page.do(page.manager.ask("dataset"))
+    page.fill("dogs", {})
+    assert page.shown("manage__asked") == ""
+    page.do(page.manager.agreed)
+    assert [info.name for info in page.store.library.list()] == ["cats", "dogs"]
+
+
 def test_a_data_set_at_work_is_neither_renamed_nor_deleted(page: Page):
     page.do(page.manager.take, upload__files=[upload(page, "a.png", b"x")])
     assert code_of(page, page.manager.rename, manage__new_name="new") == "dataset_in_use"
