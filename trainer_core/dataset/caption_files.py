@@ -8,6 +8,7 @@ from typing import Literal
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_dir, replace
 from trainer_core.dataset.finding import stem_of
+from trainer_core.dataset.import_names import is_japanese
 from trainer_core.dataset.scan import MAX_CAPTION_BYTES
 
 State = Literal["ok", "empty", "missing", "encoding", "unreadable"]
@@ -115,10 +116,18 @@ def checked_caption(text: str) -> str:
 
 
 def _guessed(data: bytes) -> str:
+    # Most Shift-JIS is valid GB 18030 as well, but hardly any Chinese looks Japanese when it is read as Shift-JIS.
+    japanese = _decoded(data, "cp932")
+    if japanese and is_japanese(japanese):
+        return japanese
     encodings = ("utf-16", *_OTHER_ENCODINGS) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else _OTHER_ENCODINGS
-    for encoding in encodings:
-        try:
-            return data.decode(encoding).replace("\0", "").strip()
-        except UnicodeDecodeError:
-            continue
-    raise AssertionError("latin-1 decodes everything")
+    found = (_decoded(data, encoding) for encoding in encodings)
+    # The last one decodes everything.
+    return next(text for text in found if text is not None)
+
+
+def _decoded(data: bytes, encoding: str) -> str | None:
+    try:
+        return data.decode(encoding).replace("\0", "").strip()
+    except UnicodeDecodeError:
+        return None

@@ -51,13 +51,13 @@ def decoded_zip_names(names: Sequence[bytes]) -> list[str]:
             found = [name.decode(encoding) for name in names]
         except UnicodeDecodeError:
             continue
-        if encoding != "cp932" or _is_japanese("".join(found)):
+        if encoding != "cp932" or is_japanese("".join(found)):
             return found
     return [name.decode("cp437") for name in names]
 
 
-def _is_japanese(text: str) -> bool:
-    """Chinese and Western bytes read as Shift-JIS give half-width katakana, or no kana at all."""
+def is_japanese(text: str) -> bool:
+    """Of a text read as Shift-JIS: Chinese and Western bytes give half-width katakana, or no kana at all."""
     return text.isascii() or (_KANA.search(text) is not None and _HALF_WIDTH.search(text) is None)
 
 

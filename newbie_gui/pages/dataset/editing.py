@@ -37,14 +37,14 @@ class Editing:
         bulk = self._parts.bulk
         return {bulk.kind, bulk.text, bulk.new, bulk.match_case, *self._show.inputs}
 
-    def open(self, values: Values, relative: str) -> Updates:
-        """Show a picture large; the one shown before is saved."""
-        look = self._saved(values)
+    def open(self, values: Values, relative: str, *, rewrite: bool = False) -> Updates:
+        """Show a picture large; the one shown before is saved, as `_saved` says."""
+        look = self._saved(values, rewrite=rewrite)
         self._store.ensure_tokens(look, self._ui.t("dataset.job.tokens", name=look.info.name))
         return {**self._show.content(look, values), **self._show.opened(look, relative, values), **self._unasked()}
 
-    def turn(self, step: int) -> Any:
-        """Open the picture before (-1) or after (1) among those shown."""
+    def turn(self, step: int, *, rewrite: bool = False) -> Any:
+        """Open the picture before (-1) or after (1) among those shown; the one shown before is saved."""
 
         def turned(values: Values) -> Updates:
             # Before saving: afterwards a filter such as "no caption" may not show this picture any more.
@@ -52,17 +52,18 @@ class Editing:
             chosen = values[self._parts.editor.chosen]
             place = names.index(chosen) + step if chosen in names else 0
             if not 0 <= place < len(names):
-                return {**self.save(values), self._parts.editor.said: self._ui.t(f"dataset.end.{step}")}
-            return self.open(values, names[place])
+                said = self._ui.t(f"dataset.end.{step}")
+                return {**self.save(values, rewrite=rewrite), self._parts.editor.said: said}
+            return self.open(values, names[place], rewrite=rewrite)
 
         return turned
 
-    def save(self, values: Values) -> Updates:
+    def save(self, values: Values, *, rewrite: bool = True) -> Updates:
         """Write the caption; the picture stays open."""
         editor = self._parts.editor
         if not values[editor.chosen]:
             return self._show.closed()
-        look = self._saved(values)
+        look = self._saved(values, rewrite=rewrite)
         relative = str(values[editor.chosen])
         updates = {**self._show.content(look, values), **self._show.opened(look, relative, values)}
         return {**updates, editor.said: self._ui.t("dataset.saved")}
@@ -149,8 +150,10 @@ class Editing:
         opened = self._show.opened(look, chosen, values) if chosen else {}
         return {**self._show.content(look, values), **opened}
 
-    def _saved(self, values: Values) -> Look:
+    def _saved(self, values: Values, *, rewrite: bool = False) -> Look:
         """Write the open caption if it was changed; returns the data set as it is then.
+
+        ``rewrite``: somebody asks for it, so one that is not UTF-8 is written too. Not in passing: it is only guessed.
 
         Raises UserError `caption_changed`: somebody else changed it meanwhile.
         """
@@ -159,7 +162,9 @@ class Editing:
         relative = str(values.get(editor.chosen) or "")
         picture = look.view.snapshot.by_path.get(relative)
         text, loaded = checked_caption(str(values.get(editor.caption) or "")), str(values.get(editor.loaded) or "")
-        if picture is None or (text in (loaded, picture.caption.text) and picture.caption.state != "encoding"):
+        if picture is None:
+            return look
+        if text in (loaded, picture.caption.text) and not (rewrite and picture.caption.state == "encoding"):
             return look
         if picture.caption.text != loaded:
             raise UserError(

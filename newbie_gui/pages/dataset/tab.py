@@ -124,7 +124,7 @@ class _Tab:
         handlers = [
             (editor.previous, editing.turn(-1)),
             (editor.next, editing.turn(1)),
-            (editor.save_next, editing.turn(1)),
+            (editor.save_next, editing.turn(1, rewrite=True)),
             (editor.save, editing.save),
             (editor.close, editing.close),
             (editor.delete, editing.ask),

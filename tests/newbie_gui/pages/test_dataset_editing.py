@@ -63,6 +63,20 @@ def test_a_caption_in_another_encoding_becomes_utf_8_by_saving(page: Page):
     assert caption(page, "a") == "猫, 少女"
 
 
+def test_a_caption_in_another_encoding_is_not_touched_in_passing(page: Page):
+    file = page.workspace.datasets / "cats/1_a/a.txt"
+    file.write_bytes(raw := "猫耳の女の子, 笑顔".encode("cp932"))
+    page.do(page.editing.open, "1_a/a.png")
+    assert page.shown("editor__caption") == "猫耳の女の子, 笑顔"
+    for handler in (page.editing.turn(-1), page.editing.apply, page.editing.turn(1), page.editing.turn(-1)):
+        page.do(handler, bulk__kind="append", bulk__text="x")
+    page.do(page.editing.close)
+    assert file.read_bytes() == raw
+    page.do(page.editing.open, "1_a/a.png")
+    page.do(page.editing.turn(1, rewrite=True))
+    assert caption(page, "a") == "猫耳の女の子, 笑顔"
+
+
 @pytest.mark.parametrize("relative", ["../../x.png", "/etc/passwd", "none.png", ""])
 def test_only_pictures_of_the_data_set_can_be_opened(page: Page, relative: str):
     with pytest.raises(UserError) as caught:

@@ -1,0 +1,14 @@
+"""Captions in other encodings: how they are read."""
+
+import pytest
+
+from trainer_core.dataset.caption_files import caption_of
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [("猫耳の女の子, 笑顔", "cp932"), ("猫, 少女, 微笑", "gbk"), ("ﾈ, 猫", "cp932"), ("café", "latin-1")],
+)
+def test_a_caption_that_is_no_utf_8_is_read_as_what_it_most_likely_is(text: str, encoding: str):
+    found = caption_of(text.encode(encoding))
+    assert (found.text, found.state) == (text, "encoding")
