@@ -8,8 +8,8 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("{} is over {} KiB; it is no config.", "{} 超过 {} KiB；它不是配置文件。"),
     ("The caption of {} was changed elsewhere meanwhile: {}", "{} 的描述在别处被改动了：{}"),
     (
-        "Copy what you typed, open the picture again, and put both together.",
-        "请先复制你输入的内容，重新打开这张图片，再合并两者。",
+        "Save what you typed over it, or give that up for what is there now.",
+        "可以保存你输入的内容并覆盖它，也可以放弃输入，改用现在的内容。",
     ),
     ("{} was not uploaded.", "{} 没有上传成功。"),
     ("Upload it again.", "请重新上传。"),

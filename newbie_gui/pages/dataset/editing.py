@@ -1,8 +1,10 @@
 """The large view: opening, saving, going on; and edits of many captions."""
 
+from collections.abc import Callable
 from typing import Any, get_args
 
 import gradio as gr
+from markupsafe import Markup
 
 from newbie_gui.pages.dataset.bulk_view import render_plan
 from newbie_gui.pages.dataset.layout import Parts
@@ -37,11 +39,9 @@ class Editing:
         bulk = self._parts.bulk
         return {bulk.kind, bulk.text, bulk.new, bulk.match_case, *self._show.inputs}
 
-    def open(self, values: Values, relative: str, *, rewrite: bool = False) -> Updates:
-        """Show a picture large; the one shown before is saved, as `_saved` says."""
-        look = self._saved(values, rewrite=rewrite)
-        self._store.ensure_tokens(look, self._ui.t("dataset.job.tokens", name=look.info.name))
-        return {**self._show.content(look, values), **self._show.opened(look, relative, values), **self._unasked()}
+    def open(self, values: Values, relative: str) -> Updates:
+        """Show a picture large; the one shown before is saved."""
+        return self.leave(values, lambda values: self._opened(values, relative))
 
     def turn(self, step: int, *, rewrite: bool = False) -> Any:
         """Open the picture before (-1) or after (1) among those shown; the one shown before is saved."""
@@ -51,27 +51,54 @@ class Editing:
             names = [p.relative for p in select(self._show.look(values).view, self._show.filter(values))]
             chosen = values[self._parts.editor.chosen]
             place = names.index(chosen) + step if chosen in names else 0
-            if not 0 <= place < len(names):
-                said = self._ui.t(f"dataset.end.{step}")
-                return {**self.save(values, rewrite=rewrite), self._parts.editor.said: said}
-            return self.open(values, names[place], rewrite=rewrite)
+
+            def moved(values: Values) -> Updates:
+                if 0 <= place < len(names):
+                    return self._opened(values, names[place])
+                return self._stayed(values, self._ui.t(f"dataset.end.{step}"))
+
+            return self.leave(values, moved, rewrite=rewrite)
 
         return turned
 
-    def save(self, values: Values, *, rewrite: bool = True) -> Updates:
+    def save(self, values: Values) -> Updates:
         """Write the caption; the picture stays open."""
-        editor = self._parts.editor
-        if not values[editor.chosen]:
-            return self._show.closed()
-        look = self._saved(values, rewrite=rewrite)
-        relative = str(values[editor.chosen])
-        updates = {**self._show.content(look, values), **self._show.opened(look, relative, values)}
-        return {**updates, editor.said: self._ui.t("dataset.saved")}
+        return self.leave(values, lambda values: self._stayed(values, self._ui.t("dataset.saved")), rewrite=True)
 
     def close(self, values: Values) -> Updates:
-        look = self._saved(values)
-        closed = {**values, self._parts.editor.chosen: ""}
-        return {**self._show.closed(), **self._show.content(look, closed), **self._unasked()}
+        return self.leave(values, self._closed)
+
+    def leave(self, values: Values, then: Callable[[Values], Updates], *, rewrite: bool = False) -> Updates:
+        """Save what was typed, as `_write` does, then go on; where it cannot be saved, ask what is to become of it."""
+        editor = self._parts.editor
+        try:
+            written = self._write(values, rewrite=rewrite)
+        except (UserError, OSError) as error:
+            said = self._ui.t("dataset.unsaved", reason=self._ui.say(error))
+            gr.Warning(said)
+            text = Markup('<p class="note warning">{}</p>').format(said)
+            return {editor.unsaved.box: gr.update(visible=True), editor.unsaved.text: str(text)}
+        try:
+            return then(values)
+        except (UserError, OSError) as error:
+            if written is None:
+                raise
+            # The picture stays open, and its file holds what was typed: no change from elsewhere, as it would seem.
+            gr.Warning(self._ui.say(error))
+            return {editor.loaded: written}
+
+    def keep(self, values: Values) -> Updates:
+        """What was typed goes over what somebody else wrote."""
+        editor = self._parts.editor
+        picture = self._show.look(values).picture(str(values[editor.chosen]))
+        return self.save({**values, editor.loaded: picture.caption.text})
+
+    def drop(self, values: Values) -> Updates:
+        """What was typed is given up: the picture as it is on the disk, closed where it is there no more."""
+        try:
+            return self._show.opened(self._show.look(values), str(values[self._parts.editor.chosen]), values)
+        except (UserError, OSError):
+            return self._show.closed()
 
     def ask(self, values: Values) -> Updates:
         sure = self._parts.editor.sure
@@ -101,7 +128,6 @@ class Editing:
         return {self._parts.bulk.view: str(render_plan(self._ui, plan))}
 
     def apply(self, values: Values) -> Updates:
-        self._saved(values)
         look, plan = self._plan(values)
         self._store.require_no_import(look.info)
         count = apply_edit(plan, look.places)
@@ -110,7 +136,7 @@ class Editing:
         return {**self._after_bulk(values), self._parts.bulk.view: said}
 
     def undo(self, values: Values) -> Updates:
-        look = self._saved(values)
+        look = self._show.look(values)
         self._store.require_no_import(look.info)
         done = undo_edit(look.info.path, look.places)
         said = self._ui.t("dataset.bulk.undone", restored=done.restored, kept=done.kept)
@@ -133,6 +159,23 @@ class Editing:
             bulk.view: "",
         }
 
+    def _opened(self, values: Values, relative: str) -> Updates:
+        look = self._show.look(values)
+        self._store.ensure_tokens(look, self._ui.t("dataset.job.tokens", name=look.info.name))
+        return {**self._show.content(look, values), **self._show.opened(look, relative, values), **self._unasked()}
+
+    def _stayed(self, values: Values, said: str) -> Updates:
+        relative = str(values[self._parts.editor.chosen] or "")
+        if not relative:
+            return self._show.closed()
+        look = self._show.look(values)
+        updates = {**self._show.content(look, values), **self._show.opened(look, relative, values)}
+        return {**updates, self._parts.editor.said: said}
+
+    def _closed(self, values: Values) -> Updates:
+        closed = {**values, self._parts.editor.chosen: ""}
+        return {**self._show.closed(), **self._show.content(self._show.look(values), closed), **self._unasked()}
+
     def _plan(self, values: Values) -> tuple[Look, BulkPlan]:
         bulk = self._parts.bulk
         edit = checked_edit(
@@ -150,30 +193,32 @@ class Editing:
         opened = self._show.opened(look, chosen, values) if chosen else {}
         return {**self._show.content(look, values), **opened}
 
-    def _saved(self, values: Values, *, rewrite: bool = False) -> Look:
-        """Write the open caption if it was changed; returns the data set as it is then.
+    def _write(self, values: Values, *, rewrite: bool) -> str | None:
+        """Write the open caption if it was changed; returns what was written.
 
         ``rewrite``: somebody asks for it, so one that is not UTF-8 is written too. Not in passing: it is only guessed.
 
-        Raises UserError `caption_changed`: somebody else changed it meanwhile.
+        Raises UserError `caption_changed`: somebody else changed it meanwhile; `image_missing`: so did the picture.
         """
         editor = self._parts.editor
-        look = self._show.look(values)
         relative = str(values.get(editor.chosen) or "")
-        picture = look.view.snapshot.by_path.get(relative)
         text, loaded = checked_caption(str(values.get(editor.caption) or "")), str(values.get(editor.loaded) or "")
-        if picture is None:
-            return look
-        if text in (loaded, picture.caption.text) and not (rewrite and picture.caption.state == "encoding"):
-            return look
-        if picture.caption.text != loaded:
+        # The browser has line breaks of its own.
+        typed = text != checked_caption(loaded)
+        if not relative or not (typed or rewrite):
+            return None
+        picture = self._show.look(values).picture(relative)
+        caption = picture.caption
+        if (not typed or text == caption.text) and not (rewrite and caption.state == "encoding"):
+            return None
+        if caption.text != loaded:
             raise UserError(
                 "caption_changed",
-                f"The caption of {relative} was changed elsewhere meanwhile: {picture.caption.text}",
-                ["Copy what you typed, open the picture again, and put both together."],
+                f"The caption of {relative} was changed elsewhere meanwhile: {caption.text}",
+                ["Save what you typed over it, or give that up for what is there now."],
             )
         write_caption_file(picture.path, picture.caption_file, text)
-        return self._show.look(values)
+        return text
 
     def _unasked(self) -> Updates:
         return {self._parts.editor.sure.box: gr.update(visible=False)}

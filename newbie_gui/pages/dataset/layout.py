@@ -77,6 +77,16 @@ class Browse:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unsaved:
+    """What is to become of a caption that could not be saved: it is kept, over what is there, or given up."""
+
+    box: gr.Group
+    text: gr.HTML
+    keep: gr.Button
+    drop: gr.Button
+
+
+@dataclass(frozen=True, kw_only=True)
 class Editor:
     """``chosen``: hidden, the open picture; ``loaded``: hidden, its caption as it was read."""
 
@@ -90,6 +100,7 @@ class Editor:
     close: gr.Button
     delete: gr.Button
     said: gr.Markdown
+    unsaved: Unsaved
     sure: Sure
     chosen: gr.Textbox
     loaded: gr.Textbox
@@ -318,6 +329,7 @@ def _editor(ui: Ui) -> Editor:
             label=t("dataset.caption"), info=t("dataset.caption.help"), lines=5, max_lines=14, elem_id="dataset-caption"
         )
         said = gr.Markdown(elem_id="dataset-said")
+        unsaved = _unsaved(ui)
         with gr.Row(elem_classes="ds-buttons"):
             previous = _button(ui, "dataset.previous", "previous")
             save = _button(ui, "dataset.save", "save")
@@ -338,10 +350,20 @@ def _editor(ui: Ui) -> Editor:
         close=close,
         delete=delete,
         said=said,
+        unsaved=unsaved,
         sure=sure,
         chosen=hidden("chosen"),
         loaded=hidden("loaded"),
     )
+
+
+def _unsaved(ui: Ui) -> Unsaved:
+    with gr.Group(visible=False, elem_id="dataset-unsaved") as box:
+        text = gr.HTML()
+        with gr.Row():
+            keep = _button(ui, "dataset.unsaved.keep", "unsaved-keep")
+            drop = _button(ui, "dataset.unsaved.drop", "unsaved-drop", variant="stop")
+    return Unsaved(box=box, text=text, keep=keep, drop=drop)
 
 
 def _bulk(ui: Ui) -> Bulk:

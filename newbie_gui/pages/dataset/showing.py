@@ -52,8 +52,8 @@ class Shower:
             manage.delete, manage.rename, manage.new_name, manage.sure.box, manage.asked, parts.upload.target,
             parts.status, browse.search, browse.show, browse.folder, browse.tag, browse.grid, browse.count,
             browse.before, browse.after, browse.page, editor.box, editor.picture, editor.caption, editor.said,
-            editor.chosen, editor.loaded, parts.bulk.undo, facts.health, facts.apply, facts.values, facts.tags,
-            parts.jobs, parts.look, parts.lists,
+            editor.chosen, editor.loaded, editor.unsaved.box, editor.unsaved.text, parts.bulk.undo, facts.health,
+            facts.apply, facts.values, facts.tags, parts.jobs, parts.look, parts.lists,
         ]  # fmt: skip
 
     def look(self, values: Values) -> Look:
@@ -190,6 +190,7 @@ class Shower:
             editor.caption: picture.caption.text,
             editor.loaded: picture.caption.text,
             editor.said: "",
+            editor.unsaved.box: gr.update(visible=False),
             **self.facts(look, picture, names),
             **self.grid(look, {**values, editor.chosen: relative}, page=page),
         }
@@ -216,6 +217,7 @@ class Shower:
             editor.caption: "",
             editor.loaded: "",
             editor.said: "",
+            editor.unsaved.box: gr.update(visible=False),
             editor.picture: "",
         }
 

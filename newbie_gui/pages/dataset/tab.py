@@ -127,6 +127,8 @@ class _Tab:
             (editor.save_next, editing.turn(1, rewrite=True)),
             (editor.save, editing.save),
             (editor.close, editing.close),
+            (editor.unsaved.keep, editing.keep),
+            (editor.unsaved.drop, editing.drop),
             (editor.delete, editing.ask),
             (editor.sure.yes, editing.delete),
         ]
@@ -141,12 +143,16 @@ class _Tab:
         outputs = [*editing.outputs, bulk.view]
         for button, handler in (
             (bulk.preview, editing.preview),
-            (bulk.apply, editing.apply),
-            (bulk.undo, editing.undo),
+            (bulk.apply, self._after_saving(editing.apply)),
+            (bulk.undo, self._after_saving(editing.undo)),
         ):
             button.click(self._ui.guarded(handler), editing.bulk_inputs, outputs, show_progress_on=bulk.view, **ACTION)
         fields = [bulk.text, bulk.new, bulk.match_case, bulk.view]
         bulk.kind.input(editing.fields, bulk.kind, fields, **_CALM)
+
+    def _after_saving(self, handler: Callable[[Values], Updates]) -> Callable[[Values], Updates]:
+        """``handler``, once the open caption is saved."""
+        return lambda values: self._editing.leave(values, handler)
 
     def _said_below(self, handler: Callable[[Values], Updates]) -> Callable[[Values], Updates]:
         """``handler``, answered at once; what is wrong stands where the number of pictures would."""

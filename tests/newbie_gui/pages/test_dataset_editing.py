@@ -8,6 +8,9 @@ from dataset_page import Page
 
 from trainer_core.contracts.errors import UserError
 
+# Without a browser a toast is one of Python's warnings.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
 THREE: dict[str, str | None] = {"1_a/a.png": "1girl, hat", "1_a/b.png": None, "1_a/c.png": "1boy"}
 
 
@@ -47,12 +50,49 @@ def test_going_on_works_where_saving_takes_the_picture_out_of_the_filter(page: P
     assert page.shown("editor__chosen") == "z.png" and "2 of 3" in page.shown("browse__count")
 
 
-def test_a_caption_changed_elsewhere_is_not_overwritten(page: Page):
+def test_a_caption_changed_elsewhere_is_not_overwritten_unasked(page: Page):
     page.do(page.editing.open, "1_a/a.png")
-    (page.workspace.datasets / "cats/1_a/a.txt").write_text("by someone else")
-    with pytest.raises(UserError) as caught:
-        page.do(page.editing.save, editor__caption="mine")
-    assert caught.value.code == "caption_changed" and caption(page, "a") == "by someone else"
+    file = page.workspace.datasets / "cats/1_a/a.txt"
+    file.write_text("by <someone> else")
+    ways = (page.editing.save, page.editing.close, page.editing.turn(1))
+    for handler in (*ways, lambda values: page.editing.open(values, "1_a/a.png")):
+        updates = page.do(handler, editor__caption="mine")
+        assert updates[page.parts.editor.unsaved.box]["visible"] and page.shown("editor__caption") == "mine"
+    assert caption(page, "a") == "by <someone> else" and "by &lt;someone&gt; else" in page.shown(
+        "editor__unsaved__text"
+    )
+    page.do(page.editing.keep)
+    assert caption(page, "a") == "mine" == page.shown("editor__loaded")
+    file.write_text("once more")
+    page.do(page.editing.close, editor__caption="mine again")
+    updates = page.do(page.editing.drop)
+    assert page.shown("editor__caption") == "once more" == caption(page, "a")
+    assert not updates[page.parts.editor.unsaved.box]["visible"]
+
+
+def test_what_was_typed_for_a_picture_that_is_gone_is_asked_about_too(page: Page):
+    page.do(page.editing.open, "1_a/a.png")
+    (page.workspace.datasets / "cats/1_a/a.png").unlink()
+    page.do(page.editing.turn(1), editor__caption="mine")
+    assert page.shown("editor__caption") == "mine" and "not a picture" in page.shown("editor__unsaved__text")
+    page.do(page.editing.drop)
+    assert page.shown("editor__chosen") == "" and page.do(page.editing.open, "1_a/c.png")
+
+
+def test_what_was_saved_before_something_failed_counts_as_read(page: Page):
+    page.do(page.editing.open, "1_a/a.png")
+    page.do(page.editing.leave, page.editing.apply, bulk__kind="regex", bulk__text="(", editor__caption="first")
+    assert caption(page, "a") == "first" == page.shown("editor__caption")
+    page.do(page.editing.close, editor__caption="second")
+    assert caption(page, "a") == "second" and page.shown("editor__chosen") == ""
+
+
+def test_other_line_breaks_are_no_change(page: Page):
+    file = page.workspace.datasets / "cats/1_a/a.txt"
+    file.write_bytes(raw := b"one\r\ntwo")
+    page.do(page.editing.open, "1_a/a.png")
+    page.do(page.editing.close, editor__caption="one\ntwo")
+    assert file.read_bytes() == raw
 
 
 def test_a_caption_in_another_encoding_becomes_utf_8_by_saving(page: Page):
@@ -68,8 +108,9 @@ def test_a_caption_in_another_encoding_is_not_touched_in_passing(page: Page):
     file.write_bytes(raw := "猫耳の女の子, 笑顔".encode("cp932"))
     page.do(page.editing.open, "1_a/a.png")
     assert page.shown("editor__caption") == "猫耳の女の子, 笑顔"
-    for handler in (page.editing.turn(-1), page.editing.apply, page.editing.turn(1), page.editing.turn(-1)):
-        page.do(handler, bulk__kind="append", bulk__text="x")
+    page.do(page.editing.leave, page.editing.apply, bulk__kind="append", bulk__text="x")
+    for step in (-1, 1, -1):
+        page.do(page.editing.turn(step))
     page.do(page.editing.close)
     assert file.read_bytes() == raw
     page.do(page.editing.open, "1_a/a.png")
@@ -105,7 +146,8 @@ def test_an_edit_of_many_is_shown_done_and_undone_for_the_filtered_only(page: Pa
 
 def test_an_open_caption_follows_the_edit_of_many(page: Page):
     page.do(page.editing.open, "1_a/a.png")
-    page.do(page.editing.apply, bulk__kind="append", bulk__text="x", editor__caption="typed, not saved yet")
+    typed = {"bulk__kind": "append", "bulk__text": "x", "editor__caption": "typed, not saved yet"}
+    page.do(page.editing.leave, page.editing.apply, **typed)
     assert page.shown("editor__caption") == "typed, not saved yet, x" == caption(page, "a")
 
 
