@@ -57,7 +57,8 @@ def around(app: Application) -> set[str]:
 
 def chosen(app: Application) -> dict[str, str]:
     """The hostile data set and run are what the page looks at."""
-    return {"dataset-choose": "set", "train-selected": key_of(app.workspace.output / EVIL), "dataset-name": "set"}
+    named = dict.fromkeys(("dataset-choose", "dataset-shown", "dataset-name"), "set")
+    return {**named, "train-selected": key_of(app.workspace.output / EVIL)}
 
 
 def looks_only(event: dict[str, Any]) -> bool:
@@ -180,7 +181,7 @@ def test_02_no_event_does_anything_without_the_token(app: Application, page: Pag
 @pytest.mark.parametrize("value", [FILE, [FILE], REMOTE, {"a": [FILE]}], ids=str)
 def test_23_no_control_takes_a_file_that_was_not_uploaded(app: Application, page: PageCaller, value: Any):
     """Gradio alone copies it into the uploads, from where it can be fetched, and fetches what is remote."""
-    events = [page.named("dataset-choose", "input"), page.named("dataset-files", "upload")]
+    events = [page.named("dataset-choice", "change"), page.named("dataset-files", "upload")]
     for reply in page.call_all([(event, [value] * len(event["inputs"])) for event in events]):
         assert "passwd" not in json.dumps(reply.data) and "evil.example" not in json.dumps(reply.data)
     picked = page.named("train-runs", "select")

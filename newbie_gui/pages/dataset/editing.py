@@ -77,7 +77,8 @@ class Editing:
             said = self._ui.t("dataset.unsaved", reason=self._ui.say(error))
             gr.Warning(said)
             text = Markup('<p class="note warning">{}</p>').format(said)
-            return {editor.unsaved.box: gr.update(visible=True), editor.unsaved.text: str(text)}
+            stays = {self._parts.dataset: gr.update(value=values[self._parts.shown])}
+            return {editor.unsaved.box: gr.update(visible=True), editor.unsaved.text: str(text), **stays}
         try:
             return then(values)
         except (UserError, OSError) as error:
@@ -90,13 +91,13 @@ class Editing:
     def keep(self, values: Values) -> Updates:
         """What was typed goes over what somebody else wrote."""
         editor = self._parts.editor
-        picture = self._show.look(values).picture(str(values[editor.chosen]))
+        picture = self._show.open_look(values).picture(str(values[editor.chosen]))
         return self.save({**values, editor.loaded: picture.caption.text})
 
     def drop(self, values: Values) -> Updates:
         """What was typed is given up: the picture as it is on the disk, closed where it is there no more."""
         try:
-            return self._show.opened(self._show.look(values), str(values[self._parts.editor.chosen]), values)
+            return self._show.opened(self._show.open_look(values), str(values[self._parts.editor.chosen]), values)
         except (UserError, OSError):
             return self._show.closed()
 
@@ -207,7 +208,7 @@ class Editing:
         typed = text != checked_caption(loaded)
         if not relative or not (typed or rewrite):
             return None
-        picture = self._show.look(values).picture(relative)
+        picture = self._show.open_look(values).picture(relative)
         caption = picture.caption
         if (not typed or text == caption.text) and not (rewrite and caption.state == "encoding"):
             return None

@@ -80,7 +80,7 @@ class Browse:
 class Unsaved:
     """What is to become of a caption that could not be saved: it is kept, over what is there, or given up."""
 
-    box: gr.Group
+    box: gr.Column
     text: gr.HTML
     keep: gr.Button
     drop: gr.Button
@@ -130,7 +130,11 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The whole tab. ``jobs``, ``look`` and ``lists``: hidden, what of each the browser has."""
+    """The whole tab.
+
+    Hidden: ``shown``, the data set on the page, whose picture is open, while ``dataset`` may be a new choice already;
+    ``jobs``, ``look`` and ``lists``, what of each the browser has.
+    """
 
     dataset: gr.Dropdown
     manage_box: gr.Accordion
@@ -141,6 +145,7 @@ class Parts:
     editor: Editor
     bulk: Bulk
     facts: Facts
+    shown: gr.Textbox
     jobs: gr.Textbox
     look: gr.Textbox
     lists: gr.Textbox
@@ -190,6 +195,7 @@ def place(ui: Ui, infos: tuple[DatasetInfo, ...]) -> Parts:
         editor=editor,
         bulk=bulk,
         facts=facts,
+        shown=hidden("shown"),
         jobs=hidden("jobs-stamp"),
         look=hidden("look-stamp"),
         lists=hidden("lists-stamp"),
@@ -358,7 +364,7 @@ def _editor(ui: Ui) -> Editor:
 
 
 def _unsaved(ui: Ui) -> Unsaved:
-    with gr.Group(visible=False, elem_id="dataset-unsaved") as box:
+    with gr.Column(visible=False, elem_id="dataset-unsaved") as box:
         text = gr.HTML()
         with gr.Row():
             keep = _button(ui, "dataset.unsaved.keep", "unsaved-keep")

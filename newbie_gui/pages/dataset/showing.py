@@ -40,7 +40,7 @@ class Shower:
         """What tells which pictures are shown, and which one is open."""
         browse, editor = self._parts.browse, self._parts.editor
         filters = {browse.search, browse.show, browse.folder, browse.tag, browse.page}
-        return {self._parts.dataset, *filters, editor.chosen, editor.caption, editor.loaded}
+        return {self._parts.dataset, self._parts.shown, *filters, editor.chosen, editor.caption, editor.loaded}
 
     @property
     def outputs(self) -> list[Any]:
@@ -53,7 +53,8 @@ class Shower:
             parts.status, browse.search, browse.show, browse.folder, browse.tag, browse.grid, browse.count,
             browse.before, browse.after, browse.page, editor.box, editor.picture, editor.caption, editor.said,
             editor.chosen, editor.loaded, editor.unsaved.box, editor.unsaved.text, parts.bulk.undo, facts.health,
-            facts.apply, facts.values, facts.tags, parts.jobs, parts.look, parts.lists,
+            facts.apply, facts.values, facts.tags, parts.shown, parts.jobs, parts.look,
+            parts.lists,
         ]  # fmt: skip
 
     def look(self, values: Values) -> Look:
@@ -62,6 +63,10 @@ class Shower:
         if not name:
             raise UserError("dataset_none", "No data set is chosen.", ["Choose one, or make a new one."])
         return self._store.look(str(name))
+
+    def open_look(self, values: Values) -> Look:
+        """The data set of the open picture, which the list may have left. Raises UserError as `DatasetStore.look`."""
+        return self._store.look(str(values[self._parts.shown]))
 
     def remembered(self) -> str:
         """Name of the data set chosen last, else of the only one, else ""."""
@@ -74,7 +79,7 @@ class Shower:
         """Another data set is looked at: everything anew, filters and editor empty. "" for none."""
         parts, browse = self._parts, self._parts.browse
         filters: Updates = {browse.search: "", browse.tag: "", browse.show: "all", browse.page: "1"}
-        cleared = {**filters, **self.closed(), **self.unasked()}
+        cleared = {**filters, **self.closed(), **self.unasked(), parts.shown: name}
         if not name:
             choices = self._choices(None)
             listed = {parts.dataset: gr.update(choices=choices[parts.dataset], value=None), parts.lists: _told(choices)}
@@ -186,6 +191,7 @@ class Shower:
         page = names.index(relative) // PAGE + 1 if relative in names else None
         return {
             editor.box: gr.update(visible=True),
+            self._parts.shown: look.info.name,
             editor.chosen: relative,
             editor.caption: picture.caption.text,
             editor.loaded: picture.caption.text,

@@ -9,7 +9,7 @@ from gradio.context import Context
 
 from newbie_gui.pages.dataset.editing import Editing
 from newbie_gui.pages.dataset.editor_view import GO_BACK, GO_TO_EDITOR
-from newbie_gui.pages.dataset.layout import Parts, place
+from newbie_gui.pages.dataset.layout import Parts, hidden, place
 from newbie_gui.pages.dataset.managing import Manager
 from newbie_gui.pages.dataset.showing import DISMISSED, EVERYWHERE, Shower, Updates, Values
 from newbie_gui.pages.dataset.store import DatasetStore
@@ -25,6 +25,12 @@ _WATCH_UPLOADS = """() => {
     const field = event.target.closest("#dataset-files, #dataset-directory");
     if (field) document.getElementById("dataset-upload-begins").click();
   }, true);
+}"""
+# A list is left with each choice, and that counts as a choice too: both give the same stamp.
+_CHOICE = """(name) => {
+  const now = Date.now();
+  if (now - (window.datasetChosen || 0) > 300) window.datasetChosen = now;
+  return `${name} ${window.datasetChosen}`;
 }"""
 
 
@@ -81,17 +87,17 @@ class _Tab:
         parts, manager = self._parts, self._manager
         manage, upload = parts.manage, parts.upload
         handlers = [
-            (manage.create.click, manager.create),
-            (manage.name.submit, manager.create),
-            (manage.point.click, manager.point),
-            (manage.rename.click, manager.rename),
+            (manage.create.click, self._after_saving(manager.create)),
+            (manage.name.submit, self._after_saving(manager.create)),
+            (manage.point.click, self._after_saving(manager.point)),
+            (manage.rename.click, self._after_saving(manager.rename)),
             (manage.delete.click, manager.ask("dataset")),
             (manage.delete_concept.click, manager.ask("concept")),
-            (manage.sure.yes.click, manager.agreed),
-            (manage.forget.click, manager.forget),
+            (manage.sure.yes.click, self._after_saving(manager.agreed)),
+            (manage.forget.click, self._after_saving(manager.forget)),
             (manage.concept.input, manager.picked_concept),
             (manage.add.click, manager.add_concept),
-            (manage.change.click, manager.change_concept),
+            (manage.change.click, self._after_saving(manager.change_concept)),
             (upload.files.upload, manager.take),
             (upload.folder.upload, manager.take),
         ]
@@ -100,7 +106,10 @@ class _Tab:
         chosen, noted = [parts.dataset, upload.target], [upload.into, upload.concept]
         upload.begins.click(None, chosen, noted, js="(...chosen) => chosen.map((name) => name ?? '')", **QUIET)
         manage.sure.no.click(manager.refused, None, manager.outputs, **_CALM)
-        parts.dataset.input(self._ui.guarded(self._chosen), parts.dataset, self._show.outputs, **_CALM)
+        choice = hidden("choice")
+        parts.dataset.input(None, parts.dataset, choice, js=_CHOICE, **QUIET)
+        each: dict[str, Any] = {**_CALM, "trigger_mode": "multiple"}
+        choice.change(self._ui.guarded(self._chosen), self._show.inputs, self._show.outputs, **each)
 
     def _wire_browsing(self) -> None:
         parts, browse, show = self._parts, self._parts.browse, self._show
@@ -177,10 +186,21 @@ class _Tab:
         # A new page has it folded; whoever was quick to open it wants it open.
         return {part: update for part, update in updates.items() if part is not self._parts.manage_box}
 
-    def _chosen(self, name: Any) -> Updates:
-        updates = self._show.dataset(str(name or ""))
+    def _chosen(self, values: Values) -> Any:
+        """Another data set; to choose the one that is shown leaves filters and the open picture as they are."""
+        name = str(values[self._parts.dataset] or "")
+        if name != values[self._parts.shown]:
+            return self._editing.leave(values, self._switched)
         if name:
-            self._manager.index(str(name))
+            # What is new in it comes with the next tick.
+            self._manager.index(name)
+        return gr.skip()
+
+    def _switched(self, values: Values) -> Updates:
+        name = str(values[self._parts.dataset] or "")
+        updates = self._show.dataset(name)
+        if name:
+            self._manager.index(name)
         return updates
 
     def _filtered(self, values: Values) -> Updates:

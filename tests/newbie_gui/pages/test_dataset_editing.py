@@ -1,11 +1,16 @@
 """The large view and bulk edits: what is saved, when, and what is shown then."""
 
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
 import pytest
 from dataset_page import Page
 
+from newbie_gui.pages.dataset.layout import place
+from newbie_gui.pages.dataset.tab import _Tab
 from trainer_core.contracts.errors import UserError
 
 # Without a browser a toast is one of Python's warnings.
@@ -68,6 +73,54 @@ def test_a_caption_changed_elsewhere_is_not_overwritten_unasked(page: Page):
     updates = page.do(page.editing.drop)
     assert page.shown("editor__caption") == "once more" == caption(page, "a")
     assert not updates[page.parts.editor.unsaved.box]["visible"]
+
+
+def test_what_was_typed_is_saved_before_another_data_set_is_shown(page: Page):
+    page.fill("dogs", THREE)
+    choose = _Tab(page.ui, page.store, page.parts)._chosen
+    page.do(choose, dataset="cats")
+    page.do(page.editing.open, "1_a/a.png")
+    page.do(choose, dataset="dogs", editor__caption="mine")
+    assert caption(page, "a") == "mine" and page.shown("shown") == "dogs" and page.shown("editor__caption") == ""
+    assert (page.workspace.datasets / "dogs/1_a/a.txt").read_text() == "1girl, hat"
+
+
+def test_every_way_to_another_data_set_saves_first(page: Page):
+    page.do(page.editing.open, "1_a/a.png")
+    typed = {component.elem_id: value for component, value in page.values.items()}
+    with gr.Blocks() as blocks:
+        parts = place(page.ui, ())
+        _Tab(page.ui, page.store, parts).wire()
+    manage = parts.manage
+    for button in (manage.create, manage.point, manage.rename, manage.sure.yes, manage.forget, manage.change):
+        wired: Any = next(fn for fn in blocks.fns.values() if (button._id, "click") in fn.targets)
+        values = {component: typed[component.elem_id] for component in wired.inputs}
+        loaded, text = caption(page, "a"), str(button.elem_id)
+        wired.fn({**values, parts.editor.loaded: loaded, parts.editor.caption: text})
+        assert caption(page, "a") == text
+
+
+def test_another_data_set_waits_while_what_was_typed_cannot_be_saved(page: Page):
+    page.fill("dogs", THREE)
+    choose = _Tab(page.ui, page.store, page.parts)._chosen
+    page.do(page.editing.open, "1_a/b.png")
+    (page.workspace.datasets / "dogs/1_a/b.txt").write_text("by someone else")
+    page.do(choose, dataset="cats", editor__caption="mine")
+    assert page.shown("dataset") == "dogs" and page.shown("editor__caption") == "mine"
+    page.store.library.rename("dogs", "cows")
+    page.do(choose, dataset="cats")
+    assert page.shown("dataset") == "dogs" and page.shown("editor__caption") == "mine"
+    page.do(page.editing.drop)
+    page.do(choose, dataset="cats")
+    assert page.shown("shown") == "cats" and page.shown("editor__chosen") == ""
+
+
+def test_choosing_what_is_shown_leaves_filters_and_the_open_picture(page: Page):
+    page.do(page.editing.open, "1_a/a.png", browse__tag="1girl")
+    shutil.copy(page.workspace.datasets / "cats/1_a/a.png", page.workspace.datasets / "cats/1_a/new.png")
+    choose = _Tab(page.ui, page.store, page.parts)._chosen
+    assert choose({**page.values, page.parts.editor.caption: "typed"}) == gr.skip()
+    assert page.jobs("index"), "new pictures are looked at all the same"
 
 
 def test_what_was_typed_for_a_picture_that_is_gone_is_asked_about_too(page: Page):
