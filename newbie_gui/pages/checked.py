@@ -30,6 +30,9 @@ class CheckedBlocks(gr.Blocks):
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
         """As Gradio's. Raises gr.Error, without a traceback in the log, where a value is not fit."""
+        if block_fn.fn is None:
+            # What the browser does by itself; only somebody else asks for it here.
+            raise self._refused("")
         try:
             require_uploaded(inputs, self._uploads)
             return await super().preprocess_data(block_fn, inputs, *args, **kwargs)

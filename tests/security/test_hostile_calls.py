@@ -230,6 +230,8 @@ def test_24_twelve_hundred_files_are_uploaded_and_go_into_one_import(app: Applic
         sent += json.loads(answer)
     assert len(set(sent)) == 1200, "equal names were not kept apart"
     upload = page.named("dataset-directory", "upload")
+    # What was tried before may have renamed it.
+    (app.workspace.datasets / "set").mkdir(exist_ok=True)
     values = page.defaults(upload, {"dataset-choose": "set"})
     place = [page.components[one]["props"].get("elem_id") for one in upload["inputs"]].index("dataset-directory")
     values[place] = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in sent]
