@@ -20,6 +20,14 @@ from trainer_core.tools.tiny.character import draw_data
 
 Record = Callable[[str, float], None]
 STEPS = 100_000
+PRESS_WHILE_REDRAWN = """(name) => {
+  const button = [...document.querySelectorAll('#train-runs button')].find((b) => b.textContent.includes(name));
+  button.dispatchEvent(new PointerEvent('pointerdown', {bubbles: true}));
+  const drawn = button.cloneNode(true);
+  button.replaceWith(drawn);
+  drawn.dataset.run = 'another';
+  drawn.dispatchEvent(new PointerEvent('pointerup', {bubbles: true}));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +212,10 @@ def test_curve_settings_change_what_is_sent(
         show(visit, run)
         # The last number along the axis: it is this run's curve that is drawn.
         expect(page.locator("#train-loss .role-axis-label").first.locator("text").last).to_have_text(re.compile(end))
+    # The list may be drawn anew between press and release: what was pressed counts.
+    page.evaluate(PRESS_WHILE_REDRAWN, other.path.name)
+    expect(page.locator("#train-progress h2")).to_contain_text(other.path.name)
+    show(visit, full_run)
     page.locator("#train-curve-settings > button").click()
     expect(page.locator("#train-table th[scope=row]").last).to_have_text("300")
     page.locator("#train-last input").fill("120")

@@ -11,11 +11,23 @@ from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.store import STATES
 
 BUTTONS = ("save_stop", "stop_now", "save_now", "sample_now", "resume", "duplicate", "delete")
-_DELEGATE = (
-    "element.addEventListener('click', (event) => {{"
-    " const button = event.target.closest('button[data-{name}]');"
-    " if (button) trigger('{event}', {{value: button.dataset.{name}, on: button.dataset.on || ''}}); }});"
-)
+# While a run trains, its list is drawn anew each second: the button that was pressed may be gone, or another run's,
+# when the finger is lifted.
+_DELEGATE = """
+(() => {{
+  const at = (event) => event.target.closest('button[data-{name}]');
+  const of = (button) => ({{value: button.dataset.{name}, on: button.dataset.on || ''}});
+  let button = null, pressed = null;
+  element.addEventListener('pointerdown', (event) => {{ button = at(event); pressed = button && of(button); }});
+  element.addEventListener('pointerup', (event) => {{
+    if (pressed && !button.isConnected && at(event)) trigger('{event}', pressed);
+  }});
+  element.addEventListener('click', (event) => {{
+    // The keyboard presses no pointer.
+    if (at(event)) trigger('{event}', (event.detail && pressed) || of(at(event)));
+  }});
+}})();
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
