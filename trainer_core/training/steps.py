@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from trainer_core.contracts.config import TrainConfig
@@ -32,7 +32,6 @@ class Schedule:
         self._config = config
         self._samples = samples
         self._world_size = world_size
-        self._group_size = config.gradient_accumulation_steps * world_size
         self._epochs: OrderedDict[int, list[list[tuple[int, ...]]]] = OrderedDict()
         self._origin = origin or Origin()
         self.steps_per_epoch = len(self._groups(0))
@@ -54,8 +53,8 @@ class Schedule:
     def state(self, done: int) -> dict[str, Any]:
         """What `going_on` needs to know after ``done`` steps."""
         epoch, position = divmod(self._place(done), self.steps_per_epoch)
-        origin = {"step": self._origin.step, "place": self._origin.place}
-        return {"epoch": epoch, "position": position, "steps_per_epoch": self.steps_per_epoch, "origin": origin}
+        length = self.steps_per_epoch
+        return {"epoch": epoch, "position": position, "steps_per_epoch": length, "origin": asdict(self._origin)}
 
     def epoch_of(self, step: int) -> int:
         return self._place(step) // self.steps_per_epoch
@@ -95,7 +94,7 @@ class Schedule:
                 seed=self._config.seed,
                 epoch=epoch,
             )
-            size = self._group_size
+            size = self._config.gradient_accumulation_steps * self._world_size
             self._epochs[epoch] = [list(batches[i : i + size]) for i in range(0, len(batches), size)]
             # The batches made ahead reach into the next epoch.
             if len(self._epochs) > 2:

@@ -53,8 +53,7 @@ class Shower:
             parts.status, browse.search, browse.show, browse.folder, browse.tag, browse.grid, browse.count,
             browse.before, browse.after, browse.page, editor.box, editor.picture, editor.caption, editor.said,
             editor.chosen, editor.loaded, editor.unsaved.box, editor.unsaved.text, parts.bulk.undo, facts.health,
-            facts.apply, facts.values, facts.tags, parts.shown, parts.jobs, parts.look,
-            parts.lists,
+            facts.apply, facts.values, facts.tags, parts.shown, parts.jobs, parts.look, parts.lists,
         ]  # fmt: skip
 
     def look(self, values: Values) -> Look:

@@ -232,7 +232,7 @@ class _Tab:
         return self._show.jobs(self._show.look(values))
 
     def _ticked(self, values: Values) -> Any:
-        """Only what changed since the browser was told; nothing is read here but a few dates."""
+        """Only what changed since the browser was told; nothing is read here but a few dates and names."""
         name = str(values[self._parts.dataset] or "")
         jobs, content = self._store.stamps(name)
         if not content:
