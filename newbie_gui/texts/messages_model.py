@@ -6,6 +6,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("attention_backend '{}' {}.", "attention_backend '{}'{t}。"),
     ("needs an NVIDIA GPU", "需要 NVIDIA 显卡"),
     (
+        "needs a GPU of compute capability 8.0 or newer (RTX 30, A100)",
+        "需要计算能力 8.0 或更高的显卡（RTX 30、A100）",
+    ),
+    (
         "needs the package flash-attn (pip install -r requirements-flash.txt)",
         "需要安装 flash-attn（pip install -r requirements-flash.txt）",
     ),

@@ -223,9 +223,9 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "fp16：冻结的权重是 bfloat16，每次使用都会为反向传播保留一份 fp16 副本。",
     ),
     (
-        "Attention is counted as fused (flash or memory-efficient); a card of compute capability below 8.0 computes it "
-        "unfused and needs more. The encoders run in bfloat16.",
-        "注意力按融合内核（flash 或省显存版）计算；计算能力低于 8.0 的显卡不使用融合内核，需要更多显存。"
+        "Attention is counted as fused (flash or memory-efficient) in 16 bits; a card of compute capability below 8.0 "
+        "computes it in 32 bits and needs some hundred MB more. The encoders run in bfloat16.",
+        "注意力按 16 位的融合内核（flash 或省显存版）计算；计算能力低于 8.0 的显卡以 32 位计算，需要多几百 MB 显存。"
         "编码器以 bfloat16 运行。",
     ),
     # Hardware.

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model import attention
-from trainer_core.model.attention import Lengths, _sdpa_each, build_attention, check_backend
+from trainer_core.model.attention import Lengths, build_attention, check_backend
 
 CPU = torch.device("cpu")
 
@@ -37,12 +37,32 @@ def test_grouped_heads_and_padding_equal_plain_softmax() -> None:
         torch.testing.assert_close(got[row, :length], expected)
 
 
-def test_sample_by_sample_equals_the_masked_kernel() -> None:
-    """The form that CUDA gets for unequal captions; what padded queries give is never read."""
+@pytest.mark.parametrize("capability", [(7, 5), (9, 0)])
+def test_what_a_gpu_gets_equals_the_masked_kernel(capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sample by sample where captions are unequal; what padded queries give is never read."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     lengths = Lengths((5, 3), 5)
-    one, other = (attend(*qkv(lengths)) for attend in (build_attention("sdpa", lengths, CPU), _sdpa_each(lengths)))
+    one, other = (build_attention("sdpa", lengths, device)(*qkv(lengths)) for device in (CPU, torch.device("cuda")))
     torch.testing.assert_close(one[0], other[0])
     torch.testing.assert_close(one[1, :3], other[1, :3])
+
+
+def test_before_ampere_the_memory_efficient_kernel_gets_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal heads, and fp32 instead of bfloat16, though autocast is on: as sdp_utils.cpp asks below 8.0."""
+    seen: list[tuple[torch.Tensor, ...]] = []
+    real = F.scaled_dot_product_attention
+    monkeypatch.setattr(attention.F, "scaled_dot_product_attention", lambda *a, **k: seen.append(a) or real(*a, **k))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    lengths = Lengths((5, 5), 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = build_attention("sdpa", lengths, torch.device("cuda"))(*qkv(lengths, dtype=torch.bfloat16))
+    assert [(x.dtype, x.shape[1]) for x in seen[0]] == [(torch.float32, 6)] * 3 and out.dtype == torch.bfloat16
+
+
+def test_flash_kernels_are_refused_before_ampere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    with pytest.raises(UserError, match=r"varlen.*needs a GPU of compute capability 8\.0"):
+        check_backend("varlen", torch.device("cuda"))
 
 
 @pytest.mark.parametrize("name", ["varlen", "flash", "xformers"])

@@ -2,6 +2,10 @@
 
 Tokens of a sample are contiguous at the front; `Lengths` says how many are real. SDPA gets a key mask only when
 the batch really has padding. The other two work on the unpadded tokens and never build a mask.
+
+Cards before Ampere (compute capability below 8.0: T4, RTX 20) have no flash kernel, and PyTorch's memory-efficient
+one takes there neither bfloat16 nor, in older releases, grouped heads (ATen's sdp_utils.cpp). Left alone it would make
+all scores, [heads, tokens, tokens] a sample; so they get what that kernel takes.
 """
 
 from collections.abc import Callable
@@ -17,6 +21,7 @@ from torch.nn import functional as F
 from trainer_core.contracts.errors import UserError
 
 BACKENDS = ("sdpa", "varlen", "flash")
+AMPERE = (8, 0)
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,18 @@ def backend_problem(name: str, device: torch.device) -> str | None:
         return None
     if device.type != "cuda":
         return "needs an NVIDIA GPU"
+    if before_ampere(device):
+        return "needs a GPU of compute capability 8.0 or newer (RTX 30, A100)"
     if name == "flash" and find_spec("flash_attn") is None:
         return "needs the package flash-attn (pip install -r requirements-flash.txt)"
     if name == "varlen" and find_spec("torch.nn.attention.varlen") is None:
         return "needs torch.nn.attention.varlen (PyTorch 2.10 or newer)"
     return None
+
+
+def before_ampere(device: torch.device) -> bool:
+    """Whether it is a GPU without a flash kernel and without bfloat16 in PyTorch's memory-efficient attention."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) < AMPERE
 
 
 def check_backend(name: str, device: torch.device) -> None:
@@ -78,9 +90,10 @@ def check_backend(name: str, device: torch.device) -> None:
 def build_attention(name: str, lengths: Lengths, device: torch.device) -> Attention:
     """The kernel for every block of one forward pass; masks and indices are made here, once."""
     if name == "sdpa":
-        if device.type == "cuda" and not lengths.full:
-            return _sdpa_each(lengths)
-        return _sdpa(lengths.key_mask(device))
+        if device.type != "cuda":
+            return _sdpa(lengths.key_mask(device))
+        whole = _sdpa_single if before_ampere(device) else _sdpa(None)
+        return whole if lengths.full else _sample_by_sample(whole, lengths)
     return _unpadded(_varlen_kernel() if name == "varlen" else _flash_kernel(), lengths, device)
 
 
@@ -93,12 +106,20 @@ def _sdpa(mask: Tensor | None) -> Attention:
     return attend
 
 
-def _sdpa_each(lengths: Lengths) -> Attention:
-    """Sample by sample without padding: PyTorch's flash kernel takes no mask, and with grouped heads the kernel
-    that does take one falls back to materialised scores."""
+def _sdpa_single(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """In fp32 where it would be bfloat16, and with as many heads of k and v as of q."""
+    several = q.shape[2] // k.shape[2]
+    inputs = (q, k.repeat_interleave(several, 2), v.repeat_interleave(several, 2))
+    # Autocast would bring them back to bfloat16.
+    with torch.autocast(q.device.type, enabled=False):
+        return _sdpa(None)(*(x.float() if x.dtype == torch.bfloat16 else x for x in inputs)).to(q.dtype)
+
+
+def _sample_by_sample(whole: Attention, lengths: Lengths) -> Attention:
+    """Without padding: PyTorch's flash kernel takes no mask, and with grouped heads the kernel that does take one falls
+    back to materialised scores."""
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        whole = _sdpa(None)
         rows = [
             F.pad(whole(*(x[i : i + 1, :n] for x in (q, k, v)))[0], (0, 0, 0, 0, 0, lengths.padded - n))
             for i, n in enumerate(lengths.each)

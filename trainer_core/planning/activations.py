@@ -5,9 +5,9 @@ as training/adapters.py adds it, under autocast as training/loop.py runs it. Not
 tests/planning/test_activations.py with what autograd really saves.
 
 Assumed: fused attention (flash or memory-efficient; PyTorch takes one of them for every shape that NextDiT has, on
-a CPU its own flash kernel), and captions of one length, the longest: then no sample is padded. On a card of compute
-capability below 8.0 the first does not hold: there flash does not run, and the memory-efficient kernel takes no
-bfloat16, so that the scores [heads, tokens, tokens] are made in fp32, several at a time. They are not counted.
+a CPU its own flash kernel), and captions of one length, the longest: then no sample is padded. The fp32 copies that a
+card of compute capability below 8.0 gives to its kernel (model/attention.py) are not counted: with their gradients
+less than 100 kB a token of the real model, in one block at a time where it is checkpointed.
 """
 
 from dataclasses import dataclass

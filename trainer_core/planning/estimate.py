@@ -270,7 +270,7 @@ def _notes(
         notes.append("fp16: the frozen weights are bfloat16, and each use keeps an fp16 copy for the backward pass.")
     if cuda:
         notes.append(
-            "Attention is counted as fused (flash or memory-efficient); a card of compute capability below 8.0 "
-            "computes it unfused and needs more. The encoders run in bfloat16."
+            "Attention is counted as fused (flash or memory-efficient) in 16 bits; a card of compute capability below "
+            "8.0 computes it in 32 bits and needs some hundred MB more. The encoders run in bfloat16."
         )
     return tuple(notes)
