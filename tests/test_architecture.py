@@ -5,7 +5,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,57 @@ RANK = {
 TORCH_FREE = ("contracts", "dataset", "planning", "jobs")
 HEAVY = {"torch", "transformers", "diffusers", "peft", "accelerate", "bitsandbytes", "gradio"}
 
-every_source = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+@dataclass(frozen=True)
+class Source:
+    """A file of ours, parsed and walked once for all rules."""
+
+    path: Path
+    text: str
+    tree: ast.Module
+    nodes: tuple[ast.AST, ...]
+
+    def within(self, folder: str) -> bool:
+        return self.path.is_relative_to(ROOT / folder)
+
+    def at(self, line: int, finding: str) -> str:
+        return f"{self.path.relative_to(ROOT).as_posix()}:{line}: {finding}"
+
+    def part(self) -> str:
+        """The part of trainer_core that it belongs to: "model" for trainer_core/model/rope.py."""
+        return self.path.relative_to(ROOT / "trainer_core").parts[0].removesuffix(".py")
+
+    def imports(self) -> Iterator[tuple[int, str]]:
+        """Line and name of every module or name that it imports, at its top or inside a function."""
+        package = list(self.path.relative_to(ROOT).parent.parts)
+        for node in self.nodes:
+            for name in imported_modules(node, package):
+                yield line_of(node), name
+
+
+def source(path: Path) -> Source:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    return Source(path, text, tree, tuple(ast.walk(tree)))
+
+
+@pytest.fixture(scope="module")
+def sources() -> list[Source]:
+    assert len(SOURCES) > 300
+    return [source(path) for path in SOURCES]
+
+
+def line_of(node: ast.AST) -> int:
+    return getattr(node, "lineno", 0)
+
+
+def say_all(findings: list[str]) -> None:
+    """Fails with every finding, a line each."""
+    assert not findings, "\n".join(findings)
+
+
+def top(name: str) -> str:
+    return name.split(".")[0]
 
 
 def imported_modules(node: ast.AST, package: list[str]) -> list[str]:
@@ -42,21 +93,6 @@ def imported_modules(node: ast.AST, package: list[str]) -> list[str]:
         base = ".".join([*start, *([node.module] if node.module else [])])
         return [f"{base}.{alias.name}" for alias in node.names]
     return []
-
-
-def imports(path: Path) -> list[str]:
-    """Every module or name that a file imports, at its top or inside a function."""
-    package = list(path.relative_to(ROOT).parent.parts)
-    return [name for node in ast.walk(tree(path)) for name in imported_modules(node, package)]
-
-
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def part_of(path: Path) -> str:
-    """The part of trainer_core that a file belongs to: "model" for trainer_core/model/rope.py."""
-    return path.relative_to(ROOT / "trainer_core").parts[0].removesuffix(".py")
 
 
 def wrong_direction(part: str, imported: list[str]) -> list[str]:
@@ -72,28 +108,30 @@ def wrong_direction(part: str, imported: list[str]) -> list[str]:
     return wrong
 
 
-def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), node
-
-
 def given(call: ast.Call, name: str) -> str:
     """Source text of a call's keyword argument, "" where it is not given."""
     return next((ast.unparse(keyword.value) for keyword in call.keywords if keyword.arg == name), "")
 
 
-@every_source
-def test_imports_only_point_down(path: Path):
-    if path.is_relative_to(ROOT / "newbie_gui"):
-        parts = {name.split(".")[1] for name in imports(path) if name.startswith("trainer_core.")}
-        assert parts <= set(TORCH_FREE)
-    elif path.is_relative_to(ROOT / "bench"):
+def forbidden_direction(source: Source, name: str) -> bool:
+    if source.within("newbie_gui"):
+        return name.startswith("trainer_core.") and name.split(".")[1] not in TORCH_FREE
+    if source.within("bench"):
         # Measures the trainer without the browser side; nothing may build on it.
-        assert not {"newbie_gui", "gradio"} & {name.split(".")[0] for name in imports(path)}
-    elif part_of(path) != "__init__":
-        assert part_of(path) in RANK, "a new part of trainer_core: give it a rank"
-        assert wrong_direction(part_of(path), imports(path)) == []
+        return top(name) in ("newbie_gui", "gradio")
+    return source.part() != "__init__" and wrong_direction(source.part(), [name]) != []
+
+
+def test_imports_only_point_down(sources: list[Source]):
+    parts = {source.part() for source in sources if source.within("trainer_core")}
+    assert parts - {"__init__"} <= set(RANK), "a new part of trainer_core: give it a rank"
+    wrong = [
+        source.at(line, name)
+        for source in sources
+        for line, name in source.imports()
+        if forbidden_direction(source, name)
+    ]
+    say_all(wrong)
 
 
 def test_the_direction_check_sees_a_wrong_import():
@@ -105,13 +143,18 @@ def test_the_direction_check_sees_a_wrong_import():
     assert wrong_direction("jobs", ["trainer_core.planning.advice"]) == ["trainer_core.planning.advice"]
 
 
-@every_source
-def test_torch_free_parts_import_nothing_heavy(path: Path):
-    if path.is_relative_to(ROOT / "bench"):
-        return
-    torch_free = path.is_relative_to(ROOT / "newbie_gui") or part_of(path) in (*TORCH_FREE, "__init__")
-    used = {name.split(".")[0] for name in imports(path)}
-    assert not torch_free or not used & (HEAVY - {"gradio"})
+def torch_free(source: Source) -> bool:
+    return source.within("newbie_gui") or (source.within("trainer_core") and source.part() in (*TORCH_FREE, "__init__"))
+
+
+def test_torch_free_parts_import_nothing_heavy(sources: list[Source]):
+    wrong = [
+        source.at(line, name)
+        for source in filter(torch_free, sources)
+        for line, name in source.imports()
+        if top(name) in HEAVY - {"gradio"}
+    ]
+    say_all(wrong)
 
 
 @pytest.mark.parametrize(
@@ -133,33 +176,67 @@ def test_loading_a_torch_free_package_does_not_load_torch(package: str):
     assert done.returncode == 0, done.stderr
 
 
-@every_source
-def test_files_and_functions_stay_small(path: Path):
-    string_table = path.is_relative_to(ROOT / "newbie_gui/texts")
-    assert string_table or len(path.read_text(encoding="utf-8").splitlines()) <= 400
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert node.end_lineno is not None
-            assert node.end_lineno - node.lineno + 1 <= 60, f"{node.name} is longer than 60 lines"
-            positional = [a.arg for a in node.args.posonlyargs + node.args.args if a.arg not in ("self", "cls")]
-            # What runs on a card takes its pointers one by one.
-            kernel = any("triton.jit" in ast.unparse(decorator) for decorator in node.decorator_list)
-            assert kernel or len(positional) <= 6, f"{node.name} has more than 6 positional parameters"
+def too_large(code: ast.AST) -> Iterator[str]:
+    """What is wrong with the size of a function; nothing for any other node."""
+    if not isinstance(code, ast.FunctionDef | ast.AsyncFunctionDef):
+        return
+    assert code.end_lineno is not None
+    if code.end_lineno - code.lineno + 1 > 60:
+        yield f"{code.name} is longer than 60 lines"
+    positional = [a.arg for a in code.args.posonlyargs + code.args.args if a.arg not in ("self", "cls")]
+    # What runs on a card takes its pointers one by one.
+    kernel = any("triton.jit" in ast.unparse(decorator) for decorator in code.decorator_list)
+    if not kernel and len(positional) > 6:
+        yield f"{code.name} has more than 6 positional parameters"
 
 
-@every_source
-def test_optional_and_unwanted_packages(path: Path):
-    at_the_top = [name for node in tree(path).body for name in imported_modules(node, [])]
-    assert not [name for name in at_the_top if name.split(".")[0] == "flash_attn"]
-    assert not [name for name in imports(path) if name.split(".")[0] == "torchvision"]
+def test_files_and_functions_stay_small(sources: list[Source]):
+    # String tables may be long.
+    long = [s.at(401, "more than 400 lines") for s in sources if len(s.text.splitlines()) > 400]
+    say_all([finding for finding in long if not finding.startswith("newbie_gui/texts/")])
+    say_all([s.at(line_of(node), finding) for s in sources for node in s.nodes for finding in too_large(node)])
 
 
-@every_source
-def test_no_shell_and_no_pickle(path: Path):
-    for name, call in calls(path):
-        assert given(call, "shell") in ("", "False"), f"line {call.lineno}: shell=True"
-        if name == "torch.load":
-            assert given(call, "weights_only") == "True", f"line {call.lineno}: torch.load may run foreign code"
+def test_the_size_check_sees_a_long_function_and_a_long_list_of_parameters():
+    many = ast.parse("def f(a, b, c, d, e, f, /, g): pass\nclass A:\n def m(self, a, b, c, d, e, f): pass")
+    long = ast.parse("def g():\n" + " pass\n" * 60)
+    assert [finding for node in ast.walk(many) for finding in too_large(node)] == [
+        "f has more than 6 positional parameters"
+    ]
+    assert [finding for node in ast.walk(long) for finding in too_large(node)] == ["g is longer than 60 lines"]
+
+
+def test_optional_and_unwanted_packages(sources: list[Source]):
+    at_the_top = [
+        source.at(line_of(node), name)
+        for source in sources
+        for node in source.tree.body
+        for name in imported_modules(node, [])
+        if top(name) == "flash_attn"
+    ]
+    anywhere = [s.at(line, name) for s in sources for line, name in s.imports() if top(name) == "torchvision"]
+    say_all(at_the_top + anywhere)
+
+
+def dangerous(call: ast.Call) -> Iterator[str]:
+    if given(call, "shell") not in ("", "False"):
+        yield "shell=True"
+    named_load = isinstance(call.func, ast.Attribute) and call.func.attr == "load"
+    if named_load and ast.unparse(call.func) == "torch.load" and given(call, "weights_only") != "True":
+        yield "torch.load may run foreign code"
+
+
+def test_no_shell_and_no_pickle(sources: list[Source]):
+    calls = [(source, node) for source in sources for node in source.nodes if isinstance(node, ast.Call)]
+    say_all([source.at(call.lineno, finding) for source, call in calls for finding in dangerous(call)])
+
+
+def test_the_check_for_shells_and_pickle_sees_both():
+    slips = "run(a, shell=True)\ntorch.load(a)\ntorch.load(a, weights_only=True)\njson.load(a)\nrun(a, shell=False)"
+    calls = [node for node in ast.walk(ast.parse(slips)) if isinstance(node, ast.Call)]
+    assert [list(dangerous(call)) for call in calls] == [
+        ["shell=True"], ["torch.load may run foreign code"], [], [], [],
+    ]  # fmt: skip
 
 
 def test_requirements_name_neither_torchvision_nor_flash_attention():
@@ -168,33 +245,32 @@ def test_requirements_name_neither_torchvision_nor_flash_attention():
     assert not [pin for pin in pins if pin.startswith(("torchvision", "flash"))]
 
 
-def unescaped_html(code: ast.Module) -> list[int]:
+def unescaped_html(nodes: Iterable[ast.AST]) -> list[int]:
     """Lines where text of people could become HTML: f-strings with tags, Markup around anything but a literal."""
     lines = []
-    for node in ast.walk(code):
+    for node in nodes:
         if isinstance(node, ast.JoinedStr):
             literal = "".join(part.value for part in node.values if isinstance(part, ast.Constant))
             if re.search(r"</?[a-z]", literal):
                 lines.append(node.lineno)
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "Markup":
+        if isinstance(node, ast.Call) and "Markup" in (getattr(node.func, "id", ""), getattr(node.func, "attr", "")):
             if not all(isinstance(argument, ast.Constant) for argument in node.args):
                 lines.append(node.lineno)
     return lines
 
 
-@every_source
-def test_html_is_made_by_escaping_only(path: Path):
-    if path.is_relative_to(ROOT / "newbie_gui"):
-        assert unescaped_html(tree(path)) == []
+def test_html_is_made_by_escaping_only(sources: list[Source]):
+    pages = [source for source in sources if source.within("newbie_gui")]
+    say_all([page.at(line, "unescaped") for page in pages for line in unescaped_html(page.nodes)])
 
 
 def test_the_html_check_sees_a_slip():
     slips = "Markup(name)\nf'<b>{name}</b>'\nMarkup('<b>{}</b>').format(name)\nf'{a} < {b}'"
-    assert unescaped_html(ast.parse(slips)) == [1, 2]
+    assert unescaped_html(ast.walk(ast.parse(slips))) == [1, 2]
 
 
 def test_the_set_up_needs_nothing_installed():
     for path in (ROOT / "newbie_gui").glob("*.py"):
         if path.stem in SET_UP:
-            foreign = {name.split(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"newbie_gui"}
+            foreign = {top(name) for _, name in source(path).imports()} - sys.stdlib_module_names - {"newbie_gui"}
             assert not foreign, path.name
