@@ -16,13 +16,21 @@ def fields(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
-@pytest.mark.parametrize("key", sorted(all_texts()))
-def test_38_every_text_is_there_in_both_languages_with_the_same_values(key: str):
+def faults(key: str) -> list[str]:
+    """What is wrong with the text of this key."""
     english, chinese = all_texts()[key]
-    assert english.strip() and chinese.strip()
-    assert fields(english) == fields(chinese)
-    assert key in SAME or CHINESE.search(chinese), "no Chinese in the Chinese text"
-    assert not CHINESE.search(english)
+    checks = {
+        "empty": english.strip() and chinese.strip(),
+        "other values in it": fields(english) == fields(chinese),
+        "no Chinese in the Chinese text": key in SAME or CHINESE.search(chinese),
+        "Chinese in the English text": not CHINESE.search(english),
+    }
+    return [f"{key}: {fault}" for fault, right in checks.items() if not right]
+
+
+def test_38_every_text_is_there_in_both_languages_with_the_same_values():
+    found = [fault for key in sorted(all_texts()) for fault in faults(key)]
+    assert not found, "\n".join(found)
 
 
 def test_every_exception_is_still_needed():
