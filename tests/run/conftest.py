@@ -1,6 +1,8 @@
 """Small real runs on the built-in base."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from PIL import Image
 from trainer_core.cli import TINY_BASE
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.tools.tiny.world import all_portraits, draw, tag_caption
+from trainer_core.training.run import run_training
+
+Make = Callable[..., TrainConfig]
 
 
 @pytest.fixture(scope="session")
@@ -33,15 +38,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture
-def config(data: Path, cache: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
-    """A run of 7 steps in 2 epochs (accumulation 2, so each epoch ends in an incomplete group)."""
+@pytest.fixture(scope="session")
+def config_in(data: Path, cache: Path) -> Callable[..., TrainConfig]:
+    """A run of 8 steps in 2 epochs (accumulation 2, so each epoch ends in an incomplete group) in the given folder."""
 
-    def make(name: str = "run", **changed: Any) -> TrainConfig:
+    def make(folder: Path, name: str = "run", **changed: Any) -> TrainConfig:
         values: dict[str, Any] = {
             "base_model_path": str(TINY_BASE),
             "train_data_dir": str(data),
-            "output_dir": str(tmp_path),
+            "output_dir": str(folder),
             "output_name": name,
             "cache_dir": str(cache),
             "resolution": 128,
@@ -64,8 +69,34 @@ def config(data: Path, cache: Path, tmp_path: Path) -> Callable[..., TrainConfig
     return make
 
 
+@pytest.fixture
+def config(config_in: Make, tmp_path: Path) -> Make:
+    """A run of `config_in` in a folder of the test's own."""
+    return partial(config_in, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(config_in: Make, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """`config(num_epochs=1)`, trained once for all that compare with it or read its files: they change none of them."""
+    made = config_in(tmp_path_factory.mktemp("finished"), num_epochs=1)
+    assert run_training(made) == "finished"
+    forget_accelerate()
+    return made
+
+
+@pytest.fixture
+def finished_copy(finished: TrainConfig, config: Make) -> TrainConfig:
+    """The same run in the test's own folder, to go on from."""
+    shutil.copytree(finished.output_dir, config().output_dir, dirs_exist_ok=True)
+    return config(num_epochs=1)
+
+
 @pytest.fixture(autouse=True)
 def fresh_accelerate() -> Iterator[None]:
-    """Accelerate remembers a process's precision and device for good; a run normally has a process of its own."""
     yield
+    forget_accelerate()
+
+
+def forget_accelerate() -> None:
+    """It remembers a process's precision and device for good; a run normally has a process of its own."""
     AcceleratorState._reset_state(reset_partial_state=True)

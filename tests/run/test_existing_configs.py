@@ -69,19 +69,20 @@ def test_the_upstream_lora_toml_trains_unchanged(
     assert "AdamW8bit needs an NVIDIA GPU" in told and "flash-attn" in told and "does not end in a space" in told
 
 
-def test_without_a_cache_the_run_is_the_same_and_the_disk_stays_empty(config: Make, tmp_path: Path) -> None:
-    cached, uncached = config("cached", num_epochs=1), config("uncached", num_epochs=1, use_cache=False)
-    run_training(cached)
-    run_training(config("uncached", num_epochs=1, use_cache=False, cache_dir=str(tmp_path / "none")))
-    assert losses(cached) == losses(uncached) and not (tmp_path / "none").exists()
+def test_without_a_cache_the_run_is_the_same_and_the_disk_stays_empty(
+    config: Make, finished: TrainConfig, tmp_path: Path
+) -> None:
+    uncached = config("uncached", num_epochs=1, use_cache=False, cache_dir=str(tmp_path / "none"))
+    run_training(uncached)
+    assert losses(uncached) == losses(finished) and not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("workers", [0, 5])
-def test_37_threads_change_nothing(config: Make, workers: int) -> None:
-    one, other = config("one", num_epochs=1), config("other", num_epochs=1, dataloader_num_workers=workers)
-    run_training(one)
+def test_37_threads_change_nothing(config: Make, finished: TrainConfig, workers: int) -> None:
+    other = config("other", num_epochs=1, dataloader_num_workers=workers)
+    assert other.dataloader_num_workers != finished.dataloader_num_workers
     run_training(other)
-    assert losses(one) == losses(other)
+    assert losses(other) == losses(finished)
 
 
 def test_a_vae_of_another_model_is_refused_before_anything_is_encoded(config: Make, tmp_path: Path) -> None:
@@ -99,15 +100,13 @@ def test_a_vae_of_another_model_is_refused_before_anything_is_encoded(config: Ma
     assert run_of(made).status() == "failed"
 
 
-def test_a_base_put_together_by_parts_trains_alike(config: Make) -> None:
-    whole = config("whole", num_epochs=1)
+def test_a_base_put_together_by_parts_trains_alike(config: Make, finished: TrainConfig) -> None:
     names = {"transformer_path": "transformer", "gemma_model_path": "text_encoder", "clip_model_path": "clip_model",
              "vae_path": "vae"}  # fmt: skip
     parts = {option: str(TINY_BASE / folder) for option, folder in names.items()}
-    run_training(whole)
     made = config("parts", num_epochs=1, base_model_path="", **parts)
     run_training(made)
-    assert losses(made) == losses(whole)
+    assert losses(made) == losses(finished)
 
 
 def test_tensorboard_holds_what_the_events_hold(config: Make) -> None:

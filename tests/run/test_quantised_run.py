@@ -16,22 +16,15 @@ Record = Callable[[str, float], None]
 TOLERANCE = {"int8": 0.004, "nf4": 0.15}
 
 
-@pytest.fixture
-def exact(config: Make) -> list[float]:
-    made = config("exact", num_epochs=1)
-    run_training(made)
-    return losses(made)
-
-
 @pytest.mark.parametrize("kind", ["int8", pytest.param("nf4", marks=pytest.mark.slow)])
 def test_losses_stay_near_and_resume_is_bit_exact(
-    kind: str, config: Make, exact: list[float], monkeypatch: pytest.MonkeyPatch, record_figure: Record
+    kind: str, config: Make, finished: TrainConfig, monkeypatch: pytest.MonkeyPatch, record_figure: Record
 ) -> None:
     whole, halved = (config(name, num_epochs=1, quantize_base=kind) for name in ("whole", "halved"))
     assert run_training(whole) == "finished"
     stop_and_go_on(halved, monkeypatch)
     assert_same_run(whole, halved)
-    near = losses(whole)
+    near, exact = losses(whole), losses(finished)
     distance = sum(abs(a - b) / b for a, b in zip(near, exact, strict=True)) / len(exact)
     record_figure(f"loss beside a base in {kind}, mean distance", distance)
     assert 0 < distance < TOLERANCE[kind] and any(value.any() for value in weights(whole).values())

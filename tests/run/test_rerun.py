@@ -16,11 +16,9 @@ from trainer_core.training.stopping import StopSignal
 Make = Callable[..., TrainConfig]
 
 
-def test_finished_says_so_and_more_epochs_continue(config: Make) -> None:
-    first = config(num_epochs=1)
-    assert run_training(first) == "finished" and len(losses(first)) == 4
-    assert run_training(first) == "already finished"
-    assert run_training(config(num_epochs=2)) == "finished" and len(losses(first)) == 8
+def test_finished_says_so_and_more_epochs_continue(config: Make, finished_copy: TrainConfig) -> None:
+    assert run_training(finished_copy) == "already finished" and len(losses(finished_copy)) == 4
+    assert run_training(config(num_epochs=2)) == "finished" and len(losses(finished_copy)) == 8
 
 
 def test_steps_of_another_size_leave_the_run_in_its_epoch(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,20 +35,24 @@ def test_steps_of_another_size_leave_the_run_in_its_epoch(config: Make, monkeypa
     assert run_training(larger) == "already finished"
 
 
-def test_a_changed_learning_rate_continues_with_a_warning(config: Make) -> None:
-    run_training(config(num_epochs=1))
-    changed = config(num_epochs=2, learning_rate=5e-4)
-    assert run_training(changed) == "finished"
-    assert any("learning_rate" in event["message"] for event in events(changed, "warning"))
-
-
-def test_a_changed_rank_is_refused_by_name_and_changes_nothing(config: Make) -> None:
-    first = config(num_epochs=1)
-    run_training(first)
-    before = run_of(first).config_file.read_bytes()
+def test_a_changed_rank_is_refused_by_name_and_changes_nothing(config: Make, finished_copy: TrainConfig) -> None:
+    run = run_of(finished_copy)
+    before = run.config_file.read_bytes()
     with pytest.raises(UserError, match="lora_rank: 4 -> 8"):
         run_training(config(num_epochs=2, lora_rank=8))
-    assert run_of(first).config_file.read_bytes() == before and run_of(first).status() == "finished"
+    assert run.config_file.read_bytes() == before and run.status() == "finished"
+
+
+def test_a_changed_learning_rate_continues_with_a_warning_and_another_spelling_in_silence(
+    config: Make, finished_copy: TrainConfig
+) -> None:
+    targets = list(reversed(finished_copy.lora_target_modules))
+    respelt = {"lora_target_modules": targets, "base_model_path": finished_copy.base_model_path + "/"}
+    changed = config(num_epochs=2, learning_rate=5e-4, **respelt)
+    assert run_training(changed) == "finished"
+    told = [event["message"] for event in events(changed, "warning")]
+    assert any("learning_rate" in message for message in told)
+    assert not any(option in message for message in told for option in respelt)
 
 
 def test_a_non_finite_loss_names_the_images_and_keeps_the_checkpoint(
@@ -100,15 +102,6 @@ def test_save_and_sample_requests(config: Make) -> None:
         run_training(made)
     assert [event["step"] for event in events(made, "checkpoint")] == [1, 4]
     assert [event["step"] for event in events(made, "sample")] == [1]
-
-
-def test_another_spelling_of_the_same_settings_continues_in_silence(config: Make) -> None:
-    first = config(num_epochs=1)
-    run_training(first)
-    targets = list(reversed(first.lora_target_modules))
-    again = config(num_epochs=2, lora_target_modules=targets, base_model_path=first.base_model_path + "/")
-    assert run_training(again) == "finished"
-    assert not any("lora_target_modules" in event["message"] for event in events(again, "warning"))
 
 
 @pytest.mark.parametrize(("option", "place", "code"), [("train_data_dir", "nowhere", "dataset_missing"),

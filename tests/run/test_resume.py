@@ -19,9 +19,9 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StopSignal, "requests", lambda self: {"stop"} if next(calls) == step else set())
 
 
-@pytest.fixture
-def undisturbed(config: Make) -> TrainConfig:
-    made = config("undisturbed")
+@pytest.fixture(scope="module")
+def undisturbed(config_in: Make, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    made = config_in(tmp_path_factory.mktemp("undisturbed"))
     assert run_training(made) == "finished"
     return made
 
