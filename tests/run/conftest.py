@@ -1,6 +1,7 @@
 """Small real runs on the built-in base."""
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,9 @@ from trainer_core.cli import TINY_BASE
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.tools.tiny.world import all_portraits, draw, tag_caption
 from trainer_core.training.run import run_training
+
+# Trainers that start at once serve here as well.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "faults"))
 
 Make = Callable[..., TrainConfig]
 

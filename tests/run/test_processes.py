@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked_ranks import failing_in_rank_1, forked
 from runs import ROOT, assert_same_run, config_file, events, run_of, wait_for_steps
 
 from trainer_core.contracts.config import TrainConfig
@@ -36,7 +37,7 @@ def alone(config: Make) -> Iterator[TrainConfig]:
 
 
 def test_37_two_processes_equal_one_with_accumulation_also_after_a_stop_and_a_kill(
-    config: Make, alone: TrainConfig
+    config: Make, alone: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = config("together", gradient_accumulation_steps=1, **SETTINGS)
     script = [str(ROOT / "train_newbie_lora.py"), "--config_file", str(config_file(made))]
@@ -49,7 +50,9 @@ def test_37_two_processes_equal_one_with_accumulation_also_after_a_stop_and_a_ki
     command = repository_python(["train", str(run_of(made).path)])
     killer = threading.Thread(target=kill_main_after, args=(made, 5))
     killer.start()
-    outcome = run_ranks(command, 2, ENVIRONMENT)
+    with monkeypatch.context() as patch:
+        forked(patch, tmp_path / "printed.log")
+        outcome = run_ranks(command, 2, ENVIRONMENT)
     killer.join()
     assert len(outcome.codes) == 2 and outcome.code != 0 and run_of(made).status() == "failed"
 
@@ -64,18 +67,12 @@ def kill_main_after(config: TrainConfig, steps: int) -> None:
     os.kill(run_of(config).read_state()["pid"], signal.SIGKILL)
 
 
-def test_a_failure_of_any_process_is_told_and_ends_all(config: Make, tmp_path: Path) -> None:
+def test_a_failure_of_any_process_is_told_and_ends_all(
+    config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = config("failing", gradient_accumulation_steps=1)
-    broken = tmp_path / "fails_in_rank_1.py"
-    broken.write_text(
-        "import os, sys\n"
-        "from trainer_core.training import loop\n"
-        "from trainer_core.cli import main\n"
-        "def fail(*args): raise MemoryError('no memory in this process')\n"
-        "if os.environ['RANK'] == '1': loop.interpolate = fail\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    outcome = run_ranks([sys.executable, str(broken), "train", str(config_file(made))], 2, ENVIRONMENT)
+    forked(monkeypatch, tmp_path / "printed.log", failing_in_rank_1)
+    outcome = run_ranks(repository_python(["train", str(config_file(made))]), 2, ENVIRONMENT)
     assert outcome.codes[1] == 1 and outcome.code == 1
     assert run_of(made).status() == "failed"
     failed = events(made, "failed")[-1]

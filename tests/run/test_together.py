@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from forked_ranks import forked, small_device_in_rank_1
 from runs import config_file, events, losses, run_of
 
 from trainer_core.cli import job_train, together, train
@@ -31,28 +31,10 @@ Make = Callable[..., TrainConfig]
 Patch = pytest.MonkeyPatch
 Life = Callable[[Stops], Outcome]
 
-# A device of rank 1 that cannot keep activations, from step 3 on, nor hold a base of 4 bits.
-SMALL = """
-import os, sys, torch
-from trainer_core.cli import main
-from trainer_core.training.loop import Trainer
-real = Trainer._losses
-def losses(self, work):
-    now = self._config
-    if os.environ["RANK"] == "1" and (now.quantize_base == "nf4" or work.step >= 2 and not now.gradient_checkpointing):
-        raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
-    return real(self, work)
-Trainer._losses = losses
-sys.exit(main(sys.argv[1:]))
-"""
-
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: Patch) -> None:
-    script = tmp_path / "small.py"
-    script.write_text(SMALL, encoding="utf-8")
-    monkeypatch.setattr(together, "repository_python", lambda arguments: [sys.executable, str(script), *arguments])
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    forked(monkeypatch, tmp_path / "printed.log", small_device_in_rank_1)
 
 
 @pytest.mark.usefixtures("small")
