@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import psutil
 import pytest
@@ -12,9 +12,12 @@ from newbie_gui.security import cookie_name
 
 
 @pytest.fixture(scope="module")
-def app(start_app) -> Application:
-    """No browser is needed here."""
-    return start_app()
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    """One of this module's own: strangers are locked out of it, and its log and look-ups are counted."""
+    application = Application(tmp_path_factory.mktemp("access"))
+    application.start()
+    yield application
+    application.close()
 
 
 def ask(app: Application, path: str, method: str = "GET", **headers: str) -> tuple[int, Mapping[str, str], bytes]:
@@ -39,9 +42,9 @@ def test_01_only_this_machine_can_reach_it(app: Application):
     assert listening == ["127.0.0.1"]
 
 
-@pytest.mark.parametrize("path", ["/", "/en/", "/zh/config", "/en/theme.css", "/en/gradio_api/info", "/files/output/x"])
-def test_02_nothing_without_the_token(app: Application, path: str):
-    assert ask(app, path)[0] == 401
+def test_02_nothing_without_the_token(app: Application):
+    for path in ("/", "/en/", "/zh/config", "/en/theme.css", "/en/gradio_api/info", "/files/output/x"):
+        assert ask(app, path)[0] == 401, path
 
 
 def test_02_03_the_token_is_printed_once_and_new_at_every_start(app: Application):
@@ -60,11 +63,11 @@ def test_07_10_a_forged_sender_does_not_get_more_guesses(app: Application):
     assert answers[-1] == 429 and set(answers) == {401, 429}
 
 
-@pytest.mark.parametrize("path", ["/en/", "/en/nothing-here", "/lang/xx", "/files/output/none"])
-def test_08_security_headers(app: Application, path: str):
-    headers = {name.lower(): value for name, value in let_in(app, path)[1].items()}
-    assert headers["x-frame-options"] == "DENY" and headers["x-content-type-options"] == "nosniff"
-    assert "default-src" in headers["content-security-policy"] and "server" not in headers
+def test_08_security_headers(app: Application):
+    for path in ("/en/", "/en/nothing-here", "/lang/xx", "/files/output/none"):
+        headers = {name.lower(): value for name, value in let_in(app, path)[1].items()}
+        assert headers["x-frame-options"] == "DENY" and headers["x-content-type-options"] == "nosniff", path
+        assert "default-src" in headers["content-security-policy"] and "server" not in headers, path
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -78,10 +81,10 @@ def test_09_14_15_what_gradio_could_do_is_off(app: Application, lang: str):
     assert private == []
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/gradio_api/mcp", "/monitoring"])
-def test_14_pages_about_the_program_are_off(app: Application, path: str):
-    assert let_in(app, path)[0] == 404
-    assert let_in(app, "/en" + path)[0] in (403, 404)
+def test_14_pages_about_the_program_are_off(app: Application):
+    for path in ("/docs", "/redoc", "/openapi.json", "/gradio_api/mcp", "/monitoring"):
+        assert let_in(app, path)[0] == 404, path
+        assert let_in(app, "/en" + path)[0] in (403, 404), path
 
 
 def test_23_gradios_own_file_route_gives_nothing_away(app: Application):
