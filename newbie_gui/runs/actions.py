@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from newbie_gui.runs.store import Row, RunStore
-from trainer_core.contracts.checkpoints import complete_checkpoints
-from trainer_core.contracts.config import TrainConfig, changes, load_config, to_toml
+from trainer_core.contracts.config import TrainConfig, changes, load_config, require_none_refused, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.trash import to_trash
 from trainer_core.planning.hardware import Machine
@@ -69,7 +68,7 @@ def config_of(row: Row) -> TrainConfig:
 
 def planned_changes(row: Row, new: TrainConfig) -> tuple[Planned, ...]:
     """How ``new`` differs from the run's own settings, apart from where the run lies."""
-    begun = row.begun and bool(complete_checkpoints(row.run.checkpoints))
+    begun = row.run.has_begun()
     return tuple(
         Planned(name=change.name, old=change.old, new=change.new, effect=change.rerun if begun else "fresh")
         for change in changes(config_of(row), new)
@@ -81,15 +80,9 @@ def continued(row: Row, new: TrainConfig) -> TrainConfig:
     """``new`` as settings with which this very run goes on. Raises UserError `rerun_refused` naming what it cannot
     take.
     """
-    refused = [change for change in planned_changes(row, new) if change.effect == "refuse"]
-    if refused:
-        listing = "; ".join(f"{change.name}: {change.old!r} -> {change.new!r}" for change in refused)
-        raise UserError(
-            "rerun_refused",
-            f"{row.folder} was trained with other settings that cannot change in between: {listing}.",
-            ["Choose another output_name for a new run.", "Or set these back to continue this one."],
-        )
     own = config_of(row)
+    if row.run.has_begun():
+        require_none_refused(changes(own, new), row.folder)
     return replace(new, output_dir=own.output_dir, output_name=own.output_name)
 
 

@@ -218,6 +218,18 @@ def test_changes_say_what_they_do_to_a_begun_run():
     assert changes(old, TrainConfig(**NEEDED)) == ()
 
 
+def test_another_spelling_is_no_change(tmp_path, monkeypatch):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "base", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    old = TrainConfig(**{**NEEDED, "base_model_path": "base"}, lora_target_modules=["attention.qkv", "attention.out"])
+    for spelled in ("./base", str(tmp_path / "base"), "link"):
+        assert changes(old, dataclasses.replace(old, base_model_path=spelled)) == ()
+    assert changes(old, dataclasses.replace(old, lora_target_modules=["attention.out", "attention.qkv"])) == ()
+    # No path is not the current folder.
+    assert [change.name for change in changes(old, dataclasses.replace(old, vae_path="."))] == ["vae_path"]
+
+
 def test_what_a_begun_run_refuses():
     refused = {spec.name for spec in options() if spec.rerun == "refuse"}
     assert {"base_model_path", "lora_rank", "lora_alpha", "lora_target_modules"} <= refused

@@ -1,11 +1,13 @@
 """Reading, checking, comparing and writing the configuration of a training (see `TrainConfig`)."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from trainer_core.contracts.errors import ConfigError, Problem
+from trainer_core.contracts.errors import ConfigError, Problem, UserError
 from trainer_core.contracts.options import OptionSpec, Rerun, specs_of
 from trainer_core.contracts.system_prompts import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML
 from trainer_core.contracts.toml_text import read_toml, template_text, values_text
@@ -25,6 +27,8 @@ __all__ = [
     "load_with_notes",
     "options",
     "parse_config",
+    "refused",
+    "require_none_refused",
     "to_toml",
 ]
 
@@ -124,7 +128,7 @@ def options() -> tuple[OptionSpec, ...]:
 
 
 def changes(old: TrainConfig, new: TrainConfig) -> tuple[Change, ...]:
-    """The options in which ``new`` differs from ``old``, in their order."""
+    """The options in which ``new`` differs from ``old``, in their order; two spellings of one value are no change."""
     return tuple(
         Change(
             name=spec.name,
@@ -133,5 +137,36 @@ def changes(old: TrainConfig, new: TrainConfig) -> tuple[Change, ...]:
             rerun=spec.rerun,
         )
         for spec in options()
-        if getattr(old, spec.name) != getattr(new, spec.name)
+        if not _same(spec, getattr(old, spec.name), getattr(new, spec.name))
+    )
+
+
+def _same(spec: OptionSpec, old: Any, new: Any) -> bool:
+    """Also for a path relative and absolute or through a link, and for the targets in another order."""
+    if old == new:
+        return True
+    if spec.rule == "path":
+        # "" is no path at all, and not the current folder.
+        return bool(old and new) and _real(old) == _real(new)
+    return spec.name == "lora_target_modules" and set(old) == set(new)
+
+
+def _real(path: str) -> str:
+    return os.path.normcase(os.path.realpath(path))
+
+
+def refused(changed: Iterable[Change]) -> tuple[Change, ...]:
+    """Those that a begun run cannot take."""
+    return tuple(change for change in changed if change.rerun == "refuse")
+
+
+def require_none_refused(changed: Iterable[Change], folder: Path) -> None:
+    """Raises UserError `rerun_refused` naming what the begun run in ``folder`` cannot take of these changes."""
+    if not (found := refused(changed)):
+        return
+    listing = "; ".join(f"{change.name}: {change.old!r} -> {change.new!r}" for change in found)
+    raise UserError(
+        "rerun_refused",
+        f"{folder} was trained with other settings that cannot change in between: {listing}.",
+        ["Choose another output_name for a new run.", "Or set these back to continue this one."],
     )

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import psutil
 
+from trainer_core.contracts.checkpoints import complete_checkpoints
 from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import (
@@ -92,6 +93,10 @@ class RunDir:
     @property
     def exports(self) -> Path:
         return self.path / "exports"
+
+    def has_begun(self) -> bool:
+        """True once there is a checkpoint to go on from; without one the run starts anew, with any settings."""
+        return bool(complete_checkpoints(self.checkpoints))
 
     def create(self, cfg: TrainConfig) -> None:
         """Make the folders and write ``cfg``. An existing run gets the new configuration and keeps the rest.

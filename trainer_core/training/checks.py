@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from trainer_core.contracts.checkpoints import complete_checkpoints
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
@@ -116,6 +115,6 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
     swapped_places(len(model.layers), config.swap_blocks)
     run = RunDir(Path(config.output_dir) / config.output_name)
     # A run that goes on from a checkpoint needs the file no more, which may be gone by then.
-    if config.resume_from_lora and not complete_checkpoints(run.checkpoints):
+    if config.resume_from_lora and not run.has_begun():
         start = Path(config.resume_from_lora)
         check_weights(shapes, start_weights(start, config.lora_rank, config.lora_alpha), str(start))

@@ -103,7 +103,7 @@ def _begun(key: Key) -> Begun | None:
     run = RunDir(Path(key[0]) / key[1])
     if not run.config_file.exists():
         return None
-    checkpoints = any(run.checkpoints.glob("step-*"))
+    checkpoints = run.has_begun()
     try:
         return Begun(config=load_config(run.config_file), checkpoints=checkpoints)
     except UserError:

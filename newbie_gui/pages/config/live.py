@@ -3,7 +3,6 @@
 Pure but for asking `Known`, which never waits.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from newbie_gui.pages.config.lookup import Answer
 from newbie_gui.pages.config.words import gib, joined
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
-from trainer_core.contracts.config import TrainConfig, changes, options, parse_config
+from trainer_core.contracts.config import TrainConfig, changes, options, parse_config, refused
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.validation import all_problems
@@ -192,9 +191,9 @@ class _Check:
             if unmatched:
                 yield "lora_target_modules", ui.t("config.problem.modules", names=", ".join(unmatched))
         if self._run.value and "output_name" not in self._replaced:
-            refused = refused_changes(self._run.value, self._config)
-            if refused:
-                names = joined((ui.t(f"options.{name}") for name in refused), ui.t)
+            cannot = refused_changes(self._run.value, self._config)
+            if cannot:
+                names = joined((ui.t(f"options.{name}") for name in cannot), ui.t)
                 yield "output_name", ui.t("config.problem.begun", names=names)
 
     def _fits(self, forecast: Estimate) -> Iterator[Fit]:
@@ -246,12 +245,4 @@ def refused_changes(begun: Begun, config: TrainConfig) -> tuple[str, ...]:
     """The settings that a begun run cannot take, by name."""
     if begun.config is None or not begun.checkpoints:
         return ()
-    changed = (change for change in changes(begun.config, config) if change.rerun == "refuse")
-    return tuple(change.name for change in changed if not _same(change.name, change.old, change.new))
-
-
-def _same(name: str, old: Any, new: Any) -> bool:
-    """Two spellings of one thing, as the trainer sees it: targets in another order, a path relative and absolute."""
-    if name == "lora_target_modules":
-        return set(old) == set(new)
-    return name.endswith("_path") and os.path.abspath(old) == os.path.abspath(new)
+    return tuple(change.name for change in refused(changes(begun.config, config)))

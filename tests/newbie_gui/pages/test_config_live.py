@@ -95,7 +95,10 @@ def test_a_name_that_is_taken(tmp_path: Path, data: str):
     run = RunDir(ui.workspace.output / "mine")
     run.create(parse_config({**values, **output}))
     assert "Start continues it" in report_of(ui, train_data_dir=data, output_name="mine").warnings[0]
-    (run.checkpoints / "step-1").mkdir()
+    checkpoint = run.checkpoints / "step-00000001"
+    checkpoint.mkdir()
+    (checkpoint / "state.json").write_text("{}")
+    (checkpoint / "manifest.json").write_text('{"state.json": {"size": 2, "sha256": ""}}')
     report = report_of(ui, train_data_dir=data, output_name="mine", lora_rank=16)
     assert "LoRA rank" in report.problems["output_name"]
     start = {"train_data_dir": data, "resume_from_lora": str(tmp_path / "moved.safetensors")}

@@ -14,6 +14,7 @@ from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.toml_text import read_toml
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.planning.hardware import Gpu, Machine
+from trainer_core.training.rerun import check_rerun
 
 CARDS = Machine(gpus=tuple(Gpu(index=i, name="RTX", total_mib=24000, free_mib=23000) for i in (0, 2)))
 
@@ -49,6 +50,29 @@ def test_changes_say_what_they_do_to_a_begun_run(workspace: Workspace, store: Ru
         actions.continued(row, new)
     assert caught.value.code == "rerun_refused"
     assert actions.continued(row, replace(new, lora_rank=32)).output_name == "one"
+
+
+def test_another_spelling_of_a_setting_continues_the_run(workspace: Workspace, store: RunStore) -> None:
+    run = make_run(workspace, "one")
+    make_checkpoint(run, 3)
+    [row] = store.rows()
+    own = load_config(run.config_file)
+    new = replace(
+        own, base_model_path=str(Path(own.base_model_path).absolute()),
+        lora_target_modules=own.lora_target_modules[::-1],
+    )  # fmt: skip
+    assert actions.planned_changes(row, new) == ()
+    assert actions.continued(row, new) == new
+
+
+def test_an_unfinished_checkpoint_is_no_beginning(workspace: Workspace, store: RunStore) -> None:
+    run = make_run(workspace, "one")
+    (make_checkpoint(run, 3) / "manifest.json").unlink()
+    [row] = store.rows()
+    new = replace(load_config(run.config_file), lora_rank=8)
+    assert [change.effect for change in actions.planned_changes(row, new)] == ["fresh"]
+    assert check_rerun(run, new) == ()
+    assert actions.continued(row, new) == new
 
 
 def test_a_copy_gets_a_free_name(workspace: Workspace, store: RunStore) -> None:
