@@ -9,6 +9,7 @@ from newbie_gui.runs.store import Row, RunStore
 from trainer_core.contracts.config import TrainConfig, changes, load_config, require_none_refused, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.trash import to_trash
+from trainer_core.planning.advice import uses_gpu
 from trainer_core.planning.hardware import Machine
 
 # What a changed setting does to a begun run: nothing to what is learnt, something, too much; or the run has no
@@ -54,7 +55,7 @@ def start(queue: Starter, config: TrainConfig, machine: Machine, *, front: bool 
 
 def resources(config: TrainConfig, machine: Machine) -> tuple[str, ...]:
     """What the training occupies alone: "gpu:N" for each card it may use, "cpu" without any."""
-    if config.device == "cpu" or not machine.gpus:
+    if not (uses_gpu(config, machine) and machine.gpus):
         return ("cpu",)
     if config.gpus == "all":
         return tuple(dict.fromkeys(f"gpu:{gpu.index}" for gpu in machine.gpus))

@@ -12,7 +12,7 @@ from trainer_core.contracts.datafacts import Bucket, DataFacts
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning import measured
-from trainer_core.planning.advice import device_name
+from trainer_core.planning.advice import device_name, uses_gpu
 from trainer_core.planning.base import BaseSizes
 from trainer_core.planning.estimate import estimate, work_of
 from trainer_core.planning.hardware import Gpu, Machine
@@ -88,6 +88,7 @@ def test_the_device_is_the_first_gpu_that_the_config_means() -> None:
     assert device_name(settings, machine, cuda=True) == "B"
     assert device_name(settings, machine, cuda=False) == "CPU with 8 cores"
     assert device_name(settings, Machine(), cuda=True) == ""
+    assert uses_gpu(settings, machine) and not uses_gpu(settings, Machine())
 
 
 def test_an_answer_comes_back_and_only_the_newest_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,16 @@ def test_the_answer_is_kept_and_beside_it_nothing_is_written(config: TrainConfig
     )
 
 
+def test_an_estimate_finds_the_answer_wherever_the_device_is_left_open(
+    config: TrainConfig, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(to_toml(replace(config, device="auto")), encoding="utf-8")
+    assert main(["fit", str(file)]) == 0
+    assert main(["estimate", str(file)]) == 0
+    assert "training was measured" in capsys.readouterr().out
+
+
 def test_a_begun_run_stays_as_it_is(config: TrainConfig) -> None:
     run = Path(config.output_dir) / config.output_name
     (run / "control").mkdir(parents=True)

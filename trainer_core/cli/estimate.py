@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trainer_core.cli.shared import PATHS, Commands, config_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.planning.advice import chosen_gpus, device_name
+from trainer_core.planning.advice import chosen_gpus, device_name, uses_gpu
 from trainer_core.planning.base import read_base
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
@@ -46,8 +46,9 @@ def _estimate(options: argparse.Namespace) -> None:
     except UserError as error:
         data, problem = None, str(error)
     machine = detect(Path(config.output_dir))
+    # Who asks about a number of GPUs may do so where there is none.
+    cuda = uses_gpu(config, machine) or (options.gpus is not None and config.device != "cpu")
     world_size = _world_size(config, options.gpus, machine)
-    cuda = config.device != "cpu"
     base = read_base(config)
     key = fit_key(config, work_of(config, data), base.transformer, device_name(config, machine, cuda=cuda))
     measured = find(fit_folder(config), key)
@@ -63,7 +64,7 @@ def _estimate(options: argparse.Namespace) -> None:
 
 def _world_size(config: TrainConfig, asked: int | None, machine: "Machine") -> int:
     if asked is None:
-        return 1 if config.device == "cpu" else max(1, len(chosen_gpus(config, machine)))
+        return max(1, len(chosen_gpus(config, machine))) if uses_gpu(config, machine) else 1
     if not 1 <= asked <= 1024:
         raise UserError("setting_invalid", f"--gpus {asked}; allowed: 1 to 1024.")
     return asked

@@ -11,7 +11,7 @@ from trainer_core.cli.estimate import duration, gib_text
 from trainer_core.cli.shared import PATHS, Commands, config_of, note
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.jobs.ranks import child_environment
-from trainer_core.planning.advice import chosen_gpus
+from trainer_core.planning.advice import chosen_gpus, uses_gpu
 from trainer_core.planning.hardware import detect
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _only_first(config: TrainConfig) -> int:
     """How many GPUs a training would use; from here on CUDA sees the first of them only."""
     machine = detect(Path(config.output_dir))
     gpus = chosen_gpus(config, machine)
-    if config.device == "cpu" or not gpus:
+    if not (uses_gpu(config, machine) and gpus):
         return 1
     if len(machine.gpus) > 1:
         # One alone may be a slice of a card, which has no number.

@@ -268,6 +268,11 @@ def speed_hints(
     )
 
 
+def uses_gpu(config: TrainConfig, machine: Machine) -> bool:
+    """Whether this machine would train on a GPU; where one is demanded that is not there, it is forecast as if."""
+    return config.device == "cuda" or (config.device == "auto" and bool(machine.gpus))
+
+
 def chosen_gpus(config: TrainConfig, machine: Machine) -> tuple[Gpu, ...]:
     """The GPUs of the machine that the config's `gpus` means."""
     if config.gpus == "all":

@@ -17,7 +17,7 @@ from trainer_core.contracts.config import TrainConfig, changes, options, parse_c
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.validation import all_problems
-from trainer_core.planning.advice import chosen_gpus, device_name, memory_hints
+from trainer_core.planning.advice import chosen_gpus, device_name, memory_hints, uses_gpu
 from trainer_core.planning.base import BaseSizes
 from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.hardware import Gpu, Machine
@@ -234,11 +234,6 @@ def _too_large(fit: Fit, machine: Machine, ui: Ui) -> str:
     if fit.needed <= fit.total - reserve_gib(machine) * _GIB:
         return ui.t("config.warning.occupied", used=gib(fit.total - fit.free), **values)
     return ui.t("config.warning.card", **values)
-
-
-def uses_gpu(config: TrainConfig, machine: Machine) -> bool:
-    """Whether this machine would train on a GPU; where one is demanded that is not there, it is forecast as if."""
-    return config.device == "cuda" or (config.device == "auto" and bool(machine.gpus))
 
 
 def refused_changes(begun: Begun, config: TrainConfig) -> tuple[str, ...]:
