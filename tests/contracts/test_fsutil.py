@@ -91,3 +91,5 @@ def test_what_a_killed_process_began_is_removed_and_nothing_else(tmp_path: Path)
     assert len(list(tmp_path.iterdir())) == count - 1
     fsutil.remove_leftovers(tmp_path)
     assert len(list(tmp_path.iterdir())) == count - 2 and (tmp_path / f".b-peft.{os.getpid()}.tmp").is_dir()
+    fsutil.remove_leftovers(tmp_path, also_own=True)
+    assert len(list(tmp_path.iterdir())) == count - 4

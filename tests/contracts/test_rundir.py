@@ -136,6 +136,18 @@ def test_an_error_inside_the_lock_frees_it(run: RunDir):
         pass
 
 
+def test_half_written_checkpoints_of_killed_trainers_go(run: RunDir):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    begun = [f".step-00000004.{pid}.tmp" for pid in (dead.pid, os.getpid(), os.getppid())]
+    for name in ("step-00000002", ".pin-step-00000002", ".tmp-step-00000003-1", *begun):
+        (run.checkpoints / name).mkdir()
+    with run.lock():
+        run.remove_leftovers()
+    left = {path.name for path in run.checkpoints.iterdir()}
+    assert left == {"step-00000002", ".pin-step-00000002", begun[-1]}
+
+
 def test_requests_are_handed_out_once(run: RunDir):
     run.request("stop")
     run.request("stop")

@@ -95,7 +95,7 @@ class Victim:
 
     def _hit(self, child: BaseProcess, *, resumed: bool) -> str:
         """What it was at, by what it left."""
-        mine = f"-{child.pid}", f".{child.pid}.tmp"
+        mine = f".{child.pid}.tmp"
         for phase, folder in (("save", self._run.checkpoints), ("export", self._run.exports)):
             if any(path.name.endswith(mine) for path in folder.glob(".*")):
                 return phase

@@ -5,13 +5,12 @@ the folder, never inside it, since the manifest lists what is inside. What the f
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import replace, retry_when_shared
+from trainer_core.contracts.fsutil import replace, retry_when_shared, temporary_beside
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
@@ -95,7 +94,7 @@ def prune(root: Path, keep: int) -> None:
 
 def discard(folder: Path) -> None:
     """Remove a checkpoint: renamed first, so that an interrupted removal leaves a leftover and no half one."""
-    aside = folder.with_name(f".tmp-old-{folder.name}-{os.getpid()}")
+    aside = temporary_beside(folder.with_name(f"{folder.name}-old"))
     shutil.rmtree(aside, ignore_errors=True)
     replace(folder, aside)
     shutil.rmtree(aside, ignore_errors=True)

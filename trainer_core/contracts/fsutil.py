@@ -115,7 +115,7 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
-def remove_leftovers(folder: Path, name: str = "", *, older_than_s: float = 0.0) -> None:
+def remove_leftovers(folder: Path, name: str = "", *, older_than_s: float = 0.0, also_own: bool = False) -> None:
     """Delete what processes that are gone began in ``folder`` under a `temporary_beside`.
 
     A process that is killed cannot tidy up, and a half-written model is large. Nothing happens without the folder.
@@ -123,6 +123,8 @@ def remove_leftovers(folder: Path, name: str = "", *, older_than_s: float = 0.0)
     Args:
         name: only what was to become this one; "" = any.
         older_than_s: seconds, for a folder that other machines use too, whose processes are not seen here.
+        also_own: this process has begun nothing there: what bears its number is of an earlier one. In a container
+            every start may have the same number.
     """
     latest = time.time() - older_than_s
     try:
@@ -130,7 +132,10 @@ def remove_leftovers(folder: Path, name: str = "", *, older_than_s: float = 0.0)
     except OSError:
         return
     for entry, match in found:
-        if match is None or name not in ("", match["name"]) or psutil.pid_exists(int(match["pid"])):
+        if match is None or name not in ("", match["name"]):
+            continue
+        pid = int(match["pid"])
+        if psutil.pid_exists(pid) and not (also_own and pid == os.getpid()):
             continue
         if entry.stat(follow_symlinks=False).st_mtime > latest:
             continue

@@ -5,6 +5,7 @@ Only this module spells the names inside a run folder.
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -226,9 +227,12 @@ class RunDir:
             self._reserve.unlink(missing_ok=True)
 
     def remove_leftovers(self) -> None:
-        """Delete what a killed trainer had half written. Only while the lock is held."""
-        for folder in (self.path, self.samples, self.exports):
-            remove_leftovers(folder)
+        """Delete what a killed trainer had half written. Only while the lock is held, before anything is written."""
+        for folder in (self.path, self.samples, self.exports, self.checkpoints):
+            remove_leftovers(folder, also_own=True)
+        # Under this name the trainer began its checkpoints before; who holds the lock is the only one.
+        for half in self.checkpoints.glob(".tmp-*"):
+            shutil.rmtree(half, ignore_errors=True)
 
     @property
     def _reserve(self) -> Path:

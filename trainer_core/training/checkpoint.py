@@ -5,14 +5,12 @@ without a manifest that matches its files does not count. No pickle anywhere.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -28,7 +26,7 @@ from trainer_core.contracts.checkpoints import (
     step_of,
 )
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import fsync_dir, fsync_file, json_text, replace, sha256_file
+from trainer_core.contracts.fsutil import fsync_dir, fsync_file, json_text, replace, sha256_file, temporary_beside
 
 NESTING = "\x1f"
 
@@ -41,9 +39,15 @@ class Checkpoint:
     optimizer: dict[str, Any]
     state: dict[str, Any]
 
+    def copied(self) -> "Checkpoint":
+        """One that training does not go on changing. It can be written: safetensors refuses tensors that share
+        memory, as the tables of 8-bit optimizers may.
+        """
+        return Checkpoint(adapter=_copied(self.adapter), optimizer=_copied(self.optimizer), state=self.state)
+
 
 def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Write `step-N` and prune to the newest `keep` (at least 2). Returns the folder.
+    """Write `step-N` of a copied checkpoint and prune to the newest `keep` (at least 2). Returns the folder.
 
     Raises UserError `disk_full` before anything is written when less than twice the last checkpoint, or for the
     first one its own size, is free.
@@ -53,7 +57,7 @@ def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     final = root / f"step-{step:08d}"
     earlier = complete_checkpoints(root)
     require_space(root, _room_for(checkpoint, earlier), "a checkpoint")
-    temporary = root / f".tmp-{final.name}-{os.getpid()}"
+    temporary = temporary_beside(final)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         _write(temporary, checkpoint)
@@ -74,9 +78,9 @@ def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     folder.mkdir()
-    save_file(_contiguous(checkpoint.adapter), folder / "adapter.safetensors")
+    save_file(checkpoint.adapter, folder / "adapter.safetensors")
     tensors, plain = _flatten(checkpoint.optimizer)
-    save_file(_contiguous(tensors), folder / "optimizer.safetensors")
+    save_file(tensors, folder / "optimizer.safetensors")
     state = {**checkpoint.state, "optimizer_values": plain}
     (folder / STATE).write_text(json_text(state, indent=1), encoding="utf-8")
     _seal(folder)
@@ -99,8 +103,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 def newest_checkpoint(root: Path) -> tuple[Checkpoint | None, list[Path]]:
-    """The newest one that loads, and the damaged folders that were passed over. Leftovers of dead writers go."""
-    remove_leftovers(root)
+    """The newest one that loads, and the damaged folders that were passed over."""
     damaged: list[Path] = []
     for folder in reversed(step_folders(root)):
         try:
@@ -108,14 +111,6 @@ def newest_checkpoint(root: Path) -> tuple[Checkpoint | None, list[Path]]:
         except UserError:
             damaged.append(folder)
     return None, damaged
-
-
-def remove_leftovers(root: Path) -> None:
-    """Delete unfinished `.tmp-*` folders whose writer is gone."""
-    for folder in root.glob(".tmp-*"):
-        owner = folder.name.rsplit("-", 1)[-1]
-        if not owner.isdigit() or int(owner) == os.getpid() or not psutil.pid_exists(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _seal(folder: Path) -> None:
@@ -150,10 +145,15 @@ def _room_for(checkpoint: Checkpoint, earlier: list[Path]) -> int:
     return max(2 * sum(p.stat().st_size for p in earlier[-1].iterdir()) if earlier else 0, own)
 
 
-def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # Always a copy: safetensors refuses tensors that share memory, as the tables of 8-bit optimizers may.
-    layout = torch.contiguous_format
-    return {name: value.detach().to("cpu", copy=True, memory_format=layout) for name, value in tensors.items()}
+def _copied(state: Any) -> Any:
+    """The same nesting with copies of its tensors, in main memory and contiguous."""
+    if isinstance(state, Mapping):
+        return {key: _copied(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_copied(value) for value in state]
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+    return state
 
 
 def _flatten(state: Mapping[Any, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,13 +1,8 @@
 """Exports and checkpoints, written in a thread while training goes on; what is written is copied first."""
 
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.rundir import RunDir
@@ -36,10 +31,7 @@ class Saver:
     def begin(self, checkpoint: Checkpoint, facts: TrainingFacts) -> None:
         """Copy what belongs to a save and have it written. The save before must have been collected."""
         assert self._under_way is None, "a save is still under way"
-        kept = Checkpoint(
-            adapter=_copied(checkpoint.adapter), optimizer=_copied(checkpoint.optimizer), state=checkpoint.state
-        )
-        self._under_way = self._pool.submit(self._write, kept, facts)
+        self._under_way = self._pool.submit(self._write, checkpoint.copied(), facts)
 
     def collect(self, *, wait: bool) -> Saved | None:
         """The save that was begun, once it is whole; None if there is none, or without ``wait`` not yet.
@@ -63,14 +55,3 @@ class Saver:
         file = export_adapter(self._run.exports, checkpoint.adapter, self._config, facts)
         folder = save_checkpoint(self._run.checkpoints, checkpoint, keep=self._config.keep_last_n_checkpoints)
         return Saved(step=facts.step, export=file, checkpoint=folder)
-
-
-def _copied(state: Any) -> Any:
-    """The same nesting with copies of its tensors in main memory: training goes on changing the others."""
-    if isinstance(state, Mapping):
-        return {key: _copied(value) for key, value in state.items()}
-    if isinstance(state, list):
-        return [_copied(value) for value in state]
-    if isinstance(state, Tensor):
-        return state.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-    return state
