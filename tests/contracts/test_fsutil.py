@@ -34,6 +34,41 @@ def test_the_bytes_reach_the_disk_before_the_name(tmp_path: Path, monkeypatch: p
     assert calls[:2] == ["fsync", "replace"]
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, taken: bool):
+    goal = tmp_path / "made"
+    if taken:
+        goal.mkdir()
+    with pytest.raises(RuntimeError), fsutil.whole_folder(goal) as temporary:
+        temporary.mkdir()
+        (temporary / "half").touch()
+        raise RuntimeError
+    assert list(tmp_path.rglob("*")) == ([goal] if taken else [])
+    with fsutil.whole_folder(goal) as temporary:
+        temporary.mkdir()
+        (temporary / "whole").touch()
+        assert not taken or not list(goal.iterdir())
+    assert sorted(tmp_path.rglob("*")) == [goal, goal / "whole"]
+
+
+def test_a_folder_with_something_in_it_is_not_replaced(tmp_path: Path):
+    (tmp_path / "made" / "theirs").mkdir(parents=True)
+    with pytest.raises(OSError), fsutil.whole_folder(tmp_path / "made") as temporary:
+        temporary.mkdir()
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "made", tmp_path / "made" / "theirs"]
+    fsutil.discard_folder(tmp_path / "made")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_can_be_made_again_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: pytest.fail("waited"))
+    (tmp_path / "deep").mkdir()
+    with fsutil.whole_file(tmp_path / "deep" / "a", beside=tmp_path / "a", flush=False) as temporary:
+        assert temporary.parent == tmp_path
+        temporary.write_text("x")
+    assert (tmp_path / "deep" / "a").read_text() == "x" and len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_json_refuses_what_browsers_cannot_parse(tmp_path: Path, number: float):
     with pytest.raises(ValueError, match="JSON"):

@@ -14,8 +14,8 @@ from small_base import TARGETS, WEIGHTS, write_base, write_lora, write_peft
 from torch import Tensor
 
 from trainer_core.cli import main
+from trainer_core.contracts import fsutil
 from trainer_core.contracts.errors import UserError
-from trainer_core.model import writing
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.lora_files import read_lora
 from trainer_core.model.lora_modules import LoraModule
@@ -210,7 +210,7 @@ def test_a_full_disk_leaves_nothing(base: Path, tmp_path: Path, monkeypatch: pyt
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing, "fsync_file", full)
+    monkeypatch.setattr(fsutil, "fsync_file", full)
     with pytest.raises(UserError, match="No space left") as caught:
         go(lora, tmp_path / name)
     assert caught.value.code == "disk_full" and sorted(tmp_path.iterdir()) == before

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from small_base import TARGETS, WEIGHTS, quiet, transformer, write_base, write_lora, write_peft
 from torch import Tensor
 
+from trainer_core.contracts import fsutil
 from trainer_core.contracts.errors import UserError
-from trainer_core.model import writing
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.weights import open_tensors
 from trainer_core.tools import merge as module
@@ -184,7 +184,7 @@ def test_a_failure_on_the_way_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "fsync_file", full)
-    monkeypatch.setattr(writing, "fsync_file", full)
+    monkeypatch.setattr(fsutil, "fsync_file", full)
     before = snapshot(tmp_path)
     for name in ("merged", "merged.safetensors"):
         with pytest.raises(UserError, match="could not be written: No space") as caught:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from trainer_core.contracts import fsutil
 from trainer_core.contracts.errors import UserError
 from trainer_core.training import cache as cache_module
 from trainer_core.training.cache import FeatureCache, HashIndex, key_of, part_id
@@ -91,7 +92,7 @@ def test_a_failing_write_leaves_nothing_behind(cache: FeatureCache, monkeypatch:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache_module, "replace", full)
+    monkeypatch.setattr(fsutil, "replace", full)
     with pytest.raises(UserError, match=r"at least 0\.00 MiB more are needed"):
         cache.put("jina", key_of(n=1), TENSORS)
     assert [path for path in cache.root.rglob("*") if path.is_file()] == []

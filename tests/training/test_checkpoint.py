@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from trainer_core.contracts import fsutil
 from trainer_core.contracts.checkpoints import MANIFEST, complete_checkpoints, is_pinned, prune, set_pinned
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import remove_leftovers
 from trainer_core.training import checkpoint as module
 from trainer_core.training.checkpoint import (
     Checkpoint,
@@ -176,9 +176,10 @@ CRASH = """
 import os, sys
 from pathlib import Path
 import torch
+from trainer_core.contracts import fsutil
 from trainer_core.training import checkpoint as c
 root, moment = Path(sys.argv[1]), sys.argv[2]
-setattr(c, moment, lambda *a, **k: os._exit(9))
+setattr(fsutil if moment == "replace" else c, moment, lambda *a, **k: os._exit(9))
 c.save_checkpoint(root, c.Checkpoint(adapter={"a": torch.ones(1)}, optimizer={}, state={"step": 3}), keep=2)
 """
 
@@ -193,7 +194,7 @@ def test_33_a_writer_killed_on_the_way_costs_nothing_but_its_own_save(tmp_path: 
     assert len(names(tmp_path)) == 3
     found, damaged = newest_checkpoint(tmp_path)
     assert found is not None and found.state["step"] == 2 and damaged == []
-    remove_leftovers(tmp_path)
+    fsutil.remove_leftovers(tmp_path)
     assert names(tmp_path) == ["step-00000001", "step-00000002"]
 
 
@@ -206,7 +207,7 @@ def test_34_a_failing_write_keeps_the_old_ones_and_frees_its_space(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, moment, full)
+    monkeypatch.setattr(fsutil if moment == "replace" else module, moment, full)
     with pytest.raises(OSError, match="No space"):
         saved(tmp_path, 3)
     assert names(tmp_path) == ["step-00000001", "step-00000002"]

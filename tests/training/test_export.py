@@ -10,8 +10,8 @@ from peft.utils.save_and_load import load_peft_weights
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from trainer_core.contracts import fsutil
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.model import writing as module
 from trainer_core.model.lora_files import read_lora
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.training.adapters import matching_modules
@@ -130,7 +130,7 @@ def test_an_export_is_replaced_whole_and_leaves_nothing_aside(file: Path, monkey
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "fsync_file", full)
+    monkeypatch.setattr(fsutil, "fsync_file", full)
     with pytest.raises(OSError):
         export_adapter(file.parent, WEIGHTS, config(), FACTS)
     assert file.read_bytes() == before

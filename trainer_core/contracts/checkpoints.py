@@ -5,12 +5,11 @@ the folder, never inside it, since the manifest lists what is inside. What the f
 """
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import replace, retry_when_shared, temporary_beside
+from trainer_core.contracts.fsutil import discard_folder, retry_when_shared
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
@@ -89,15 +88,7 @@ def prune(root: Path, keep: int) -> None:
     best = best_checkpoint(root)
     for folder in complete_checkpoints(root)[: -max(2, keep)]:
         if folder != best and not is_pinned(folder):
-            discard(folder)
-
-
-def discard(folder: Path) -> None:
-    """Remove a checkpoint: renamed first, so that an interrupted removal leaves a leftover and no half one."""
-    aside = temporary_beside(folder.with_name(f"{folder.name}-old"))
-    shutil.rmtree(aside, ignore_errors=True)
-    replace(folder, aside)
-    shutil.rmtree(aside, ignore_errors=True)
+            discard_folder(folder)
 
 
 def _pin_of(folder: Path) -> Path:

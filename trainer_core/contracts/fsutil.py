@@ -8,7 +8,8 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -33,17 +34,8 @@ def write_text_atomic(path: Path, text: str) -> None:
     Raises:
         OSError: the disk refused (full, read-only, missing folder).
     """
-    temporary = temporary_beside(path)
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync_dir(path.parent)
+    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        file.write(text)
 
 
 def write_json_atomic(path: Path, obj: object) -> None:
@@ -58,6 +50,63 @@ def json_text(obj: object, *, indent: int | None = None) -> str:
     """
     text = json.dumps(obj, ensure_ascii=False, indent=indent, allow_nan=False)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@contextmanager
+def whole_file(path: Path, *, beside: Path | None = None, flush: bool = True) -> Iterator[Path]:
+    """Yields the file to write and close; at the end it replaces ``path``. After an error the old file stays.
+
+    Args:
+        beside: what the temporary file lies beside, on the same disk, instead of ``path``.
+        flush: wait until bytes and name are on the disk.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    temporary = temporary_beside(beside or path)
+    try:
+        yield temporary
+        if flush:
+            fsync_file(temporary)
+        replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if flush:
+        fsync_dir(path.parent)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yields where to make a folder, which at the end becomes ``path``; after an error nothing of it stays.
+
+    Nothing may be at ``path`` then but an empty folder. Files must be flushed by whoever writes them.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    temporary = temporary_beside(path)
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        yield temporary
+        install_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def install_folder(made: Path, path: Path) -> None:
+    """Give a finished folder its name; an empty folder of that name gives way. Raises OSError."""
+    if path.exists():
+        path.rmdir()
+    replace(made, path)
+    fsync_dir(path.parent)
+
+
+def discard_folder(path: Path) -> None:
+    """Remove a folder: renamed first, so that an interrupted removal leaves a leftover and no half one."""
+    aside = temporary_beside(path.with_name(f"{path.name}-old"))
+    shutil.rmtree(aside, ignore_errors=True)
+    replace(path, aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def replace(src: Path, dst: Path) -> None:

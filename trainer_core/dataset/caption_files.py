@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import fsync_dir, replace
+from trainer_core.contracts.fsutil import whole_file
 from trainer_core.dataset.finding import stem_of
 from trainer_core.dataset.import_names import is_japanese
 from trainer_core.dataset.scan import MAX_CAPTION_BYTES
@@ -69,19 +69,8 @@ def write_caption_file(image: Path, file: Path | None, text: str, *, flush: bool
     """
     data = checked_caption(text).encode("utf-8")
     target = file or image.with_suffix(".txt")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as handle:
-            handle.write(data)
-            if flush:
-                handle.flush()
-                os.fsync(handle.fileno())
-        replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if flush:
-        fsync_dir(target.parent)
+    with whole_file(target, flush=flush) as temporary:
+        temporary.write_bytes(data)
     return target
 
 

@@ -1,7 +1,6 @@
 """The job that looks at every picture of a data set once: size, small pictures, what it resembles, what is wrong."""
 
 import hashlib
-import os
 import stat
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from trainer_core.contracts.fsutil import replace as replace_file
+from trainer_core.contracts.fsutil import whole_file
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.finding import find_images
 from trainer_core.dataset.images import ImageProblem, load_rgb
@@ -132,10 +131,6 @@ def _make_pictures(image: Image.Image, key: str, places: IndexPlaces) -> Image.I
 
 def _save(image: Image.Image, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    # Made again where it is lost.
+    with whole_file(target, flush=False) as temporary:
         image.save(temporary, "WEBP", quality=_QUALITY, method=2)
-        replace_file(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -6,7 +6,6 @@ ComfyUI divides a DoRA's dora_scale by the row norms of the base, so the file ca
 |W| / |W + delta|, and says so in its metadata.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
@@ -16,8 +15,7 @@ import torch
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import fsync_dir, fsync_file, temporary_beside
-from trainer_core.contracts.fsutil import replace as replace_path
+from trainer_core.contracts.fsutil import discard_folder, fsync_file, whole_folder
 from trainer_core.model.lora_files import DORA_KEY, DORA_OVER_BASE
 from trainer_core.model.lora_modules import LoraModule, row_norms
 from trainer_core.model.writing import Entry, write_tensors
@@ -110,23 +108,13 @@ def write_peft(  # noqa: PLR0913 - what a PEFT folder states
         use_dora=not plain,
     )
     kept = {key: value for key, value in metadata.items() if key != DORA_KEY} | {"format": "pt"}
-    temporary = temporary_beside(folder)
-    aside = temporary_beside(folder.with_name(f"{folder.name}-old"))
-    for place in (temporary, aside):
-        shutil.rmtree(place, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    with whole_folder(folder) as temporary:
+        temporary.mkdir()
         _write(temporary / PEFT_WEIGHTS[0], tensors, kept)
         (temporary / SETTINGS_FILE).write_text(settings, encoding="utf-8")
         fsync_file(temporary / SETTINGS_FILE)
         if folder.exists():
-            # Renamed, not removed: a kill on the way must leave no half folder under this name.
-            replace_path(folder, aside)
-        replace_path(temporary, folder)
-        fsync_dir(folder.parent)
-    finally:
-        for place in (temporary, aside):
-            shutil.rmtree(place, ignore_errors=True)
+            discard_folder(folder)
 
 
 def _write(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

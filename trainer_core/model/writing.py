@@ -5,7 +5,6 @@ The format is 8 bytes of header length, a JSON header (name -> dtype, shape, byt
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -15,7 +14,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace
+from trainer_core.contracts.fsutil import whole_file
 
 DTYPE_NAMES = MappingProxyType(
     {
@@ -65,21 +64,14 @@ def write_tensors(
         OSError: the disk refused; the temporary file is removed.
         ValueError: `read` gave another dtype or shape than its entry states.
     """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     total = sum(entry.nbytes for entry in entries)
     done = 0
-    try:
-        with open(temporary, "wb") as out:
-            out.write(_header(entries, metadata or {}))
-            for entry in entries:
-                report(entry.name, done, total)
-                out.write(_bytes_of(read(entry.name), entry))
-                done += entry.nbytes
-        fsync_file(temporary)
-        replace(temporary, file)
-        fsync_dir(file.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(file) as temporary, open(temporary, "wb") as out:
+        out.write(_header(entries, metadata or {}))
+        for entry in entries:
+            report(entry.name, done, total)
+            out.write(_bytes_of(read(entry.name), entry))
+            done += entry.nbytes
 
 
 def _header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:

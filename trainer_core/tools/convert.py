@@ -7,8 +7,8 @@ result appears whole under its name or not at all; values are bit-equal unless a
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace
+from trainer_core.contracts.fsutil import fsync_file, whole_folder
 from trainer_core.model.folder import BaseFolder, empty_transformer
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.renamed import RenamedTensors
@@ -41,7 +41,6 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
     raise for a part that is not usable. Nothing is written then.
     """
     require_new(output, folder=True, inside=[base.transformer, base.text_encoder, base.clip_model, base.vae])
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     with ExitStack() as opened:
         source = opened.enter_context(open_transformer(base.transformer))
         config = _checked_config(base.transformer, source)
@@ -50,9 +49,9 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
             parts.append(plan(path, dtype))
             opened.callback(parts[-1].close)
         size = _size(source, dtype)
-        work = _Work(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
         require_space(output, size + sum(part.nbytes for part in parts if not _can_link(part, output)))
-        with writing(output), _removed_at_the_end(temporary):
+        with writing(output), whole_folder(output) as temporary:
+            work = _Work(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
             file = work.folder("transformer") / "diffusion_pytorch_model.safetensors"
             work.write(file, source)
             _write_json(file.with_name("config.json"), transformer_json(config))
@@ -61,7 +60,6 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
             _write_json(temporary / "model_index.json", model_index(parts[0].config))
             for licence in sorted(base.root.glob("LICENSE*")) if base.root.is_dir() else []:
                 shutil.copyfile(licence, temporary / licence.name)
-            _install(temporary, output)
     return output
 
 
@@ -169,15 +167,6 @@ def _can_link(part: Part, output: Path) -> bool:
     return part.source is None and all(file.stat().st_dev == disk for file in part.links)
 
 
-@contextmanager
-def _removed_at_the_end(temporary: Path) -> Iterator[None]:
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        yield
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def _link(source: Path, target: Path) -> None:
     """A hard link for a large file where the disk allows it, else a copy."""
     real = source.resolve()
@@ -194,10 +183,3 @@ def _link(source: Path, target: Path) -> None:
 def _write_json(file: Path, value: object) -> None:
     file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     fsync_file(file)
-
-
-def _install(temporary: Path, output: Path) -> None:
-    if output.exists():
-        output.rmdir()
-    replace(temporary, output)
-    fsync_dir(output.parent)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import fsync_dir, replace, write_json_atomic
+from trainer_core.contracts.fsutil import install_folder, write_json_atomic
 from trainer_core.jobs.context import JobContext
 from trainer_core.model.hub import cached_part
 from trainer_core.model.hub_download import FOLDER_OF, Listing, Wanted, fetch, listing
@@ -83,10 +83,7 @@ def download(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     fetch(wanted.files, half, job.progress)
     with writing(output):
         (half / LIST).unlink()
-        if output.exists():
-            output.rmdir()
-        replace(half, output)
-        fsync_dir(output.parent)
+        install_folder(half, output)
     return told | {"paths": _paths(output, wanted.places)}
 
 

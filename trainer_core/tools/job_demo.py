@@ -1,12 +1,10 @@
 """The job `demo`: puts the demo's pictures and captions where a data set is expected. The training is an ordinary one,
 with the settings of `planning.demo.demo_values`."""
 
-import os
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from trainer_core.contracts.fsutil import replace
+from trainer_core.contracts.fsutil import whole_folder
 from trainer_core.jobs.context import JobContext
 from trainer_core.tools.job_spec import Spec
 from trainer_core.tools.outputs import require_new, writing
@@ -21,13 +19,6 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     """
     folder = Spec(spec).path("folder")
     require_new(folder, folder=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        with writing(folder):
-            draw_data(temporary, lambda number: job.progress("drawing", number, IMAGES))
-            if folder.exists():
-                folder.rmdir()
-            replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(folder), whole_folder(folder) as temporary:
+        draw_data(temporary, lambda number: job.progress("drawing", number, IMAGES))
     return {"images": IMAGES, "folder": str(folder)}

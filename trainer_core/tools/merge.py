@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import fsync_dir, fsync_file, replace, write_json_atomic
+from trainer_core.contracts.fsutil import fsync_file, whole_folder, write_json_atomic
 from trainer_core.model.folder import BaseFolder, find_base, find_transformer
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.renamed import RenamedTensors
@@ -161,9 +161,7 @@ def _write_folder(total: _Sum, base: BaseFolder, output: Path, report: Report) -
     copied = 0 if _same_disk(base.root, output.parent) else _size_of_the_rest(base)
     progress = _Progress(report, sum(sizes) + copied)
     require_space(output, progress.total)
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
+    with whole_folder(output) as temporary:
         (temporary / base.transformer.name).mkdir(parents=True)
         for file, size in zip(files, sizes, strict=True):
             target = temporary / base.transformer.name / file.name
@@ -175,12 +173,6 @@ def _write_folder(total: _Sum, base: BaseFolder, output: Path, report: Report) -
         _link_the_rest(base, temporary, progress)
         if total.dtype is not None:
             _restate_sizes(temporary / base.transformer.name, sum(sizes))
-        if output.exists():
-            output.rmdir()
-        replace(temporary, output)
-        fsync_dir(output.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @dataclass

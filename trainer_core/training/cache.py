@@ -22,9 +22,8 @@ from trainer_core.contracts.fsutil import (
     fsync_file,
     is_disk_full,
     remove_leftovers,
-    replace,
     sha256_file,
-    temporary_beside,
+    whole_file,
     write_json_atomic,
 )
 from trainer_core.model.identity import identity_files
@@ -139,19 +138,17 @@ class FeatureCache:
         """Write one entry: complete under its name, or not there at all. Raises UserError `disk_full`, OSError."""
         file = self.file(kind, key)
         file.parent.mkdir(parents=True, exist_ok=True)
-        # All in one place, where what a killed process leaves is soon found.
-        temporary = temporary_beside(self.root / file.name)
         contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         try:
-            save_file(contiguous, temporary, metadata={"sha256": _digest(contiguous)})
-            fsync_file(temporary)
-            replace(temporary, file)
+            # All begun in one place, where what a killed process leaves is soon found. A lost name is only encoded
+            # again, so nothing waits for that.
+            with whole_file(file, beside=self.root / file.name, flush=False) as temporary:
+                save_file(contiguous, temporary, metadata={"sha256": _digest(contiguous)})
+                fsync_file(temporary)
         except (OSError, SafetensorError) as error:
             if not is_disk_full(error):
                 raise
             raise self._full(sum(value.nbytes for value in contiguous.values())) from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _full(self, needed: int) -> UserError:
         free = shutil.disk_usage(self.root).free

@@ -19,14 +19,20 @@ from trainer_core.contracts.checkpoints import (
     MANIFEST,
     STATE,
     complete_checkpoints,
-    discard,
     prune,
     read_manifest,
     step_folders,
     step_of,
 )
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import fsync_dir, fsync_file, json_text, replace, sha256_file, temporary_beside
+from trainer_core.contracts.fsutil import (
+    discard_folder,
+    fsync_dir,
+    fsync_file,
+    json_text,
+    sha256_file,
+    whole_folder,
+)
 
 NESTING = "\x1f"
 
@@ -57,21 +63,14 @@ def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     final = root / f"step-{step:08d}"
     earlier = complete_checkpoints(root)
     require_space(root, _room_for(checkpoint, earlier), "a checkpoint")
-    temporary = temporary_beside(final)
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
+    with whole_folder(final) as temporary:
         _write(temporary, checkpoint)
         if final.exists():
-            discard(final)
-        replace(temporary, final)
-    finally:
-        # After a failure (a full disk, above all) the half-written folder must not keep its space.
-        shutil.rmtree(temporary, ignore_errors=True)
-    fsync_dir(root)
+            discard_folder(final)
     # What lies beyond this step was passed over as damaged when the run went on from an older one.
     for folder in step_folders(root):
         if step_of(folder) > step:
-            discard(folder)
+            discard_folder(folder)
     prune(root, keep)
     return final
 

@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from trainer_core.contracts.fsutil import fsync_file, replace, temporary_beside
+from trainer_core.contracts.fsutil import whole_file
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import LatentCodec
 
@@ -127,10 +127,5 @@ def save_png(image: Image.Image, file: Path, settings: SampleSettings, **extra: 
         f"Size: {settings.width}x{settings.height}, Shift: {settings.shift}",
     )
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(file)
-    try:
+    with whole_file(file) as temporary:
         image.save(temporary, format="PNG", pnginfo=info)
-        fsync_file(temporary)
-        replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
