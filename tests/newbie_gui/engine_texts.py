@@ -88,6 +88,8 @@ SILENT_CALLS = frozenset(
 )
 # Calls whose strings are shown even where they are one word.
 SHOWN_CALLS = frozenset(("Component", "Phase", "progress", "_phase", "report", "tell", "phase"))
+# Files whose strings are.
+SHOWN_FILES = ("trainer_core/contracts/phase_names.py",)
 _PROSE = re.compile(r"[A-Za-z]{2,}[^A-Za-z]* |  ?[^A-Za-z]*[A-Za-z]{2,}")
 
 
@@ -162,7 +164,7 @@ class _Finder(ast.NodeVisitor):
         self.found: list[EngineText] = []
         self._function = "<module>"
         self._shown = not file.startswith(ERRORS_ONLY)
-        self._single = False
+        self._single = file in SHOWN_FILES
 
     def visit(self, node: ast.AST) -> None:
         text = template_of(node)

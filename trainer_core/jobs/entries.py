@@ -11,6 +11,7 @@ from trainer_core.contracts.config import load_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.liveness import is_alive
+from trainer_core.contracts.phase_names import TRAINING
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.jobs.marks import Mark
 from trainer_core.jobs.spawn import REPOSITORY
@@ -196,7 +197,7 @@ def newest_progress(events: Path, since: float) -> Progress:
             # Also a line cut by the tail's begin or the log's end.
             continue
         if event.get("event") == "step":
-            return Progress(phase="training", done=event["step"], total=event["total_steps"])
+            return Progress(phase=TRAINING, done=event["step"], total=event["total_steps"])
         if event.get("event") == "phase":
             return Progress(phase=event["phase"], done=event["done"], total=event["total"])
     return Progress()

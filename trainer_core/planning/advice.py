@@ -371,10 +371,7 @@ def _room_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:
 
 def _costs_gib(config: TrainConfig, **changed: Any) -> float:
     """What the same run would need more with these values once it trains, by the estimate."""
-    before, after = (
-        next(phase.bytes for phase in estimate(each, None).phases if phase.name == "training")
-        for each in (config, replace(config, **changed))
-    )
+    before, after = (estimate(each, None).training.bytes for each in (config, replace(config, **changed)))
     return (after - before) / 2**30
 
 

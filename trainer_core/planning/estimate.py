@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import Bucket, DataFacts
+from trainer_core.contracts.phase_names import TRAINING
 from trainer_core.planning.activations import FP32
 from trainer_core.planning.base import BaseSizes, read_base
 from trainer_core.planning.flops import step_flops
@@ -98,6 +99,10 @@ class Estimate:
     def peak(self) -> Phase:
         """The phase that needs most."""
         return max(self.phases, key=lambda phase: phase.bytes)
+
+    @property
+    def training(self) -> Phase:
+        return next(phase for phase in self.phases if phase.name == TRAINING)
 
 
 def estimate(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.phase_names import ENCODING_GEMMA, ENCODING_IMAGES, ENCODING_JINA, SAMPLING, TRAINING
 from trainer_core.planning.activations import COMPUTE_BYTES, FP32, Pass, activations
 from trainer_core.planning.base import BaseSizes, TextEncoder
 from trainer_core.planning.codec_memory import decoder_numbers, encoder_numbers
@@ -29,6 +30,9 @@ GIB = 2**30
 # peak). Rules of thumb, not derived.
 CONTEXT_BYTES = GIB // 2
 SLACK = 0.05
+_WEIGHTS, _SWAP_BUFFERS, _ADAPTER, _OPTIMIZER = "weights", "buffers of swapped blocks", "adapter", "optimizer"
+# Components that a training cannot do without, whatever the batch.
+HELD = (_WEIGHTS, _SWAP_BUFFERS, _ADAPTER, _OPTIMIZER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +110,7 @@ def training_phase(
         Component(name="activations", bytes=saved),
         Component(name="temporaries", bytes=max(result.peak + unpacked, stepping) - saved),
     ]
-    return Phase(name="training", components=tuple(components))
+    return Phase(name=TRAINING, components=tuple(components))
 
 
 def _held(config: TrainConfig, dims: Dimensions, targets: Targets) -> list[Component]:
@@ -114,10 +118,10 @@ def _held(config: TrainConfig, dims: Dimensions, targets: Targets) -> list[Compo
     rank, swapped = config.lora_rank, swapped_bytes(config, dims)
     weights = base_bytes(dims, config.quantize_base, _weight_bytes(config)) - swapped.left
     return [
-        Component(name="weights", bytes=weights),
-        *([Component(name="buffers of swapped blocks", bytes=swapped.ring)] if swapped.ring else []),
-        Component(name="adapter", bytes=FP32 * targets.parameters(rank)),
-        Component(name="optimizer", bytes=optimizer_bytes(config.optimizer_type, targets.tensor_sizes(rank))),
+        Component(name=_WEIGHTS, bytes=weights),
+        *([Component(name=_SWAP_BUFFERS, bytes=swapped.ring)] if swapped.ring else []),
+        Component(name=_ADAPTER, bytes=FP32 * targets.parameters(rank)),
+        Component(name=_OPTIMIZER, bytes=optimizer_bytes(config.optimizer_type, targets.tensor_sizes(rank))),
     ]
 
 
@@ -144,7 +148,7 @@ def sampling_phase(config: TrainConfig, base: BaseSizes, targets: Targets, work:
     encoder = encoder_bytes(cuda=cuda)
     decoding = decoder_numbers(base.vae.channels, width * height) * encoder
     return Phase(
-        name="sampling",
+        name=SAMPLING,
         components=(
             *_held(config, dims, targets),
             Component(name="VAE", bytes=base.vae.parameters * encoder),
@@ -205,7 +209,7 @@ def image_phase(base: BaseSizes, work: Work, *, cuda: bool) -> Phase:
     numbers = encoder_bytes(cuda=cuda)
     images = gpu_image_batch(width, height) if cuda else 1
     return Phase(
-        name="encoding images",
+        name=ENCODING_IMAGES,
         components=(
             Component(name="weights", bytes=base.vae.parameters * numbers),
             Component(name="temporaries", bytes=encoder_numbers(base.vae.channels, width * height * images) * numbers),
@@ -223,7 +227,7 @@ def encoding_phases(
     """
     return (
         text_phase(
-            "encoding captions (Gemma3)",
+            ENCODING_GEMMA,
             base.gemma,
             -(-work.caption_tokens // 8) * 8,  # padded so
             cuda=cuda,
@@ -231,8 +235,6 @@ def encoding_phases(
             mask_bytes=2,
             quantised=quantised,
         ),
-        text_phase(
-            "encoding captions (Jina CLIP)", base.jina, jina_tokens, cuda=cuda, feed_forward_values=2, mask_bytes=1
-        ),
+        text_phase(ENCODING_JINA, base.jina, jina_tokens, cuda=cuda, feed_forward_values=2, mask_bytes=1),
         image_phase(base, work, cuda=cuda),
     )

@@ -19,6 +19,14 @@ from torch import Tensor
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.phase_names import (
+    ENCODING_GEMMA,
+    ENCODING_IMAGES,
+    ENCODING_JINA,
+    LOADING_GEMMA,
+    LOADING_JINA,
+    LOADING_VAE,
+)
 from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.captions import gemma_text, variants
 from trainer_core.dataset.images import ImageProblem, crop_to, load_rgb
@@ -205,7 +213,7 @@ class FeatureStore:
             self._free()
 
     def _make_gemma(self, batches: Sequence[list[str]], report: Report) -> None:
-        report("loading Gemma3", 0, len(batches))
+        report(LOADING_GEMMA, 0, len(batches))
         encoder = load_gemma(
             self._base.text_encoder,
             dtype=self.encoding.dtype,
@@ -214,7 +222,7 @@ class FeatureStore:
         )
         self._require_fit("Gemma3", self._base.text_encoder, encoder.model.config.hidden_size, "cap_feat_dim")
         encode = partial(encoder.encode, max_tokens=self._config.max_gemma_tokens)
-        for texts, features in self._encoded("encoding captions (Gemma3)", batches, len(batches), encode, report):
+        for texts, features in self._encoded(ENCODING_GEMMA, batches, len(batches), encode, report):
             for i, text in enumerate(texts):
                 key, length = self.gemma_key(text), int(features.mask[i].sum())
                 self._note_cut(key, features.truncated[i])
@@ -253,11 +261,11 @@ class FeatureStore:
             self._free()
 
     def _make_jina(self, batches: Sequence[list[str]], report: Report) -> None:
-        report("loading Jina CLIP", 0, len(batches))
+        report(LOADING_JINA, 0, len(batches))
         encoder = load_jina(self._base.clip_model, dtype=self.encoding.dtype, device=self.encoding.device)
         self._require_fit("Jina CLIP", self._base.clip_model, encoder.model.config.hidden_size, "clip_text_dim")
         encode = partial(encoder.encode, max_tokens=self._config.max_jina_tokens)
-        for texts, features in self._encoded("encoding captions (Jina CLIP)", batches, len(batches), encode, report):
+        for texts, features in self._encoded(ENCODING_JINA, batches, len(batches), encode, report):
             for i, text in enumerate(texts):
                 self._note_cut(self.jina_key(text), features.truncated[i])
                 self.cache.put("jina", self.jina_key(text), {"pooled": features.pooled[i]})
@@ -281,7 +289,7 @@ class FeatureStore:
         return problems
 
     def _make_latents(self, batches: Sequence[list[Sample]], report: Report) -> list[ImageProblem]:
-        report("loading the VAE", 0, len(batches))
+        report(LOADING_VAE, 0, len(batches))
         codec = load_vae(self._base.vae, dtype=self.encoding.dtype, device=self.encoding.device)
         self._require_fit("VAE", self._base.vae, codec.channels, "in_channels")
         pictures = Prefetcher(
@@ -301,7 +309,7 @@ class FeatureStore:
             return codec.encode(torch.stack([pixels for _, pixels in some])) if some else ()
 
         with closing(pictures):
-            for some, encoded in self._encoded("encoding images", loaded(), len(batches), encode, report):
+            for some, encoded in self._encoded(ENCODING_IMAGES, loaded(), len(batches), encode, report):
                 for (key, _), latents in zip(some, encoded, strict=True):
                     self.cache.put("latents", key, {"latents": latents})
         return problems

@@ -19,6 +19,7 @@ import torch
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import system_problem
+from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING_TRANSFORMER, TRYING
 from trainer_core.dataset.facts import read_facts
 from trainer_core.model.folder import BaseFolder
 from trainer_core.planning.advice import chosen_gpus, device_name
@@ -27,7 +28,7 @@ from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.hardware import Machine, detect
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.planning.measured import Measured, fit_folder, fit_key, keep
-from trainer_core.planning.phases import GIB, Work
+from trainer_core.planning.phases import GIB, HELD, Work
 from trainer_core.planning.presets import reserve_gib
 from trainer_core.training.building import load_base, make_trainable
 from trainer_core.training.checks import adapted, base_of, check_early, pick_device
@@ -45,8 +46,6 @@ Report = Callable[[str, int, int], None]
 # A warm-up step of more seconds than this is followed by one timed step, a faster one by two.
 SLOW_S = 15.0
 TIMED = 2
-# Parts of the forecast that a training cannot do without, whatever the batch.
-HELD = ("weights", "buffers of swapped blocks", "adapter", "optimizer")
 # Further micro-batches of a step only repeat the second one, which already finds gradients in memory.
 MICRO_BATCHES = 2
 
@@ -91,7 +90,7 @@ def check_fit(
         UserError: what would keep the training from starting.
     """
     started = time.monotonic()
-    report("checking data", 0, 1)
+    report(CHECKING_DATA, 0, 1)
     base = base_of(config)
     device = pick_device(config.device)
     carried_out, notes = adapted(config, device)
@@ -152,8 +151,7 @@ class _Question:
     @property
     def held(self) -> int:
         """Bytes that a training cannot do without, whatever the batch."""
-        parts = [part for phase in self.forecast(None).phases if phase.name == "training" for part in phase.components]
-        return sum(part.bytes for part in parts if part.name in HELD)
+        return sum(part.bytes for part in self.forecast(None).training.components if part.name in HELD)
 
     def answer(self, measured: Measured | None, *, took: float) -> FitResult:
         forecast = self.forecast(measured)
@@ -206,7 +204,7 @@ def _measured(
     """Load, warm up, time. Raises OutOfMemoryError."""
     width, height, images = question.work.micro_batch
     with PeakMemory(device) as memory:
-        report("loading the transformer", 0, 1)
+        report(LOADING_TRANSFORMER, 0, 1)
         trainer = build_trainer(config, base, device, question.work)
         try:
             times = _timed(trainer, device, report)
@@ -250,10 +248,10 @@ def _micro_batches(config: TrainConfig) -> int:
 
 def _timed(trainer: Trainer, device: torch.device, report: Report) -> list[float]:
     """Seconds of the timed steps; the warm-up step before them loads kernels and makes the optimizer's state."""
-    report("trying a step", 0, 1 + TIMED)
+    report(TRYING, 0, 1 + TIMED)
     first = seconds_of(partial(trainer.step, 0), device)
     times: list[float] = []
     for step in range(1, 1 + (1 if first > SLOW_S else TIMED)):
-        report("trying a step", step, 1 + TIMED)
+        report(TRYING, step, 1 + TIMED)
         times.append(seconds_of(partial(trainer.step, step), device))
     return times

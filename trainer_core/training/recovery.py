@@ -16,6 +16,7 @@ import torch
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.phase_names import DRAWING, ENCODING_GEMMA, LOADING, LOADING_GEMMA, TRAINING, VALIDATING
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.advice import Rung, memory_ladder
 from trainer_core.planning.base import read_base
@@ -27,13 +28,13 @@ from trainer_core.training.rerun import own_changes
 # and the encoders run in memory of their own (their batches shrink at once: training/fitting.py).
 _HELPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "loading Gemma3": ("quantize_gemma",),
-        "encoding captions (Gemma3)": ("quantize_gemma",),
-        "loading": ("quantize_base", "swap_blocks"),
-        "training": ("train_batch_size", "gradient_checkpointing", "checkpoint_skip_every", "optimizer_type",
-                     "quantize_base", "swap_blocks"),
-        "validating": ("quantize_base", "swap_blocks"),
-        "drawing samples": ("quantize_base", "swap_blocks"),
+        LOADING_GEMMA: ("quantize_gemma",),
+        ENCODING_GEMMA: ("quantize_gemma",),
+        LOADING: ("quantize_base", "swap_blocks"),
+        TRAINING: ("train_batch_size", "gradient_checkpointing", "checkpoint_skip_every", "optimizer_type",
+                   "quantize_base", "swap_blocks"),
+        VALIDATING: ("quantize_base", "swap_blocks"),
+        DRAWING: ("quantize_base", "swap_blocks"),
     }
 )  # fmt: skip
 # Pinned memory cannot be paged out: so much must be left for everything else.

@@ -15,6 +15,7 @@ from trainer_core.contracts.config import Change, TrainConfig
 from trainer_core.contracts.errors import UserError, system_problem
 from trainer_core.contracts.events import EventLog, failure_since, read_events, truncate_after_step
 from trainer_core.contracts.fsutil import is_disk_full
+from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING, LOADING_TRANSFORMER, PREPARING
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
 from trainer_core.model.folder import BaseFolder
@@ -201,7 +202,7 @@ class _Run:
         self.stop = stop
         self._last_phase = 0.0
         self._memory = PhaseMemory(teller, world.accelerator.device)
-        self._place = "preparing"
+        self._place = PREPARING
         self._session: Session | None = None
 
     @property
@@ -215,7 +216,7 @@ class _Run:
             "started", message=f"run {self.run.path}", pid=os.getpid(), device=str(world.accelerator.device),
             processes=world.size,
         )  # fmt: skip
-        self._phase("checking data", 0, 1)
+        self._phase(CHECKING_DATA, 0, 1)
         prepared = Preparation(
             config, self.base, world, stop=self.stop, report=self._work, warn=self._warn
         ).go()  # fmt: skip
@@ -234,7 +235,7 @@ class _Run:
             self._warn(f"lr_warmup_steps = {config.lr_warmup_steps} covers all {total} steps; the rate never peaks.")
         if any(world.any([self.stop.wanted()])):
             raise StopRequested
-        self._place = "loading"
+        self._place = LOADING
         trainer = self._build_trainer(prepared, checkpoint)
         if world.main:
             # Without a checkpoint the run begins anew, with the pictures and the validation before its first step.
@@ -321,7 +322,7 @@ class _Run:
 
     def _build_trainer(self, prepared: Prepared, checkpoint: Checkpoint | None) -> Trainer:
         self.config = config = replace(self.config, optimizer_type=self._optimizer_of(checkpoint))
-        self._phase("loading the transformer", 0, 1)
+        self._phase(LOADING_TRANSFORMER, 0, 1)
         model = load_base(config, self.base, self.world.accelerator.device, warn=self._warn)
         parameters = make_trainable(model, config, warn=self._warn)
         if checkpoint:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.phase_names import DRAWING, TRAINING, VALIDATING
 from trainer_core.contracts.rundir import RunDir, Status
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.vae import load_vae
@@ -73,7 +74,7 @@ class Session:
         self._versions = {name: version(name) for name in VERSIONED}
         self._under_way: Launched | None = None
         self._ahead = trainer.accelerator.device.type == "cuda"
-        self.place = "training"
+        self.place = TRAINING
 
     def train(self, state: Mapping[str, Any]) -> str:
         """Returns "finished" or "stopped". state: of the checkpoint that it goes on from; empty at the beginning."""
@@ -186,7 +187,7 @@ class Session:
         if not self._validator.active:
             return None
         started = time.monotonic()
-        with self._at("validating"):
+        with self._at(VALIDATING):
             result = self._validator.measure(self._trainer.model)
         seconds = time.monotonic() - started
         if self._world.main:
@@ -258,7 +259,7 @@ class Session:
         if not self._config.sample_prompts:
             return
         if self._world.main and (again or not self._sample_file(done, 0).exists()):
-            with self._at("drawing samples"):
+            with self._at(DRAWING):
                 self._draw(done)
         self._world.wait()
 
@@ -268,7 +269,7 @@ class Session:
         self.place = place
         self._memory.enter(place)
         yield
-        self.place = "training"
+        self.place = TRAINING
         self._memory.enter(self.place)
 
     @torch.no_grad()
