@@ -30,7 +30,7 @@ from trainer_core.training.recovery import told as told_of
 TERMS = frozenset(
     """
     adam adamw alpha anima autoencoderkl bf16 bmp avif clip comfyui config core cpu cuda demo diffusers doctor dora
-    dpo face false flash fp16 gb gemma gib gif gpu gpus hugging image jina jpeg json kib lokr lora mib models nan
+    dpo face false flash fp16 gb gemma gib gif gpu gpus hugging image jina jpeg json kib lokr lora mb mib models nan
     newbie nextdit nul nvidia off peft pixels png px python pytorch rank rslora safetensors smi sqrt tensor token toml
     transformer true unicode utf vae webp windows xml no none
     """.split()
