@@ -5,10 +5,10 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from newbie_gui.pages.config.strategy import plan_for, title_of
 from newbie_gui.pages.ui import QUIET, Ui
 from newbie_gui.texts import LANGS
 from trainer_core.planning.hardware import Machine
-from trainer_core.planning.presets import choose, load_presets
 
 _TICK_S = 2.0
 _LANGUAGE_NAMES = ("English", "中文")
@@ -51,11 +51,7 @@ def machine_text(ui: Ui, machine: Machine) -> str:
 
 def strategy_title(ui: Ui) -> str:
     """The strategy that was chosen last, or the one that suits this machine."""
-    presets = load_presets()
-    name = ui.remember.get("preset")
-    chosen = next((preset for preset in presets if preset.name == name), None)
-    preset = chosen or choose(ui.machine.now(), presets).preset
-    return ui.t.pick((preset.title, preset.title_zh))
+    return title_of(plan_for(ui.machine.now(), ui.remember.get("preset")).preset, ui)
 
 
 def _job(ui: Ui) -> Markup:

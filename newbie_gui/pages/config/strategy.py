@@ -28,7 +28,7 @@ class Plan:
 
 @cache
 def _presets() -> tuple[Preset, ...]:
-    """Read once: they are part of the program, and every check of the form needs them."""
+    """Read once: they are part of the program, and every check of the form and each tick of the header needs them."""
     return load_presets()
 
 
