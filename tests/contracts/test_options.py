@@ -1,6 +1,6 @@
 import pytest
 
-from trainer_core.contracts.config import options
+from trainer_core.contracts.config import TrainConfig, options
 from trainer_core.contracts.options import OptionSpec, checked
 
 SPECS = {spec.name: spec for spec in options()}
@@ -107,3 +107,12 @@ def test_every_option_has_help_and_a_default_it_accepts(spec: OptionSpec):
     if not spec.required:
         accepted = checked(spec, spec.default)
         assert accepted == spec.default and type(accepted) is type(spec.default)
+
+
+def test_the_options_are_made_once_and_nobody_can_change_their_lists():
+    spec = SPECS["lora_target_modules"]
+    spec.default.append("everything")
+    config = TrainConfig(base_model_path="m", train_data_dir="d")
+    config.lora_target_modules.append("all")
+    assert options() is options()
+    assert not {"everything", "all"} & {*spec.default, *config.lora_target_modules[:-1]}

@@ -7,6 +7,7 @@ help derive from the `OptionSpec` that `specs_of` makes of it.
 import math
 import re
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast
 
@@ -57,7 +58,7 @@ class OptionSpec:
 
     Attributes:
         type: "int", "float", "bool", "str" or "list" (of texts).
-        default: the default value; ``None`` where ``required``.
+        fixed_default: the default value, a list as a tuple: specs are shared. Read `default` instead.
         group: heading under which the option stands.
         minimum, maximum: inclusive bounds; ``above`` and ``below`` are the exclusive ones. In ``unit``.
         zero: what 0 means, where 0 is allowed besides the range.
@@ -71,9 +72,9 @@ class OptionSpec:
 
     name: str
     type: str
-    default: object
     required: bool
     help: str
+    fixed_default: object = None
     group: str = ""
     unit: str = ""
     minimum: float | None = None
@@ -88,6 +89,11 @@ class OptionSpec:
     note: str = ""
     level: Level = "advanced"
     rerun: Rerun = "warn"
+
+    @property
+    def default(self) -> object:
+        """The default value, each time a new list where it is one; ``None`` where ``required``."""
+        return list(self.fixed_default) if isinstance(self.fixed_default, tuple) else self.fixed_default
 
     def allowed(self) -> str:
         """The allowed values, as the end of the sentence "must be ..."."""
@@ -133,8 +139,12 @@ def required(help: str, **traits: Unpack[Traits]) -> Any:
     return field(metadata={"help": help, **traits})
 
 
+@cache
 def specs_of(config_class: type) -> tuple[OptionSpec, ...]:
-    """The options of a dataclass in their order; a ``group`` holds until the next option that names one."""
+    """The options of a dataclass in their order; a ``group`` holds until the next option that names one.
+
+    Made once: every configuration that is read or built asks for them, and they cannot change.
+    """
     specs = []
     group = ""
     for item in fields(config_class):
@@ -146,7 +156,7 @@ def specs_of(config_class: type) -> tuple[OptionSpec, ...]:
             OptionSpec(
                 name=item.name,
                 type=_TYPE_NAMES[item.type],  # type: ignore[index]
-                default=None if missing else default,
+                fixed_default=None if missing else tuple(default) if isinstance(default, list) else default,
                 required=missing,
                 group=group,
                 **traits,

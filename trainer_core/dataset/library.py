@@ -16,8 +16,8 @@ from trainer_core.contracts.trash import place_in, to_trash
 from trainer_core.dataset.finding import MAX_REPEATS, repeats_of
 
 _EXTERNAL_FILE = ".external.json"
-_NAME = OptionSpec(name="name", type="str", default="", required=False, help="", rule="name")
-_PATH = OptionSpec(name="folder", type="str", default="", required=False, help="", rule="path")
+_NAME = OptionSpec(name="name", type="str", required=False, help="", rule="name")
+_PATH = OptionSpec(name="folder", type="str", required=False, help="", rule="path")
 _NUMBERED = re.compile(r"([0-9]+)_")
 
 

@@ -13,7 +13,7 @@ from trainer_core.jobs.queue import Entry
 from trainer_core.planning.hub_place import NEWBIE, parse_place
 
 KINDS: tuple[Kind, ...] = ("convert", "download")
-_NAME = OptionSpec(name="name", type="str", default="", required=True, help="A name for the base.", rule="name")
+_NAME = OptionSpec(name="name", type="str", required=True, help="A name for the base.", rule="name")
 
 
 class BaseJobs:

@@ -16,7 +16,7 @@ from trainer_core.contracts.workspace import Workspace
 
 # A config is a few kilobytes; what is larger is something else and would only block the page.
 MAX_BYTES = 512 * 1024
-_NAME = OptionSpec(name="name", type="str", default="", required=True, help="A name for the settings.", rule="name")
+_NAME = OptionSpec(name="name", type="str", required=True, help="A name for the settings.", rule="name")
 
 
 @dataclass(frozen=True, kw_only=True)
