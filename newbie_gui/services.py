@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from newbie_gui.datasets.store import DatasetStore
+from newbie_gui.draft import Draft
 from newbie_gui.machine import MachineWatch
 from newbie_gui.remember import Remembered
 from newbie_gui.runs.store import RunStore
+from newbie_gui.runs.watch import HealthWatch
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.queue import Queue
@@ -20,6 +23,9 @@ class Services:
     machine: MachineWatch
     queue: Queue
     runs: RunStore
+    health: HealthWatch
+    draft: Draft
+    datasets: DatasetStore
 
     def run_folder(self, key: str) -> Path | None:
         """The folder of the run with this key, None where there is none."""
@@ -29,13 +35,17 @@ class Services:
             return None
 
 
-def make_services(workspace: Workspace) -> Services:
-    """The services of a workspace whose folders are made."""
-    queue = Queue(workspace)
+def make_services(workspace: Workspace, *, machine: MachineWatch | None = None, queue: Queue | None = None) -> Services:
+    """The services of a workspace whose folders are made; of this machine and its own queue if no others are given."""
+    queue = queue or Queue(workspace)
+    draft = Draft(workspace.private / "draft.json")
     return Services(
         workspace=workspace,
         remember=Remembered(workspace.private / "choices.json"),
-        machine=MachineWatch(workspace.root),
+        machine=machine or MachineWatch(workspace.root),
         queue=queue,
         runs=RunStore(workspace, queue),
+        health=HealthWatch(),
+        draft=draft,
+        datasets=DatasetStore(workspace, queue, draft),
     )

@@ -25,6 +25,9 @@ class Ui:
         self.machine = services.machine
         self.queue = services.queue
         self.runs = services.runs
+        self.health = services.health
+        self.draft = services.draft
+        self.datasets = services.datasets
 
     def say(self, error: UserError | OSError) -> str:
         """The error as one readable text in this page's language."""

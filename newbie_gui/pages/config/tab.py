@@ -13,7 +13,6 @@ from gradio.components import Component
 from gradio.context import Context
 
 from newbie_gui.pages.config.base_panel import BasePanel
-from newbie_gui.pages.config.draft import Draft
 from newbie_gui.pages.config.exchange_panel import ExchangePanel
 from newbie_gui.pages.config.fields import Fields, build_fields
 from newbie_gui.pages.config.files_panel import FilesPanel
@@ -124,7 +123,7 @@ class _Tab:
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
         self._known = Known()
-        self._draft = Draft(ui.workspace.private / "draft.json")
+        self._draft = ui.draft
         self._base = BasePanel(ui)
         self._files = FilesPanel(ui)
         self._exchange = ExchangePanel(ui)

@@ -6,10 +6,10 @@ from typing import Any, get_args
 import gradio as gr
 from markupsafe import Markup
 
+from newbie_gui.datasets.store import DatasetStore, Look
 from newbie_gui.pages.dataset.bulk_view import render_plan
 from newbie_gui.pages.dataset.layout import Parts
 from newbie_gui.pages.dataset.showing import Shower, Updates, Values
-from newbie_gui.pages.dataset.store import DatasetStore, Look
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.bulk import BulkPlan, apply_edit, plan_edit, undo_edit

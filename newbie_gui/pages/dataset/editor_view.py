@@ -2,8 +2,8 @@
 
 from markupsafe import Markup
 
+from newbie_gui.datasets.store import DatasetStore, Look
 from newbie_gui.links import file_url
-from newbie_gui.pages.dataset.store import DatasetStore, Look
 from newbie_gui.pages.dataset.words import marks_of
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate

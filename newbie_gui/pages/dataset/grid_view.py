@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from newbie_gui.datasets.store import Look
 from newbie_gui.links import file_url
-from newbie_gui.pages.dataset.store import Look
 from newbie_gui.pages.dataset.words import marks_of
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.dataset_index import Picture

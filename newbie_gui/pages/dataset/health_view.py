@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.pages.dataset.store import Look
+from newbie_gui.datasets.store import Look
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.dataset.health import MEGAPIXELS, Health

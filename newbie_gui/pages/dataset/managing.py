@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
+from newbie_gui.datasets.store import DatasetStore
 from newbie_gui.pages.dataset.layout import Parts
 from newbie_gui.pages.dataset.showing import Shower, Updates, Values
-from newbie_gui.pages.dataset.store import DatasetStore
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.bulk import follow_rename

@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
+from newbie_gui.datasets.store import DatasetStore, Look
 from newbie_gui.pages.dataset import layout
 from newbie_gui.pages.dataset.editor_view import render_picture
 from newbie_gui.pages.dataset.grid_view import render_grid, render_nothing, render_tags
 from newbie_gui.pages.dataset.health_view import advised, render_health
 from newbie_gui.pages.dataset.status_view import render_status
-from newbie_gui.pages.dataset.store import DatasetStore, Look
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.dataset_index import Picture

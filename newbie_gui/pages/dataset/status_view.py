@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.pages.dataset.store import ACTIVE
+from newbie_gui.datasets.store import ACTIVE
 from newbie_gui.pages.dataset.words import phase_words
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate

@@ -7,12 +7,12 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
+from newbie_gui.datasets.store import DatasetStore
 from newbie_gui.pages.dataset.editing import Editing
 from newbie_gui.pages.dataset.editor_view import GO_BACK, GO_TO_EDITOR
 from newbie_gui.pages.dataset.layout import Parts, hidden, place
 from newbie_gui.pages.dataset.managing import Manager
 from newbie_gui.pages.dataset.showing import DISMISSED, EVERYWHERE, Shower, Updates, Values
-from newbie_gui.pages.dataset.store import DatasetStore
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
 from trainer_core.contracts.errors import UserError
 
@@ -53,7 +53,7 @@ class DatasetTab:
 
 def build(ui: Ui) -> DatasetTab:
     """Place the tab's contents; call it inside its gr.Tab."""
-    store = DatasetStore(ui.services)
+    store = ui.datasets
     parts = place(ui, store.library.list())
     _Tab(ui, store, parts).wire()
     return DatasetTab(

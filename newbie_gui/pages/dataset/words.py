@@ -1,6 +1,6 @@
 """Small words that several parts of the Dataset tab share."""
 
-from newbie_gui.pages.dataset.store import Look
+from newbie_gui.datasets.store import Look
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.dataset_index import Picture
 

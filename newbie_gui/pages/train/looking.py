@@ -29,7 +29,6 @@ from newbie_gui.runs.plot import PlotChoice, plot_of
 from newbie_gui.runs.progress import progress_of
 from newbie_gui.runs.results import pictures, saved
 from newbie_gui.runs.store import Row, RunStore
-from newbie_gui.runs.watch import HealthWatch
 from trainer_core.contracts.config import TrainConfig
 
 REMEMBERED = "train.run"
@@ -84,7 +83,6 @@ class Looker:
         self._ui = ui
         self._translate = translate
         self._store: RunStore = ui.runs
-        self._health = HealthWatch()
 
     def look(self, wish: Wish) -> Sight:
         """Every part that is not as its stamp says."""
@@ -156,7 +154,7 @@ class Looker:
         def make() -> Any:
             history = self._store.history(row.folder)
             plot = plot_of(history, wish.choice, beside)
-            health = self._health.health(row.folder, history, told, shown.failure, shown.config)
+            health = self._ui.health.health(row.folder, history, told, shown.failure, shown.config)
             words = {hint: self._translate(hint) for hint in health.hints}
             return {
                 "loss": plot_view.loss_data(self._ui, plot),

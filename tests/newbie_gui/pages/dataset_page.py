@@ -9,16 +9,12 @@ from typing import Any, cast
 import gradio as gr
 from PIL import Image
 
-from newbie_gui.machine import MachineWatch
 from newbie_gui.pages.dataset.editing import Editing
 from newbie_gui.pages.dataset.layout import Parts, place
 from newbie_gui.pages.dataset.managing import Manager
 from newbie_gui.pages.dataset.showing import Shower
-from newbie_gui.pages.dataset.store import DatasetStore
 from newbie_gui.pages.ui import Ui
-from newbie_gui.remember import Remembered
-from newbie_gui.runs.store import RunStore
-from newbie_gui.services import Services
+from newbie_gui.services import make_services
 from newbie_gui.texts import Lang, Texts
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.workspace import Workspace
@@ -49,16 +45,8 @@ class Page:
     def __init__(self, root: Path, lang: Lang = "en") -> None:
         self.workspace = Workspace(root / "ws")
         self.workspace.create()
-        queue = Quiet(self.workspace)
-        services = Services(
-            workspace=self.workspace,
-            remember=Remembered(self.workspace.private / "choices.json"),
-            machine=MachineWatch(self.workspace.root),
-            queue=queue,
-            runs=RunStore(self.workspace, queue),
-        )
-        self.ui = Ui(lang, services)
-        self.store = DatasetStore(services)
+        self.ui = Ui(lang, make_services(self.workspace, queue=Quiet(self.workspace)))
+        self.store = self.ui.datasets
         self.parts = components(lang)
         self.show = Shower(self.ui, self.store, self.parts)
         self.manager = Manager(self.ui, self.store, self.parts, self.show)

@@ -8,12 +8,10 @@ from typing import Any
 from PIL import Image
 
 from newbie_gui.machine import MachineWatch
-from newbie_gui.pages.ui import Services, Ui
-from newbie_gui.remember import Remembered
-from newbie_gui.runs.store import RunStore
+from newbie_gui.pages.ui import Ui
+from newbie_gui.services import make_services
 from newbie_gui.texts import Lang
 from trainer_core.contracts.workspace import Workspace
-from trainer_core.jobs.queue import Queue
 from trainer_core.planning.hardware import Gpu, Machine
 
 NO_GPU = Machine(memory_total_mib=16_000, memory_free_mib=12_000)
@@ -29,14 +27,7 @@ def card(free_gib: float, total_gib: float = 24) -> Machine:
 def make_ui(root: Path, machine: Machine = NO_GPU, lang: Lang = "en") -> Ui:
     workspace = Workspace(root / "workspace")
     workspace.create()
-    services = Services(
-        workspace=workspace,
-        remember=Remembered(workspace.private / "choices.json"),
-        machine=MachineWatch(workspace.root, ask=lambda path: machine),
-        queue=(queue := Queue(workspace)),
-        runs=RunStore(workspace, queue),
-    )
-    return Ui(lang, services)
+    return Ui(lang, make_services(workspace, machine=MachineWatch(workspace.root, ask=lambda path: machine)))
 
 
 def make_dataset(folder: Path, images: int = 3) -> Path:

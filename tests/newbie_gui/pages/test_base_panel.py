@@ -6,14 +6,11 @@ from typing import Any
 
 import pytest
 
-from newbie_gui.machine import MachineWatch
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, paths_of, stamp_of
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
 from newbie_gui.pages.config.form import tiny_base
 from newbie_gui.pages.ui import Ui
-from newbie_gui.remember import Remembered
-from newbie_gui.runs.store import RunStore
-from newbie_gui.services import Services
+from newbie_gui.services import make_services
 from newbie_gui.texts import Lang
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import Job
@@ -35,12 +32,7 @@ class Quiet(Queue):
 def page(root: Path, lang: Lang = "en") -> Ui:
     workspace = Workspace(root / "ws")
     workspace.create()
-    queue = Quiet(workspace)
-    services = Services(
-        workspace=workspace, remember=Remembered(workspace.private / "choices.json"),
-        machine=MachineWatch(workspace.root), queue=queue, runs=RunStore(workspace, queue),
-    )  # fmt: skip
-    return Ui(lang, services)
+    return Ui(lang, make_services(workspace, queue=Quiet(workspace)))
 
 
 def entry(kind: Any = "download", spec: Mapping[str, Any] | None = None, **values: Any) -> Entry:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from settings_parts import settled
 
-from newbie_gui.pages.config.draft import Draft
+from newbie_gui.draft import Draft
 from newbie_gui.pages.config.form import default_values
 from newbie_gui.pages.config.lookup import Lookup
 from newbie_gui.pages.config.store import MAX_BYTES, ConfigStore

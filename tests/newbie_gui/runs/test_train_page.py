@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -17,10 +18,9 @@ from newbie_gui.pages.train.answers import Answers
 from newbie_gui.pages.train.doing import Doing, changes_table
 from newbie_gui.pages.train.looking import Looker, Wish
 from newbie_gui.pages.ui import Ui
-from newbie_gui.remember import Remembered
 from newbie_gui.runs import actions
 from newbie_gui.runs.store import RunStore
-from newbie_gui.services import Services
+from newbie_gui.services import make_services
 from trainer_core.contracts.checkpoints import is_pinned
 from trainer_core.contracts.config import load_config
 from trainer_core.contracts.errors import UserError
@@ -31,14 +31,9 @@ from trainer_core.planning.hardware import Machine
 
 @pytest.fixture
 def ui(workspace: Workspace, queue: HeldQueue, store: RunStore) -> Ui:
-    services = Services(
-        workspace=workspace,
-        remember=Remembered(workspace.private / "choices.json"),
-        machine=MachineWatch(workspace.root, lambda _: Machine(memory_total_mib=8192)),
-        queue=queue,  # type: ignore[arg-type]
-        runs=store,
-    )
-    return Ui("en", services)
+    machine = MachineWatch(workspace.root, lambda _: Machine(memory_total_mib=8192))
+    services = make_services(workspace, machine=machine, queue=queue)  # type: ignore[arg-type]
+    return Ui("en", replace(services, runs=store))
 
 
 @pytest.fixture

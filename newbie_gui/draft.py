@@ -13,11 +13,12 @@ from trainer_core.contracts.fsutil import write_json_atomic
 class Draft:
     """One JSON file with the controls' values by name, also while they are not valid. The newest `keep` wins.
 
-    Writing happens in a thread of its own, because a disk may take long to confirm it and a page must not wait.
+    One a process, for the pages of both languages: what is not on disk yet is known to the object alone. Writing
+    happens in a thread of its own, because a disk may take long to confirm it and a page must not wait.
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self.file = file
         self._lock = threading.Lock()
         self._newest: dict[str, Any] | None = None
         self._busy = False
@@ -47,7 +48,7 @@ class Draft:
         if self._newest is not None:
             return dict(self._newest)
         try:
-            values = json.loads(self._file.read_bytes())
+            values = json.loads(self.file.read_bytes())
         except (OSError, ValueError):
             return {}
         names = {spec.name for spec in options()}
@@ -58,7 +59,7 @@ class Draft:
             with self._lock:
                 values = self._newest
             try:
-                write_json_atomic(self._file, values)
+                write_json_atomic(self.file, values)
             except OSError:
                 # The page still holds it, and every further change tries again.
                 pass

@@ -1,14 +1,11 @@
 """The settings that a data set is looked at with: those being typed on the Settings tab, as far as they are valid."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.config import TrainConfig, parse_config
 from trainer_core.contracts.errors import ConfigError
-
-DRAFT_FILE = "draft.json"
 
 _NEEDED = {"base_model_path": ".", "train_data_dir": "."}
 
@@ -21,9 +18,9 @@ class Wanted:
     has_base: bool
 
 
-def wanted_settings(file: Path) -> Wanted:
+def wanted_settings(draft: Mapping[str, Any]) -> Wanted:
     """The settings in the Settings tab's draft; defaults for what is missing there or not valid."""
-    values = _read(file)
+    values = dict(draft)
     for _ in range(2):
         try:
             config = parse_config({**_NEEDED, **values})
@@ -32,11 +29,3 @@ def wanted_settings(file: Path) -> Wanted:
             bad = {problem.field for problem in error.problems}
             values = {name: value for name, value in values.items() if name not in bad}
     return Wanted(config=parse_config(_NEEDED), has_base=False)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}

@@ -1,14 +1,15 @@
-"""What the Dataset tab knows of the data sets: the newest look at each, and the jobs that work on them."""
+"""What the Dataset tabs know of the data sets: the newest look at each, and the jobs that work on them."""
 
 import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from newbie_gui.pages.dataset.settings import DRAFT_FILE, Wanted, wanted_settings
-from newbie_gui.services import Services
+from newbie_gui.datasets.settings import Wanted, wanted_settings
+from newbie_gui.draft import Draft
 from trainer_core.contracts.config import load_config
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.bulk import Undo, last_edit
 from trainer_core.dataset.dataset_index import DatasetIndex, Picture
@@ -17,7 +18,7 @@ from trainer_core.dataset.health import Health, health_of
 from trainer_core.dataset.index_file import IndexPlaces
 from trainer_core.dataset.library import Concept, DatasetInfo, Library
 from trainer_core.dataset.token_counts import Question, TokenCounts
-from trainer_core.jobs.queue import Entry
+from trainer_core.jobs.queue import Entry, Queue
 
 ACTIVE = ("waiting", "running", "stopping")
 
@@ -49,14 +50,16 @@ class Look:
 
 
 class DatasetStore:
-    """Caches only; safe for several threads. Names are those of `Library`."""
+    """One a process. Caches only; safe for several threads. Names are those of `Library`."""
 
-    def __init__(self, services: Services) -> None:
-        self.workspace = services.workspace
-        self.queue = services.queue
-        self.library = Library(services.workspace.datasets, services.workspace.trash)
-        self._draft = services.workspace.private / DRAFT_FILE
+    def __init__(self, workspace: Workspace, queue: Queue, draft: Draft) -> None:
+        self.workspace = workspace
+        self.queue = queue
+        self.library = Library(workspace.datasets, workspace.trash)
+        self._draft = draft
         self._lock = threading.Lock()
+        # Held from the look at what was asked for to the asking, which writes to disk.
+        self._asking = threading.Lock()
         self._indexes: dict[Path, DatasetIndex] = {}
         self._looks: dict[str, Look] = {}
         self._looking: set[str] = set()
@@ -79,7 +82,7 @@ class DatasetStore:
         with self._lock:
             index = self._indexes.setdefault(info.path, DatasetIndex(info.path, places))
         snapshot = index.snapshot()
-        wanted = wanted_settings(self._draft)
+        wanted = wanted_settings(self._draft.read())
         concepts = self.library.concepts(name)
         before = self._looks.get(name)
         if before and before.view.snapshot is snapshot and before.wanted == wanted and before.concepts == concepts:
@@ -135,11 +138,12 @@ class DatasetStore:
                 it, is tried once more.
         """
         pending = frozenset(p.relative for p in look.view.snapshot.pictures if p.record is None or self._lost(look, p))
-        new = self._not_asked(look.info.name, pending)
-        if not (pending if opened else new) or self.busy(look.info):
-            return False
-        self._asked[look.info.name] = pending
-        self.queue.add("index", title, self.spec(look.info), resources=(self.resource(look.info),))
+        with self._asking:
+            new = self._not_asked(look.info.name, pending)
+            if not (pending if opened else new) or self.busy(look.info):
+                return False
+            self._asked[look.info.name] = pending
+            self.queue.add("index", title, self.spec(look.info), resources=(self.resource(look.info),))
         return True
 
     def spec(self, info: DatasetInfo) -> dict[str, object]:
@@ -163,17 +167,17 @@ class DatasetStore:
         """Ask for the captions' tokens to be counted if some are unknown; returns whether a count is under way."""
         if not look.wanted.has_base:
             return False
-        active = [entry for entry in self.queue.entries() if entry.job.kind == "tokens" and entry.status in ACTIVE]
-        if active:
-            return True
-        counts = self.counts(look.wanted)
-        missing = counts.missing(picture.caption.text for picture in look.view.snapshot.pictures)
-        asked = f"tokens {look.info.name}"
-        if not self._not_asked(asked, frozenset(missing)):
-            return False
-        self._asked[asked] = frozenset(missing)
-        job = counts.job(missing)
-        self.queue.add("tokens", title, job.spec, resources=("tokens",), files=job.files)
+        with self._asking:
+            if any(entry.job.kind == "tokens" and entry.status in ACTIVE for entry in self.queue.entries()):
+                return True
+            counts = self.counts(look.wanted)
+            missing = counts.missing(picture.caption.text for picture in look.view.snapshot.pictures)
+            asked = f"tokens {look.info.name}"
+            if not self._not_asked(asked, frozenset(missing)):
+                return False
+            self._asked[asked] = frozenset(missing)
+            job = counts.job(missing)
+            self.queue.add("tokens", title, job.spec, resources=("tokens",), files=job.files)
         return True
 
     def undo(self, look: Look) -> Undo | None:
@@ -186,7 +190,7 @@ class DatasetStore:
         except UserError:
             return "", ""
         told = [(e.job.id, e.status, e.phase, e.done, e.total) for e in self.jobs(info)[:3]]
-        files = (self.places(info).index, self._draft, self.workspace.token_counts)
+        files = (self.places(info).index, self._draft.file, self.workspace.token_counts)
         return repr(told), repr([_time_of(file) for file in files])
 
     def _look_quietly(self, name: str) -> None:

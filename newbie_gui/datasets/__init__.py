@@ -1,0 +1,1 @@
+"""What the pages know of the data sets; no Gradio here."""
