@@ -11,7 +11,6 @@ from newbie_gui.pages.checked import CheckedBlocks
 from newbie_gui.pages.config import tab as config
 from newbie_gui.pages.dataset import tab as dataset
 from newbie_gui.pages.merge import tab as merge
-from newbie_gui.pages.train import queue_panel
 from newbie_gui.pages.train import tab as train
 from newbie_gui.pages.train.form_link import FormLink
 from newbie_gui.pages.ui import ACTION, QUIET, Ui
@@ -45,7 +44,7 @@ def build_page(ui: Ui) -> gr.Blocks:
             with gr.Tab(ui.t("frame.tab.config"), id="config", elem_id="tab-config"):
                 settings = config.build(ui)
             with gr.Tab(ui.t("frame.tab.train"), id="train", elem_id="tab-train"):
-                training = train.build(ui, _form_link(ui, settings), queue_panel.build)
+                training = train.build(ui, _form_link(ui, settings))
             with gr.Tab(ui.t("frame.tab.merge"), id="merge", elem_id="tab-merge"):
                 merging = merge.build(ui)
             with gr.Tab(ui.t("frame.tab.disk"), id="disk", elem_id="tab-disk"):

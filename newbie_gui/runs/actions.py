@@ -1,35 +1,20 @@
 """What can be done with a run: start it, continue it with changes or without, copy its settings, delete it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from newbie_gui.runs.store import Row, RunStore
 from trainer_core.contracts.config import TrainConfig, changes, load_config, require_none_refused, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.trash import to_trash
+from trainer_core.jobs.queue import Queue
 from trainer_core.planning.advice import uses_gpu
 from trainer_core.planning.hardware import Machine
 
 # What a changed setting does to a begun run: nothing to what is learnt, something, too much; or the run has no
 # checkpoint yet, so that it begins anew with any value.
 Effect = Literal["continue", "warn", "refuse", "fresh"]
-
-
-class Starter(Protocol):
-    """The queue, as far as starting a training needs it."""
-
-    def add(  # noqa: PLR0913 - the queue's own signature
-        self,
-        kind: Any,
-        title: str,
-        spec: Mapping[str, Any],
-        *,
-        resources: Any,
-        files: Any = ...,
-        front: bool = ...,
-    ) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +27,7 @@ class Planned:
     effect: Effect
 
 
-def start(queue: Starter, config: TrainConfig, machine: Machine, *, front: bool = False) -> str:
+def start(queue: Queue, config: TrainConfig, machine: Machine, *, front: bool = False) -> str:
     """Queue a training with these settings; the settings are frozen in its job. Returns the job's id.
 
     A run of the same folder goes on from its newest checkpoint, as the trainer does it.

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from newbie_gui.runs.history import Told
-from newbie_gui.runs.store import Entry, Row
+from newbie_gui.runs.store import Row
 from trainer_core.contracts.checkpoints import complete_checkpoints
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.jobs.queue import Entry
 from trainer_core.planning.advice import memory_ladder
 from trainer_core.planning.ladder import ladder_hints
 

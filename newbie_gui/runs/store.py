@@ -4,17 +4,17 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from newbie_gui.runs.history import History
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import ConfigError, UserError
-from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.jobs.queue import Entry, Queue
 
 # States of a run as the page names them: those of the run folder, of the queue, and "interrupted" for one whose
 # process is gone without a word.
@@ -24,32 +24,6 @@ STATES = (
 LIVE = ("waiting", "starting", "running", "stopping")
 _FRESH_S = 0.5
 _FOLLOWED = 12
-
-
-class Entry(Protocol):
-    """What is read of a job in the queue (`trainer_core.jobs.queue.Entry`)."""
-
-    @property
-    def job(self) -> Job: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def ended(self) -> float | None: ...
-    @property
-    def code(self) -> str: ...
-    @property
-    def message(self) -> str: ...
-    @property
-    def hints(self) -> tuple[str, ...]: ...
-    @property
-    def run(self) -> RunDir | None: ...
-
-
-class Jobs(Protocol):
-    """The queue, as far as runs need it: running jobs first, then waiting ones, then ended ones, newest first."""
-
-    def entries(self) -> Sequence[Entry]: ...
-    def forget(self, job_id: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +64,7 @@ class Row:
 class RunStore:
     """One a process. Holds caches only, of the runs looked at last; every method may be called from any thread."""
 
-    def __init__(self, workspace: Workspace, queue: Jobs) -> None:
+    def __init__(self, workspace: Workspace, queue: Queue) -> None:
         self.workspace = workspace
         self._queue = queue
         self._lock = threading.Lock()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 from gradio.context import Context
 
 from newbie_gui.pages.config.base_panel import BasePanel
@@ -72,18 +71,14 @@ class ConfigTab:
     """What the other tabs need of this one.
 
     Attributes:
-        fields: the control of each setting by name.
-        inputs: all of them and what tells that they were filled, for ``inputs=`` of a handler whose dict goes through
-            `form`, and for ``outputs=`` of one that uses `fill`.
-        live: the panel of what the run will need.
+        inputs: the control of each setting and what tells that they were filled, for ``inputs=`` of a handler whose
+            dict goes through `form`, and for ``outputs=`` of one that uses `fill`.
         start_problem: hidden; empty while Start is allowed, else the sentence why not.
         form: the form by name, of a handler's dict.
         fill: updates that put values (by name, in their types) into the form; the check of it follows by itself.
     """
 
-    fields: Mapping[str, Component]
     inputs: frozenset[Any]
-    live: gr.HTML
     start_problem: gr.Textbox
     form: Callable[[Mapping[Any, Any]], dict[str, Any]]
     fill: Callable[[Mapping[str, Any]], dict[Any, Any]]
@@ -95,9 +90,7 @@ def build(ui: Ui) -> ConfigTab:
     tab.place()
     tab.wire()
     return ConfigTab(
-        fields=tab.fields.controls,
         inputs=frozenset(tab.outputs),
-        live=tab.live,
         start_problem=tab.start,
         form=tab.fields.read,
         fill=tab.fill,

@@ -26,7 +26,7 @@ _SHORT = 80
 class Doing:
     """The handlers of one page's buttons."""
 
-    def __init__(self, ui: Ui, parts: Parts, answers: Answers, form: FormLink | None) -> None:
+    def __init__(self, ui: Ui, parts: Parts, answers: Answers, form: FormLink) -> None:
         self._ui = ui
         self._parts = parts
         self._answers = answers
@@ -35,7 +35,6 @@ class Doing:
 
     def start(self, values: Values, cards: list[str] | None, *, front: bool) -> Updates:
         """Start or queue the form's settings; ``cards``: the GPUs chosen, ``None`` where there is no choice."""
-        assert self._form is not None
         config = self._form.read(values)
         if cards is not None:
             config = replace(config, gpus=self._cards(cards))
@@ -98,7 +97,6 @@ class Doing:
 
     def duplicate(self, values: Values) -> Updates:
         """Put the run's settings into the form, under a free name."""
-        assert self._form is not None
         row = self._answers.shown(values)
         config = actions.duplicated(row, self._store)
         gr.Info(self._ui.t("train.duplicated", old=row.name, new=config.output_name))
@@ -106,21 +104,17 @@ class Doing:
 
     def load(self, values: Values) -> Updates:
         """Put the run's settings into the form as they are."""
-        assert self._form is not None
         row = self._answers.shown(values)
         gr.Info(self._ui.t("train.change.loaded", name=row.name))
         return dict(self._form.fill(actions.config_of(row)))
 
     def planned(self, values: Values) -> str:
         """What the form's settings would change in the run, as a table."""
-        assert self._form is not None
-        return str(
-            changes_table(self._ui, actions.planned_changes(self._answers.shown(values), self._form.read(values)))
-        )
+        changes = actions.planned_changes(self._answers.shown(values), self._form.read(values))
+        return str(changes_table(self._ui, changes))
 
     def go_on(self, values: Values) -> Updates:
         """Continue the run with the form's settings."""
-        assert self._form is not None
         row = self._answers.shown(values)
         self._require_ended(row)
         config = actions.continued(row, self._form.read(values))

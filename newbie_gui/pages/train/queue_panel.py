@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -41,16 +40,8 @@ watch('value', () => {
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class QueuePanel:
-    """Its components; it fills and refreshes itself."""
-
-    now: gr.HTML
-    ended: gr.HTML
-
-
-def build(ui: Ui) -> QueuePanel:
-    """Place the panel; call it where it shall stand."""
+def build(ui: Ui) -> None:
+    """Place the panel, which fills and refreshes itself; call it where it shall stand."""
     now = gr.HTML(elem_id="queue-now", js_on_load=_SCRIPT)
     with gr.Accordion(ui.t("queue.ended"), open=False, elem_id="queue-ended-fold"):
         ended = gr.HTML(elem_id="queue-ended", js_on_load=_SCRIPT)
@@ -72,7 +63,6 @@ def build(ui: Ui) -> QueuePanel:
     gr.Timer(_TICK_S).tick(look, stamp, outputs, **QUIET)
     for view in (now, ended):
         view.select(ui.guarded(act), None, outputs, **ACTION)
-    return QueuePanel(now=now, ended=ended)
 
 
 def shown(ui: Ui, seen: str | None) -> tuple[Any, Any, Any]:

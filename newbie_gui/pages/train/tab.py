@@ -10,6 +10,7 @@ from gradio.events import Dependency
 from markupsafe import Markup
 
 from newbie_gui.pages.train import parts as layout
+from newbie_gui.pages.train import queue_panel
 from newbie_gui.pages.train.answers import Answers, Values
 from newbie_gui.pages.train.doing import Doing
 from newbie_gui.pages.train.form_link import FormLink
@@ -56,20 +57,14 @@ class _Changing:
     go: gr.Button
 
 
-def build(ui: Ui, form: FormLink | None = None, queue_panel: Callable[[Ui], Any] | None = None) -> TrainTab:
-    """Place the tab's contents; call it inside its gr.Tab.
-
-    Args:
-        form: the form of all settings; without it nothing can be started here, only continued.
-        queue_panel: places the list of jobs.
-    """
+def build(ui: Ui, form: FormLink) -> TrainTab:
+    """Place the tab's contents; call it inside its gr.Tab."""
     timer = gr.Timer(LIVE_S)
     selected, stamps, lora = (layout.hidden(name) for name in ("selected", "stamps", "lora"))
     with gr.Row(elem_classes="train-columns"):
         with gr.Column(scale=1, min_width=300):
-            starting = _starting(ui) if form else None
-            if queue_panel is not None:
-                queue_panel(ui)
+            starting = _starting(ui)
+            queue_panel.build(ui)
             text, state, runs = layout.run_list(ui)
         with gr.Column(scale=3, min_width=320):
             nothing = gr.Markdown(ui.t("train.none"), visible=False)
@@ -84,7 +79,7 @@ def build(ui: Ui, form: FormLink | None = None, queue_panel: Callable[[Ui], Any]
                 failure = gr.HTML(elem_id="train-failure", js_on_load=layout.delegate("apply"))
                 plots = layout.curves(ui)
                 samples, files = layout.results(ui)
-                changing = _changing(ui) if form else None
+                changing = _changing(ui)
                 search, log, report, report_text = layout.log_and_report(ui)
     parts = Parts(
         timer=timer, selected=selected, stamps=stamps, list=runs, text=text, state=state, nothing=nothing, shown=shown,
@@ -98,8 +93,7 @@ def build(ui: Ui, form: FormLink | None = None, queue_panel: Callable[[Ui], Any]
     doing = Doing(ui, parts, answers, form)
     _wire_buttons(ui, parts, doing, outputs)
     picked = _wire_rows(ui, parts, doing, outputs)
-    if form is not None and starting is not None and changing is not None:
-        _wire_form(ui, parts, doing, form, outputs, starting=starting, changing=changing)
+    _wire_form(ui, parts, doing, form, outputs, starting=starting, changing=changing)
     return TrainTab(lora=lora, picked=picked, load=answers.look, inputs=set(parts.wishes), outputs=outputs)
 
 

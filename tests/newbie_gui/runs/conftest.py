@@ -15,8 +15,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def queue() -> HeldQueue:
-    return HeldQueue()
+def queue(workspace: Workspace) -> HeldQueue:
+    return HeldQueue(workspace)
 
 
 @pytest.fixture

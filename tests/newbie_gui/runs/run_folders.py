@@ -1,38 +1,27 @@
 """Run folders as the trainer leaves them, made in a moment, and a queue that holds what a test puts in."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.fsutil import sha256_file
-from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.jobs.queue import Entry, Queue
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeldEntry:
-    """What the queue tells of one job."""
+class HeldQueue(Queue):
+    """A queue whose jobs are those that a test puts in; what is added is only noted."""
 
-    job: Job
-    status: str = "finished"
-    ended: float | None = None
-    code: str = ""
-    message: str = ""
-    hints: tuple[str, ...] = ()
-    run: RunDir | None = None
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self.held: list[Entry] = []
+        self.added: list[tuple[Any, ...]] = []
 
-
-@dataclass
-class HeldQueue:
-    held: list[HeldEntry] = field(default_factory=list)
-    added: list[tuple[Any, ...]] = field(default_factory=list)
-
-    def entries(self) -> list[HeldEntry]:
-        return self.held
+    def entries(self) -> tuple[Entry, ...]:
+        return tuple(self.held)
 
     def forget(self, job_id: str) -> None:
         self.held = [entry for entry in self.held if entry.job.id != job_id]

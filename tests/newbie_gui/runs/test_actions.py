@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from run_folders import HeldEntry, HeldQueue, config, make_checkpoint, make_run
+from run_folders import HeldQueue, config, make_checkpoint, make_run
 
 from newbie_gui.runs import actions
 from newbie_gui.runs.store import RunStore
@@ -13,6 +13,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.toml_text import read_toml
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.jobs.queue import Entry
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.training.rerun import check_rerun
 
@@ -97,7 +98,7 @@ def test_a_deleted_run_lies_whole_in_the_trash(workspace: Workspace, store: RunS
 def test_a_deleted_run_does_not_come_back_as_its_job(workspace: Workspace, store: RunStore, queue: HeldQueue) -> None:
     runs = {name: make_run(workspace, name, "failed") for name in ("one", "two")}
     queue.held = [
-        HeldEntry(job=Job(id=f"{name}-{status}", kind="train", title=name), status=status, run=run)
+        Entry(job=Job(id=f"{name}-{status}", kind="train", title=name), status=status, run=run)
         for name, run in runs.items()
         for status in ("failed", "stopped")
     ]
@@ -108,7 +109,7 @@ def test_a_deleted_run_does_not_come_back_as_its_job(workspace: Workspace, store
 
 def test_a_run_at_work_or_waiting_is_not_deleted(workspace: Workspace, store: RunStore, queue: HeldQueue) -> None:
     run = make_run(workspace, "one", "stopped")
-    queue.held = [HeldEntry(job=Job(id="j", kind="train", title="one"), status="waiting", run=run)]
+    queue.held = [Entry(job=Job(id="j", kind="train", title="one"), status="waiting", run=run)]
     with pytest.raises(UserError) as caught:
         actions.delete(store.rows()[0], store)
     assert caught.value.code == "run_in_use" and run.state_file.exists()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from run_folders import HeldEntry, HeldQueue, config, make_checkpoint, make_run
+from run_folders import HeldQueue, config, make_checkpoint, make_run
 
 from newbie_gui.runs.failure import apply, failure_of, remedies
 from newbie_gui.runs.report import report_of
@@ -12,6 +12,7 @@ from trainer_core.contracts.config import parse_config
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.jobs.queue import Entry
 from trainer_core.planning.doctor import Probe
 
 NO_TORCH = Probe(code="print('{}')")
@@ -43,7 +44,7 @@ def test_the_jobs_own_failure_counts_where_the_run_never_began(
     workspace: Workspace, store: RunStore, queue: HeldQueue
 ) -> None:
     job = Job(id="one", kind="train", title="one", created=1.0)
-    queue.held = [HeldEntry(job=job, status="failed", code="base_missing", message="No base.", hints=("Get one.",))]
+    queue.held = [Entry(job=job, status="failed", code="base_missing", message="No base.", hints=("Get one.",))]
     [row] = store.rows()
     found = failure_of(row, store.history(row.folder).refresh(), store.entry(row))
     assert found is not None and (found.code, found.message) == ("base_missing", "No base.")

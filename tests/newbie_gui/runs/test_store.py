@@ -4,7 +4,7 @@ import time
 
 import psutil
 import pytest
-from run_folders import HeldEntry, HeldQueue, config, make_run, tell_steps
+from run_folders import HeldQueue, config, make_run, tell_steps
 
 from newbie_gui.runs.store import RunStore, key_of
 from trainer_core.contracts.errors import UserError
@@ -13,6 +13,7 @@ from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.jobs.queue import Entry
 
 
 def states(store: RunStore) -> dict[str, str]:
@@ -20,9 +21,9 @@ def states(store: RunStore) -> dict[str, str]:
     return {row.name: row.state for row in store.rows()}
 
 
-def entry(run: RunDir, status: str, **more: object) -> HeldEntry:
+def entry(run: RunDir, status: str, **more: object) -> Entry:
     job = Job(id=f"job-{run.path.name}", kind="train", title=run.path.name, created=1.0)
-    return HeldEntry(job=job, status=status, run=run, **more)  # type: ignore[arg-type]
+    return Entry(job=job, status=status, run=run, **more)  # type: ignore[arg-type]
 
 
 def test_runs_are_in_the_state_they_really_are_in(store: RunStore, workspace: Workspace, queue: HeldQueue) -> None:
@@ -48,7 +49,7 @@ def test_a_job_that_failed_before_its_run_folder_was_made_is_listed(
     store: RunStore, workspace: Workspace, queue: HeldQueue
 ) -> None:
     job = Job(id="one", kind="train", title="broken", created=1.0)
-    queue.held = [HeldEntry(job=job, status="failed", run=RunDir(workspace.output / "broken"), code="x")]
+    queue.held = [Entry(job=job, status="failed", run=RunDir(workspace.output / "broken"), code="x")]
     [row] = store.rows()
     assert (row.name, row.state, row.begun) == ("broken", "failed", False)
     assert row.folder == workspace.jobs / "one" and store.entry(row) is queue.held[0]

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import orjson
 import pytest
-from run_folders import HeldEntry, HeldQueue, config, make_checkpoint, make_run, tell_steps
+from run_folders import HeldQueue, config, make_checkpoint, make_run, tell_steps
 from test_long_run import STEPS, long_log
 
 from newbie_gui.machine import MachineWatch
@@ -26,13 +26,14 @@ from trainer_core.contracts.config import load_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.jobs.queue import Entry
 from trainer_core.planning.hardware import Machine
 
 
 @pytest.fixture
 def ui(workspace: Workspace, queue: HeldQueue, store: RunStore) -> Ui:
     machine = MachineWatch(workspace.root, lambda _: Machine(memory_total_mib=8192))
-    services = make_services(workspace, machine=machine, queue=queue)  # type: ignore[arg-type]
+    services = make_services(workspace, machine=machine, queue=queue)
     return Ui("en", replace(services, runs=store))
 
 
@@ -133,7 +134,7 @@ def test_start_queues_the_form_and_shows_the_run(page: Page, queue: HeldQueue, w
     [(kind, title, _, resources, files)] = queue.added
     assert (kind, title, resources) == ("train", "form", ("cpu",)) and "config.toml" in files
     job = Job(id="j", kind="train", title="form")
-    queue.held = [HeldEntry(job=job, status="waiting", run=make_run(workspace, "form", "stopped"))]
+    queue.held = [Entry(job=job, status="waiting", run=make_run(workspace, "form", "stopped"))]
     page.doing._store.forget_list()
     with pytest.raises(UserError) as caught:
         page.doing.start(page.values(), None, front=False)
