@@ -20,8 +20,6 @@ from trainer_core.dataset.library import Concept, DatasetInfo, Library
 from trainer_core.dataset.token_counts import Question, TokenCounts
 from trainer_core.jobs.queue import Entry, Queue
 
-ACTIVE = ("waiting", "running", "stopping")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
@@ -118,16 +116,16 @@ class DatasetStore:
         ]
 
     def busy(self, info: DatasetInfo) -> bool:
-        return any(entry.status in ACTIVE for entry in self.jobs(info))
+        return any(entry.active for entry in self.jobs(info))
 
     def require_idle(self, info: DatasetInfo) -> None:
         """Raises UserError `dataset_in_use`: a job or a training works with the folder."""
-        if any(entry.status in ACTIVE and self._uses(entry, info) for entry in self.queue.entries()):
+        if any(entry.active and self._uses(entry, info) for entry in self.queue.entries()):
             raise _in_use(info)
 
     def require_no_import(self, info: DatasetInfo) -> None:
         """Raises UserError `dataset_in_use` while pictures and captions are arriving."""
-        if any(entry.status in ACTIVE and entry.job.kind == "import" for entry in self.jobs(info)):
+        if any(entry.active and entry.job.kind == "import" for entry in self.jobs(info)):
             raise _in_use(info)
 
     def ensure_index(self, look: Look, title: str, *, opened: bool = False) -> bool:
@@ -168,7 +166,7 @@ class DatasetStore:
         if not look.wanted.has_base:
             return False
         with self._asking:
-            if any(entry.job.kind == "tokens" and entry.status in ACTIVE for entry in self.queue.entries()):
+            if any(entry.job.kind == "tokens" and entry.active for entry in self.queue.entries()):
                 return True
             counts = self.counts(look.wanted)
             missing = counts.missing(picture.caption.text for picture in look.view.snapshot.pictures)

@@ -33,7 +33,7 @@ def build(ui: Ui) -> None:
             # No part is chosen: only a call from outside can say so.
             return (gr.skip(), *asking(False))
         before = sum(use.bytes for use in measure(ui.workspace))
-        if chosen in IN_USE and any(entry.status in ("running", "stopping") for entry in ui.queue.entries()):
+        if chosen in IN_USE and any(entry.at_work for entry in ui.queue.entries()):
             gr.Warning(ui.t("frame.disk.busy"))
             return (gr.skip(), *asking(False))
         if chosen == "jobs":

@@ -56,7 +56,7 @@ def strategy_title(ui: Ui) -> str:
 
 def _job(ui: Ui) -> Markup:
     entries = ui.queue.entries()
-    running = [entry for entry in entries if entry.status in ("running", "stopping")]
+    running = [entry for entry in entries if entry.at_work]
     waiting = sum(entry.status == "waiting" for entry in entries)
     words = [ui.t("frame.job.waiting", count=waiting)] if waiting else []
     if waiting and ui.queue.paused():

@@ -63,7 +63,7 @@ def progress_of(row: Row, told: Told, config: TrainConfig | None, machine: Machi
         "loss": _number(step.get("loss")),
         "smoothed": _number(step.get("loss_smoothed")),
     }
-    if row.state in ("running", "stopping"):
+    if row.at_work:
         if trains:
             figures.update({key: _number(step.get(key)) for key in _SPEED})
         figures["elapsed_seconds"] = max(0.0, time.time() - begun["time"]) if "time" in begun else None

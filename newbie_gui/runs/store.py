@@ -14,6 +14,7 @@ from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import ConfigError, UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.jobs.entries import AT_WORK
 from trainer_core.jobs.queue import Entry, Queue
 
 # States of a run as the page names them: those of the run folder, of the queue, and "interrupted" for one whose
@@ -21,7 +22,7 @@ from trainer_core.jobs.queue import Entry, Queue
 STATES = (
     "waiting", "starting", "running", "stopping", "stopped", "finished", "failed", "interrupted", "created",
 )  # fmt: skip
-LIVE = ("waiting", "starting", "running", "stopping")
+_LIVE = ("waiting", "starting", "running", "stopping")
 _FRESH_S = 0.5
 _FOLLOWED = 12
 
@@ -54,7 +55,12 @@ class Row:
     @property
     def live(self) -> bool:
         """It waits or is at work: it can be stopped and not be deleted."""
-        return self.state in LIVE
+        return self.state in _LIVE
+
+    @property
+    def at_work(self) -> bool:
+        """A process works on it and tells of it."""
+        return self.state in AT_WORK
 
     @property
     def run(self) -> RunDir:
@@ -110,7 +116,7 @@ class RunStore:
     def forget_jobs(self, row: Row) -> None:
         """Take the ended jobs of a run out of the queue. Raises UserError and OSError as `Queue.forget`."""
         for entry in self._queue.entries():
-            if entry.run is not None and key_of(entry.run.path) == row.key and entry.status not in LIVE:
+            if entry.run is not None and key_of(entry.run.path) == row.key and not entry.active:
                 self._queue.forget(entry.job.id)
 
     def config(self, row: Row) -> TrainConfig | None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import get_args
 
 import psutil
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.workspace import Workspace
-from trainer_core.jobs.queue import Queue
+from trainer_core.jobs.entries import ENDED
+from trainer_core.jobs.queue import Entry, JobStatus, Queue
 from trainer_core.jobs.spawn import REPOSITORY
 
 pytestmark = pytest.mark.usefixtures("no_worker")
@@ -97,6 +99,13 @@ def test_a_forgotten_job_goes_to_the_trash_and_cleaning_keeps_the_newest(queue: 
     assert titles(queue) == ["own", "3"]
 
 
+@pytest.mark.parametrize("status", get_args(JobStatus))
+def test_a_job_waits_is_at_work_or_has_ended(status: JobStatus) -> None:
+    entry = Entry(job=Job(id="j", kind="train", title="t"), status=status)
+    assert [status == "waiting", entry.at_work, status in ENDED].count(True) == 1
+    assert entry.active == (status not in ENDED)
+
+
 def test_a_damaged_job_hides_no_other(queue: Queue, workspace: Workspace) -> None:
     bad, _ = add(queue, "bad"), add(queue, "good")
     JobDir(workspace.jobs / bad).job_file.write_text("{", encoding="utf-8")
@@ -132,7 +141,8 @@ ADD_FIVE = """
 import sys
 from pathlib import Path
 from trainer_core.contracts.workspace import Workspace
-from trainer_core.jobs.queue import Queue
+from trainer_core.jobs.entries import ENDED
+from trainer_core.jobs.queue import Entry, JobStatus, Queue
 from trainer_core.jobs.spawn import REPOSITORY
 queue = Queue(Workspace(Path(sys.argv[1])))
 for number in range(5):

@@ -13,11 +13,15 @@ from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.liveness import is_alive
 from trainer_core.contracts.phase_names import TRAINING
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.jobs.marks import Mark
+from trainer_core.jobs.marks import Mark, is_held
 from trainer_core.jobs.spawn import REPOSITORY
 
 JobStatus = Literal["waiting", "running", "stopping", "finished", "stopped", "failed", "cancelled"]
+AT_WORK: tuple[JobStatus, ...] = ("running", "stopping")
+ACTIVE: tuple[JobStatus, ...] = ("waiting", *AT_WORK)
 ENDED: tuple[JobStatus, ...] = ("finished", "stopped", "failed", "cancelled")
+# What the page queues by itself.
+_OWN_KINDS = frozenset({"import", "index", "tokens"})
 # Of the states on disk those that stay.
 _FINAL = frozenset({"finished", "stopped", "failed"})
 # Enough for the newest step or phase behind a few warnings.
@@ -53,6 +57,26 @@ class Entry:
     hints: tuple[str, ...] = ()
     result: Mapping[str, Any] = field(default_factory=dict)
     run: RunDir | None = None
+
+    @property
+    def at_work(self) -> bool:
+        """It has a process."""
+        return self.status in AT_WORK
+
+    @property
+    def active(self) -> bool:
+        """It is at work or will be."""
+        return self.status in ACTIVE
+
+    @property
+    def held(self) -> bool:
+        """A paused queue does not start it."""
+        return is_held(self.job.resources)
+
+    @property
+    def own(self) -> bool:
+        """The page queued it by itself; nobody asked for it."""
+        return self.job.kind in _OWN_KINDS
 
 
 @dataclass(frozen=True, kw_only=True)

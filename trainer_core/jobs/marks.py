@@ -8,7 +8,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Mark:
     @property
     def held(self) -> bool:
         """True for a job that a paused queue does not start."""
-        return any(name.startswith(_HELD) for name in self.resources)
+        return is_held(self.resources)
 
     @property
     def of_an_earlier_boot(self) -> bool:
@@ -173,6 +173,11 @@ class Standing:
             return True
         marks = self.waiting.read().values()
         return any(not mark.held for mark in marks) or (bool(marks) and not self.paused())
+
+
+def is_held(resources: Iterable[str]) -> bool:
+    """Whether a paused queue holds back a job that occupies these."""
+    return any(name.startswith(_HELD) for name in resources)
 
 
 def is_job_id(text: str) -> bool:

@@ -20,7 +20,7 @@ from trainer_core.contracts.jobdir import Job, JobDir, Kind, new_job_id
 from trainer_core.contracts.rundir import Verb
 from trainer_core.contracts.trash import to_trash
 from trainer_core.contracts.workspace import Workspace
-from trainer_core.jobs.entries import ENDED, Entry, EntryReader, JobStatus
+from trainer_core.jobs.entries import AT_WORK, ENDED, Entry, EntryReader, JobStatus
 from trainer_core.jobs.marks import Mark, Places, Standing
 from trainer_core.jobs.spawn import reap, start
 
@@ -28,8 +28,6 @@ __all__ = ["Entry", "JobStatus", "Queue"]
 
 # A worker needs a moment until it holds its lock.
 _STARTING_S = 3.0
-# What the page does by itself; it must not push out what people asked for.
-_OWN_KINDS = frozenset({"import", "index", "tokens"})
 _PLAIN_NAME = re.compile(r"\w[\w.-]*")
 _NO_FILES: Mapping[str, str] = MappingProxyType({})
 
@@ -154,7 +152,7 @@ class Queue:
 
     def request(self, job_id: str, verb: Verb) -> None:
         """Ask a running training to save, sample or stop. Raises UserError `job_missing`, `job_not_running`."""
-        self._demand(job_id, "running", "stopping")
+        self._demand(job_id, *AT_WORK)
         JobDir(self._places.jobs / job_id).request(verb)
 
     def paused(self) -> str:
@@ -194,13 +192,13 @@ class Queue:
     def clean(self, keep: int = 50) -> None:
         """Remove the folders of ended jobs but the newest ``keep``.
 
-        Those that the page queues by itself count apart.
+        Those that the page queues by itself count apart: they must not push out what people asked for.
         """
-        ended = [entry.job for entry in self.entries() if entry.status in ENDED]
-        own = [job for job in ended if job.kind in _OWN_KINDS]
-        asked_for = [job for job in ended if job.kind not in _OWN_KINDS]
-        for job in own[keep:] + asked_for[keep:]:
-            shutil.rmtree(self._places.jobs / job.id, ignore_errors=True)
+        ended = [entry for entry in self.entries() if not entry.active]
+        own = [entry for entry in ended if entry.own]
+        asked_for = [entry for entry in ended if not entry.own]
+        for entry in own[keep:] + asked_for[keep:]:
+            shutil.rmtree(self._places.jobs / entry.job.id, ignore_errors=True)
 
     def _cancelled(self, job_id: str) -> bool:
         """False if a worker was quicker: who removes the mark decides."""
@@ -240,7 +238,7 @@ def _distinct(orders: Iterable[float]) -> Iterator[float]:
 
 
 def _rank(entry: Entry) -> tuple[int, float, str]:
-    if entry.status in ("running", "stopping"):
+    if entry.at_work:
         return 0, entry.started or entry.job.created, entry.job.id
     if entry.status == "waiting":
         return 1, entry.position, entry.job.id

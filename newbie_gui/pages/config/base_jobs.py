@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from newbie_gui.pages.config.base_report import ACTIVE, missing_bytes
+from newbie_gui.pages.config.base_report import missing_bytes
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import LIGHT, Kind
 from trainer_core.contracts.options import OptionSpec, checked
+from trainer_core.jobs.entries import ACTIVE
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.hub_place import NEWBIE, parse_place
 
@@ -25,7 +26,7 @@ class BaseJobs:
     def newest(self) -> Entry | None:
         """The job that was asked for last, whatever became of it; an active one goes first."""
         mine = [entry for entry in self._ui.queue.entries() if entry.job.kind in KINDS]
-        active = [entry for entry in mine if entry.status in ACTIVE]
+        active = [entry for entry in mine if entry.active]
         return max(active or mine, key=lambda entry: entry.job.created, default=None)
 
     def output(self, name: str, suffix: str = "") -> Path:
@@ -74,7 +75,7 @@ class BaseJobs:
     def stop(self, job_id: str) -> None:
         """Raises UserError "job_missing"."""
         entry = self._ui.queue.entry(job_id)
-        if entry.job.kind in KINDS and entry.status in ACTIVE:
+        if entry.job.kind in KINDS and entry.active:
             self._ui.queue.stop(job_id)
 
     def _added(self, kind: Kind, spec: Mapping[str, Any], *, front: bool = False) -> str:

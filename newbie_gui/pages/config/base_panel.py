@@ -10,7 +10,7 @@ from gradio.context import Context
 from markupsafe import Markup
 
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, is_plan, paths_of, stamp_of
-from newbie_gui.pages.config.base_report import ACTIVE, missing_bytes, render_job, render_report
+from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
 from newbie_gui.pages.config.form import tiny_base
 from newbie_gui.pages.config.words import joined, note
 from newbie_gui.pages.disk import size_text
@@ -278,7 +278,7 @@ class BasePanel:
 
     def _shown(self, entry: Entry | None) -> dict[Any, Any]:
         """Updates of `_job_outputs`."""
-        active = entry is not None and entry.status in ACTIVE
+        active = entry is not None and entry.active
         fits = entry is not None and is_plan(entry) and not missing_bytes(entry.result)
         size = size_text(int(entry.result["bytes"]) - int(entry.result["have"])) if entry is not None and fits else ""
         return {

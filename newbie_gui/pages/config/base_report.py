@@ -15,7 +15,6 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.base_check import BaseReport, PartReport
 
-ACTIVE = ("waiting", "running", "stopping")
 _PLANNED = (("size", "bytes"), ("have", "have"), ("free", "free"))
 
 
@@ -31,7 +30,7 @@ def render_report(report: BaseReport, ui: Ui) -> Markup:
 
 def render_job(entry: Entry, ui: Ui) -> Markup:
     """How far the job is, or how it ended."""
-    if entry.status in ACTIVE:
+    if entry.active:
         body = _active(entry, ui)
     elif entry.status == "finished":
         body = _finished(entry, ui)

@@ -8,7 +8,7 @@ from gradio.components import Component
 from gradio.context import Context
 from markupsafe import Markup
 
-from newbie_gui.pages.config.fit_view import ACTIVE, render_fit
+from newbie_gui.pages.config.fit_view import render_fit
 from newbie_gui.pages.ui import ACTION, QUIET, Ui
 from newbie_gui.runs.actions import resources
 from trainer_core.contracts.config import TrainConfig, to_toml
@@ -59,26 +59,26 @@ class FitPanel:
     def _newest(self) -> Entry | None:
         """The check that was asked for last; one at work goes first."""
         mine = [entry for entry in self._ui.queue.entries() if entry.job.kind == "fit"]
-        active = [entry for entry in mine if entry.status in ACTIVE]
+        active = [entry for entry in mine if entry.active]
         return max(active or mine, key=lambda entry: entry.job.created, default=None)
 
     def _allowed(self, problem: str) -> tuple[Any, str]:
         """Whether there is something to check; a check at work keeps its button disabled as well."""
         entry = self._newest()
-        busy = entry is not None and entry.status in ACTIVE
+        busy = entry is not None and entry.active
         why = str(Markup('<p class="muted" role="status">⚠ {}</p>').format(problem)) if problem else ""
         return gr.update(interactive=not problem and not busy), why
 
     def _asked(self, data: dict[Any, Any]) -> dict[Any, Any]:
         newest = self._newest()
-        if newest is not None and newest.status in ACTIVE:
+        if newest is not None and newest.active:
             raise UserError("fit_running", self._ui.t("fit.running"))
         job_id = ask(self._ui, self._read(data))
         return self._shown(self._ui.queue.entry(job_id), "")
 
     def _stopped(self) -> dict[Any, Any]:
         entry = self._newest()
-        if entry is not None and entry.status in ACTIVE:
+        if entry is not None and entry.active:
             self._ui.queue.stop(entry.job.id)
         return self._shown(self._newest(), "")
 
@@ -89,7 +89,7 @@ class FitPanel:
         return self._shown(entry, str(data[self._problem] or ""))
 
     def _shown(self, entry: Entry | None, problem: str) -> dict[Any, Any]:
-        busy = entry is not None and entry.status in ACTIVE
+        busy = entry is not None and entry.active
         return {
             self._answer: str(render_fit(entry, self._ui)) if entry is not None else "",
             self._check: gr.update(interactive=not busy and not problem),

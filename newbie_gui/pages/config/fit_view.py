@@ -11,8 +11,6 @@ from newbie_gui.translate import hints, say, translate
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.queue import Entry
 
-ACTIVE = ("waiting", "running", "stopping")
-
 
 def render_fit(entry: Entry, ui: Ui) -> Markup:
     """Announced to screen readers."""
@@ -22,7 +20,7 @@ def render_fit(entry: Entry, ui: Ui) -> Markup:
 def _body(entry: Entry, ui: Ui) -> Markup:
     if entry.status == "waiting":
         return note("", ui.t("fit.waiting"))
-    if entry.status in ACTIVE:
+    if entry.active:
         return note("", ui.t("fit.checking", phase=translate(entry.phase, ui.lang) if entry.phase else "…"))
     if entry.status == "finished":
         return _found(entry.result, ui)

@@ -5,7 +5,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.datasets.store import ACTIVE
 from newbie_gui.pages.dataset.words import phase_words
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
@@ -16,8 +15,8 @@ _DETAILED = frozenset({"duplicate", "has_caption", "zip_entries", "zip_size", "z
 
 def render_status(ui: Ui, jobs: Sequence[Entry], dismissed: str) -> Markup:
     """Jobs at work with their progress, then the end of the newest import unless it is ``dismissed`` (its id)."""
-    parts = [_active(ui, entry) for entry in jobs if entry.status in ACTIVE]
-    ended = [entry for entry in jobs if entry.status not in ACTIVE]
+    parts = [_active(ui, entry) for entry in jobs if entry.active]
+    ended = [entry for entry in jobs if not entry.active]
     last = next((entry for entry in ended if entry.job.kind == "import"), None)
     if last is not None and last.job.id != dismissed:
         parts.append(_import_ended(ui, last))

@@ -17,7 +17,6 @@ from trainer_core.contracts.jobdir import JobDir
 from trainer_core.contracts.workspace import Workspace
 
 KINDS = ("merge", "convert_lora", "try")
-LIVE = ("waiting", "running", "stopping")
 _SHOWN = 8
 _FOLLOWED = 16
 
@@ -78,14 +77,14 @@ class JobsPanel:
 
 def planned_outputs(ui: Ui) -> list[str]:
     """Places that jobs which are not done will write."""
-    return [str(entry.job.spec.get("output", "")) for entry in ui.queue.entries() if entry.status in LIVE]
+    return [str(entry.job.spec.get("output", "")) for entry in ui.queue.entries() if entry.active]
 
 
 def texts_of_live_jobs(ui: Ui) -> list[str]:
     """Everything such a job was given: where a path stands in it, the job needs what lies there."""
     texts = []
     for entry in ui.queue.entries():
-        if entry.status in LIVE:
+        if entry.active:
             folder = JobDir(ui.workspace.jobs / entry.job.id)
             texts += [file.read_text("utf-8") for file in (folder.job_file, folder.config_file) if file.is_file()]
     return texts

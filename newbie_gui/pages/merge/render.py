@@ -15,6 +15,7 @@ from newbie_gui.pages.merge.stock import Thing
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import hints, say
 from trainer_core.contracts.errors import UserError
+from trainer_core.jobs.queue import Entry
 from trainer_core.planning.base_check import BaseReport
 from trainer_core.planning.lora_facts import LoraFacts
 
@@ -136,7 +137,7 @@ def _refused(ui: Ui, name: str, error: UserError | OSError) -> Markup:
     return note("error", ui.t("merge.upload.refused", why=f"{name}: {ui.say(error)}"))
 
 
-def job_view(ui: Ui, entry: Any, pictures: Sequence[Mapping[str, Any]]) -> Markup:
+def job_view(ui: Ui, entry: Entry, pictures: Sequence[Mapping[str, Any]]) -> Markup:
     """One job of this tab: what it is, how far it is, what came of it."""
     status = ui.t(f"merge.status.{entry.status}")
     return Markup(
@@ -147,7 +148,7 @@ def job_view(ui: Ui, entry: Any, pictures: Sequence[Mapping[str, Any]]) -> Marku
     )
 
 
-def _buttons(ui: Ui, entry: Any) -> Markup:
+def _buttons(ui: Ui, entry: Entry) -> Markup:
     verb = {"waiting": "cancel", "running": "stop", "stopping": ""}.get(entry.status, "forget")
     if not verb:
         return Markup("")
@@ -155,17 +156,17 @@ def _buttons(ui: Ui, entry: Any) -> Markup:
     return _BUTTON.format(verb, entry.job.id, f"{word}: {entry.job.title}", word)
 
 
-def _told(ui: Ui, entry: Any) -> Markup:
+def _told(ui: Ui, entry: Entry) -> Markup:
     if entry.status == "failed":
         return problem(ui, UserError(entry.code, entry.message, entry.hints))
-    if entry.status in ("running", "stopping") and entry.phase:
+    if entry.at_work and entry.phase:
         return _progress(ui, entry)
     if entry.status == "finished" and entry.job.kind in ("merge", "convert_lora"):
         return _download(ui, Path(str(entry.result.get("output", ""))))
     return Markup("")
 
 
-def _progress(ui: Ui, entry: Any) -> Markup:
+def _progress(ui: Ui, entry: Entry) -> Markup:
     key = f"merge.phase.{entry.phase.replace(' ', '_')}"
     phase = ui.t(key) if key in ui.t else entry.phase
     share = entry.done / entry.total if entry.total else 0.0
@@ -197,7 +198,7 @@ def download(ui: Ui, path: Path) -> Markup:
     )
 
 
-def _pictures(ui: Ui, entry: Any, pictures: Sequence[Mapping[str, Any]]) -> Markup:
+def _pictures(ui: Ui, entry: Entry, pictures: Sequence[Mapping[str, Any]]) -> Markup:
     """Side by side, in the order in which they were painted."""
     if entry.job.kind != "try":
         return Markup("")
@@ -212,7 +213,7 @@ def _pictures(ui: Ui, entry: Any, pictures: Sequence[Mapping[str, Any]]) -> Mark
     )
 
 
-def _figure(ui: Ui, entry: Any, picture: Mapping[str, Any]) -> Markup:
+def _figure(ui: Ui, entry: Entry, picture: Mapping[str, Any]) -> Markup:
     strength = picture.get("strength", 0)
     text = ui.t("merge.try.with", strength=f"{strength:g}") if strength else ui.t("merge.try.without")
     url = file_url("jobs", f"{entry.job.id}/samples/{picture.get('file', '')}")

@@ -18,8 +18,6 @@ from newbie_gui.runs.store import STATES, Row
 Values = Mapping[Block, Any]
 Updates = dict[Block, Any]
 
-_RUNNING = ("running", "stopping")
-
 
 class Answers:
     """Answers the handlers of one page. Values come from a browser and are checked here."""
@@ -103,10 +101,9 @@ class Answers:
         }
 
     def _buttons(self, row: Row) -> Updates:
-        at_work = row.state in _RUNNING
         usable = {
             "save_stop": row.state in ("starting", "running"),
-            "stop_now": at_work or row.state in ("starting", "waiting"),
+            "stop_now": row.live,
             "save_now": row.state == "running",
             "sample_now": row.state == "running",
             # One that is finished goes on with more steps: by a changed setting.

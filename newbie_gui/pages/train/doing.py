@@ -160,9 +160,9 @@ class Doing:
     def _begin(self, config: TrainConfig, *, front: bool) -> int:
         """Returns how many jobs run or wait before it."""
         occupied = set(actions.resources(config, self._ui.machine.now()))
-        ahead = ("running", "stopping") if front else ("running", "stopping", "waiting")
         before = sum(
-            entry.status in ahead and bool(occupied & set(entry.job.resources)) for entry in self._ui.queue.entries()
+            (entry.at_work if front else entry.active) and bool(occupied & set(entry.job.resources))
+            for entry in self._ui.queue.entries()
         )
         actions.start(self._ui.queue, config, self._ui.machine.now(), front=front)
         self._store.forget_list()

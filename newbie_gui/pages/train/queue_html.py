@@ -7,16 +7,12 @@ from markupsafe import Markup
 
 from newbie_gui.texts import Texts
 from newbie_gui.translate import translate
-from trainer_core.jobs.entries import ENDED, Entry
+from trainer_core.jobs.entries import Entry
 
 # A page of ended ones; the list of runs has all trainings.
 MOST_ENDED = 20
-# What the page queues by itself: shown while it runs and where it failed.
-_OWN_KINDS = frozenset({"import", "index", "tokens"})
 # Nothing but bytes is counted this far.
 _BYTES = 1_000_000
-# Those that a paused queue still starts are named by these.
-_NEVER_HELD = ("files:", "tokens")
 
 
 def render_now(t: Texts, entries: Sequence[Entry], paused: str) -> Markup:
@@ -25,7 +21,7 @@ def render_now(t: Texts, entries: Sequence[Entry], paused: str) -> Markup:
     Args:
         paused: as `Queue.paused` tells it.
     """
-    running = [entry for entry in entries if entry.status in ("running", "stopping")]
+    running = [entry for entry in entries if entry.at_work]
     waiting = [entry for entry in entries if entry.status == "waiting"]
     parts = [Markup("<h3>{}</h3>").format(t("queue.heading")), _pause(t, paused, bool(running or waiting))]
     if not running and not waiting:
@@ -42,7 +38,7 @@ def render_now(t: Texts, entries: Sequence[Entry], paused: str) -> Markup:
 
 def render_ended(t: Texts, entries: Sequence[Entry]) -> Markup:
     """The newest jobs that ended, with why, and a button that removes each from the list."""
-    ended = [entry for entry in entries if entry.status in ENDED and not _goes_without_saying(entry)]
+    ended = [entry for entry in entries if not entry.active and not _goes_without_saying(entry)]
     if not ended:
         return Markup('<p class="muted">{}</p>').format(t("queue.ended.none"))
     rows = Markup("").join(_ended(t, entry) for entry in ended[:MOST_ENDED])
@@ -51,7 +47,8 @@ def render_ended(t: Texts, entries: Sequence[Entry]) -> Markup:
 
 
 def _goes_without_saying(entry: Entry) -> bool:
-    return entry.job.kind in _OWN_KINDS and entry.status != "failed"
+    """What the page queues by itself is shown while it runs and where it failed."""
+    return entry.own and entry.status != "failed"
 
 
 def _pause(t: Texts, paused: str, something: bool) -> Markup:
@@ -92,7 +89,7 @@ def _progress(t: Texts, entry: Entry) -> str:
 
 def _waiting(t: Texts, entry: Entry, count: int, taken: set[str], paused: bool) -> Markup:
     job, first, last = entry.job, entry.position == 1, entry.position == count
-    if paused and not all(name.startswith(_NEVER_HELD) for name in job.resources):
+    if paused and entry.held:
         reason = t("queue.held")
     else:
         busy = [_resource(t, name) for name in job.resources if name in taken]

@@ -50,7 +50,9 @@ def test_progress_and_place_are_told_in_words() -> None:
 
 def test_a_paused_queue_says_why_and_holds_only_long_jobs_back() -> None:
     own = entry("waiting", "own", "index", position=2, resources=("files:a",))
-    html = render_now(EN, (FIRST, own), "restart")
+    # Of a kind that the queue knows nothing of: it starts it, so the page must not say otherwise.
+    new = entry("waiting", "new", "index", position=3, resources=("camera:0",))
+    html = render_now(EN, (FIRST, own, new), "restart")
     assert "The computer was restarted" in html and 'data-queue="continue"' in html
     assert html.count("held back") == 1 and "starts in a moment" in html
 
