@@ -11,14 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from bench import gpu
 from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.repository import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[1]
 # On any machine: the built-in base's size, on the CPU.
 _STEP = (
     "--size", "tiny", "--set", 'device="cpu"', "--set", 'optimizer_type="AdamW"', "--set", "resolution=64",
@@ -41,7 +40,7 @@ PARTS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = MappingProxyType(
 def run(part: str, *, quick: bool) -> dict[str, Any]:
     """A part's figures, or {"error": its last words}."""
     command = [sys.executable, "-m", f"bench.{part}", *PARTS[part][quick]]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     if done.returncode:
         return {"error": done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}"}
     try:
@@ -78,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         found[part] = run(part, quick=options.quick)
         for name, value in rows(found[part]):
             print(f"{part:9} {name:50} {value}", flush=True)
-    file = ROOT / "build" / f"bench-{started:%Y%m%d-%H%M%S}.json"
+    file = REPOSITORY / "build" / f"bench-{started:%Y%m%d-%H%M%S}.json"
     file.parent.mkdir(exist_ok=True)
     write_json_atomic(file, {"date": started.isoformat(timespec="seconds"), "quick": options.quick, **found})
     print(f"written: {file}")

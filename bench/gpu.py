@@ -13,14 +13,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.toml_text import toml_value
 from trainer_core.planning.presets import load_presets
 
-ROOT = Path(__file__).resolve().parents[1]
 # A step's own settings, the same in all cases that are compared with each other.
 _AT_1024: Mapping[str, Any] = {
     "resolution": 1024, "lora_rank": 32, "lora_alpha": 32.0, "mixed_precision": "bf16", "optimizer_type": "AdamW8bit",
@@ -97,7 +96,7 @@ Process = subprocess.Popen[str]
 def begin(command: Sequence[str]) -> Process:
     """The case's own process, which imports what it needs and waits for `figures`."""
     return subprocess.Popen(
-        [sys.executable, "-m", "bench.waiting", *command], cwd=ROOT, text=True, stdin=subprocess.PIPE,
+        [sys.executable, "-m", "bench.waiting", *command], cwd=REPOSITORY, text=True, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -176,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
         # Kept as failures, they would never be tried again.
         print("error: PyTorch finds no card here; --size tiny shows on a CPU that it runs", file=sys.stderr)
         return 1
-    file = ROOT / "build" / f"bench-gpu{'-tiny' if tiny else ''}.json"
+    file = REPOSITORY / "build" / f"bench-gpu{'-tiny' if tiny else ''}.json"
     done: dict[str, Any] = {}
     if file.exists() and not options.again:
         kept = json.loads(file.read_text(encoding="utf-8"))

@@ -19,10 +19,10 @@ from bench.caching import config_of, make_pictures
 from bench.machine import machine
 from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.events import read_events
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.measured import fit_folder
 
-ROOT = Path(__file__).resolve().parents[1]
 KINDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "checkpointed": {},
@@ -45,7 +45,7 @@ def compare(config: TrainConfig, file: Path) -> dict[str, float]:
     file.write_text(to_toml(config), encoding="utf-8")
     for command in ("fit", "train"):
         subprocess.run(
-            (sys.executable, "-m", "trainer_core", command, str(file)), cwd=ROOT, check=True, capture_output=True
+            (sys.executable, "-m", "trainer_core", command, str(file)), cwd=REPOSITORY, check=True, capture_output=True
         )
     [answer] = fit_folder(config).glob("*.json")
     said = json.loads(answer.read_bytes())

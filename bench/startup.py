@@ -18,8 +18,8 @@ from bench.caching import config_of, make_pictures
 from bench.machine import machine
 from trainer_core.contracts.config import to_toml
 from trainer_core.contracts.events import read_events
+from trainer_core.contracts.repository import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[1]
 HELP = (sys.executable, "-m", "trainer_core", "--help")
 IMPORTS = (sys.executable, "-c", "import trainer_core.training.run")
 
@@ -27,7 +27,7 @@ IMPORTS = (sys.executable, "-c", "import trainer_core.training.run")
 def seconds_of(command: tuple[str, ...]) -> float:
     """Until it has ended well."""
     start = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
     return time.perf_counter() - start
 
 
@@ -38,7 +38,7 @@ def first_step(folder: Path, name: str) -> float:
     file.write_text(to_toml(config_of(folder, **values)), encoding="utf-8")
     begun = time.time()
     subprocess.run(
-        (sys.executable, "-m", "trainer_core", "train", str(file)), cwd=ROOT, check=True, capture_output=True
+        (sys.executable, "-m", "trainer_core", "train", str(file)), cwd=REPOSITORY, check=True, capture_output=True
     )
     told, _ = read_events(folder / "output" / name / "events.jsonl")
     return float(next(event["time"] for event in told if event["event"] == "step")) - begun

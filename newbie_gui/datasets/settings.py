@@ -6,8 +6,7 @@ from typing import Any
 
 from trainer_core.contracts.config import TrainConfig, parse_config
 from trainer_core.contracts.errors import ConfigError
-
-_NEEDED = {"base_model_path": ".", "train_data_dir": "."}
+from trainer_core.planning.presets import PLACEHOLDERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +22,9 @@ def wanted_settings(draft: Mapping[str, Any]) -> Wanted:
     values = dict(draft)
     for _ in range(2):
         try:
-            config = parse_config({**_NEEDED, **values})
+            config = parse_config({**PLACEHOLDERS, **values})
             return Wanted(config=config, has_base=bool(str(values.get("base_model_path", "")).strip()))
         except ConfigError as error:
             bad = {problem.field for problem in error.problems}
             values = {name: value for name, value in values.items() if name not in bad}
-    return Wanted(config=parse_config(_NEEDED), has_base=False)
+    return Wanted(config=parse_config(PLACEHOLDERS), has_base=False)

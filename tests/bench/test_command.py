@@ -12,11 +12,10 @@ from bench import __main__ as command
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (tmp_path / "bench").mkdir()
-    for file in (command.ROOT / "bench").glob("*.py"):
+    for file in (command.REPOSITORY / "bench").glob("*.py"):
         (tmp_path / "bench" / file.name).symlink_to(file)
-    (tmp_path / "trainer_core").symlink_to(command.ROOT / "trainer_core")
-    (tmp_path / "presets").symlink_to(command.ROOT / "presets")
-    monkeypatch.setattr(command, "ROOT", tmp_path)
+    (tmp_path / "trainer_core").symlink_to(command.REPOSITORY / "trainer_core")
+    monkeypatch.setattr(command, "REPOSITORY", tmp_path)
     return tmp_path
 
 

@@ -51,7 +51,7 @@ def test_a_piece_ends_in_time_and_the_next_goes_on(
         return {"error": "error: out of memory"} if len(ran) == 1 else {"figure": len(ran)}
 
     clock = iter([0.0, 0.0, 50.0, 50.0, *[50.0] * 20])
-    monkeypatch.setattr(gpu, "ROOT", tmp_path)
+    monkeypatch.setattr(gpu, "REPOSITORY", tmp_path)
     monkeypatch.setattr(gpu, "begin", lambda command: begun.append(Waiting(command[0])) or begun[-1])
     monkeypatch.setattr(gpu, "figures", fails_once)
     monkeypatch.setattr(gpu, "has_card", lambda: True)
@@ -81,6 +81,6 @@ def test_a_case_in_its_own_process(tmp_path: Path):
 def test_without_a_card_nothing_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(gpu, "ROOT", tmp_path)
+    monkeypatch.setattr(gpu, "REPOSITORY", tmp_path)
     monkeypatch.setattr(gpu, "has_card", lambda: False)
     assert gpu.main([]) == 1 and "--size tiny" in capsys.readouterr().err and list(tmp_path.iterdir()) == []

@@ -11,10 +11,10 @@ import pytest
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import Job, JobDir
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.entries import ENDED
 from trainer_core.jobs.queue import Entry, JobStatus, Queue
-from trainer_core.jobs.spawn import REPOSITORY
 
 pytestmark = pytest.mark.usefixtures("no_worker")
 
@@ -143,7 +143,7 @@ from pathlib import Path
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.entries import ENDED
 from trainer_core.jobs.queue import Entry, JobStatus, Queue
-from trainer_core.jobs.spawn import REPOSITORY
+from trainer_core.contracts.repository import REPOSITORY
 queue = Queue(Workspace(Path(sys.argv[1])))
 for number in range(5):
     queue.add("merge", sys.argv[2], {}, resources=["light"])

@@ -13,11 +13,11 @@ from queues import processes_of, until, until_status, worker_of
 
 from trainer_core.contracts.events import read_events
 from trainer_core.contracts.jobdir import JobDir
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs import spawn, worker
 from trainer_core.jobs.queue import Queue
 from trainer_core.jobs.ranks import repository_python
-from trainer_core.jobs.spawn import REPOSITORY
 
 
 def count(queue: Queue, number: int, resource: str = "tokens", **spec: object) -> str:

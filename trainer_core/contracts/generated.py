@@ -3,15 +3,13 @@
 Run `python -m trainer_core.contracts.generated` after changing an option; tests hold both files equal.
 """
 
-from pathlib import Path
-
 from trainer_core.contracts.config import config_template, options
 from trainer_core.contracts.options import OptionSpec
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.toml_text import toml_value
 
-ROOT = Path(__file__).parents[2]
-TEMPLATE = ROOT / "config_template.toml"
-SETTINGS = ROOT / "docs" / "settings.md"
+TEMPLATE = REPOSITORY / "config_template.toml"
+SETTINGS = REPOSITORY / "docs" / "settings.md"
 
 _INTRODUCTION = """\
 # Settings

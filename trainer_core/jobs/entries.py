@@ -12,9 +12,9 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.liveness import is_alive
 from trainer_core.contracts.phase_names import TRAINING
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.jobs.marks import Mark, is_held
-from trainer_core.jobs.spawn import REPOSITORY
 
 JobStatus = Literal["waiting", "running", "stopping", "finished", "stopped", "failed", "cancelled"]
 AT_WORK: tuple[JobStatus, ...] = ("running", "stopping")

@@ -12,9 +12,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.stop_signals import StopSignals
 
 # What torch.distributed, accelerate and MPI set for the processes they start, beside LOCAL_RANK.
@@ -149,5 +149,5 @@ def repository_python(arguments: Sequence[str]) -> list[str]:
 
 def importable(environment: Mapping[str, str]) -> dict[str, str]:
     """`environment` in which a Python that is started in any folder finds this package."""
-    places = [str(Path(__file__).resolve().parents[2]), environment.get("PYTHONPATH", "")]
+    places = [str(REPOSITORY), environment.get("PYTHONPATH", "")]
     return {**environment, "PYTHONPATH": os.pathsep.join(place for place in places if place)}

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.jobs.ranks import importable
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 # What a job may know of the environment: where things lie, the language, the network's and the libraries' settings.
 # Not a launcher's variables (RANK, WORLD_SIZE: a job is no part of another's run), not secrets of other programs.

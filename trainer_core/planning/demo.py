@@ -1,11 +1,11 @@
 """The settings of the demo's training: the preset for the toy base, and the two prompts that show it learn."""
 
-from pathlib import Path
 from typing import Any
 
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.planning.presets import FOLDER, load_preset
 
-TINY_BASE = Path(__file__).parents[2] / "assets" / "newbie-tiny"
+TINY_BASE = REPOSITORY / "assets" / "newbie-tiny"
 """The built-in base."""
 NAME = "nekorin"
 """The character's trigger word, and the run's name."""

@@ -18,12 +18,12 @@ import psutil
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.planning.hardware import Machine, detect
 from trainer_core.planning.presets import choose, load_presets
 from trainer_core.planning.privacy import environment_value, home_folder, scrubbed, user_names
 from trainer_core.planning.subject import DataCount, Lines, config_lines, run_lines
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "torch", "diffusers", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors", "tokenizers",
     "numpy", "pillow", "psutil", "nvidia-ml-py", "gradio", "flash-attn", "xformers", "triton",
@@ -129,10 +129,10 @@ def _machine(variables: Mapping[str, str]) -> Machine:
 
 
 def _program() -> Lines:
-    launcher = ROOT / ".venv"
+    launcher = REPOSITORY / ".venv"
     inside = Path(sys.prefix).resolve() == launcher.resolve()
     return [
-        f"Newbie LoRA Trainer, commit {_commit()}, in {ROOT}",
+        f"Newbie LoRA Trainer, commit {_commit()}, in {REPOSITORY}",
         f"{platform.platform()}, {platform.machine()}",
         f"Python {platform.python_version()} ({platform.python_implementation()}), "
         + ("the launcher's .venv" if inside else f"not the launcher's .venv but {sys.prefix}"),
@@ -142,9 +142,9 @@ def _program() -> Lines:
 def _commit() -> str:
     """Short, with a mark for changed files; "unknown" for a folder that git does not know (a downloaded ZIP)."""
     git = shutil.which("git")
-    if git is None or not (ROOT / ".git").exists():
+    if git is None or not (REPOSITORY / ".git").exists():
         return "unknown"
-    command = [git, "-C", str(ROOT), "describe", "--always", "--dirty=, with changed files"]
+    command = [git, "-C", str(REPOSITORY), "describe", "--always", "--dirty=, with changed files"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     return done.stdout.strip() or "unknown"
 
@@ -166,7 +166,7 @@ def _packages() -> Lines:
 
 
 def _pins() -> dict[str, str]:
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pins = (line.split(";")[0].split("==") for line in lines if "==" in line and not line.startswith("#"))
     return {name.strip().lower(): wanted.strip() for name, wanted in pins}
 

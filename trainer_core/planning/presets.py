@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from trainer_core.contracts.config import parse_config
 from trainer_core.contracts.errors import ConfigError, Problem
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.toml_text import read_toml
 from trainer_core.planning.hardware import Gpu, Machine
 
-FOLDER = Path(__file__).parents[2] / "presets"
+FOLDER = REPOSITORY / "presets"
 
 # GiB that stay free of our own use. Windows' driver starts to move memory out before a card is full, silently and
 # at a tenth of the speed, so more must stay free there.
@@ -24,8 +25,8 @@ OLDEST_CAPABILITY = (7, 5)
 _STRATEGY_TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {"name": (str,), "title": (str,), "title_zh": (str,), "device": (str,), "needs_gib": (int, float)}
 )
-# A preset is about memory and pace; what it is used on is the user's.
-_PLACEHOLDERS: Mapping[str, object] = MappingProxyType({"base_model_path": "base", "train_data_dir": "data"})
+# Stand for the required settings where none are chosen. A preset has none: what it is used on is the user's.
+PLACEHOLDERS: Mapping[str, object] = MappingProxyType({"base_model_path": "base", "train_data_dir": "data"})
 # What only suits the memory of one card: a preset that does not name it means the default, for what stands in the form
 # may be another preset's.
 _FOR_THE_CARD = ("quantize_base", "quantize_gemma", "checkpoint_skip_every", "swap_blocks")
@@ -101,11 +102,11 @@ def load_preset(file: Path) -> Preset:
     problems = _strategy_problems(strategy, file)
     problems += [
         Problem(field=name, value=values[name], message="is the user's own and must not stand in a preset")
-        for name in _PLACEHOLDERS
+        for name in PLACEHOLDERS
         if name in values
     ]
     try:
-        config = parse_config({**values, **_PLACEHOLDERS})
+        config = parse_config({**values, **PLACEHOLDERS})
     except ConfigError as error:
         problems += error.problems
     if problems:

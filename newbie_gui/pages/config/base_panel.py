@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, is_plan, paths_of, stamp_of
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
-from newbie_gui.pages.config.form import tiny_base
 from newbie_gui.pages.config.words import joined, note
 from newbie_gui.pages.disk import size_text
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
@@ -20,6 +19,7 @@ from trainer_core.contracts.fsutil import json_text
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.base_check import BasePaths, Candidate, check_base, find_in_comfyui
 from trainer_core.planning.base_parts import OPTIONS
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.hub_place import NEWBIE
 
 HOWS = ("builtin", "folder", "comfyui", "convert", "download")
@@ -177,7 +177,7 @@ class BasePanel:
             made = sorted(path for path in self._ui.workspace.models.iterdir() if path.name[0] != "." and path.is_dir())
         except OSError:
             made = []
-        return [*((path.name, str(path)) for path in made), (self._ui.t("base.builtin.name"), str(tiny_base()))]
+        return [*((path.name, str(path)) for path in made), (self._ui.t("base.builtin.name"), str(TINY_BASE))]
 
     def _loaded(self) -> dict[Any, Any]:
         entry = self._jobs.newest()
@@ -202,7 +202,7 @@ class BasePanel:
         return self._set({"base_model_path": str(data[self._folder] or "")})
 
     def _chosen_builtin(self) -> dict[Any, Any]:
-        return self._set({"base_model_path": str(tiny_base())})
+        return self._set({"base_model_path": str(TINY_BASE)})
 
     def _set(self, paths: Mapping[str, str]) -> dict[Any, Any]:
         """Updates that name one base; what named another is cleared."""

@@ -19,9 +19,8 @@ from newbie_gui.pages.config.words import joined, note
 from newbie_gui.pages.ui import QUIET, Ui
 from trainer_core.contracts.config import options
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.validation import all_problems
-
-_PROJECT = Path(__file__).resolve().parents[3]
 
 
 class ExchangePanel:
@@ -123,7 +122,7 @@ class ExchangePanel:
         command = [sys.executable, "-m", "trainer_core", "train", str(saved) if same else name]
         line = subprocess.list2cmdline(command) if os.name == "nt" else shlex.join(command)
         return Markup("<p>{}</p><pre class='config-command'><code>{}</code></pre><p class='muted'>{}</p>").format(
-            self._ui.t("config.export.command"), line, self._ui.t("config.export.folder", folder=_PROJECT)
+            self._ui.t("config.export.command"), line, self._ui.t("config.export.folder", folder=REPOSITORY)
         )
 
 

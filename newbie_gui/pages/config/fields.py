@@ -130,4 +130,4 @@ def is_open(spec: OptionSpec) -> bool:
 
 def fold_id(group: str) -> str:
     """The elem_id of a group's folded part."""
-    return "config-more-" + group.lower().replace(" ", "-").lower().replace(" ", "-")
+    return "config-more-" + group.lower().replace(" ", "-")

@@ -5,7 +5,6 @@ float -> text (so that 1e-4 stays as it was typed), list -> one entry a line, pa
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -193,11 +192,6 @@ def dataset_folders(workspace: Workspace) -> list[tuple[str, str]]:
     except OSError:
         return []
     return [(path.name, str(path)) for path in folders]
-
-
-def tiny_base() -> Path:
-    """The built-in base model."""
-    return Path(__file__).parents[3] / "assets" / "newbie-tiny"
 
 
 NUMBER_STEPS: Mapping[str, int] = MappingProxyType(

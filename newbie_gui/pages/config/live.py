@@ -22,12 +22,10 @@ from trainer_core.planning.base import BaseSizes
 from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.measured import Measured, fit_key
-from trainer_core.planning.presets import reserve_gib
+from trainer_core.planning.presets import PLACEHOLDERS, reserve_gib
 from trainer_core.planning.shapes import matching
 
 _GIB = 2**30
-# Stand for settings that are still missing, so that memory can be forecast before a data set is chosen.
-_PLACEHOLDERS: Mapping[str, Any] = {"base_model_path": "base", "train_data_dir": "data"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +97,9 @@ def usable_config(values: Mapping[str, Any]) -> tuple[TrainConfig | None, tuple[
             for problem in error.problems:
                 good.pop(problem.field, None)
                 replaced.add(problem.field)
-                if problem.field in _PLACEHOLDERS:
-                    good[problem.field] = _PLACEHOLDERS[problem.field]
+                # Memory can be forecast before a data set is chosen.
+                if problem.field in PLACEHOLDERS:
+                    good[problem.field] = PLACEHOLDERS[problem.field]
     return None, tuple(sorted(replaced))
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.pages.config.form import tiny_base, to_form, values_from
+from newbie_gui.pages.config.form import to_form, values_from
 from newbie_gui.pages.config.words import bullets, note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.hardware import Machine
 from trainer_core.planning.presets import Choice, Preset, choose, load_presets, reserve_gib
 
@@ -103,7 +104,7 @@ def _short(value: Any, ui: Ui) -> str:
 
 def _base_of(preset: Preset) -> dict[str, Any]:
     """The demo suits the built-in base and nothing else; all others leave the base to the user."""
-    return {"base_model_path": str(tiny_base())} if preset.device == "cpu" else {}
+    return {"base_model_path": str(TINY_BASE)} if preset.device == "cpu" else {}
 
 
 def _fits(preset: Preset, machine: Machine) -> bool:

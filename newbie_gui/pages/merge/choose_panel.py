@@ -10,8 +10,9 @@ from newbie_gui.pages.disk import size_text
 from newbie_gui.pages.merge.incoming import receive
 from newbie_gui.pages.merge.plans import MOST_LORAS, STRENGTH, Stack, read_stack, title_of
 from newbie_gui.pages.merge.render import received_view
-from newbie_gui.pages.merge.stock import Lora, Shelf, Stock, base_of, base_of_text, tiny_base
+from newbie_gui.pages.merge.stock import Lora, Shelf, Stock, base_of, base_of_text
 from newbie_gui.pages.ui import Ui
+from trainer_core.planning.demo import TINY_BASE
 
 Values = Mapping[Any, Any]
 
@@ -87,7 +88,7 @@ class ChoosePanel:
         base = str(remembered.get("base", ""))
         if not base or not Path(base).exists():
             first = base_of(Path(str(entries[0]["path"]))) if entries else ""
-            base = first or str(tiny_base())
+            base = first or str(TINY_BASE)
         updates = self.lists(stock)
         updates[self.base] = gr.update(choices=base_choices(self._ui, stock), value=base)
         for number, (lora, strength) in enumerate(zip(self.loras, self.strengths, strict=True)):
@@ -146,5 +147,5 @@ def lora_choices(ui: Ui, loras: tuple[Lora, ...]) -> list[tuple[str, str]]:
 
 def base_choices(ui: Ui, stock: Stock) -> list[tuple[str, str]]:
     """(what is shown, path)."""
-    builtin = str(tiny_base())
+    builtin = str(TINY_BASE)
     return [(ui.t("merge.base.builtin") if path == builtin else Path(path).name, path) for path in stock.bases]

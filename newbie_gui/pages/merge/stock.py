@@ -13,6 +13,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.trash import to_trash
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS, SUFFIX, export_order
 
 _FRESH_S = 2.0
@@ -75,18 +76,13 @@ class Shelf:
             return self._seen[1]
 
 
-def tiny_base() -> Path:
-    """The built-in base model."""
-    return Path(__file__).parents[3] / "assets" / "newbie-tiny"
-
-
 def look(workspace: Workspace) -> Stock:
     """Everything there is now. What vanishes meanwhile is left out."""
     things = _newest([*_things("lora", workspace.loras), *_things("model", workspace.models)])
     exports = _newest(_exports(workspace.output))[:_MOST_EXPORTS]
     own = [Lora(path=t.path, run="", size=t.size, time=t.time) for t in things if t.kind == "lora"]
     models = [str(thing.path) for thing in things if thing.kind == "model"]
-    return Stock(loras=(*exports, *own), bases=tuple(dict.fromkeys([*models, str(tiny_base())])), things=tuple(things))
+    return Stock(loras=(*exports, *own), bases=tuple(dict.fromkeys([*models, str(TINY_BASE)])), things=tuple(things))
 
 
 def base_of(lora: Path) -> str:

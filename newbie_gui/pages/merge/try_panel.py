@@ -7,10 +7,10 @@ import gradio as gr
 from newbie_gui.pages.merge.choose_panel import ChoosePanel, Values
 from newbie_gui.pages.merge.plans import SIDE, STRENGTH, choice, try_spec
 from newbie_gui.pages.merge.render import memory_view
-from newbie_gui.pages.merge.stock import tiny_base
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.jobdir import LIGHT
 from trainer_core.planning.base_check import BaseReport
+from trainer_core.planning.demo import TINY_BASE
 
 _SIDES = {True: 128, False: 1024}
 _SAVED = ("prompt", "negative", "width", "height", "steps", "cfg", "shift", "seed", "half", "full", "device")
@@ -82,7 +82,7 @@ class TryPanel:
 
     def sized(self, base: str, side: object) -> dict[Any, Any]:
         """The usual size of the base, unless another than the other kind's usual one was typed."""
-        usual = _SIDES[base == str(tiny_base())]
+        usual = _SIDES[base == str(TINY_BASE)]
         if side not in (None, *_SIDES.values()) or side == usual:
             return {}
         return {self.fields["width"]: usual, self.fields["height"]: usual}

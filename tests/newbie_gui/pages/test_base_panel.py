@@ -8,7 +8,6 @@ import pytest
 
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, paths_of, stamp_of
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
-from newbie_gui.pages.config.form import tiny_base
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import make_services
 from newbie_gui.texts import Lang
@@ -17,6 +16,7 @@ from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.queue import Entry, Queue
 from trainer_core.planning.base_check import BasePaths, check_base
+from trainer_core.planning.demo import TINY_BASE
 
 GIB = 2**30
 PLAN = {"bytes": 20 * GIB, "have": 2 * GIB, "free": 100 * GIB, "files": 21, "paths": {}}
@@ -43,9 +43,9 @@ def entry(kind: Any = "download", spec: Mapping[str, Any] | None = None, **value
 @pytest.mark.parametrize("lang, good, bad", [("en", "Usable", "Not usable yet"), ("zh", "可以使用", "还不能使用")])
 def test_the_report_says_in_words_whether_it_can_be_used(lang: Lang, good: str, bad: str, tmp_path: Path) -> None:
     ui = page(tmp_path, lang)
-    assert good in render_report(check_base(BasePaths(base_model_path=str(tiny_base()))), ui)
-    html = render_report(check_base(BasePaths(base_model_path=str(tiny_base() / "vae"))), ui)
-    assert bad in html and str(tiny_base()) in html and "✗" in html
+    assert good in render_report(check_base(BasePaths(base_model_path=str(TINY_BASE))), ui)
+    html = render_report(check_base(BasePaths(base_model_path=str(TINY_BASE / "vae"))), ui)
+    assert bad in html and str(TINY_BASE) in html and "✗" in html
     odd = tmp_path / "<script>x"
     odd.mkdir()
     assert "<script" not in render_report(check_base(BasePaths(base_model_path=str(odd))), ui)
@@ -102,7 +102,7 @@ def test_asking_for_the_size_queues_a_plan_and_confirming_needs_one(tmp_path: Pa
 
 def test_converting_the_chosen_base(tmp_path: Path) -> None:
     ui = page(tmp_path)
-    job_id = BaseJobs(ui).convert(str(tiny_base()), {"vae": "", "clip": "x"}, form="comfyui", dtype="bf16", name="n")
+    job_id = BaseJobs(ui).convert(str(TINY_BASE), {"vae": "", "clip": "x"}, form="comfyui", dtype="bf16", name="n")
     job = ui.queue.entry(job_id).job
     assert (job.kind, job.resources, job.spec["parts"]) == ("convert", ("light",), {"clip": "x"})
     assert job.spec["output"] == str(ui.workspace.models / "n.safetensors")
@@ -112,7 +112,7 @@ def test_converting_the_chosen_base(tmp_path: Path) -> None:
 def test_a_name_is_a_plain_one(name: str, tmp_path: Path) -> None:
     jobs = BaseJobs(page(tmp_path))
     with pytest.raises(UserError) as caught:
-        jobs.convert(str(tiny_base()), {}, form="official", dtype="keep", name=name)
+        jobs.convert(str(TINY_BASE), {}, form="official", dtype="keep", name=name)
     assert caught.value.code == "base_name" and jobs.newest() is None
     assert not caught.value.message.endswith("..")
 

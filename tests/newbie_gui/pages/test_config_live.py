@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 from settings_parts import card, make_dataset, make_ui, settled
 
-from newbie_gui.pages.config.form import default_values, tiny_base, to_form
+from newbie_gui.pages.config.form import default_values, to_form
 from newbie_gui.pages.config.known import Known
 from newbie_gui.pages.config.live import LiveReport, check
 from newbie_gui.pages.config.render import render, start_problem
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.config import parse_config
 from trainer_core.contracts.rundir import RunDir
+from trainer_core.planning.demo import TINY_BASE
 
 
 def form(ui: Ui, **values: Any) -> dict[str, Any]:
     """The form of a small training on the built-in base."""
-    base = {"base_model_path": str(tiny_base()), "resolution": 256, "optimizer_type": "AdamW"}
+    base = {"base_model_path": str(TINY_BASE), "resolution": 256, "optimizer_type": "AdamW"}
     return to_form({**default_values(ui.workspace), **base, **values})
 
 
@@ -90,7 +91,7 @@ def test_a_card_that_others_fill_is_said_apart(tmp_path: Path, data: str):
 
 def test_a_name_that_is_taken(tmp_path: Path, data: str):
     ui = make_ui(tmp_path)
-    values = {"base_model_path": str(tiny_base()), "train_data_dir": data, "lora_rank": 8}
+    values = {"base_model_path": str(TINY_BASE), "train_data_dir": data, "lora_rank": 8}
     output = {"output_dir": str(ui.workspace.output), "output_name": "mine"}
     run = RunDir(ui.workspace.output / "mine")
     run.create(parse_config({**values, **output}))

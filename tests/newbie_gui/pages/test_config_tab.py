@@ -10,11 +10,12 @@ import pytest
 from settings_parts import NO_GPU, card, make_dataset, make_ui, settled
 
 from newbie_gui.pages.config import strategy, tab
-from newbie_gui.pages.config.form import control_of, default_values, tiny_base, to_form
+from newbie_gui.pages.config.form import control_of, default_values, to_form
 from newbie_gui.pages.ui import Ui
 from newbie_gui.texts import config as words
 from trainer_core.contracts.config import options
 from trainer_core.contracts.errors import ConfigError
+from trainer_core.planning.demo import TINY_BASE
 
 SOURCES = Path(tab.__file__).parent
 
@@ -46,7 +47,7 @@ def test_a_new_page_is_ready_but_for_the_data_set(tmp_path: Path):
     made, _ = built(ui)
     updates = made._filled()
     form = {name: updates[control]["value"] for name, control in made.fields.controls.items()}
-    assert form["base_model_path"] == str(tiny_base()) and form["device"] == "cpu"
+    assert form["base_model_path"] == str(TINY_BASE) and form["device"] == "cpu"
     with pytest.raises(ConfigError) as refused:
         tab.config_from_form(ui, form)
     assert [problem.field for problem in refused.value.problems] == ["train_data_dir"]

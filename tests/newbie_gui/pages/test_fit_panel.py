@@ -10,7 +10,7 @@ from settings_parts import NO_GPU, card, make_dataset, make_ui, settled
 
 from newbie_gui.pages.config.fit_panel import FitPanel, ask
 from newbie_gui.pages.config.fit_view import render_fit
-from newbie_gui.pages.config.form import default_values, tiny_base, to_form, values_from
+from newbie_gui.pages.config.form import default_values, to_form, values_from
 from newbie_gui.pages.config.known import Known
 from newbie_gui.pages.config.live import check
 from newbie_gui.pages.config.render import render
@@ -23,6 +23,7 @@ from trainer_core.dataset.facts import read_facts
 from trainer_core.jobs.queue import Entry, Queue
 from trainer_core.planning.advice import device_name
 from trainer_core.planning.base import read_base
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.estimate import work_of
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.measured import Measured, fit_folder, fit_key, keep
@@ -141,7 +142,7 @@ def test_settings_with_problems_cannot_be_checked_and_the_page_says_why(tmp_path
 def test_the_forecast_follows_the_measured_step(peak: int, verdict: str, tmp_path: Path) -> None:
     ui = make_ui(tmp_path, card(20))
     values = {
-        "base_model_path": str(tiny_base()),
+        "base_model_path": str(TINY_BASE),
         "train_data_dir": str(make_dataset(tmp_path / "data" / "5_x").parent),
     }
     form = to_form({**default_values(ui.workspace), **values, "resolution": 256})

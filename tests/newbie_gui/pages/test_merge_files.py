@@ -6,9 +6,10 @@ import pytest
 from merge_stock import TINY, run_with_exports, workspace_in, write_lora
 
 from newbie_gui.pages.merge.incoming import receive
-from newbie_gui.pages.merge.stock import Shelf, base_of, look, remove, tiny_base
+from newbie_gui.pages.merge.stock import Shelf, base_of, look, remove
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.planning.demo import TINY_BASE
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_the_newest_exports_and_everything_kept_can_be_chosen(workspace: Workspa
         "own.safetensors", *(f"nekorin-step-{step:08d}.safetensors" for step in (2, 3, 4, 10))
     }  # fmt: skip
     assert sorted(thing.key for thing in stock.things) == ["lora/own.safetensors", "model/merged"]
-    assert stock.bases == (str(workspace.models / "merged"), str(tiny_base()))
+    assert stock.bases == (str(workspace.models / "merged"), str(TINY_BASE))
     assert base_of(exports / "nekorin-step-00000010.safetensors") == str(TINY)
     assert base_of(workspace.loras / "own.safetensors") == ""
 
