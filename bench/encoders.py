@@ -20,11 +20,9 @@ from transformers import Gemma3TextConfig, Gemma3TextModel, JinaEmbeddingsV3Conf
 from bench.machine import machine
 from trainer_core.model.jina import JinaEncoder
 from trainer_core.model.vae import LatentCodec
-from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
+from trainer_core.planning.phases import GIB, GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.checks import pick_device
 from trainer_core.training.metering import seconds_of
-
-GIB = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)

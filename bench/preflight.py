@@ -22,6 +22,7 @@ from trainer_core.contracts.events import read_events
 from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.measured import fit_folder
+from trainer_core.planning.phases import GIB
 
 KINDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -54,10 +55,10 @@ def compare(config: TrainConfig, file: Path) -> dict[str, float]:
     memory = [event for event in told if event["event"] == "memory" and event["phase"] == "training"]
     ratios = {
         "seconds": said["seconds_per_step"] / median(steps[WARM_UP:]),
-        "process": said["process"] / 2**30 / max(event["process_gib"] for event in memory),
+        "process": said["process"] / GIB / max(event["process_gib"] for event in memory),
     }
     if said["cuda"]:
-        ratios["peak"] = said["peak"] / 2**30 / max(event["peak_gib"] for event in memory)
+        ratios["peak"] = said["peak"] / GIB / max(event["peak_gib"] for event in memory)
     return ratios
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from bench.machine import machine
-from bench.step import GIB, build_model, run
+from bench.step import build_model, run
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.planning.phases import GIB
 from trainer_core.planning.shapes import Dimensions
 from trainer_core.training.building import make_trainable
 from trainer_core.training.checks import adapted, pick_device

@@ -27,7 +27,7 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
 from trainer_core.model.swapping import Swapping
 from trainer_core.planning.flops import step_flops
-from trainer_core.planning.phases import Work, training_pass, training_phase
+from trainer_core.planning.phases import GIB, Work, training_pass, training_phase
 from trainer_core.planning.shapes import Dimensions, matching, parameter_count
 from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.building import make_trainable
@@ -43,7 +43,6 @@ SIZES: Mapping[str, Mapping[str, int]] = {
     "full": {},
     "tiny": {"dim": 192, "layers": 6, "refiners": 1, "heads": 4, "kv_heads": 2, "caption_dim": 128, "pooled_dim": 128},
 }
-GIB = 2**30
 
 
 def build_model(dims: Dimensions, config: TrainConfig, device: torch.device) -> NextDiT:

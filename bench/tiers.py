@@ -7,9 +7,8 @@ from typing import Any
 
 from trainer_core.contracts.config import parse_config
 from trainer_core.planning.estimate import estimate
+from trainer_core.planning.phases import GIB
 from trainer_core.planning.presets import load_presets
-
-GIB = 2**30
 
 
 def measure() -> dict[str, Any]:

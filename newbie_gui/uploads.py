@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from newbie_gui.figures import GIB, MIB
+
 # Left free for what else writes there: runs, their checkpoints, the page's own notes.
-_SPARE_BYTES = 64 * 2**20
-_GIB = 2**30
+_SPARE_BYTES = 64 * MIB
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Say = Callable[..., str]
@@ -97,8 +98,8 @@ async def _read_out(receive: Receive) -> None:
 
 
 def _gib_up(size: int) -> str:
-    return f"{math.ceil(100 * size / _GIB) / 100:.2f}"
+    return f"{math.ceil(100 * size / GIB) / 100:.2f}"
 
 
 def _gib_down(size: int) -> str:
-    return f"{math.floor(100 * size / _GIB) / 100:.2f}"
+    return f"{math.floor(100 * size / GIB) / 100:.2f}"

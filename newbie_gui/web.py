@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from newbie_gui.figures import GIB
 from newbie_gui.files import file_routes, workspace_roots
 from newbie_gui.languages import LazyPages, language_routes, likely_language
 from newbie_gui.localized import TopScripts
@@ -23,7 +24,7 @@ from newbie_gui.uploads import UploadRoom
 
 _QUEUE_POLL_S = 0.1
 _NO_API_PAGES: Mapping[str, Any] = MappingProxyType({"docs_url": None, "redoc_url": None, "openapi_url": None})
-_MAX_FILE_BYTES = 8 * 2**30
+_MAX_FILE_BYTES = 8 * GIB
 
 
 def build_app(services: Services, default_lang: Lang | None) -> ASGIApp:

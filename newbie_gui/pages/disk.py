@@ -8,14 +8,14 @@ import gradio as gr
 from markupsafe import Markup
 
 from newbie_gui.disk_use import CLEANABLE, IN_USE, Use, clean, measure
+from newbie_gui.figures import gib, size_text
+from newbie_gui.pages.html import table
 from newbie_gui.pages.ui import ACTION, Ui
-
-_GIB = 2**30
 
 
 def build(ui: Ui) -> None:
     """Place the tab's contents; call it inside its gr.Tab."""
-    table = gr.HTML(elem_id="disk-table")
+    sizes = gr.HTML(elem_id="disk-table")
     measured = gr.Button(ui.t("frame.disk.measure"), elem_id="disk-measure")
     choices = [(ui.t(f"frame.disk.clean.{part}"), part) for part in CLEANABLE]
     part = gr.Radio(choices, value="trash", label=ui.t("frame.disk.choose"), elem_id="disk-part")
@@ -47,33 +47,16 @@ def build(ui: Ui) -> None:
         return gr.update(visible=not open_), gr.update(visible=open_), gr.update(visible=open_)
 
     buttons = [ask, sure, back]
-    measured.click(ui.guarded(shown), None, table, **ACTION)
+    measured.click(ui.guarded(shown), None, sizes, **ACTION)
     ask.click(lambda: asking(True), None, buttons, **ACTION)
     back.click(lambda: asking(False), None, buttons, **ACTION)
-    sure.click(ui.guarded(cleaned), part, [table, *buttons], **ACTION)
+    sure.click(ui.guarded(cleaned), part, [sizes, *buttons], **ACTION)
 
 
 def render(ui: Ui, uses: Sequence[Use]) -> Markup:
     """The table of sizes."""
     free = shutil.disk_usage(ui.workspace.root).free
-    intro = ui.t("frame.disk.intro", folder=ui.workspace.root, free=f"{free / _GIB:.1f}")
-    rows = [
-        Markup("<tr><th scope='row'>{}</th><td>{}</td><td>{}</td></tr>").format(
-            ui.t(f"frame.disk.{use.part}"), size_text(use.bytes), use.entries
-        )
-        for use in uses
-    ]
-    heads = [Markup("<th scope='col'>{}</th>").format(ui.t(f"frame.disk.{key}")) for key in ("kind", "size", "items")]
-    return Markup(
-        "<p>{}</p><div class='table-box'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
-    ).format(intro, Markup("").join(heads), Markup("").join(rows))
-
-
-def size_text(count: int) -> str:
-    """Bytes in the largest unit of which there is at least one: "12.3 MiB"."""
-    size = float(max(count, 0))
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.2f} GiB"
+    intro = ui.t("frame.disk.intro", folder=ui.workspace.root, free=gib(free))
+    rows = [(ui.t(f"frame.disk.{use.part}"), size_text(use.bytes), use.entries) for use in uses]
+    heads = [ui.t(f"frame.disk.{key}") for key in ("kind", "size", "items")]
+    return Markup("<p>{}</p>{}").format(intro, table(heads, rows))

@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from newbie_gui.figures import MIB, gib
 from newbie_gui.pages.config.strategy import plan_for, title_of
 from newbie_gui.pages.ui import QUIET, Ui
 from newbie_gui.texts import LANGS
@@ -42,9 +43,10 @@ def render(ui: Ui) -> Markup:
 def machine_text(ui: Ui, machine: Machine) -> str:
     """The GPU with the most memory, or the lack of one, with its memory."""
     if not machine.gpus:
-        return ui.t("frame.machine.cpu", free=_gib(machine.memory_free_mib), total=_gib(machine.memory_total_mib))
+        free, total = machine.memory_free_mib * MIB, machine.memory_total_mib * MIB
+        return ui.t("frame.machine.cpu", free=gib(free), total=gib(total))
     best = max(machine.gpus, key=lambda gpu: gpu.free_mib)
-    text = ui.t("frame.machine.gpu", name=best.name, free=_gib(best.free_mib), total=_gib(best.total_mib))
+    text = ui.t("frame.machine.gpu", name=best.name, free=gib(best.free_mib * MIB), total=gib(best.total_mib * MIB))
     others = len(machine.gpus) - 1
     return f"{text} ({ui.t('frame.machine.more', count=others)})" if others else text
 
@@ -83,7 +85,3 @@ def _languages(ui: Ui) -> Markup:
     return Markup('<nav class="header-languages" aria-label="{}">{}</nav>').format(
         ui.t("frame.language"), Markup(" ").join(links)
     )
-
-
-def _gib(mib: int) -> str:
-    return f"{mib / 1024:.1f}"

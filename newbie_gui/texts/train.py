@@ -109,10 +109,6 @@ TEXTS = MappingProxyType(
         "train.fact.temperature": ("Temperature", "温度"),
         "train.fact.changed": ("Last change", "最近更新"),
         "train.fact.folder": ("Folder", "文件夹"),
-        "train.seconds": ("{seconds} s", "{seconds} 秒"),
-        "train.minutes": ("{minutes} min {seconds} s", "{minutes} 分 {seconds} 秒"),
-        "train.hours": ("{hours} h {minutes} min", "{hours} 小时 {minutes} 分"),
-        "train.days": ("{days} d {hours} h", "{days} 天 {hours} 小时"),
         # Loss
         "train.loss.heading": ("Loss", "损失"),
         "train.loss.raw": ("each step", "每步"),

@@ -9,10 +9,11 @@ from gradio.components import Component
 from gradio.context import Context
 from markupsafe import Markup
 
+from newbie_gui.figures import size_text
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, is_plan, paths_of, stamp_of
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
-from newbie_gui.pages.config.words import joined, note
-from newbie_gui.pages.disk import size_text
+from newbie_gui.pages.config.words import joined
+from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import json_text

@@ -6,9 +6,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from newbie_gui.figures import size_text
 from newbie_gui.links import file_url
-from newbie_gui.pages.config.words import bullets, note
-from newbie_gui.pages.disk import size_text
+from newbie_gui.pages.html import Cell, bullets, note, table
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.contracts.errors import UserError
@@ -80,21 +80,14 @@ def _error(error: UserError, ui: Ui) -> Markup:
 
 
 def _table(parts: Iterable[PartReport], ui: Ui) -> Markup:
-    heads = Markup("").join(
-        Markup('<th scope="col">{}</th>').format(ui.t(f"base.report.{key}"))
-        for key in ("part", "state", "size", "where")
-    )
-    rows = Markup("").join(_row(part, ui) for part in parts)
-    return Markup('<div class="table-box"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        heads, rows
-    )
+    heads = [ui.t(f"base.report.{key}") for key in ("part", "state", "size", "where")]
+    return table(heads, [_row(part, ui) for part in parts])
 
 
-def _row(part: PartReport, ui: Ui) -> Markup:
+def _row(part: PartReport, ui: Ui) -> tuple[str | Cell, ...]:
     size = f"{size_text(part.size)} {part.dtype}".strip() if part.size else ""
-    return Markup(
-        '<tr><th scope="row">{}</th><td class="base-{}">{}</td><td>{}</td><td class="base-path">{}</td></tr>'
-    ).format(ui.t(f"base.part.{part.part}"), part.state, ui.t(f"base.state.{part.state}"), size, part.path)
+    state = Cell(ui.t(f"base.state.{part.state}"), f"base-{part.state}")
+    return ui.t(f"base.part.{part.part}"), state, size, Cell(part.path, "base-path")
 
 
 def _active(entry: Entry, ui: Ui) -> Markup:

@@ -15,7 +15,8 @@ from newbie_gui.pages.config.fields import Fields, Fill
 from newbie_gui.pages.config.form import default_values, values_from
 from newbie_gui.pages.config.importing import import_config, report_table
 from newbie_gui.pages.config.store import ConfigStore, toml_of
-from newbie_gui.pages.config.words import joined, note
+from newbie_gui.pages.config.words import joined
+from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import QUIET, Ui
 from trainer_core.contracts.config import options
 from trainer_core.contracts.errors import UserError

@@ -5,7 +5,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.pages.config.words import bullets, duration, gib, note
+from newbie_gui.figures import duration, gib
+from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import hints, say, translate
 from trainer_core.contracts.errors import UserError
@@ -55,7 +56,7 @@ def _sentences(result: Mapping[str, Any], ui: Ui) -> Iterator[str]:
     seconds = measured["seconds_per_step"]
     yield ui.t("fit.pace", seconds=f"{seconds:.3g}", images=f"{measured['images_per_step'] / seconds:.3g}")
     if result.get("seconds") is not None:
-        yield ui.t("fit.whole", duration=duration(result["seconds"], ui.t))
+        yield ui.t("fit.whole", duration=duration(result["seconds"], ui.t, roughly=True))
     yield ui.t(
         "fit.tried", width=measured["width"], height=measured["height"], images=measured["images"],
         tokens=measured["caption_tokens"], device=translate(measured["device"], ui.lang), took=f"{result['took']:.0f}",

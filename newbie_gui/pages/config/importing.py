@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from newbie_gui.pages.config.store import read_values
+from newbie_gui.pages.html import table
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.contracts.config import SECTIONS, flattened, options
@@ -58,18 +59,12 @@ def is_foreign(raw: Mapping[str, Any]) -> bool:
 def report_table(imported: Imported, ui: Ui) -> Markup:
     """Every key with what became of it; what needs a decision first, what was simply taken last."""
     order = ("cannot", "unknown", "left out", "translated", "added", "ignored", "taken")
-    rows = Markup("").join(
-        _row(report, ui) for report in sorted(imported.reports, key=lambda r: order.index(r.verdict))
-    )
-    heads = Markup("").join(
-        Markup("<th scope='col'>{}</th>").format(ui.t(f"config.import.{key}")) for key in ("key", "value", "verdict")
-    )
-    return Markup("<div class='table-box'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>").format(
-        heads, rows
-    )
+    reports = sorted(imported.reports, key=lambda report: order.index(report.verdict))
+    heads = [ui.t(f"config.import.{key}") for key in ("key", "value", "verdict")]
+    return table(heads, [_row(report, ui) for report in reports])
 
 
-def _row(report: KeyReport, ui: Ui) -> Markup:
+def _row(report: KeyReport, ui: Ui) -> tuple[str | Markup, ...]:
     shown = "" if is_secret(report.key) or report.value is None else repr(report.value)
     shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
     verdict = ui.t(f"config.import.verdict.{report.verdict}")
@@ -77,6 +72,4 @@ def _row(report: KeyReport, ui: Ui) -> Markup:
     reason = f": {translate(report.reason, ui.lang)}" if report.reason else ""
     if ui.lang == "zh":
         reason = reason.replace(": ", "：", 1)
-    return Markup("<tr><th scope='row'>{}</th><td><code>{}</code></td><td>{}{}{}</td></tr>").format(
-        report.key, shown, mark, verdict, reason
-    )
+    return report.key, Markup("<code>{}</code>").format(shown), f"{mark}{verdict}{reason}"

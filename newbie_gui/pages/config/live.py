@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from newbie_gui.figures import GIB, MIB, gib
 from newbie_gui.pages.config.form import problem_text, values_from
 from newbie_gui.pages.config.known import Begun, Known
 from newbie_gui.pages.config.lookup import Answer
-from newbie_gui.pages.config.words import gib, joined
+from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.contracts.config import TrainConfig, changes, options, parse_config, refused
@@ -24,8 +25,6 @@ from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.measured import Measured, fit_key
 from trainer_core.planning.presets import PLACEHOLDERS, reserve_gib
 from trainer_core.planning.shapes import matching
-
-_GIB = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,12 +197,12 @@ class _Check:
     def _fits(self, forecast: Estimate) -> Iterator[Fit]:
         if not forecast.cuda:
             machine = self._machine
-            total, free = machine.memory_total_mib * 2**20, machine.memory_free_mib * 2**20
+            total, free = machine.memory_total_mib * MIB, machine.memory_free_mib * MIB
             yield Fit(needed=forecast.host.bytes, free=free, total=total, gpu=None)
             return
         needed = forecast.peak.bytes + forecast.reserve
         for gpu in chosen_gpus(self._config, self._machine):
-            yield Fit(needed=needed, free=gpu.free_mib * 2**20, total=gpu.total_mib * 2**20, gpu=gpu)
+            yield Fit(needed=needed, free=gpu.free_mib * MIB, total=gpu.total_mib * MIB, gpu=gpu)
 
     def _warnings(self, forecast: Estimate | None, fits: tuple[Fit, ...]) -> Iterator[str]:
         ui, config, machine = self._ui, self._config, self._machine
@@ -230,7 +229,7 @@ def _too_large(fit: Fit, machine: Machine, ui: Ui) -> str:
     if fit.gpu is None:
         return ui.t("config.warning.memory", more=more)
     values = {"index": fit.gpu.index, "name": fit.gpu.name, "more": more}
-    if fit.needed <= fit.total - reserve_gib(machine) * _GIB:
+    if fit.needed <= fit.total - reserve_gib(machine) * GIB:
         return ui.t("config.warning.occupied", used=gib(fit.total - fit.free), **values)
     return ui.t("config.warning.card", **values)
 

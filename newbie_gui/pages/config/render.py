@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
+from newbie_gui.figures import duration, gib
 from newbie_gui.pages.config.fields import CHOSEN_ABOVE, fold_id
 from newbie_gui.pages.config.live import Fit, LiveReport
-from newbie_gui.pages.config.words import WORTH_NAMING, bullets, duration, gib, joined, note, part_name, parts_text
+from newbie_gui.pages.config.words import WORTH_NAMING, joined, part_name, parts_text
+from newbie_gui.pages.html import bullets, note, table
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.contracts.config import options
@@ -201,12 +203,12 @@ def _time(forecast: Estimate, ui: Ui) -> str:
     if not forecast.speed.run:
         return ui.t(
             "config.time.tried",
-            duration=duration(forecast.seconds, ui.t),
+            duration=duration(forecast.seconds, ui.t, roughly=True),
             pace=f"{forecast.speed.seconds_per_step:.3g}",
         )
     return ui.t(
         "config.time.words",
-        duration=duration(forecast.seconds, ui.t),
+        duration=duration(forecast.seconds, ui.t, roughly=True),
         pace=f"{forecast.speed.seconds_per_step:.3g}",
         run=forecast.speed.run,
     )
@@ -231,8 +233,8 @@ def _disk(forecast: Estimate, ui: Ui) -> str:
 def _details(forecast: Estimate, ui: Ui) -> Markup:
     """Every phase, and what was assumed: for whoever wants to know."""
     t = ui.t
-    rows = Markup("").join(
-        Markup("<tr><th scope='row'>{}</th><td>{}</td><td>{}</td></tr>").format(
+    rows = [
+        (
             t("config.memory.peak", phase=part_name(phase.name, t))
             if phase is forecast.peak
             else part_name(phase.name, t),
@@ -240,19 +242,14 @@ def _details(forecast: Estimate, ui: Ui) -> Markup:
             parts_text(phase.components, t),
         )
         for phase in forecast.phases
-    )
-    heads = Markup("").join(
-        Markup("<th scope='col'>{}</th>").format(t(f"config.memory.{key}")) for key in ("phase", "size", "parts")
-    )
-    table = Markup("<div class='table-box'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>").format(
-        heads, rows
-    )
+    ]
+    heads = [t(f"config.memory.{key}") for key in ("phase", "size", "parts")]
     return Markup(
         "<details data-key='phases'><summary>{}</summary>{}</details>"
         "<details data-key='notes'><summary>{}</summary>{}</details>"
     ).format(
         t("config.memory.phases"),
-        table,
+        table(heads, rows),
         t("config.notes"),
         bullets(translate(text, ui.lang) for text in forecast.notes),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from newbie_gui.pages.config.form import to_form, values_from
-from newbie_gui.pages.config.words import bullets, note
+from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.planning.demo import TINY_BASE

@@ -1,6 +1,5 @@
 """The Settings tab: the form, what it will need, strategies, saved settings."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from newbie_gui.pages.config.known import Known
 from newbie_gui.pages.config.live import check
 from newbie_gui.pages.config.render import render, start_problem
 from newbie_gui.pages.config.strategy import plan_for, render_plan, starting_values, titles
+from newbie_gui.pages.html import digest
 from newbie_gui.pages.ui import QUIET, Ui
 from trainer_core.contracts.config import TrainConfig, options, parse_config
 from trainer_core.contracts.fsutil import json_text
@@ -255,7 +255,7 @@ class _Tab:
         plan = plan_for(ui.machine.now(), strategy)
         problems = json_text(dict(report.problems))
         live, why = str(render(report, ui)), str(render_plan(plan, form, ui))
-        seen = hashlib.sha256(f"{live}\0{why}".encode()).hexdigest()
+        seen = digest(live, why)
         panels = {} if seen == has[1] else {self.live: live, self._why: why, self._seen: seen}
         return {
             **panels,

@@ -2,6 +2,7 @@
 
 from markupsafe import Markup
 
+from newbie_gui.pages.html import table
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.bulk import BulkPlan
 
@@ -17,19 +18,10 @@ def render_plan(ui: Ui, plan: BulkPlan) -> Markup:
     notes = Markup("").join(Markup('<p class="note">{}</p>').format(note) for note in left)
     if not plan.changes:
         return Markup('<div role="status"><p>{}</p>{}</div>').format(intro, notes)
-    rows = Markup("").join(
-        Markup('<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>').format(
-            change.picture.name, _cut(change.before), _cut(change.after)
-        )
-        for change in plan.changes[:SHOWN_CHANGES]
-    )
-    heads = Markup("").join(
-        Markup('<th scope="col">{}</th>').format(t(f"dataset.bulk.{name}")) for name in ("file", "before", "after")
-    )
-    return Markup(
-        '<div role="status"><p>{}</p>{}<div class="table-box"><table class="ds-preview"><thead><tr>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div></div>"
-    ).format(intro, notes, heads, rows)
+    first = plan.changes[:SHOWN_CHANGES]
+    rows = [(change.picture.name, _cut(change.before), _cut(change.after)) for change in first]
+    heads = [t(f"dataset.bulk.{name}") for name in ("file", "before", "after")]
+    return Markup('<div role="status"><p>{}</p>{}{}</div>').format(intro, notes, table(heads, rows, kind="ds-preview"))
 
 
 def _cut(text: str) -> str:

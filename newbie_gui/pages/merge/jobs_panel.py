@@ -1,6 +1,5 @@
 """The tab's jobs with their progress, results and pictures, told anew by a tick only where something changed."""
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -88,8 +87,3 @@ def texts_of_live_jobs(ui: Ui) -> list[str]:
             folder = JobDir(ui.workspace.jobs / entry.job.id)
             texts += [file.read_text("utf-8") for file in (folder.job_file, folder.config_file) if file.is_file()]
     return texts
-
-
-def digest(*texts: str) -> str:
-    """Tells whether a page has what there is to be seen."""
-    return hashlib.blake2s("\0".join(texts).encode("utf-8", "replace"), digest_size=8).hexdigest()

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from newbie_gui.figures import GIB, gib
 from newbie_gui.texts import Texts
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.workspace import Workspace
@@ -192,7 +193,7 @@ def try_spec(t: Texts, stack: Stack, wanted: Mapping[str, object]) -> dict[str, 
 def cpu_memory(report: BaseReport) -> int:
     """Bytes that painting on the CPU needs at most: in fp32 the text encoder, or the transformer with the VAE."""
     full = {part.part: part.size * 4 // BYTES.get(part.dtype, 2) for part in report.parts}
-    return max(full.get("text_encoder", 0), full.get("transformer", 0) + full.get("vae", 0)) + 2**30
+    return max(full.get("text_encoder", 0), full.get("transformer", 0) + full.get("vae", 0)) + GIB
 
 
 def free_name(folder: Path, wanted: str, *, file: bool, taken: Sequence[str]) -> str:
@@ -216,7 +217,3 @@ def title_of(path: Path) -> str:
 
 def other_form(facts: LoraFacts) -> str:
     return "comfyui" if facts.form == "peft" else "peft"
-
-
-def gib(count: int) -> str:
-    return f"{count / 2**30:.1f}"

@@ -7,8 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from newbie_gui.figures import MIB, gib, size_text
 from newbie_gui.links import file_url, zip_url
-from newbie_gui.pages.disk import size_text
+from newbie_gui.pages.html import table
 from newbie_gui.pages.merge.incoming import Received
 from newbie_gui.pages.merge.plans import Room, cpu_memory, title_of
 from newbie_gui.pages.merge.stock import Thing
@@ -29,7 +30,6 @@ element.addEventListener('click', (event) => {
 _BUTTON = Markup('<button type="button" class="small-button" data-do="{}" data-key="{}" aria-label="{}">{}</button>')
 # Longer values are folded: a tag list may hold thousands of lines.
 _LONG_VALUE = 200
-_GIB = 2**30
 
 
 def note(kind: str, text: str, more: Sequence[str] = ()) -> Markup:
@@ -71,10 +71,10 @@ def room_view(ui: Ui, room: Room) -> Markup:
 
 def memory_view(ui: Ui, report: BaseReport) -> Markup:
     """What painting on the CPU asks of main memory; nothing to say where it is plenty."""
-    needed, total = cpu_memory(report), ui.machine.now().memory_total_mib * 2**20
+    needed, total = cpu_memory(report), ui.machine.now().memory_total_mib * MIB
     if needed < total * 0.8:
         return Markup("")
-    return note("warning", ui.t("merge.try.memory", needed=f"{needed / _GIB:.0f}", total=f"{total / _GIB:.0f}"))
+    return note("warning", ui.t("merge.try.memory", needed=gib(needed), total=gib(total)))
 
 
 def facts_line(ui: Ui, facts: LoraFacts) -> str:
@@ -98,13 +98,8 @@ def facts_view(ui: Ui, facts: LoraFacts) -> Markup:
     )
     if not facts.metadata:
         return Markup("{}{}").format(head, note("", ui.t("merge.facts.no_metadata")))
-    rows = Markup("").join(
-        Markup('<tr><th scope="row">{}</th><td>{}</td></tr>').format(name, _value(ui, value))
-        for name, value in sorted(facts.metadata.items())
-    )
-    return Markup(
-        '{}<div class="table-box"><table class="merge-metadata"><caption>{}</caption><tbody>{}</tbody></table></div>'
-    ).format(head, ui.t("merge.facts.metadata"), rows)
+    rows = [(name, _value(ui, value)) for name, value in sorted(facts.metadata.items())]
+    return head + table((), rows, kind="merge-metadata", caption=ui.t("merge.facts.metadata"))
 
 
 def _value(ui: Ui, text: str) -> Markup | str:
@@ -228,21 +223,12 @@ def things_view(ui: Ui, things: Sequence[Thing]) -> Markup:
     """LoRAs and models of the workspace, with download and delete."""
     if not things:
         return Markup('<p class="muted">{}</p>').format(ui.t("merge.things.none"))
-    heads = Markup("").join(
-        Markup('<th scope="col">{}</th>').format(ui.t(f"merge.things.{key}"))
-        for key in ("name", "kind", "size", "actions")
-    )
-    rows = Markup("").join(_thing(ui, thing) for thing in things)
-    return Markup('<div class="table-box"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        heads, rows
-    )
+    heads = [ui.t(f"merge.things.{key}") for key in ("name", "kind", "size", "actions")]
+    return table(heads, [_thing(ui, thing) for thing in things])
 
 
-def _thing(ui: Ui, thing: Thing) -> Markup:
+def _thing(ui: Ui, thing: Thing) -> tuple[object, ...]:
     word = ui.t("merge.things.delete")
     button = _BUTTON.format("delete", thing.key, f"{word}: {thing.path.name}", word)
-    return Markup(
-        '<tr><th scope="row">{}</th><td>{}</td><td>{}</td><td><span class="merge-actions">{}{}</span></td></tr>'
-    ).format(
-        thing.path.name, ui.t(f"merge.things.{thing.kind}"), size_text(thing.size), download(ui, thing.path), button
-    )
+    actions = Markup('<span class="merge-actions">{}{}</span>').format(download(ui, thing.path), button)
+    return thing.path.name, ui.t(f"merge.things.{thing.kind}"), size_text(thing.size), actions

@@ -7,9 +7,10 @@ from typing import Any
 
 import gradio as gr
 
+from newbie_gui.pages.html import digest
 from newbie_gui.pages.merge.choose_panel import ChoosePanel, Values
 from newbie_gui.pages.merge.details_panel import DetailsPanel
-from newbie_gui.pages.merge.jobs_panel import JobsPanel, digest
+from newbie_gui.pages.merge.jobs_panel import JobsPanel
 from newbie_gui.pages.merge.merge_panel import MergePanel
 from newbie_gui.pages.merge.render import base_view, problem
 from newbie_gui.pages.merge.stock import Shelf, base_of_text
@@ -133,7 +134,7 @@ class _Tab:
         updates |= self._trying.filled(remembered.get("try") or {}, base)
         updates |= self._details.lists(stock)
         jobs, things = str(self._jobs.html()), str(self._things.html())
-        stamp = f"{digest(jobs)} {digest(things, repr(stock))}"
+        stamp = f"{digest(jobs)} {digest(things, stock)}"
         return {**updates, self._jobs.view: jobs, self._things.view: things, self._stamp: stamp}
 
     def use(self, values: Values, path: str) -> dict[Any, Any]:
@@ -195,7 +196,7 @@ class _Tab:
         seen = (stamp or "").split()
         jobs = str(self._jobs.html())
         stock, things = self._shelf.now(), str(self._things.html())
-        now = [digest(jobs), digest(things, repr(stock))]
+        now = [digest(jobs), digest(things, stock)]
         if now == seen:
             return {self._stamp: gr.skip()}
         updates: dict[Any, Any] = {self._stamp: " ".join(now)}

@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 from markupsafe import Markup
 
+from newbie_gui.pages.html import Cell, table
 from newbie_gui.pages.train.answers import Answers, Updates, Values
 from newbie_gui.pages.train.form_link import FormLink
 from newbie_gui.pages.train.looking import REMEMBERED
@@ -188,20 +189,15 @@ def changes_table(ui: Ui, changes: tuple[Planned, ...]) -> Markup:
     """Each changed setting, old and new, and what it does to the run in words."""
     if not changes:
         return Markup('<p role="status">{}</p>').format(ui.t("train.change.none"))
-    heads = Markup("").join(
-        Markup('<th scope="col">{}</th>').format(ui.t(f"train.change.{key}"))
-        for key in ("setting", "old", "new", "effect")
-    )
-    rows = Markup("").join(
-        Markup('<tr><th scope="row">{}</th><td>{}</td><td>{}</td><td class="effect-{}">{}</td></tr>').format(
-            _label(ui, change.name), _value(change.old), _value(change.new), change.effect,
-            ui.t(f"train.change.effect.{change.effect}"),
+    heads = [ui.t(f"train.change.{key}") for key in ("setting", "old", "new", "effect")]
+    rows = [
+        (
+            _label(ui, change.name), _value(change.old), _value(change.new),
+            Cell(ui.t(f"train.change.effect.{change.effect}"), f"effect-{change.effect}"),
         )
         for change in changes
-    )  # fmt: skip
-    return Markup(
-        '<div class="table-box" role="status"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
-    ).format(heads, rows)
+    ]  # fmt: skip
+    return Markup('<div role="status">{}</div>').format(table(heads, rows))
 
 
 def _label(ui: Ui, name: str) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from newbie_gui.figures import date, figure, size_text
 from newbie_gui.links import file_url, zip_url
-from newbie_gui.pages.train import words
+from newbie_gui.pages.html import table
 from newbie_gui.pages.train.places import Place
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.results import Saved
@@ -18,20 +19,15 @@ def render(ui: Ui, place: Place, entries: Sequence[Saved]) -> Markup:
     if not entries:
         return Markup('<p class="muted">{}</p>').format(ui.t("train.files.none"))
     steps = sorted({entry.step for entry in entries}, reverse=True)
-    rows = Markup("").join(
-        _row(ui, place, step, [entry for entry in entries if entry.step == step]) for step in steps[:_ROWS]
-    )
-    keys = ("step", "lora", "checkpoint", "loss", "validation", "date")
-    heads = Markup("").join(Markup('<th scope="col">{}</th>').format(ui.t(f"train.files.{key}")) for key in keys)
+    rows = [_row(ui, place, step, [entry for entry in entries if entry.step == step]) for step in steps[:_ROWS]]
+    heads = [ui.t(f"train.files.{key}") for key in ("step", "lora", "checkpoint", "loss", "validation", "date")]
     more = ui.t("train.files.more", count=len(steps) - _ROWS) if len(steps) > _ROWS else ""
-    return Markup(
-        '<div class="table-box files-box" tabindex="0"><table class="files"><thead><tr>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div>"
-        '<p class="muted">{} {}</p>'
-    ).format(heads, rows, ui.t("train.files.keep"), more)
+    return Markup('{}<p class="muted">{} {}</p>').format(
+        table(heads, rows, kind="files", box="files-box"), ui.t("train.files.keep"), more
+    )
 
 
-def _row(ui: Ui, place: Place, step: int, entries: Sequence[Saved]) -> Markup:
+def _row(ui: Ui, place: Place, step: int, entries: Sequence[Saved]) -> tuple[str | Markup, ...]:
     kinds = {entry.kind: entry for entry in entries}
     export, checkpoint = kinds.get("export"), kinds.get("checkpoint")
     marks = Markup("").join(
@@ -39,14 +35,13 @@ def _row(ui: Ui, place: Place, step: int, entries: Sequence[Saved]) -> Markup:
         for mark, there in (("best", entries[0].best), ("pinned", bool(checkpoint and checkpoint.pinned)))
         if there
     )
-    return Markup('<tr><th scope="row">{}{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>').format(
-        step,
-        marks,
+    return (
+        Markup("{}{}").format(step, marks),
         _export(ui, place, export) if export else "",
         _checkpoint(ui, place, checkpoint) if checkpoint else ui.t("train.files.pruned"),
-        words.figure(entries[0].loss),
-        words.figure(entries[0].validation),
-        words.date(entries[0].time),
+        figure(entries[0].loss),
+        figure(entries[0].validation),
+        date(entries[0].time),
     )
 
 
@@ -62,7 +57,7 @@ def _export(ui: Ui, place: Place, entry: Saved) -> Markup:
         '<span class="file-actions"><span>{}</span><a class="small-button" href="{}" download aria-label="{}">{}</a>'
         '<button type="button" class="small-button" data-merge="{}" aria-label="{}">{}</button>{}</span>'
     ).format(
-        words.size(entry.size),
+        size_text(entry.size),
         file_url(place.root, place.path("exports", entry.name)),
         ui.t("train.files.download_of", name=entry.name),
         ui.t("train.files.download"),
@@ -79,7 +74,7 @@ def _checkpoint(ui: Ui, place: Place, entry: Saved) -> Markup:
         '<span class="file-actions"><span>{}</span><a class="small-button" href="{}" download aria-label="{}">{}</a>'
         '<button type="button" class="small-button" data-pin="{}" data-on="{}" aria-label="{}">{}</button></span>'
     ).format(
-        words.size(entry.size),
+        size_text(entry.size),
         zip_url(place.root, place.path("checkpoints", entry.name)),
         ui.t("train.files.download_of", name=entry.name),
         ui.t("train.files.download"),

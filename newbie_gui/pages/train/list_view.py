@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from newbie_gui.pages.train import words
+from newbie_gui.figures import date
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.store import Row
 
@@ -33,5 +33,5 @@ def _item(ui: Ui, row: Row, shown: bool) -> Markup:
         row.name,
         ui.t(f"train.state.{row.state}"),
         steps,
-        words.date(row.time),
+        date(row.time),
     )

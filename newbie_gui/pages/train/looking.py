@@ -3,13 +3,13 @@
 The page sends a stamp of each part it has; a part whose stamp is still right is neither made nor sent again.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from newbie_gui.pages.html import digest
 from newbie_gui.pages.train import (
     failure_view,
     files_view,
@@ -110,7 +110,7 @@ class Looker:
         filtered = bool(wish.text or wish.state)
         selected = row.key if row else ""
         shown = [(each.key, each.state, each.step, int(each.time) // 60) for each in rows[: list_view.MOST]]
-        return _stamp(shown, selected, filtered), lambda: str(
+        return digest(shown, selected, filtered), lambda: str(
             list_view.render(self._ui, rows, selected, filtered=filtered)
         )
 
@@ -122,17 +122,17 @@ class Looker:
         progress = str(progress_view.render(self._ui, row, progress_of(row, told, config, self._ui.machine.now())))
         log = row.run.log_file
         return {
-            "progress": (_stamp(progress), lambda: progress),
-            "buttons": (_stamp(row.key, row.state, row.begun), lambda: row),
-            "failure": (_stamp(row.key, failure, config), lambda: self._failure(shown)),
+            "progress": (digest(progress), lambda: progress),
+            "buttons": (digest(row.key, row.state, row.begun), lambda: row),
+            "failure": (digest(row.key, failure, config), lambda: self._failure(shown)),
             "plot": self._plot(shown, wish),
-            "samples": (_stamp(row.key, _changed(row.run.samples)), lambda: self._samples(shown)),
+            "samples": (digest(row.key, _changed(row.run.samples)), lambda: self._samples(shown)),
             "files": (
-                _stamp(row.key, *map(_changed, (row.run.checkpoints, row.run.exports)), "validation" in told.last),
+                digest(row.key, *map(_changed, (row.run.checkpoints, row.run.exports)), "validation" in told.last),
                 lambda: self._files(shown),
             ),
             "log": (
-                _stamp(row.key, log_stamp(log), wish.search),
+                digest(row.key, log_stamp(log), wish.search),
                 lambda: str(
                     log_view.render(
                         self._ui,
@@ -163,7 +163,7 @@ class Looker:
                 "table": str(plot_view.table(self._ui, plot, history.validation())),
             }
 
-        return _stamp(row.key, told.version, failed, wish.choice, version, other.key if other else ""), make
+        return digest(row.key, told.version, failed, wish.choice, version, other.key if other else ""), make
 
     def _notes(self, told: Told) -> Any:
         speed = [advice for advice in told.advice if advice.get("topic") != "loss"]
@@ -193,7 +193,7 @@ class Looker:
 
 def _others(rows: tuple[Row, ...], row: Row | None) -> tuple[str, Callable[[], Any]]:
     choices = [(each.name, each.key) for each in rows if each.begun and (row is None or each.key != row.key)]
-    return _stamp(choices), lambda: choices
+    return digest(choices), lambda: choices
 
 
 def _changed(folder: Path) -> int:
@@ -202,11 +202,6 @@ def _changed(folder: Path) -> int:
         return folder.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _stamp(*parts: object) -> str:
-    """Short, and different whenever any part is."""
-    return hashlib.blake2s(repr(parts).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
 def stamps_from(text: str) -> dict[str, str]:

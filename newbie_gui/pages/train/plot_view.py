@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from newbie_gui.pages.train import words
+from newbie_gui.figures import figure
+from newbie_gui.pages.html import table as table_of
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.curves import Curve
 from newbie_gui.runs.health import Health
@@ -80,24 +81,21 @@ def table(ui: Ui, plot: Plot, validation: Curve) -> Markup:
     """About twenty rows evenly over the curve, the last step among them."""
     raw, smoothed = plot.all_raw, plot.all_smoothed
     called = names(ui)
-    heads = Markup("").join(
-        Markup('<th scope="col">{}</th>').format(called[key]) for key in ("step", "raw", "smoothed", "validation")
-    )
     measured = dict(zip(validation.steps.tolist(), validation.values.tolist(), strict=True))
     places = np.unique(np.linspace(0, len(raw) - 1, min(len(raw), _TABLE_ROWS)).astype(int)) if len(raw) else ()
-    rows = Markup("").join(
-        Markup('<tr><th scope="row">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>').format(
+    rows = [
+        (
             int(raw.steps[place]),
-            words.figure(float(raw.values[place])),
-            words.figure(float(smoothed.values[place])),
-            words.figure(measured.get(float(raw.steps[place]))),
+            figure(float(raw.values[place])),
+            figure(float(smoothed.values[place])),
+            figure(measured.get(float(raw.steps[place]))),
         )
         for place in places
+    ]
+    heads = [called[key] for key in ("step", "raw", "smoothed", "validation")]
+    return Markup('<details class="curve-table"><summary>{}</summary>{}</details>').format(
+        ui.t("train.loss.table"), table_of(heads, rows)
     )
-    return Markup(
-        '<details class="curve-table"><summary>{}</summary><div class="table-box"><table><thead><tr>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div></details>"
-    ).format(ui.t("train.loss.table"), heads, rows)
 
 
 def _rows(curve: Curve, *name: str) -> list[list[Any]]:

@@ -2,6 +2,7 @@
 
 from markupsafe import Markup
 
+from newbie_gui.figures import date, duration, figure
 from newbie_gui.pages.train import words
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.progress import Progress
@@ -27,7 +28,7 @@ def _silence(ui: Ui, progress: Progress) -> Markup:
     elif progress.silent_seconds is None:
         return Markup("")
     else:
-        sentence = ui.t("train.progress.silent", time=words.duration(ui.t, progress.silent_seconds))
+        sentence = ui.t("train.progress.silent", time=duration(progress.silent_seconds, ui.t))
     return Markup('<p class="note warning">{}</p>').format(sentence)
 
 
@@ -53,17 +54,17 @@ def _facts(ui: Ui, row: Row, progress: Progress) -> list[tuple[str, str]]:
     if progress.epoch is not None:
         found.append(("epoch", str(progress.epoch)))
     if progress.smoothed is not None:
-        found.append(("loss", words.figure(progress.smoothed)))
+        found.append(("loss", figure(progress.smoothed)))
     if progress.seconds_per_step is not None:
-        pace, images = f"{progress.seconds_per_step:.2f}", words.figure(progress.images_per_second)
+        pace, images = f"{progress.seconds_per_step:.2f}", figure(progress.images_per_second)
         found.append(("speed", t("train.fact.speed_value", seconds=pace, images=images)))
     if progress.eta_seconds is not None:
-        found.append(("eta", words.duration(t, progress.eta_seconds)))
+        found.append(("eta", duration(progress.eta_seconds, t)))
     if progress.elapsed_seconds is not None:
-        found.append(("elapsed", words.duration(t, progress.elapsed_seconds)))
+        found.append(("elapsed", duration(progress.elapsed_seconds, t)))
     found += _memory(ui, progress)
     if not row.live:
-        found.append(("changed", words.date(row.time)))
+        found.append(("changed", date(row.time)))
     found.append(("folder", str(row.folder)))
     return found
 

@@ -1,10 +1,10 @@
 """The queue as HTML, from its entries: what runs and waits, and what has ended."""
 
-import time
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from newbie_gui.figures import date
 from newbie_gui.texts import Texts
 from newbie_gui.translate import translate
 from trainer_core.jobs.entries import Entry
@@ -108,7 +108,7 @@ def _waiting(t: Texts, entry: Entry, count: int, taken: set[str], paused: bool) 
 
 
 def _ended(t: Texts, entry: Entry) -> Markup:
-    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.ended)) if entry.ended else ""
+    at = date(entry.ended or 0.0)
     words = Markup('<span class="queue-status">{}</span> · {}').format(t(f"queue.status.{entry.status}"), at)
     why = Markup("")
     if entry.message:

@@ -1,13 +1,12 @@
 """The queue on the page: all jobs of the workspace in words, with buttons to reorder, cancel, pause and tidy up."""
 
-import hashlib
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
-from markupsafe import Markup
 
+from newbie_gui.pages.html import digest
 from newbie_gui.pages.train.queue_html import render_ended, render_now
 from newbie_gui.pages.ui import ACTION, QUIET, Ui
 from trainer_core.contracts.errors import UserError
@@ -69,7 +68,7 @@ def shown(ui: Ui, seen: str | None) -> tuple[Any, Any, Any]:
     """Both lists and their stamp; what the browser has by the stamp ``seen`` is skipped."""
     entries = ui.queue.entries()
     views = (render_now(ui.t, entries, ui.queue.paused()), render_ended(ui.t, entries))
-    stamps = [_digest(view) for view in views]
+    stamps = [digest(view) for view in views]
     known = (seen or "").split()
     if known == stamps:
         return gr.skip(), gr.skip(), gr.skip()
@@ -91,10 +90,6 @@ def carry_out(ui: Ui, data: object) -> None:
     if action is None or not isinstance(on, str):
         raise UserError("queue_request_unknown", ui.t("queue.bad_request"))
     action(queue, on)
-
-
-def _digest(view: Markup) -> str:
-    return hashlib.blake2s(view.encode(), digest_size=8).hexdigest()
 
 
 _Action = Callable[[Queue, str], None]

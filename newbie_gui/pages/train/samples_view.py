@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from newbie_gui.links import file_url, zip_url
+from newbie_gui.pages.html import table
 from newbie_gui.pages.train.places import Place
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.results import Picture, picture_settings
@@ -116,29 +117,23 @@ def _figure(ui: Ui, place: Place, picture: Picture, caption: str, settings: str)
 def _grid(ui: Ui, place: Place, found: Sequence[Picture], numbers: Sequence[int], steps: Sequence[int]) -> Markup:
     shown = [steps[i] for i in np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _COLUMNS)).astype(int))]
     by_place = {(picture.number, picture.step): picture for picture in found}
-    heads = Markup("").join(
-        Markup('<th scope="col">{}</th>').format(ui.t("train.samples.now", step=step)) for step in shown
+    heads = ["", *(ui.t("train.samples.now", step=step) for step in shown)]
+    rows = [
+        (_title(ui, number), *(_small(ui, place, by_place.get((number, step))) for step in shown)) for number in numbers
+    ]
+    return Markup('<details class="sample-grid"><summary>{}</summary>{}</details>').format(
+        ui.t("train.samples.grid"), table(heads, rows)
     )
-    rows = Markup("").join(
-        Markup('<tr><th scope="row">{}</th>{}</tr>').format(
-            _title(ui, number), Markup("").join(_cell(ui, place, by_place.get((number, step))) for step in shown)
-        )
-        for number in numbers
-    )
-    return Markup(
-        '<details class="sample-grid"><summary>{}</summary><div class="table-box"><table><thead><tr><td></td>{}</tr>'
-        "</thead><tbody>{}</tbody></table></div></details>"
-    ).format(ui.t("train.samples.grid"), heads, rows)
 
 
-def _cell(ui: Ui, place: Place, picture: Picture | None) -> Markup:
+def _small(ui: Ui, place: Place, picture: Picture | None) -> Markup:
     if picture is None:
-        return Markup("<td></td>")
+        return Markup("")
     url = file_url(place.root, place.path("samples", picture.file))
     alt = ui.t("train.samples.alt", number=picture.number + 1, step=picture.step)
-    return Markup(
-        '<td><a href="{}" target="_blank" rel="noopener"><img src="{}" alt="{}" loading="lazy"></a></td>'
-    ).format(url, url, alt)
+    return Markup('<a href="{}" target="_blank" rel="noopener"><img src="{}" alt="{}" loading="lazy"></a>').format(
+        url, url, alt
+    )
 
 
 def settings_text(ui: Ui, values: Mapping[str, Any]) -> str:

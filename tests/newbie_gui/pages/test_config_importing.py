@@ -44,7 +44,7 @@ def test_the_report_has_every_key_and_neither_secrets_nor_html(tmp_path: Path):
     result = imported(tmp_path, FORK)
     table = report_table(result, make_ui(tmp_path))
     for key in ("base_model_path", "lora_rank", "use_dora", "mystery", "wandb_key", "learning_rate", "lora_alpha"):
-        assert f"<th scope='row'>{key}</th>" in table
+        assert f'<th scope="row">{key}</th>' in table
     assert "secret123" not in table and "<b>x" not in table
     assert "无法支持" in report_table(result, make_ui(tmp_path, lang="zh"))
 

@@ -1,0 +1,66 @@
+"""The pieces of HTML that several tabs are made of; every text is escaped by Markup.format."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table's cell with a class of its own."""
+
+    content: object
+    kind: str
+
+
+def table(
+    heads: Iterable[str], rows: Iterable[Sequence[object]], *, kind: str = "", box: str = "", caption: str = ""
+) -> Markup:
+    """A table that scrolls sideways where it is too wide. The first cell of each row is its heading.
+
+    Args:
+        heads: of the columns, "" for a corner that says nothing; none at all leaves them out.
+        rows: cells are texts, Markup or a `Cell`.
+        kind: the table's class.
+        box: one more class of what scrolls, which the keyboard can scroll then as well.
+    """
+    columns = Markup("").join(
+        Markup('<th scope="col">{}</th>').format(head) if head else Markup("<td></td>") for head in heads
+    )
+    return Markup('<div class="table-box{}"{}><table{}>{}{}<tbody>{}</tbody></table></div>').format(
+        f" {box}" if box else "",
+        Markup(' tabindex="0"') if box else "",
+        Markup(' class="{}"').format(kind) if kind else "",
+        Markup("<caption>{}</caption>").format(caption) if caption else "",
+        Markup("<thead><tr>{}</tr></thead>").format(columns) if columns else "",
+        Markup("").join(map(_row, rows)),
+    )
+
+
+def _row(cells: Sequence[object]) -> Markup:
+    first, *others = cells
+    return Markup('<tr><th scope="row">{}</th>{}</tr>').format(first, Markup("").join(map(_cell, others)))
+
+
+def _cell(cell: object) -> Markup:
+    if isinstance(cell, Cell):
+        return Markup('<td class="{}">{}</td>').format(cell.kind, cell.content)
+    return Markup("<td>{}</td>").format(cell)
+
+
+def bullets(sentences: Iterable[str]) -> Markup:
+    """A list; nothing for none."""
+    items = Markup("").join(Markup("<li>{}</li>").format(sentence) for sentence in sentences)
+    return Markup('<ul class="config-list">{}</ul>').format(items) if items else Markup("")
+
+
+def note(kind: str, *parts: str | Markup) -> Markup:
+    """A framed remark: kind is "good", "warning", "error" or ""."""
+    return Markup('<div class="note {}">{}</div>').format(kind, Markup(" ").join(parts))
+
+
+def digest(*parts: object) -> str:
+    """Short, and different whenever any part is: by it a page tells what it has."""
+    return hashlib.blake2s(repr(parts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -1,0 +1,29 @@
+"""The pieces of HTML that several tabs are made of."""
+
+from markupsafe import Markup
+
+from newbie_gui.pages.html import Cell, bullets, digest, table
+
+
+def test_a_table_escapes_its_texts_and_names_rows_and_columns():
+    html = table(["", "a<b"], [("x&y", Cell("<i>", "bad"), Markup("<b>1</b>"))], kind="k", box="scrolls", caption="c")
+    assert html == (
+        '<div class="table-box scrolls" tabindex="0"><table class="k"><caption>c</caption>'
+        '<thead><tr><td></td><th scope="col">a&lt;b</th></tr></thead>'
+        '<tbody><tr><th scope="row">x&amp;y</th><td class="bad">&lt;i&gt;</td><td><b>1</b></td></tr></tbody>'
+        "</table></div>"
+    )
+
+
+def test_without_heads_a_table_has_no_head():
+    assert table([], [("a", 1)]) == (
+        '<div class="table-box"><table><tbody><tr><th scope="row">a</th><td>1</td></tr></tbody></table></div>'
+    )
+
+
+def test_nothing_makes_no_list():
+    assert bullets([]) == "" and "<li>a&amp;b</li>" in bullets(["a&b"])
+
+
+def test_a_digest_tells_parts_apart_also_where_a_file_name_is_not_text():
+    assert digest("a", "b") == digest("a", "b") != digest("ab") and digest("\udcff")
