@@ -55,6 +55,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("a text", "文本"),
     ("a list of 1 to {} texts", "1 到 {n} 段文本的列表"),
     ("a list of 1 to 16 numbers", "1 到 16 个数字的列表"),
+    ("texts by the names {}", "以这些名称给出的文本：{}"),
     ("a list of LoRAs, at least one", "LoRA 列表，至少一项"),
     ("{} is not a list of captions: {}.", "{} 不是描述列表：{x}。"),
     ("{} is not a list of captions.", "{} 不是描述列表。"),

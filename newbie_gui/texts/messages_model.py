@@ -353,7 +353,6 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "任意结构的底模、单独的 transformer，或 Hugging Face 仓库名（org/name）",
     ),
     ("SOURCE: {} does not exist. Allowed: {}.", "来源 {} 不存在。可以用：{t}。"),
-    ("{} is {}. Allowed: {}.", "{} 的值是 {}。可用的有：{}。"),
     ("{} is not on this computer yet.", "{} 还没有下载到这台电脑。"),
     ("Download it first.", "请先下载。"),
 )

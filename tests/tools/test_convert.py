@@ -195,7 +195,8 @@ def test_stopping_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
 MEASURE = """
 import sys, threading, time
 from pathlib import Path
-from trainer_core.tools.convert import DTYPES, to_comfyui
+from trainer_core.model.writing import DTYPE_OF
+from trainer_core.tools.convert import to_comfyui
 
 def anonymous():
     for line in open("/proc/self/smaps_rollup"):
@@ -212,7 +213,7 @@ threading.Thread(target=watch, daemon=True).start()
 for source, dtype in (argument.split("=") for argument in sys.argv[1:]):
     peak = start = anonymous()
     output = Path(source + ".safetensors")
-    to_comfyui(Path(source), output, dtype=DTYPES[dtype], report=lambda *_: None)
+    to_comfyui(Path(source), output, dtype=DTYPE_OF[dtype], report=lambda *_: None)
     print(peak - start)
     output.unlink()
 running = False

@@ -230,9 +230,17 @@ def test_a_gated_base_asks_for_the_token_and_takes_it(
 
 @pytest.mark.parametrize(
     "spec, code",
-    [({"repo": "no/body"}, "hub_not_found"), ({"repo": "no id"}, "part_missing"), ({"output": "."}, "output_exists")],
+    [
+        ({"repo": "no/body"}, "hub_not_found"),
+        ({"repo": "no id"}, "part_missing"),
+        ({"output": "."}, "output_exists"),
+        ({"output": 3}, "job_invalid"),
+        ({"parts": ["vae"]}, "job_invalid"),
+        ({"parts": {"unet": "a/b"}}, "job_invalid"),
+        ({"plan": "no"}, "job_invalid"),
+    ],
 )
-def test_what_cannot_be_fetched(spec: dict[str, str], code: str, hub: FakeHub, tmp_path: Path) -> None:
+def test_what_cannot_be_fetched(spec: dict[str, Any], code: str, hub: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         download({"output": str(tmp_path / "new")} | spec, context(tmp_path))
     assert caught.value.code == code
@@ -266,7 +274,8 @@ def test_a_stopped_conversion_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "spec, code",
     [
-        ({"dtype": "int4"}, "spec_invalid"), ({"to": "x"}, "spec_invalid"), ({"source": "/no/where"}, "base_missing"),
+        ({"dtype": "int4"}, "job_invalid"), ({"to": "x"}, "job_invalid"), ({"source": None}, "job_invalid"),
+        ({"source": "/no/where"}, "base_missing"),
         ({"source": NEWBIE}, "hub_not_here"), ({"parts": {"vae": "google/vae"}}, "hub_not_here"),
     ],
 )  # fmt: skip

@@ -7,14 +7,12 @@ from pathlib import Path
 
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import BASE_FORMS, DTYPES, PART_KINDS
+from trainer_core.planning.hub_place import NEWBIE
 
-DTYPES = ("keep", "bf16", "fp16", "fp32")
 GEMMA = "google/gemma-3-4b-it"
 JINA = "jinaai/jina-clip-v2"
-NEWBIE = "NewBie-AI/NewBie-image-Exp0.1"
 SOURCE_HELP = "a base model in any layout, its transformer alone, or a hub id (org/name)"
-# What the command line calls the parts that config files name otherwise.
-FLAGS = ("transformer", "gemma", "clip", "vae")
 
 
 def add(commands: Commands) -> None:
@@ -26,8 +24,8 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("convert", help="convert a base between layouts", description=f"{text} {PATHS}")
     command.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     command.add_argument("--output", type=Path, required=True, help="new folder, or new .safetensors file")
-    command.add_argument("--to", choices=("official", "comfyui"), default="official", help="default: %(default)s")
-    for flag in FLAGS:
+    command.add_argument("--to", choices=BASE_FORMS, default=BASE_FORMS[0], help="default: %(default)s")
+    for flag in PART_KINDS:
         command.add_argument(f"--{flag}", metavar="PATH", help=f"another {flag} than SOURCE's: a path or a hub id")
     command.add_argument("--dtype", choices=DTYPES, default="keep", help="of the new weights; default: %(default)s")
     command.add_argument("--token", help="hub token for gated or private repositories (default: HF_TOKEN)")
@@ -38,7 +36,7 @@ def _convert(options: argparse.Namespace) -> None:
     from trainer_core.model.hub import resolve_part
     from trainer_core.tools.conversion import Conversion, convert
 
-    parts = {flag: value for flag in FLAGS if (value := getattr(options, flag)) is not None}
+    parts = {flag: value for flag in PART_KINDS if (value := getattr(options, flag)) is not None}
     wanted = Conversion(source=options.source, output=options.output, form=options.to, dtype=options.dtype, parts=parts)
     try:
         print(convert(wanted, lambda text, kind: resolve_part(text, kind, options.token), _Progress()))

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from trainer_core.cli.shared import PATHS, Commands, note
+from trainer_core.contracts.forms import DTYPES, LORA_FORMS
 
 
 def add(commands: Commands) -> None:
@@ -14,11 +15,9 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("convert-lora", help="convert a LoRA's form", description=f"{text} {PATHS}")
     command.add_argument("source", type=Path, metavar="IN", help="a LoRA file, PEFT folder or run folder")
     command.add_argument("output", type=Path, metavar="OUT", help="new .safetensors file (ComfyUI) or folder (PEFT)")
-    command.add_argument("--to", choices=("peft", "comfyui"), help="the form (default: told by OUT's name)")
+    command.add_argument("--to", choices=LORA_FORMS, help="the form (default: told by OUT's name)")
     command.add_argument("--base", type=Path, help="base model; needed where a DoRA changes its form")
-    command.add_argument(
-        "--dtype", choices=("keep", "fp32", "fp16", "bf16"), default="keep", help="of A and B (default: %(default)s)"
-    )
+    command.add_argument("--dtype", choices=DTYPES, default="keep", help="of A and B (default: %(default)s)")
     command.set_defaults(run=_convert)
 
 

@@ -32,6 +32,10 @@ DTYPE_NAMES = MappingProxyType(
         torch.bool: "BOOL",
     }
 )
+# What a person asks for (`forms.DTYPES`); None keeps what is stored.
+DTYPE_OF: Mapping[str, torch.dtype | None] = MappingProxyType(
+    {"keep": None, "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+)
 _ALIGNMENT = 8
 
 

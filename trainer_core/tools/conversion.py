@@ -5,20 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import PART_KINDS
 from trainer_core.model.folder import find_base, find_transformer, transformer_config
+from trainer_core.model.writing import DTYPE_OF
 from trainer_core.planning.hub_place import parse_place
-from trainer_core.tools.convert import DTYPES, Report, to_comfyui, to_official
+from trainer_core.tools.convert import Report, to_comfyui, to_official
 from trainer_core.tools.outputs import require_new
 
-# What the hub's tools and the command line call the parts.
-KINDS = ("transformer", "gemma", "clip", "vae")
-FORMS = ("official", "comfyui")
 SOURCES = "a base model in any layout, its transformer alone, or a hub id (org/name)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """source and parts (of `KINDS`): paths or hub ids; form: one of `FORMS`; dtype: one of `DTYPES`."""
+    """source and parts (of `PART_KINDS`): paths or hub ids; form: one of `BASE_FORMS`; dtype: one of `DTYPES`."""
 
     source: str
     output: Path
@@ -35,8 +34,8 @@ def convert(wanted: Conversion, resolve: Callable[[str, str], Path], report: Rep
     """
     official = wanted.form == "official"
     require_new(wanted.output, folder=official)  # before anything is fetched
-    dtype = DTYPES[wanted.dtype]
-    kinds = KINDS if official else KINDS[:1]
+    dtype = DTYPE_OF[wanted.dtype]
+    kinds = PART_KINDS if official else PART_KINDS[:1]
     given = {kind: wanted.parts[kind] for kind in kinds if wanted.parts.get(kind)}
     root: Path | None = Path(wanted.source).expanduser()
     if root is not None and not root.exists():
@@ -47,7 +46,7 @@ def convert(wanted: Conversion, resolve: Callable[[str, str], Path], report: Rep
     if root is not None and "transformer" not in given:
         # A wrong file should not be found out after gigabytes of encoders were fetched.
         transformer_config(find_transformer(root))
-    paths = {kind: resolve(given[kind], kind) for kind in KINDS if kind in given}
+    paths = {kind: resolve(given[kind], kind) for kind in PART_KINDS if kind in given}
     if official:
         return to_official(find_base(root, **paths), wanted.output, dtype=dtype, report=report)
     transformer = paths.get("transformer") or (find_transformer(root) if root else None)

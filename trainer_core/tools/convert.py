@@ -26,7 +26,6 @@ from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.tools.convert_parts import Part, clip_part, gemma_part, model_index, transformer_json, vae_part
 from trainer_core.tools.outputs import existing_folder, require_new, require_space, writing
 
-DTYPES = {"keep": None, "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 # Files up to this size are copied: to edit a config.json must not change the base it came from.
 LINKED_FROM_BYTES = 2**20
 

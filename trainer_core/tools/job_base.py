@@ -4,26 +4,25 @@ Only `download` talks to the network, and it is queued only when a person asked 
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import BASE_FORMS, DTYPES, PART_KINDS
 from trainer_core.contracts.fsutil import install_folder, write_json_atomic
 from trainer_core.jobs.context import JobContext
 from trainer_core.model.hub import cached_part
-from trainer_core.model.hub_download import FOLDER_OF, Listing, Wanted, fetch, listing
+from trainer_core.model.hub_download import Listing, Wanted, fetch, listing
 from trainer_core.planning.base_check import BasePaths, check_base
 from trainer_core.planning.base_parts import OPTIONS
 from trainer_core.planning.hub_place import NEWBIE
-from trainer_core.tools.outputs import existing_folder, require_new, require_space, writing
+from trainer_core.tools.job_spec import Spec
+from trainer_core.tools.outputs import bytes_of, existing_folder, require_new, require_space, writing
 
 LIST = "download.json"
-CHOICES = MappingProxyType({"to": ("official", "comfyui"), "dtype": ("keep", "bf16", "fp16", "fp32")})
 
 
 def convert(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
@@ -33,25 +32,23 @@ def convert(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     ("official", "comfyui"), dtype ("keep", "bf16", "fp16", "fp32"), parts ({transformer, gemma, clip, vae: path}).
     Result: output, bytes, and paths: the settings that name the new base. Stopped, nothing of it stays.
 
-    Raises UserError: "spec_invalid", "hub_not_here", and what `conversion.convert` raises.
+    Raises UserError: "job_invalid", "hub_not_here", and what `conversion.convert` raises.
     """
     from trainer_core.tools.conversion import Conversion
     from trainer_core.tools.conversion import convert as carry_out
 
-    chosen = {key: str(spec.get(key) or values[0]) for key, values in CHOICES.items()}
-    for key, values in CHOICES.items():
-        if chosen[key] not in values:
-            raise UserError("spec_invalid", f"{key} is {chosen[key]!r}. Allowed: {', '.join(values)}.")
+    values = Spec(spec)
+    form = values.choice("to", BASE_FORMS, BASE_FORMS[0])
     wanted = Conversion(
-        source=str(spec["source"]),
-        output=Path(spec["output"]),
-        form=chosen["to"],
-        dtype=chosen["dtype"],
-        parts={kind: str(text) for kind, text in dict(spec.get("parts") or {}).items() if text},
+        source=values.text("source"),
+        output=values.path("output"),
+        form=form,
+        dtype=values.choice("dtype", DTYPES, "keep"),
+        parts=values.named_texts("parts", PART_KINDS),
     )
     output = carry_out(wanted, _here, lambda _, done, total: job.progress("converting", done, total))
-    paths = {"base_model_path" if chosen["to"] == "official" else "transformer_path": str(output)}
-    return {"output": str(output), "bytes": _bytes_of(output), "paths": paths}
+    paths = {"base_model_path" if form == "official" else "transformer_path": str(output)}
+    return {"output": str(output), "bytes": bytes_of(output), "paths": paths}
 
 
 def download(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
@@ -63,18 +60,18 @@ def download(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     settings that name the new base (none for a plan). Stopped or cut, what was fetched stays, and the next
     download into the same folder continues with it.
 
-    Raises UserError: "output_exists", "disk_full", and what `listing` and `fetch` raise.
+    Raises UserError: "job_invalid", "output_exists", "disk_full", and what `listing` and `fetch` raise.
     """
-    output = Path(spec["output"])
+    values = Spec(spec)
+    output, plan_only = values.path("output"), values.flag("plan")
+    parts = dict.fromkeys(PART_KINDS, values.text("repo", "") or NEWBIE) | values.named_texts("parts", PART_KINDS)
     require_new(output, folder=True)
-    parts = dict.fromkeys(FOLDER_OF, str(spec.get("repo") or NEWBIE))
-    parts |= {kind: str(text) for kind, text in dict(spec.get("parts") or {}).items() if text and kind in parts}
     half = half_folder(output)
     job.progress("listing", 0, 1)
     wanted = _listed(half, parts)
     have, free = wanted.here(half), shutil.disk_usage(existing_folder(output)).free
     told = {"output": str(output), "files": len(wanted.files), "bytes": wanted.size, "have": have, "free": free}
-    if spec.get("plan"):
+    if plan_only:
         return told | {"paths": {}}
     require_space(output, wanted.size - have)
     with writing(output):
@@ -120,8 +117,3 @@ def _paths(folder: Path, places: Mapping[str, str]) -> dict[str, str]:
     if check_base(BasePaths(**whole)).error is None:
         return whole
     return {OPTIONS[part]: str(folder / place) for part, place in places.items()}
-
-
-def _bytes_of(output: Path) -> int:
-    files = output.rglob("*") if output.is_dir() else (output,)
-    return sum(os.path.getsize(file) for file in files if file.is_file())

@@ -1,13 +1,12 @@
 """The jobs `merge` and `convert_lora`: what the commands of these names do, with progress in bytes."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from trainer_core.contracts.forms import DTYPES, LORA_FORMS
 from trainer_core.jobs.context import JobContext
 from trainer_core.tools.job_spec import Spec
-
-PRECISIONS = ("keep", "bf16", "fp16", "fp32")
+from trainer_core.tools.outputs import bytes_of
 
 
 def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
@@ -19,16 +18,16 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     """
     values = Spec(spec)
     base, loras, output = values.path("base"), values.loras(), values.path("output")
-    precision = values.choice("precision", PRECISIONS, "keep")
-    from trainer_core.tools.convert import DTYPES
+    precision = values.choice("precision", DTYPES, "keep")
+    from trainer_core.model.writing import DTYPE_OF
     from trainer_core.tools.merge import SINGLE_FILE, merge
 
     def report(what: str, done: int, total: int) -> None:
         job.progress("merging", done, total)
 
-    made = merge(base, loras, output, report, job.warn, dtype=DTYPES[precision])
+    made = merge(base, loras, output, report, job.warn, dtype=DTYPE_OF[precision])
     kind = "comfyui" if made.suffix == SINGLE_FILE else "folder"
-    return {"output": str(made), "bytes": _size(made), "kind": kind}
+    return {"output": str(made), "bytes": bytes_of(made), "kind": kind}
 
 
 def convert_lora(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
@@ -40,15 +39,10 @@ def convert_lora(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     """
     values = Spec(spec)
     source, output, base = values.path("source"), values.path("output"), values.optional_path("base")
-    asked = values.choice("form", ("peft", "comfyui"), "comfyui")
-    dtype = values.choice("dtype", PRECISIONS, "keep")
+    asked = values.choice("form", LORA_FORMS, "comfyui")
+    dtype = values.choice("dtype", DTYPES, "keep")
     from trainer_core.tools.lora_convert import convert
 
     job.progress("converting", 0, 1)
     made = convert(source, output, form="peft" if asked == "peft" else "comfyui", base=base, dtype=dtype, tell=job.warn)
-    return {"output": str(made), "bytes": _size(made), "form": asked}
-
-
-def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)
+    return {"output": str(made), "bytes": bytes_of(made), "form": asked}

@@ -58,6 +58,20 @@ class Spec:
             raise self._wrong(name, f"a list of 1 to {most} texts")
         return tuple(values)
 
+    def named_texts(self, name: str, keys: Collection[str]) -> dict[str, str]:
+        """{key: text} for some of ``keys``; absent is none, and what is empty is left out."""
+        values = self._values.get(name) or {}
+        if not isinstance(values, Mapping) or not all(k in keys and isinstance(v, str) for k, v in values.items()):
+            raise self._wrong(name, f"texts by the names {', '.join(keys)}")
+        return {key: text for key, text in values.items() if text}
+
+    def flag(self, name: str) -> bool:
+        """False where it is absent."""
+        value = self._values.get(name, False)
+        if not isinstance(value, bool):
+            raise self._wrong(name, "true or false")
+        return value
+
     def loras(self, name: str = "loras") -> list[tuple[Path, float]]:
         """[{path, strength}, ...], at least one; the strength's default is 1."""
         entries = self._values.get(name)

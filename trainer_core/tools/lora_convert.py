@@ -6,7 +6,6 @@ magnitude means something else in ComfyUI (see lora_writing), so the base it was
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -16,14 +15,12 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.lora_files import LoraFile, read_lora
 from trainer_core.model.lora_modules import LoraModule
 from trainer_core.model.lora_writing import over_base, over_moved, write_comfy, write_peft
+from trainer_core.model.writing import DTYPE_OF
 from trainer_core.tools.lora_stack import Adapter, Tell, require_fit
 from trainer_core.tools.merge import SINGLE_FILE, open_base
 from trainer_core.tools.outputs import require_new, require_space, writing
 
 Form = Literal["peft", "comfyui"]
-DTYPES: Mapping[str, torch.dtype | None] = MappingProxyType(
-    {"keep": None, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-)
 
 
 def form_of(output: Path) -> Form:
@@ -40,7 +37,6 @@ def convert(
     `lora_mismatch` (that base has other modules), `dora_zero_rows`, `dtype_overflow`, `lora_mixed`, `disk_full`,
     `output_failed`.
     """
-    assert dtype in DTYPES, dtype
     if (form == "comfyui") != (output.suffix == SINGLE_FILE):
         expected = f"a name ending in {SINGLE_FILE}" if form == "comfyui" else f"a folder, not {SINGLE_FILE}"
         raise UserError("output_invalid", f"{output}: the {form} form needs {expected}.")
@@ -50,9 +46,9 @@ def convert(
     require_new(output, folder=False)
     modules = _in_form(lora, form, base)
     with writing(output):
-        require_space(output, _size(modules, DTYPES[dtype]))
+        require_space(output, _size(modules, DTYPE_OF[dtype]))
         write = write_comfy if form == "comfyui" else write_peft
-        write(output, modules, lora.metadata, DTYPES[dtype])
+        write(output, modules, lora.metadata, DTYPE_OF[dtype])
     return output
 
 

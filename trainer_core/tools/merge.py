@@ -15,6 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import LICENSE
 from trainer_core.contracts.fsutil import fsync_file, whole_folder, write_json_atomic
 from trainer_core.model.folder import BaseFolder, find_base, find_transformer
 from trainer_core.model.layouts import open_transformer
@@ -150,7 +151,7 @@ def _metadata(adapters: Sequence[Adapter], title: str) -> Mapping[str, str]:
         "modelspec.implementation": "diffusers",
         "modelspec.title": title,
         "modelspec.date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "modelspec.license": "Newbie-NC-1.0 (non-commercial)",
+        "modelspec.license": LICENSE,
         "newbie_merged_loras": json.dumps(merged, ensure_ascii=False),
     }
 

@@ -49,6 +49,12 @@ def existing_folder(output: Path) -> Path:
     return next(folder for folder in output.absolute().parents if folder.is_dir())
 
 
+def bytes_of(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 @contextmanager
 def writing(output: Path) -> Iterator[None]:
     """Makes the parent folder, and tells what the disk refused. Raises UserError `disk_full`, `output_failed`."""

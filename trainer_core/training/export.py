@@ -9,10 +9,10 @@ from pathlib import Path
 from torch import Tensor
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.forms import LICENSE
 from trainer_core.model.lora_modules import LoraModule
 from trainer_core.model.lora_writing import write_comfy, write_peft
 
-LICENSE = "Newbie-NC-1.0 (non-commercial)"
 BASE_NAME = "NewBie-image-Exp0.1"
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from newbie_gui.figures import GIB, gib
 from newbie_gui.texts import Texts
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import DTYPES as PRECISIONS
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.library import checked_name
 from trainer_core.planning.base_check import BasePaths, BaseReport, check_base
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS, SUFFIX, LoraFacts, lora_facts
 
 FORMS = ("comfyui", "folder")
-PRECISIONS = ("keep", "bf16", "fp16", "fp32")
 BYTES = MappingProxyType({"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2})
 MOST_LORAS = 5
 STRENGTH = (-2.0, 2.0)

@@ -1,0 +1,10 @@
+"""What models and LoRAs can be written as, in the words of commands, jobs and pages."""
+
+BASE_FORMS = ("official", "comfyui")
+LORA_FORMS = ("peft", "comfyui")
+# "keep": as it is stored.
+DTYPES = ("keep", "bf16", "fp16", "fp32")
+# What the commands and jobs call the parts of a base.
+PART_KINDS = ("transformer", "gemma", "clip", "vae")
+# The base's, and so of whatever is made of it.
+LICENSE = "Newbie-NC-1.0 (non-commercial)"
