@@ -11,7 +11,6 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.advice import chosen_gpus
 from trainer_core.planning.hardware import Gpu, Machine
 
-_SPEED_OVER = 20
 _SILENT_S = 300.0
 
 
@@ -35,7 +34,6 @@ class Progress:
     done: int = 0
     total: int = 0
     epoch: int | None = None
-    loss: float | None = None
     smoothed: float | None = None
     seconds_per_step: float | None = None
     images_per_second: float | None = None
@@ -60,7 +58,6 @@ def progress_of(row: Row, told: Told, config: TrainConfig | None, machine: Machi
         "done": done,
         "total": total,
         "epoch": step.get("epoch"),
-        "loss": _number(step.get("loss")),
         "smoothed": _number(step.get("loss_smoothed")),
     }
     if row.at_work:

@@ -104,11 +104,6 @@ class RunStore:
             "run_missing", "This run is not there any more.", ["Choose another one; a deleted run lies in the trash."]
         )
 
-    def find(self, folder: Path) -> Row | None:
-        """The row of a run folder, if it is listed."""
-        key = key_of(folder)
-        return next((row for row in self.rows() if row.key == key), None)
-
     def entry(self, row: Row) -> Entry | None:
         """The row's job in the queue."""
         return next((entry for entry in self._queue.entries() if row.job_id and entry.job.id == row.job_id), None)

@@ -125,7 +125,6 @@ TEXTS = MappingProxyType(
         "base.phase.downloading": ("downloading", "下载中"),
         "base.phase.checking": ("checking what arrived", "校验已下载的文件"),
         "base.phase.converting": ("writing", "写入中"),
-        "base.chosen": ("The new base is chosen.", "已选择新的底模。"),
         "base.nothing": ("Choose a file for every part first.", "请先为每个组件选择文件。"),
         "base.no_plan": ("Ask for the size first.", "请先查询大小。"),
         "base.no_source": ("Choose a base model, or say what to convert.", "请先选择底模，或填写要转换的底模。"),

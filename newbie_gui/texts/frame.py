@@ -11,7 +11,6 @@ TEXTS = MappingProxyType(
         "frame.tab.merge": ("Merge", "合并"),
         "frame.tab.disk": ("Disk", "磁盘"),
         "frame.language": ("Language", "语言"),
-        "frame.skip_link": ("Skip to the tabs", "跳到标签页"),
         "frame.machine.gpu": (
             "{name}: {free} of {total} GiB free",
             "{name}：显存空闲 {free} / {total} GiB",
@@ -27,7 +26,6 @@ TEXTS = MappingProxyType(
         "frame.job.waiting": ("{count} waiting", "{count} 个排队"),
         "frame.job.paused": ("The queue is paused", "队列已暂停"),
         "frame.job.show": ("Show", "查看"),
-        "frame.connection": ("connected", "已连接"),
         "frame.advice_applied": ("Put into the settings: {values}", "已写入参数：{values}"),
         "frame.time.seconds": ("{seconds} s", "{seconds} 秒"),
         "frame.time.minutes": ("{minutes} min {seconds} s", "{minutes} 分 {seconds} 秒"),
@@ -37,7 +35,6 @@ TEXTS = MappingProxyType(
         "frame.yes": ("Yes", "是"),
         "frame.no": ("No", "否"),
         "frame.cancel": ("Cancel", "取消"),
-        "frame.refresh": ("Refresh", "刷新"),
         "frame.error.value": (
             "“{name}” cannot hold the value that was sent. Correct it, or reload the page and try again.",
             "“{name}”不接受所发送的值。请改正，或重新加载页面后再试。",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from newbie_gui.texts import Texts
 from newbie_gui.texts.options import allowed_zh, note_zh, zero_zh
-from trainer_core.contracts.config import TrainConfig, options
+from trainer_core.contracts.config import options
 from trainer_core.contracts.options import OptionSpec
 from trainer_core.contracts.workspace import Workspace
 
@@ -44,11 +44,6 @@ def default_values(workspace: Workspace) -> dict[str, Any]:
     """A new form's values: the defaults, with runs and cache in the workspace."""
     values = {spec.name: "" if spec.required else spec.default for spec in options()}
     return {**values, "output_dir": str(workspace.output), "cache_dir": str(workspace.cache)}
-
-
-def config_values(config: TrainConfig) -> dict[str, Any]:
-    """A configuration's values by name."""
-    return {spec.name: getattr(config, spec.name) for spec in options()}
 
 
 def help_of(spec: OptionSpec, t: Texts) -> str:

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from newbie_gui.pages.config.form import (
-    config_values,
     control_of,
     decimal_text,
     entries_of,
@@ -38,7 +37,7 @@ def test_a_configuration_survives_the_form():
             "system_prompt_xml": "ends in a space ",
         }
     )
-    assert parse_config(values_from(to_form(config_values(config)))) == config
+    assert parse_config(values_from(to_form(vars(config)))) == config
 
 
 def test_what_browsers_send_has_its_type_again():

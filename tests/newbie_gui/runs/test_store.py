@@ -78,7 +78,7 @@ def test_runs_beside_a_known_one_elsewhere_are_listed(
 def test_a_key_finds_its_run_and_an_unknown_one_is_said(store: RunStore, workspace: Workspace) -> None:
     run = make_run(workspace, "名字")
     key = key_of(run.path)
-    assert key.isalnum() and store.row(key).folder == run.path and store.find(run.path) == store.row(key)
+    assert key.isalnum() and store.row(key).folder == run.path and store.row(key_of(run.path)) == store.row(key)
     with pytest.raises(UserError) as caught:
         store.row("../etc")
     assert caught.value.code == "run_missing"
@@ -100,8 +100,7 @@ def test_a_resumed_run_leaves_no_ghost_tail(store: RunStore, workspace: Workspac
 def test_settings_are_kept_of_the_runs_looked_at_last_only(store: RunStore, workspace: Workspace) -> None:
     runs = [make_run(workspace, f"run-{number}", num_epochs=number + 1) for number in range(20)]
     for number, run in enumerate(runs):
-        row = store.find(run.path)
-        assert row is not None
+        row = store.row(key_of(run.path))
         settings = store.config(row)
         assert settings is not None and settings.num_epochs == number + 1
     assert len(store._configs) == 12 and runs[-1].config_file in store._configs

@@ -13,10 +13,12 @@ from run_folders import HeldQueue, config, make_checkpoint, make_run, tell_steps
 from test_long_run import STEPS, long_log
 
 from newbie_gui.machine import MachineWatch
-from newbie_gui.pages.train import FormLink, build, plot_view
+from newbie_gui.pages.train import plot_view
 from newbie_gui.pages.train.answers import Answers
 from newbie_gui.pages.train.doing import Doing, changes_table
+from newbie_gui.pages.train.form_link import FormLink
 from newbie_gui.pages.train.looking import Looker, Wish
+from newbie_gui.pages.train.tab import build
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs import actions
 from newbie_gui.runs.store import RunStore
