@@ -2,12 +2,13 @@
 
 import json
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from newbie_gui.runs.curves import Curve
 from trainer_core.contracts.checkpoints import STATE, complete_checkpoints, is_pinned, step_of
@@ -15,8 +16,6 @@ from trainer_core.contracts.rundir import RunDir
 
 _PICTURE = re.compile(r"step-(\d{8})-(\d{2,})\.png")
 _EXPORT = re.compile(r".*-step-(\d{8})\.safetensors")
-_PNG = b"\x89PNG\r\n\x1a\n"
-_LONGEST_TEXT = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,26 +134,9 @@ def _names(folder: Path) -> list[str]:
 @lru_cache(maxsize=2048)
 def _settings(file: Path, changed: int) -> tuple[tuple[str, Any], ...]:
     try:
-        values = json.loads(_text_chunk(file, b"newbie"))
-    except (ValueError, RecursionError):
+        # The text stands before the pixels, so that opening reads it and nothing else.
+        with Image.open(file, formats=("PNG",)) as picture:
+            values = json.loads(picture.info.get("newbie", ""))
+    except (OSError, ValueError, TypeError, RecursionError, Image.DecompressionBombError):
         return ()
     return tuple(values.items()) if isinstance(values, dict) else ()
-
-
-def _text_chunk(file: Path, keyword: bytes) -> str:
-    """An uncompressed iTXt chunk of a PNG by its keyword; "" where there is none. Read without decoding anything."""
-    with open(file, "rb") as png:
-        if png.read(8) != _PNG:
-            return ""
-        while len(head := png.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind != b"iTXt" or length > _LONGEST_TEXT:
-                png.seek(length + 4, 1)
-                continue
-            data = png.read(length)
-            png.seek(4, 1)
-            name, _, rest = data.partition(b"\0")
-            if name == keyword and rest[:1] == b"\0":
-                # Two bytes of compression, then language and translated keyword, each ended by a zero.
-                return rest[2:].split(b"\0", 2)[2].decode("utf-8", "replace")
-    return ""

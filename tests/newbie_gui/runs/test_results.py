@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from run_folders import make_checkpoint, make_run
 
 from newbie_gui.runs.curves import Curve
@@ -31,6 +32,9 @@ def test_a_picture_tells_its_settings_without_being_decoded(tmp_path: Path) -> N
     save_png(Image.new("RGB", (16, 16)), file, settings, step=20)
     found = picture_settings(file)
     assert (found["prompt"], found["seed"], found["step"]) == ("一只猫, é", 7, 20)
+    # Cut off behind the text: what it was drawn with is read all the same, so its pixels are not.
+    file.write_bytes(file.read_bytes()[:-30])
+    assert picture_settings(file)["seed"] == 7
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,14 @@ def test_a_picture_tells_its_settings_without_being_decoded(tmp_path: Path) -> N
 def test_a_file_that_is_no_such_picture_has_no_settings(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.png").write_bytes(data)
     assert picture_settings(tmp_path / "a.png") == {} == picture_settings(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize("text", ["[1]", "{torn", "", "[" * 100_000])
+def test_a_text_that_is_no_settings_counts_as_none(tmp_path: Path, text: str) -> None:
+    info = PngInfo()
+    info.add_itxt("newbie", text)
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=info)
+    assert picture_settings(tmp_path / "a.png") == {}
 
 
 def test_what_was_saved_is_listed_with_losses_best_and_pins(workspace: Workspace) -> None:
