@@ -9,6 +9,7 @@ from newbie_gui.datasets.settings import Wanted, wanted_settings
 from newbie_gui.draft import Draft
 from trainer_core.contracts.config import load_config
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.run_names import CONFIG_FILE
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.bulk import Undo, last_edit
@@ -216,7 +217,7 @@ class DatasetStore:
 
     def _trained_folders(self, entry: Entry) -> tuple[str, ...]:
         try:
-            config = load_config(self.workspace.jobs / entry.job.id / "config.toml")
+            config = load_config(self.workspace.jobs / entry.job.id / CONFIG_FILE)
         except UserError:
             return ()
         return tuple(str(Path(folder).absolute()) for folder in (config.train_data_dir, config.validation_data_dir))

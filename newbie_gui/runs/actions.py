@@ -7,6 +7,7 @@ from typing import Literal
 from newbie_gui.runs.store import Row, RunStore
 from trainer_core.contracts.config import TrainConfig, changes, load_config, require_none_refused, to_toml
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.run_names import CONFIG_FILE
 from trainer_core.contracts.trash import to_trash
 from trainer_core.jobs.queue import Queue
 from trainer_core.planning.advice import uses_gpu
@@ -33,7 +34,7 @@ def start(queue: Queue, config: TrainConfig, machine: Machine, *, front: bool = 
     A run of the same folder goes on from its newest checkpoint, as the trainer does it.
     """
     run = Path(config.output_dir) / config.output_name
-    files = {"config.toml": to_toml(config)}
+    files = {CONFIG_FILE: to_toml(config)}
     occupied = resources(config, machine)
     return queue.add("train", config.output_name, {"run": str(run)}, resources=occupied, files=files, front=front)
 

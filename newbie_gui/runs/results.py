@@ -1,7 +1,6 @@
 """What lies in a run folder: sample pictures with their settings, checkpoints, exports."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,10 +11,8 @@ from PIL import Image
 
 from newbie_gui.runs.curves import Curve
 from trainer_core.contracts.checkpoints import STATE, complete_checkpoints, is_pinned, step_of
+from trainer_core.contracts.run_names import export_step, peft_name, sample_place
 from trainer_core.contracts.rundir import RunDir
-
-_PICTURE = re.compile(r"step-(\d{8})-(\d{2,})\.png")
-_EXPORT = re.compile(r".*-step-(\d{8})\.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +53,8 @@ def pictures(run: RunDir) -> tuple[Picture, ...]:
     """All samples, by step and prompt."""
     found = []
     for name in _names(run.samples):
-        match = _PICTURE.fullmatch(name)
-        if match:
-            found.append(Picture(step=int(match[1]), number=int(match[2]), file=name))
+        if place := sample_place(name):
+            found.append(Picture(step=place[0], number=place[1], file=name))
     return tuple(sorted(found, key=lambda picture: (picture.step, picture.number)))
 
 
@@ -93,18 +89,16 @@ def _with_losses(entry: Saved, measured: Mapping[int, float], loss: Curve, best:
 def _exports(run: RunDir) -> list[Saved]:
     found = []
     for name in _names(run.exports):
-        match = _EXPORT.fullmatch(name)
-        if not match:
+        step = export_step(name)
+        if step is None or not name.endswith(".safetensors"):
             continue
         try:
             state = (run.exports / name).stat()
         except OSError:
             continue
-        peft = name.removesuffix(".safetensors") + "-peft"
+        peft = peft_name(name)
         there = peft if (run.exports / peft).is_dir() else ""
-        found.append(
-            Saved(kind="export", step=int(match[1]), name=name, size=state.st_size, time=state.st_mtime, peft=there)
-        )
+        found.append(Saved(kind="export", step=step, name=name, size=state.st_size, time=state.st_mtime, peft=there))
     return found
 
 

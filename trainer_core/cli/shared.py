@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from trainer_core.contracts.config import TrainConfig, load_with_notes
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.demo import TINY_BASE
 
 __all__ = ["PATHS", "TINY_BASE", "Commands", "Progress", "add_loras", "config_of", "loras_of", "note", "stay_offline"]
@@ -21,7 +22,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def config_of(path: Path) -> tuple[TrainConfig, tuple[str, ...]]:
     """The config in a TOML file or run folder, and what should be said about it. Raises ConfigError."""
-    loaded = load_with_notes(path / "config.toml" if path.is_dir() else path)
+    loaded = load_with_notes(RunDir(path).config_file if path.is_dir() else path)
     if not path.is_dir():
         return loaded.config, loaded.notes
     # The folder given is the one meant, wherever it was moved to or is called from.

@@ -10,18 +10,21 @@ from typing import Any
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import discard_folder, retry_when_shared
+from trainer_core.contracts.run_names import checkpoint_step
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
 
 
 def step_of(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
+    step = checkpoint_step(folder.name)
+    assert step is not None, folder
+    return step
 
 
 def step_folders(root: Path) -> list[Path]:
     """Every checkpoint folder, complete or not, oldest first."""
-    folders = [p for p in root.glob("step-*") if p.name.removeprefix("step-").isdigit() and p.is_dir()]
+    folders = [p for p in root.glob("*") if checkpoint_step(p.name) is not None and p.is_dir()]
     return sorted(folders, key=step_of)
 
 

@@ -1,6 +1,6 @@
 """The run folder, the whole truth about a run: config, state, events, log, requests, results.
 
-Only this module spells the names inside a run folder.
+Only this module and `run_names` spell the names inside a run folder.
 """
 
 import json
@@ -25,6 +25,7 @@ from trainer_core.contracts.fsutil import (
     write_text_atomic,
 )
 from trainer_core.contracts.liveness import is_alive, is_halted
+from trainer_core.contracts.run_names import CONFIG_FILE, checkpoint_name, sample_name
 
 Status = Literal["created", "running", "stopped", "finished", "failed"]
 Verb = Literal["stop", "save", "sample"]
@@ -45,7 +46,7 @@ class RunDir:
     @property
     def config_file(self) -> Path:
         """The configuration the run was started with last."""
-        return self.path / "config.toml"
+        return self.path / CONFIG_FILE
 
     @property
     def state_file(self) -> Path:
@@ -87,9 +88,16 @@ class RunDir:
     def samples(self) -> Path:
         return self.path / "samples"
 
+    def sample(self, step: int, number: int) -> Path:
+        """The picture of the prompt at that place in sample_prompts."""
+        return self.samples / sample_name(step, number)
+
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        return self.checkpoints / checkpoint_name(step)
 
     @property
     def exports(self) -> Path:

@@ -4,7 +4,6 @@
 """
 
 import math
-import re
 import struct
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +13,7 @@ from types import MappingProxyType
 from typing import BinaryIO, Literal
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.run_names import export_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.headers import Header, HeaderProblem, StoredTensor, read_header
 from trainer_core.planning.lora_names import Key, listing, read_names
@@ -76,8 +76,8 @@ def newest_export(path: Path) -> Path:
 
 def export_order(path: Path) -> tuple[int, str]:
     """Sorts the exports of a run by step."""
-    step = re.search(r"-step-(\d+)", path.name)
-    return (int(step[1]) if step else -1), path.name
+    step = export_step(path.name)
+    return (-1 if step is None else step), path.name
 
 
 def lora_facts(path: Path) -> LoraFacts:

@@ -33,6 +33,7 @@ from trainer_core.contracts.fsutil import (
     sha256_file,
     whole_folder,
 )
+from trainer_core.contracts.run_names import checkpoint_name
 
 NESTING = "\x1f"
 
@@ -60,7 +61,7 @@ def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     """
     root.mkdir(parents=True, exist_ok=True)
     step = checkpoint.state["step"]
-    final = root / f"step-{step:08d}"
+    final = root / checkpoint_name(step)
     earlier = complete_checkpoints(root)
     require_space(root, _room_for(checkpoint, earlier), "a checkpoint")
     with whole_folder(final) as temporary:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.forms import LICENSE
+from trainer_core.contracts.run_names import export_name, peft_name
 from trainer_core.model.lora_modules import LoraModule
 from trainer_core.model.lora_writing import write_comfy, write_peft
 
@@ -32,11 +33,10 @@ class TrainingFacts:
 def export_adapter(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig, facts: TrainingFacts) -> Path:
     """Write `<output_name>-step-N.safetensors` and `<output_name>-step-N-peft/` into `folder`; returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{config.output_name}-step-{facts.step:08d}"
     modules = adapter_modules(weights, config.lora_alpha)
-    file = folder / f"{name}.safetensors"
+    file = folder / export_name(config.output_name, facts.step)
     write_comfy(file, modules, metadata(config, facts))
-    write_peft(folder / f"{name}-peft", modules, {}, dropout=config.lora_dropout, base=config.base_model_path)
+    write_peft(folder / peft_name(file.name), modules, {}, dropout=config.lora_dropout, base=config.base_model_path)
     return file
 
 

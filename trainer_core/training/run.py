@@ -268,17 +268,17 @@ class _Run:
         """The newest checkpoint that loads; the main process finds it, the others read the same one."""
         found: list[Checkpoint | None] = [None]
 
-        def search() -> tuple[str, list[str]]:
+        def search() -> tuple[int | None, list[str]]:
             found[0], damaged = newest_checkpoint(self.run.checkpoints)
-            step = f"step-{found[0].state['step']:08d}" if found[0] else ""
+            step = found[0].state["step"] if found[0] else None
             return step, [folder.name for folder in damaged]
 
-        name, damaged = self.world.on_main(search)
+        step, damaged = self.world.on_main(search)
         for folder in damaged:
             self._warn(f"Checkpoint {folder} is damaged and was passed over.")
-        if not name:
+        if step is None:
             return None
-        checkpoint = found[0] or load_checkpoint(self.run.checkpoints / name)
+        checkpoint = found[0] or load_checkpoint(self.run.checkpoint(step))
         if checkpoint.state["base"] != prepared.base_id:
             raise UserError(
                 "rerun_refused",

@@ -300,7 +300,7 @@ class Session:
             )
 
     def _sample_file(self, done: int, number: int) -> Path:
-        return self._run.samples / f"step-{done:08d}-{number:02d}.png"
+        return self._run.sample(done, number)
 
     def _settings(self, prompt: str, seed: int) -> SampleSettings:
         config = self._config

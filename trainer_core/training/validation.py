@@ -15,6 +15,7 @@ from torch import nn
 from trainer_core.contracts.checkpoints import best_checkpoint, step_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.run_names import export_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.order import keyed_seed
 from trainer_core.training.distributed import World
@@ -115,7 +116,7 @@ def mark_best(run: RunDir) -> int | None:
     step = step_of(best)
     record = _read(run)
     losses = {entry["step"]: entry["loss"] for entry in record.get("measured", [])}
-    exports = sorted(path.name for path in run.exports.glob(f"*-step-{step:08d}.safetensors"))
+    exports = sorted(path.name for path in run.exports.glob("*.safetensors") if export_step(path.name) == step)
     found = {"step": step, "loss": losses.get(step), "checkpoint": best.name, "export": exports[0] if exports else None}
     write_json_atomic(run.validation_file, {**record, "best": found})
     return step

@@ -13,6 +13,7 @@ from newbie_gui.pages.ui import ACTION, QUIET, Ui
 from newbie_gui.runs.actions import resources
 from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.run_names import CONFIG_FILE
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.advice import chosen_gpus
 from trainer_core.planning.hardware import Machine
@@ -103,7 +104,7 @@ def ask(ui: Ui, config: TrainConfig) -> str:
     """Queue a check, before everything else that waits; returns the job's id."""
     machine = ui.machine.now()
     spec = {"cards": max(1, len(chosen_gpus(config, machine)))}
-    title, files = ui.t("fit.title", name=config.output_name), {"config.toml": to_toml(config)}
+    title, files = ui.t("fit.title", name=config.output_name), {CONFIG_FILE: to_toml(config)}
     return ui.queue.add("fit", title, spec, resources=_card(config, machine), files=files, front=True)
 
 

@@ -140,7 +140,7 @@ class Doing:
         row = self._answers.shown(values)
         if not step.isdecimal():
             raise UserError("checkpoint_missing", f"There is no checkpoint {step[:_SHORT]!r}.")
-        set_pinned(row.run.checkpoints / f"step-{int(step):08d}", on)
+        set_pinned(row.run.checkpoint(int(step)), on)
         gr.Info(self._ui.t("train.files.pin_done" if on else "train.files.unpin_done", step=int(step)))
         return self._answers.look(values)
 
