@@ -75,7 +75,8 @@ def test_a_case_in_its_own_process(tmp_path: Path):
     settings = ('device="cpu"', 'optimizer_type="AdamW"', "resolution=64", 'mixed_precision="no"')
     told = gpu.figures(gpu.begin(("step", *flags, *(part for each in settings for part in ("--set", each)))))
     assert told["steps_timed"] == 1 and "% of the matrix rate" in gpu.row("a", told)
-    assert gpu.figures(gpu.begin(("step", "--set", "resolution=65")))["error"].strip()
+    # A part that ends at once: what each says of its own mistakes is tested with it, and its imports take seconds.
+    assert "no_such_part" in gpu.figures(gpu.begin(("no_such_part",)))["error"]
 
 
 def test_without_a_card_nothing_is_kept(

@@ -1,16 +1,13 @@
-"""The step benchmark at tiny size on the CPU, once in a process of its own as it is run."""
+"""The step benchmark at tiny size on the CPU; in a process of its own, as it is run, it is in test_gpu.py."""
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from bench.step import main
 
-ROOT = Path(__file__).parents[2]
 SMALL = ["--size", "tiny", "--layers", "2", "--caption-tokens", "16", "--steps", "2", "--warmup", "1"]
 CPU = ["--set", 'optimizer_type="AdamW"', "--set", 'device="cpu"', "--set", "resolution=64"]
 FIGURES = (
@@ -19,9 +16,10 @@ FIGURES = (
 )  # fmt: skip
 
 
-def test_one_json_line_with_finite_figures():
-    command = [sys.executable, "-m", "bench.step", *SMALL, *CPU, "--set", "train_batch_size=2"]
-    (line,) = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+@pytest.mark.usefixtures("fresh_accelerate")
+def test_one_json_line_with_finite_figures(capfd: pytest.CaptureFixture[str]):
+    assert main([*SMALL, *CPU, "--set", "train_batch_size=2"]) == 0
+    (line,) = capfd.readouterr().out.splitlines()
     told = json.loads(line)
     assert all(math.isfinite(told[name]) and told[name] > 0 for name in FIGURES)
     assert told["machine"]["device"] == "cpu" and told["config"]["train_batch_size"] == 2
