@@ -35,4 +35,5 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{} is ignored: no code from a model's folder is ever run here, so nothing has to be trusted.",
         "已忽略 {}：本程序从不运行模型文件夹里的代码，因此无需信任任何代码。",
     ),
+    ("{} is ignored: {}.", "已忽略 {}：{t}。"),
 )

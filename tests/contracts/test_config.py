@@ -59,9 +59,18 @@ def test_a_name_in_two_sections_and_a_section_that_is_none_are_refused():
     assert "set twice" in found["seed"] and "section" in problems_of(Model=3)["Model"]
 
 
-def test_trust_remote_code_is_accepted_and_said_to_be_ignored(tmp_path: Path):
-    (tmp_path / "a.toml").write_text('base_model_path = "b"\ntrain_data_dir = "d"\ntrust_remote_code = true\n')
-    assert "no code from a model" in contracts_config.load_with_notes(tmp_path / "a.toml").notes[0]
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("trust_remote_code = true", "no code from a model"),
+        ("dataloader_prefetch_factor = 8", "results are the same"),
+        ("cache_in_memory = false", "results are the same"),
+    ],
+)
+def test_keys_that_ask_for_nothing_here_are_accepted_and_said_to_be_ignored(tmp_path: Path, line: str, said: str):
+    (tmp_path / "a.toml").write_text(f'base_model_path = "b"\ntrain_data_dir = "d"\n{line}\n')
+    (note,) = contracts_config.load_with_notes(tmp_path / "a.toml").notes
+    assert note.startswith(f"{line.split()[0]} is ignored: ") and said in note
 
 
 def test_the_base_may_be_named_part_by_part():

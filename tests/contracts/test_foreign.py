@@ -124,12 +124,12 @@ def test_secrets_are_shown_by_neither_reader():
 
 def test_the_ordinary_reader_points_to_the_import():
     with pytest.raises(ConfigError, match="trainer_core import FILE"):
-        parse_config({**NEEDED, "cache_in_memory": True})
+        parse_config({**NEEDED, "adapter_type": "lora"})
     with pytest.raises(ConfigError, match="another model"):
         parse_config({**NEEDED, "anima_repo_root": "x"})
 
 
-def test_the_upstream_loras_keys_need_no_import():
+def test_the_keys_of_upstreams_lora_and_template_need_no_import():
     model = {
         **NEEDED, "trust_remote_code": True, "output_dir": "o", "output_name": "n", "resolution": 1024,
         "dataloader_num_workers": 8, "enable_bucket": True, "use_cache": True, "gemma3_prompt": "You draw. ",
@@ -137,6 +137,7 @@ def test_the_upstream_loras_keys_need_no_import():
         "lr_scheduler": "cosine", "lr_warmup_steps": 0, "gradient_checkpointing": True, "mixed_precision": "bf16",
         "lora_rank": 8, "lora_alpha": 4, "lora_dropout": 0.05, "lora_target_modules": ["attention.qkv"],
     }  # fmt: skip
+    model |= {"dataloader_prefetch_factor": 8, "cache_in_memory": False, "save_epochs_interval": 0}  # its template
     more = {"optimizer_type": "AdamW8bit", "gradient_clip_norm": 1.0, "use_flash_attention_2": True}
     config = parse_config({"Model": model, "Optimization": more})
     assert (config.lora_alpha, config.train_batch_size, config.use_flash_attention_2) == (4.0, 4, True)

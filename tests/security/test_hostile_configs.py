@@ -12,7 +12,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from newbie_gui.translate import hints, say
-from trainer_core.contracts.config import TrainConfig, config_template, load_config, options, parse_config, to_toml
+from trainer_core.contracts.config import (
+    IGNORED_KEYS,
+    TrainConfig,
+    config_template,
+    load_config,
+    options,
+    parse_config,
+    to_toml,
+)
 from trainer_core.contracts.errors import ConfigError, UserError
 from trainer_core.contracts.foreign import FOREIGN_KEYS, translate
 from trainer_core.contracts.options import OptionSpec, checked
@@ -68,7 +76,7 @@ anything = st.one_of(wild, mostly_right, st.tuples(mostly_right, wild).map(lambd
 
 def alone_bad(name: str, value: object) -> bool:
     if name not in SPECS:
-        return name not in ("trust_remote_code", "Model", "Optimization")
+        return name not in (*IGNORED_KEYS, "Model", "Optimization")
     try:
         checked(SPECS[name], value)
     except ValueError:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.errors import ConfigError, Problem, UserError
+from trainer_core.contracts.foreign import FOREIGN_KEYS
 from trainer_core.contracts.options import OptionSpec, Rerun, specs_of
 from trainer_core.contracts.system_prompts import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML
 from trainer_core.contracts.toml_text import read_toml, template_text, values_text
@@ -36,7 +37,11 @@ __all__ = [
 SECTIONS = ("Model", "Optimization")
 # Keys of existing files that ask for nothing we do: accepted, and said once.
 IGNORED_KEYS = MappingProxyType(
-    {"trust_remote_code": "ignored: no code from a model's folder is ever run here, so nothing has to be trusted"}
+    {
+        "trust_remote_code": "ignored: no code from a model's folder is ever run here, so nothing has to be trusted",
+        # These two are about the other trainer's loading; what is learnt does not depend on them.
+        **{key: f"ignored: {FOREIGN_KEYS[key].why}" for key in ("dataloader_prefetch_factor", "cache_in_memory")},
+    }
 )
 
 _INTRODUCTION = """\
