@@ -8,6 +8,15 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "。",
     ),
     ("{}: its newest export is {}; that one is taken.", "{}：使用其中最新导出的 {}。"),
+    (
+        "{} is a checkpoint, which keeps no alpha; the export of its step, {}, is taken.",
+        "{} 是检查点，不含 alpha；使用同一步导出的 {}。",
+    ),
+    (
+        "it is a checkpoint, which keeps no alpha, and its step has no export",
+        "它是检查点，不含 alpha，而且这一步没有导出的 LoRA",
+    ),
+    ("Give one of its run's exports: {}.", "请指定同一次训练导出的 LoRA：{v}。"),
     ("{} cannot be read as a LoRA: {}.", "{} 无法作为 LoRA 读取：{x}。"),
     ("it does not exist", "文件不存在"),
     ("It holds {}: give one of these.", "其中有{v}：请指定其中一个。"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import struct
 import time
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.lora_files import DORA_KEY, read_lora
-from trainer_core.planning.lora_facts import newest_export
+from trainer_core.planning.lora_facts import lora_facts, newest_export
+from trainer_core.training.checkpoint import Checkpoint, save_checkpoint
 
 QKV = "layers.0.attention.qkv"
 DOWN, UP = torch.randn(2, 6), torch.randn(8, 2)
@@ -239,6 +241,39 @@ def test_damaged_safetensors_files_are_refused(tmp_path: Path, name: str) -> Non
     refused(tmp_path / "x.safetensors", "cannot be read as a LoRA")
 
 
+def run_with_checkpoints(run: Path, *steps: int) -> list[Path]:
+    """A run as training leaves it: checkpoints of these steps, and exports (alpha 5) of steps 10 and 30."""
+    (run / "exports").mkdir(parents=True)
+    for step in (10, 30):
+        single(run / "exports", {**pair(), f"{K}.alpha": torch.tensor(5.0)}).rename(
+            run / "exports" / f"ann-step-{step:08d}.safetensors"
+        )
+    adapter = {f"{QKV}.lora_A": DOWN, f"{QKV}.lora_B": UP}
+    states = [Checkpoint(adapter=adapter, optimizer={}, state={"step": step}) for step in steps]
+    return [save_checkpoint(run / "checkpoints", state.copied(), keep=9) for state in states]
+
+
+def test_a_checkpoint_means_the_export_of_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = run_with_checkpoints(tmp_path / "run", 10, 30)
+    monkeypatch.chdir(first)
+    for path in (first, first / "adapter.safetensors", Path(), Path("adapter.safetensors")):
+        lora = read_lora(path)
+        assert lora.path.name == "ann-step-00000010.safetensors" and lora.modules[QKV].scale == 2.5
+        assert "the export of its step, ann-step-00000010.safetensors, is taken" in lora.notes[0]
+        assert lora_facts(path).alpha == 5.0
+
+
+def test_a_checkpoint_without_an_export_of_its_step_is_no_lora(tmp_path: Path) -> None:
+    (folder,) = run_with_checkpoints(tmp_path / "run", 20)
+    lone = shutil.copytree(folder, tmp_path / "elsewhere" / folder.name)
+    for path in (folder, folder / "adapter.safetensors", lone, lone / "adapter.safetensors"):
+        for read in (read_lora, lora_facts):
+            with pytest.raises(UserError, match="checkpoint, which keeps no alpha") as caught:
+                read(path)
+            assert caught.value.code == "lora_unreadable" and "optimizer" not in " ".join(caught.value.hints)
+            assert ("exports/ann-step-00000030.safetensors" in caught.value.hints[0]) is ("elsewhere" not in path.parts)
+
+
 def test_absent_files_and_strange_folders_say_what_is_expected(tmp_path: Path) -> None:
     refused(tmp_path / "absent.safetensors", "does not exist")
     refused(tmp_path, "neither adapter_model.safetensors nor exports")
@@ -246,6 +281,11 @@ def test_absent_files_and_strange_folders_say_what_is_expected(tmp_path: Path) -
     with pytest.raises(UserError) as caught:
         read_lora(tmp_path)
     assert "step_10" in caught.value.hints[0]
+    for name in ("a.safetensors", "optimizer.safetensors"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UserError) as caught:
+        read_lora(tmp_path)
+    assert caught.value.hints[0] == "It holds a.safetensors, step_10: give one of these."
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "adapter_model.safetensors").write_bytes(b"x")
     (tmp_path / "broken" / "adapter_config.json").write_text("{")

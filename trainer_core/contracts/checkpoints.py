@@ -14,6 +14,7 @@ from trainer_core.contracts.run_names import checkpoint_step
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
+ADAPTER = "adapter.safetensors"
 
 
 def step_of(folder: Path) -> int:
@@ -31,6 +32,14 @@ def step_folders(root: Path) -> list[Path]:
 def complete_checkpoints(root: Path) -> list[Path]:
     """Folders whose manifest matches their files' sizes, oldest first. Contents are hashed when loading."""
     return [folder for folder in step_folders(root) if _sizes_match(folder)]
+
+
+def checkpoint_at(path: Path) -> Path | None:
+    """The checkpoint folder that `path` is, or whose adapter it is; None for anything else."""
+    # Links and ".." are followed: the folder's own name tells its step, and its place the run.
+    folder = (path.parent if path.name == ADAPTER else path).resolve()
+    stated = any((folder / name).is_file() for name in (MANIFEST, STATE))
+    return folder if stated and (folder / ADAPTER).is_file() else None
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:

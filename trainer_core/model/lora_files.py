@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from trainer_core.contracts.checkpoints import checkpoint_at
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.lora_modules import LoraFile, LoraModule, fused
 from trainer_core.model.pickles import load_pickle
@@ -31,6 +32,7 @@ from trainer_core.planning.lora_facts import (
 )
 from trainer_core.planning.lora_names import Key, listing
 from trainer_core.planning.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError
+from trainer_core.planning.weight_files import NOT_WEIGHTS
 
 DORA_KEY = "newbie_dora_norm"
 DORA_OVER_BASE = "base"
@@ -49,14 +51,14 @@ _LUMINA_LAYERS = 26
 
 
 def read_lora(path: Path) -> LoraFile:
-    """Read a LoRA file, a PEFT folder or a run folder's newest export; all tensors are copied into memory.
+    """Read a LoRA file, a PEFT folder, a run folder's newest export or a checkpoint's; tensors are copied into memory.
 
     Raises UserError: `lora_unreadable` (absent, damaged, contradictory), `lora_unsupported` (another kind of
     adapter, or a LoRA for another model).
     """
     path = path.expanduser()
     chosen = newest_export(path)
-    notes = [f"{path}: its newest export is {chosen.name}; that one is taken."] if chosen != path else []
+    notes = [_chosen(path, chosen)] if chosen != path else []
     file = _weight_file(chosen)
     try:
         settings = settings_beside(file)
@@ -72,6 +74,12 @@ def read_lora(path: Path) -> LoraFile:
     return LoraFile(path=file, modules=modules, metadata=metadata, notes=tuple(notes))
 
 
+def _chosen(path: Path, export: Path) -> str:
+    if checkpoint_at(path):
+        return f"{path} is a checkpoint, which keeps no alpha; the export of its step, {export.name}, is taken."
+    return f"{path}: its newest export is {export.name}; that one is taken."
+
+
 def _weight_file(path: Path) -> Path:
     if path.is_file():
         return path
@@ -79,7 +87,11 @@ def _weight_file(path: Path) -> Path:
         raise unreadable(path, "it does not exist")
     found = next((path / name for name in PEFT_WEIGHTS if (path / name).is_file()), None)
     if found is None:
-        inner = sorted(f.name for f in path.iterdir() if f.suffix == ".safetensors" or (f / PEFT_WEIGHTS[0]).is_file())
+        inner = sorted(
+            f.name
+            for f in path.iterdir()
+            if (f / PEFT_WEIGHTS[0]).is_file() or (f.suffix == ".safetensors" and not NOT_WEIGHTS.match(f.name))
+        )
         hint = [f"It holds {listing(inner)}: give one of these."] if inner else []
         raise unreadable(path, "the folder has neither adapter_model.safetensors nor exports", [*hint, ACCEPTED])
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Literal
 
+from trainer_core.contracts.checkpoints import checkpoint_at
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.run_names import export_step
 from trainer_core.contracts.rundir import RunDir
@@ -65,13 +66,32 @@ class LoraFacts:
 
 
 def newest_export(path: Path) -> Path:
-    """The LoRA that `path` means: itself, or a run folder's newest export (its PEFT folder where no file is left)."""
+    """The LoRA that `path` means: itself, or a run folder's newest export (its PEFT folder where no file is left).
+
+    A checkpoint means its run's export of the same step. Raises UserError `lora_unreadable` where there is none: a
+    checkpoint's own file keeps no alpha.
+    """
+    if (checkpoint := checkpoint_at(path)) is not None:
+        return _export_of(checkpoint, path)
     if not path.is_dir() or any((path / name).is_file() for name in PEFT_WEIGHTS):
         return path
-    exports = RunDir(path).exports
-    files = list(exports.glob(f"*{SUFFIX}"))
-    folders = [file.parent for name in PEFT_WEIGHTS for file in exports.glob(f"*/{name}")]
-    return max(files or folders, key=export_order, default=path)
+    return max(_exports(RunDir(path)), key=export_order, default=path)
+
+
+def _exports(run: RunDir) -> list[Path]:
+    files = list(run.exports.glob(f"*{SUFFIX}"))
+    return files or [file.parent for name in PEFT_WEIGHTS for file in run.exports.glob(f"*/{name}")]
+
+
+def _export_of(checkpoint: Path, path: Path) -> Path:
+    exports = _exports(RunDir(checkpoint.parent.parent))
+    step = re.fullmatch(r"step-(\d+)", checkpoint.name)
+    same = [export for export in exports if step and export_order(export)[0] == int(step[1])]
+    if same:
+        return max(same, key=export_order)
+    newest = sorted(exports, key=export_order, reverse=True)
+    hint = f"Give one of its run's exports: {listing([f'exports/{e.name}' for e in newest])}." if newest else ACCEPTED
+    raise unreadable(path, "it is a checkpoint, which keeps no alpha, and its step has no export", [hint])
 
 
 def export_order(path: Path) -> tuple[int, str]:
