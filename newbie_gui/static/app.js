@@ -29,6 +29,22 @@
   });
   waiting.observe(document, { childList: true, subtree: true });
 
+  // Gradio's text boxes tell of what is typed at key presses alone: not of what is pasted, dropped, cut, deleted, undone,
+  // corrected or composed (Chinese). Each such change is told as a press of no key.
+  let pressed = null;
+  const textBox = (element) => element.matches?.("textarea, input[type=text], input[type=password]");
+  const tell = (box) => box.dispatchEvent(new KeyboardEvent("keypress", { key: "Unidentified" }));
+  document.addEventListener("keydown", () => { pressed = null; }, true);
+  document.addEventListener("keypress", (event) => { pressed = event.target; }, true);
+  document.addEventListener("input", (event) => {
+    const told = pressed === event.target;
+    pressed = null;
+    if (!told && !event.isComposing && textBox(event.target)) tell(event.target);
+  });
+  document.addEventListener("compositionend", (event) => {
+    if (textBox(event.target)) tell(event.target);
+  });
+
   // What Gradio tells screen readers in English only.
   const SAID = [
     [/^Click to upload or drop files$/, "点击上传，或把文件拖到这里"],
