@@ -116,6 +116,11 @@ def test_a_problem_stands_beside_its_field_and_start_waits(app: Application, ope
     expect(visit.page.locator("#fit-answer")).to_contain_text("Fits, as tried", timeout=120_000)
     expect(visit.page.locator("#config-live")).to_contain_text("measured:", timeout=30_000)
     expect(visit.page.locator("#fit-check")).to_be_enabled()
+    # In a low window as well, and nothing of the column is beside the page.
+    visit.page.set_viewport_size({"width": 1280, "height": 720})
+    visit.page.locator("#fit-answer").scroll_into_view_if_needed()
+    expect(visit.page.locator("#fit-answer")).to_be_in_viewport()
+    assert visit.page.locator(".config-side").evaluate("(side) => side.scrollWidth - side.clientWidth") <= 0
 
 
 def test_a_file_of_another_trainer_is_read_and_exported(open_page: Callable[..., Visit], tmp_path: Path) -> None:
