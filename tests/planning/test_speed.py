@@ -39,6 +39,9 @@ def test_the_median_of_its_own_steps_without_the_first(tmp_path: Path):
     [
         ({"lora_rank": 8}, True),
         ({"resolution": 512}, False),
+        # The built-in base takes a hundredth of the real one's time.
+        ({"base_model_path": "another"}, False),
+        ({"transformer_path": "another.safetensors"}, False),
         ({"train_batch_size": 2}, False),
         ({"device": "cpu"}, False),
     ],

@@ -13,6 +13,8 @@ from trainer_core.planning.measured import Measured
 
 # What makes two runs' steps comparable; the rest changes their pace by little.
 SAME = (
+    "base_model_path",
+    "transformer_path",
     "resolution",
     "train_batch_size",
     "gradient_accumulation_steps",

@@ -25,7 +25,8 @@ _DATA = (
 _BASE = ("base_model_path", *PART_OPTIONS)
 _FILES = ("base_model_path", "train_data_dir", "validation_data_dir", "resume_from_lora")
 _RUN = ("output_dir", "output_name")
-_PACE = (*_RUN, *SAME)
+# The base whole: a part of it alone is no configuration.
+_PACE = tuple(dict.fromkeys((*_RUN, *_BASE, *SAME)))
 
 Key = tuple[Any, ...]
 
