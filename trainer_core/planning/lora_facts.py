@@ -14,7 +14,7 @@ from typing import BinaryIO, Literal
 
 from trainer_core.contracts.checkpoints import checkpoint_at
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.run_names import export_step
+from trainer_core.contracts.run_names import checkpoint_step, export_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.headers import Header, HeaderProblem, StoredTensor, read_header
 from trainer_core.planning.lora_names import Key, listing, read_names
@@ -85,8 +85,8 @@ def _exports(run: RunDir) -> list[Path]:
 
 def _export_of(checkpoint: Path, path: Path) -> Path:
     exports = _exports(RunDir(checkpoint.parent.parent))
-    step = re.fullmatch(r"step-(\d+)", checkpoint.name)
-    same = [export for export in exports if step and export_order(export)[0] == int(step[1])]
+    step = checkpoint_step(checkpoint.name)
+    same = [export for export in exports if step is not None and export_step(export.name) == step]
     if same:
         return max(same, key=export_order)
     newest = sorted(exports, key=export_order, reverse=True)
