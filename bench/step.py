@@ -78,7 +78,7 @@ def build_trainer(
     images = config.train_batch_size * config.gradient_accumulation_steps
     return Trainer(
         config, model, parameters,
-        store=RandomFeatures(  # type: ignore[arg-type]
+        store=RandomFeatures(
             channels=dims.channels, caption_dim=dims.caption_dim, pooled_dim=dims.pooled_dim
         ),
         schedule=Schedule(config, [samples[number % len(samples)] for number in range(images)]),

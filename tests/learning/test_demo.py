@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from trainer_core.cli import TINY_BASE
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.tools.tiny.exam import obedience
 
 Record = Callable[[str, float | int | str], None]

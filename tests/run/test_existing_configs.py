@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 from runs import events, losses, run_of
 
-from trainer_core.cli import TINY_BASE, main
+from trainer_core.cli import main
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import UserError
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]

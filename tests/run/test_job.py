@@ -9,13 +9,15 @@ from PIL import Image
 from runs import events, losses, run_of
 from safetensors import safe_open
 
-from trainer_core.cli import TINY_BASE, main
+from trainer_core.cli import main
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.lora_files import read_lora
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.tools.merge import merge, newest_export
+from trainer_core.planning.demo import TINY_BASE
+from trainer_core.planning.lora_facts import newest_export
+from trainer_core.tools.merge import merge
 from trainer_core.training.adapters import add_lora, load_weights, start_weights
 from trainer_core.training.checkpoint import newest_checkpoint
 from trainer_core.training.run import run_training

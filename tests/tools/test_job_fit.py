@@ -12,10 +12,10 @@ from job_folder import job_in, told
 from PIL import Image
 
 from trainer_core.cli.job import FUNCTIONS
-from trainer_core.cli.shared import TINY_BASE
 from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.context import JobContext, JobStopped
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.measured import Measured
 from trainer_core.tools.job_fit import run
 from trainer_core.training import fit

@@ -13,12 +13,12 @@ import torch
 from job_folder import job_in
 from safetensors.torch import load_file, save_file
 
-from trainer_core.cli.shared import TINY_BASE
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.token_counts import CountJob, Question, TokenCounts
 from trainer_core.jobs.context import JobContext
 from trainer_core.model.gemma import load_gemma_tokenizer
 from trainer_core.model.tokens import load_tokenizer, tokenize
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.tools import job_tokens
 from trainer_core.tools.job_tokens import find_counter, run
 

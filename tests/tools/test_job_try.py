@@ -11,9 +11,9 @@ from job_folder import job_in, told
 from PIL import Image
 from small_base import write_peft
 
-from trainer_core.cli.shared import TINY_BASE
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.context import JobContext, JobStopped
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.tools.job_try import run
 from trainer_core.tools.painter import paint
 from trainer_core.training.sampling import SampleSettings

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from small_base import quiet, write_base, write_peft
 
-from trainer_core.cli.shared import TINY_BASE
 from trainer_core.contracts.errors import UserError
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.tools.merge import merge
 from trainer_core.tools.painter import paint
 from trainer_core.training.sampling import SampleSettings

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from trainer_core.cli import TINY_BASE
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.training.checks import adapted, base_of, check_early
 from trainer_core.training.rerun import check_rerun
 

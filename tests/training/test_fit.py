@@ -12,8 +12,8 @@ from PIL import Image
 
 from trainer_core.cli import fit as command
 from trainer_core.cli import main
-from trainer_core.cli.shared import TINY_BASE
 from trainer_core.contracts.config import TrainConfig, to_toml
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.measured import find, fit_folder
 from trainer_core.training import fit

@@ -76,12 +76,7 @@ def test_guidance_is_the_weighted_difference() -> None:
         positive = guided_velocity(model, x, 0.3, PAIR, 1.0)
         negative = guided_velocity(model, x, 0.3, PAIR[::-1], 1.0)
         guided = guided_velocity(model, x, 0.3, PAIR, 4.5)
-        limited = guided_velocity(model, x, 0.3, PAIR, 4.5, renorm=1.0)
-        loose = guided_velocity(model, x, 0.3, PAIR, 4.5, renorm=1e6)
     torch.testing.assert_close(guided, negative + 4.5 * (positive - negative))
-    assert limited.norm() <= positive.norm() * 1.0001
-    torch.testing.assert_close(limited / limited.norm(), guided / guided.norm())
-    assert torch.equal(loose, guided)
 
 
 def test_sampling_is_keyed_by_its_seed() -> None:

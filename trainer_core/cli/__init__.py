@@ -28,10 +28,8 @@ from trainer_core.cli import (
     tiny,
     train,
 )
-from trainer_core.cli.shared import PATHS, TINY_BASE, stay_offline
+from trainer_core.cli.shared import PATHS, stay_offline
 from trainer_core.contracts.errors import ConfigError, UserError, system_problem
-
-__all__ = ["TINY_BASE", "main"]
 
 COMMANDS = (
     train, presets, estimate, fit, importing, sample, merge, convert, convert_lora, cache, doctor, demo, tiny, job,

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from trainer_core.cli.shared import PATHS, TINY_BASE, Commands
+from trainer_core.cli.shared import PATHS, Commands
+from trainer_core.planning.demo import TINY_BASE
 
 
 def add(commands: Commands) -> None:

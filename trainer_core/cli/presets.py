@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer_core.cli.shared import PATHS, TINY_BASE, Commands
+from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.config import parse_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_text_atomic
 from trainer_core.contracts.toml_text import toml_value
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.estimate import estimate
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.presets import Choice, Preset, choose, load_presets

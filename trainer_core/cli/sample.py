@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from trainer_core.cli.shared import PATHS, TINY_BASE, Commands, add_loras, loras_of, note
+from trainer_core.cli.shared import PATHS, Commands, add_loras, loras_of, note
 from trainer_core.contracts.errors import UserError
+from trainer_core.planning.demo import TINY_BASE
 
 
 def add(commands: Commands) -> None:

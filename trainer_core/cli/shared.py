@@ -1,4 +1,4 @@
-"""What several commands share: LoRA arguments, notes and progress, the built-in base, the words about paths."""
+"""What several commands share: LoRA arguments, notes and progress, the words about paths."""
 
 import argparse
 import os
@@ -10,9 +10,6 @@ from typing import TypeAlias
 from trainer_core.contracts.config import TrainConfig, load_with_notes
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.planning.demo import TINY_BASE
-
-__all__ = ["PATHS", "TINY_BASE", "Commands", "Progress", "add_loras", "config_of", "loras_of", "note", "stay_offline"]
 
 PATHS = "Paths that are not absolute mean the current folder."
 

@@ -29,7 +29,7 @@ class Job:
     Attributes:
         id: name of its folder, made by us: safe in paths, URLs and on a command line.
         title: for people, any text.
-        spec: what the kind needs (paths as text); read by the kind's own function in `trainer_core.tools`.
+        spec: what the kind needs (paths as text); read by the kind's own function (see `cli.job`).
         resources: what it occupies alone: "gpu:0", "cpu", or `LIGHT` for the lane beside a training.
         created: Unix seconds.
     """

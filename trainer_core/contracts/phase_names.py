@@ -3,6 +3,11 @@
 A person reads these names, and what helps against a full memory is looked up by them.
 """
 
+from collections.abc import Callable
+
+Report = Callable[[str, int, int], None]
+"""(what is being done, how much is done, how much there is); may raise to stop the work there."""
+
 PREPARING = "preparing"
 CHECKING_DATA = "checking data"
 LOADING_GEMMA = "loading Gemma3"

@@ -19,6 +19,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_st
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_file, replace
+from trainer_core.contracts.phase_names import Report
 from trainer_core.model.hub import ANSWER_WITHIN_S, refuse, usable_token
 from trainer_core.model.hub_files import Choice, choose
 from trainer_core.planning.comfy import PLACES
@@ -31,9 +32,6 @@ SAFE = re.compile(r"^[\w][\w. -]*$")
 HASH_BYTES = 2**22
 TRIES = 5
 WAIT_S = 1.0
-
-Report = Callable[[str, int, int], None]
-"""(phase, bytes done, bytes in all); may raise to stop: what was fetched stays for the next time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,7 @@ def fetch(files: Sequence[Wanted], folder: Path, report: Report) -> None:
     """Every file whole and checked below `folder`; what is there already is not asked for again.
 
     Raises UserError as `hub.refuse` does, "hub_damaged" for a file that is not what the hub says it is, and whatever
-    `report` raises.
+    `report` (in bytes) raises; what was fetched stays for the next time.
     """
     total = sum(file.size for file in files)
     done = 0

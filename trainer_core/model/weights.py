@@ -6,7 +6,7 @@ that was loaded has no parameter left on the meta device and none that came from
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, Self
@@ -158,7 +158,6 @@ def load_strict(
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     rename: Rename | None = None,
-    allow_missing: Collection[str] = (),
     rebuild_buffers: Callable[[nn.Module], None] | None = None,
     place: Callable[[nn.Module, str, Tensor], None] | None = None,
     where: Callable[[str], torch.device] | None = None,
@@ -168,7 +167,6 @@ def load_strict(
     rename:          stored name -> name in the module, None to leave the tensor out; a mapping keeps
                      the names it lacks.
     dtype:           of floating-point tensors (None: as stored); other tensors keep theirs.
-    allow_missing:   names the module may have and the file may lack; they are left untouched.
     rebuild_buffers: recreates what no checkpoint holds (rotary tables and other non-persistent buffers).
     place:           puts one tensor, of its own memory, into the module (None: `assign`).
     where:           the device of a tensor by its name (None: `device` for all).
@@ -177,7 +175,7 @@ def load_strict(
     """
     targets = _targets(source, rename)
     expected = module.state_dict(keep_vars=True)
-    _refuse_mismatch(source, targets, expected, what, allow_missing)
+    _refuse_mismatch(source, targets, expected, what)
     everywhere = torch.device(device)
     where = where or (lambda name: everywhere)
     for target, stored in targets.items():
@@ -185,13 +183,13 @@ def load_strict(
     if rebuild_buffers is not None:
         rebuild_buffers(module)
     _move_buffers(module, where)
-    left = [name for name, tensor in _all_tensors(module) if tensor.is_meta and name not in allow_missing]
+    left = [name for name, tensor in _all_tensors(module) if tensor.is_meta]
     assert not left, f"{what}: never materialised: {left}"
 
 
-def require_match(module: nn.Module, source: TensorSource, *, what: str, rename: Rename | None = None) -> None:
+def require_match(module: nn.Module, source: TensorSource, *, what: str) -> None:
     """What `load_strict` would refuse, without reading a tensor. Raises UserError as it does."""
-    _refuse_mismatch(source, _targets(source, rename), module.state_dict(keep_vars=True), what, ())
+    _refuse_mismatch(source, _targets(source, None), module.state_dict(keep_vars=True), what)
 
 
 def _targets(source: TensorSource, rename: Rename | None) -> dict[str, str]:
@@ -222,9 +220,8 @@ def _refuse_mismatch(
     targets: Mapping[str, str],
     expected: Mapping[str, Tensor],
     what: str,
-    allow_missing: Collection[str],
 ) -> None:
-    missing = [name for name in expected if name not in targets and name not in allow_missing]
+    missing = [name for name in expected if name not in targets]
     unexpected = [stored for target, stored in targets.items() if target not in expected]
     misshapen = [
         f"{stored} {list(source.shape(stored))} instead of {list(expected[target].shape)}"

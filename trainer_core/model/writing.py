@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trainer_core.contracts.fsutil import whole_file
+from trainer_core.contracts.phase_names import Report
 
 DTYPE_NAMES = MappingProxyType(
     {
@@ -58,7 +59,7 @@ def write_tensors(
     read: Callable[[str], Tensor],
     *,
     metadata: Mapping[str, str] | None = None,
-    report: Callable[[str, int, int], None] = lambda name, done, total: None,
+    report: Report = lambda name, done, total: None,
 ) -> None:
     """Write `file` atomically: `read(name)` is asked for one tensor after the other, on the CPU.
 

@@ -49,11 +49,10 @@ class Header:
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """What one part of a base is on disk: tensor shapes by stored name, its config.json, its size in bytes."""
+    """What one part of a base is on disk: tensor shapes by stored name, its config.json."""
 
     shapes: Shapes
     config: Mapping[str, Any]
-    file_bytes: int
 
     @property
     def largest(self) -> int:
@@ -68,10 +67,9 @@ def read_stored(path: Path) -> Stored:
         shapes: Shapes = {}
         for file in files:
             shapes |= read_shapes(file)
-        size = sum(file.stat().st_size for file in files)
     except OSError as error:
         raise HeaderProblem(f"{path} cannot be read ({error.strerror or error})") from error
-    return Stored(shapes=shapes, config=read_json(path / "config.json") if path.is_dir() else {}, file_bytes=size)
+    return Stored(shapes=shapes, config=read_json(path / "config.json") if path.is_dir() else {})
 
 
 def weight_files(folder: Path) -> list[Path]:

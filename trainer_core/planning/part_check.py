@@ -224,7 +224,7 @@ def _holds_newbie(file: Path) -> bool:
 
 
 def _stored(header: Header, config: Mapping[str, Any]) -> Stored:
-    return Stored(shapes={name: tensor.shape for name, tensor in header.items()}, config=config, file_bytes=0)
+    return Stored(shapes={name: tensor.shape for name, tensor in header.items()}, config=config)
 
 
 def _dtype(header: Header) -> str:

@@ -112,10 +112,6 @@ def block_norms(dims: Dimensions) -> list[int]:
     return [dims.dim] * 4 + ([dims.head_dim] * 2 if dims.qk_norm else [])
 
 
-def tensor_count(dims: Dimensions) -> int:
-    return sum(1 + layer.bias for layer in linears(dims)) + len(norms(dims))
-
-
 def parameter_count(dims: Dimensions) -> int:
     return sum(layer.parameters for layer in linears(dims)) + sum(norms(dims))
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import PART_KINDS
+from trainer_core.contracts.phase_names import Report
 from trainer_core.model.folder import find_base, find_transformer, transformer_config
 from trainer_core.model.writing import DTYPE_OF
 from trainer_core.planning.hub_place import parse_place
-from trainer_core.tools.convert import Report, to_comfyui, to_official
+from trainer_core.tools.convert import to_comfyui, to_official
 from trainer_core.tools.outputs import require_new
 
 SOURCES = "a base model in any layout, its transformer alone, or a hub id (org/name)"

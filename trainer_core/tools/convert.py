@@ -7,7 +7,7 @@ result appears whole under its name or not at all; values are bit-equal unless a
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_file, whole_folder
+from trainer_core.contracts.phase_names import Report
 from trainer_core.model.folder import BaseFolder, empty_transformer
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.renamed import RenamedTensors
@@ -28,9 +29,6 @@ from trainer_core.tools.outputs import existing_folder, require_new, require_spa
 
 # Files up to this size are copied: to edit a config.json must not change the base it came from.
 LINKED_FROM_BYTES = 2**20
-
-Report = Callable[[str, int, int], None]
-"""(what is being written, bytes done, bytes in all); may raise to stop, and nothing stays then."""
 
 
 def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, report: Report) -> Path:

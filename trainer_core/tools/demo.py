@@ -11,7 +11,8 @@ from trainer_core.contracts.config import TrainConfig, parse_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.planning.demo import NAME, demo_values
-from trainer_core.tools.merge import merge, newest_export
+from trainer_core.planning.lora_facts import newest_export
+from trainer_core.tools.merge import merge
 from trainer_core.tools.tiny.character import IMAGES, SEED, draw_data
 from trainer_core.tools.tiny.exam import character_share, obedience
 from trainer_core.tools.tiny.world import SIZE

@@ -5,7 +5,7 @@ ComfyUI diffusion model file. Tensor by tensor, so memory grows with the largest
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,21 +17,18 @@ from torch import Tensor
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import LICENSE
 from trainer_core.contracts.fsutil import fsync_file, whole_folder, write_json_atomic
+from trainer_core.contracts.phase_names import Report
 from trainer_core.model.folder import BaseFolder, find_base, find_transformer
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.weights import OpenFiles, SafetensorsFiles, TensorSource, open_tensors
 from trainer_core.model.writing import Entry, write_tensors
-from trainer_core.planning.lora_facts import newest_export
 from trainer_core.planning.lora_names import listing
 from trainer_core.planning.weight_files import weight_files
 from trainer_core.tools.convert import entries_of, narrowed
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.tools.outputs import require_new, require_space, writing
 
-__all__ = ["merge", "newest_export", "open_base"]
-
-Report = Callable[[str, int, int], None]
 SINGLE_FILE = ".safetensors"
 
 

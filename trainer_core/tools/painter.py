@@ -1,4 +1,4 @@
-"""Pictures from a base and any number of LoRAs, outside a run: `sample`, the demo and the exam use it."""
+"""Pictures from a base and any number of LoRAs, outside a run, for `sample`, the job `try`, the demo and the exam."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from trainer_core.contracts.config import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML
+from trainer_core.contracts.phase_names import Report
 from trainer_core.dataset.captions import gemma_text
 from trainer_core.model.folder import BaseFolder, find_base, load_transformer
 from trainer_core.model.gemma import load_gemma
@@ -20,8 +21,6 @@ from trainer_core.tools.lora_stack import Adapter, Tell, applied, load_adapters,
 from trainer_core.training.sampling import SampleSettings, TextFeatures, decode, sample_latents
 
 Painted = Callable[[int, SampleSettings, Image.Image], None]
-Report = Callable[[str, int, int], None]
-"""(phase, done, total), while painting in Euler steps over all pictures; may raise to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,9 +11,21 @@ from torch.nn.utils.rnn import pad_sequence
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.dataset.order import keyed_seed
-from trainer_core.training.features import FeatureStore, Sample
+from trainer_core.training.features import Sample
 from trainer_core.training.flow import draw_time, shift_mu, shift_time
 from trainer_core.training.sampling import TextFeatures
+
+
+class Features(Protocol):
+    """What a batch is made of: the store of a data set (`FeatureStore`), or what stands for it."""
+
+    def latents(self, sample: Sample) -> Tensor: ...
+
+    def text(self, gemma_key: str, jina_key: str) -> TextFeatures: ...
+
+    def gemma_key(self, text: str) -> str: ...
+
+    def jina_key(self, text: str) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +42,7 @@ class Batch:
 
 def make_batch(
     config: TrainConfig,
-    store: FeatureStore,
+    store: Features,
     samples: Sequence[Sample],
     *,
     step: int,
@@ -57,7 +70,7 @@ def make_batch(
     )
 
 
-def _choose_text(config: TrainConfig, store: FeatureStore, sample: Sample, rng: random.Random) -> TextFeatures:
+def _choose_text(config: TrainConfig, store: Features, sample: Sample, rng: random.Random) -> TextFeatures:
     """One of the cached caption variants; a dropped caption blanks Gemma's text and, if asked for, Jina's too."""
     gemma, jina = sample.texts[rng.randrange(len(sample.texts))]
     if rng.random() < config.caption_dropout_rate:

@@ -115,7 +115,7 @@ class MemoryCache:
 
 
 class FeatureCache:
-    """The store under `root`; kinds are its folders (latents, gemma, jina)."""
+    """The store under `root`; kinds are its folders: latents, gemma, jina, and cut (texts that a token limit cut)."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -1,4 +1,4 @@
-"""From a data set to cached features: scan, buckets, then only what is missing is encoded, one encoder at a time.
+"""From pictures and captions to features in a store: only what is missing is encoded, one encoder at a time.
 
 On a CPU one item is encoded at a time; on a GPU fixed batches of the sorted work list, and a batch with a gap is
 redone whole. So a caching run that was killed and repeated gives the same bits as one that was not, as long as memory
@@ -26,6 +26,7 @@ from trainer_core.contracts.phase_names import (
     LOADING_GEMMA,
     LOADING_JINA,
     LOADING_VAE,
+    Report,
 )
 from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.captions import gemma_text, variants
@@ -46,8 +47,6 @@ from trainer_core.training.sampling import TextFeatures
 DECODERS = min(4, os.cpu_count() or 1)
 
 Cache = FeatureCache | MemoryCache
-Report = Callable[[str, int, int], None]
-"""(phase, done, total): called after each batch; may raise to stop the work between two batches."""
 
 
 @dataclass(frozen=True, kw_only=True)

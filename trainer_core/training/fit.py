@@ -19,7 +19,7 @@ import torch
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import system_problem
-from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING_TRANSFORMER, TRYING
+from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING_TRANSFORMER, TRYING, Report
 from trainer_core.dataset.facts import read_facts
 from trainer_core.model.folder import BaseFolder
 from trainer_core.planning.advice import chosen_gpus, device_name
@@ -41,7 +41,6 @@ from trainer_core.training.steps import Schedule
 
 # "tight": it fits, but leaves less of a card free than the presets want to be left.
 Verdict = Literal["fits", "tight", "no"]
-Report = Callable[[str, int, int], None]
 
 # A warm-up step of more seconds than this is followed by one timed step, a faster one by two.
 SLOW_S = 15.0
@@ -236,7 +235,7 @@ def build_trainer(config: TrainConfig, base: BaseFolder, device: torch.device, w
     )
     return Trainer(
         config, model, parameters,
-        store=features,  # type: ignore[arg-type]
+        store=features,
         schedule=Schedule(config, stand_ins((width, height), [work.caption_tokens] * images * micro)),
         world=world,
     )  # fmt: skip

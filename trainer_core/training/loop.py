@@ -15,10 +15,10 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.order import keyed_seed
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.training.batches import Batch, make_batch, to_device
+from trainer_core.training.batches import Batch, Features, make_batch, to_device
 from trainer_core.training.checkpoint import restore_optimizer
 from trainer_core.training.distributed import World
-from trainer_core.training.features import FeatureStore, Sample
+from trainer_core.training.features import Sample
 from trainer_core.training.flow import interpolate, velocity_loss
 from trainer_core.training.loading import Prefetcher
 from trainer_core.training.optim import build_optimizer
@@ -111,7 +111,7 @@ class Trainer:
         model: NextDiT,
         parameters: Mapping[str, nn.Parameter],
         *,
-        store: FeatureStore,
+        store: Features,
         schedule: Schedule,
         world: World,
     ) -> None:

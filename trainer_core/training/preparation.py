@@ -6,13 +6,14 @@ from pathlib import Path
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.phase_names import Report
 from trainer_core.dataset.captions import spaced
 from trainer_core.dataset.holdout import split
 from trainer_core.dataset.scan import ImageItem, Scan, scan_dataset
 from trainer_core.model.folder import BaseFolder
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
 from trainer_core.training.distributed import World
-from trainer_core.training.features import FeatureStore, Report, Sample
+from trainer_core.training.features import FeatureStore, Sample
 from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal
 

@@ -56,12 +56,10 @@ def guided_velocity(
     t: float,
     conditions: tuple[TextFeatures, TextFeatures],
     cfg: float,
-    renorm: float = 0.0,
 ) -> Tensor:
     """Velocity at x [C, H, W]: unconditional + cfg * (conditional - unconditional).
 
-    `conditions` = (positive, negative). renorm k > 0 limits the whole-tensor norm to k times the conditional's.
-    The negative pass is left out at cfg = 1.
+    `conditions` = (positive, negative). The negative pass is left out at cfg = 1.
     """
 
     def velocity(features: TextFeatures) -> Tensor:
@@ -73,11 +71,7 @@ def guided_velocity(
     if cfg == 1.0:
         return positive
     negative = velocity(conditions[1])
-    guided = negative + cfg * (positive - negative)
-    if renorm > 0:
-        limit = renorm * positive.norm() / guided.norm()
-        guided = guided * limit.clamp(max=1.0)
-    return guided
+    return negative + cfg * (positive - negative)
 
 
 @torch.no_grad()

@@ -244,10 +244,10 @@ class Session:
             **self._trainer.schedule.state(done),
             "step": done,
             "loss_smoothed": self._meter.smoothed,
-            "scheduler": {"name": self._config.lr_scheduler, "step": done},
             "scaler": self._trainer.scaler_state(),
             "world_size": self._world.size,
             "validation_loss": validated.recorded_loss if validated else None,
+            # For whoever looks into a checkpoint of long ago; nothing reads it.
             "versions": self._versions,
         }
         return Checkpoint(
