@@ -174,6 +174,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("{} cannot be read ({})", "无法读取 {}（{x}）"),
     ("{} is not on this disk", "磁盘上没有 {}"),
     ("{} holds no .safetensors file", "{} 中没有 .safetensors 文件"),
+    ("{} holds no whole set of weights", "{} 中没有一套完整的权重"),
     ("{} is missing", "缺少 {}"),
     ("{} is not a safetensors file", "{} 不是 safetensors 文件"),
     # The estimate.

@@ -107,5 +107,11 @@ def test_shards_are_read_together_and_a_lost_one_is_told(tmp_path: Path):
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     assert read_stored(tmp_path).shapes == {"t1": (1,), "t2": (2,)}
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(HeaderProblem, match="00002-of-00002|cannot be read"):
+    with pytest.raises(HeaderProblem, match="no whole set of weights"):
         read_stored(tmp_path)
+
+
+def test_an_estimate_reads_the_files_that_the_loader_reads(tmp_path: Path):
+    for name in ("a", "b"):
+        save_file({name: torch.zeros(2)}, tmp_path / f"{name}.safetensors")
+    assert read_stored(tmp_path).shapes == {"a": (2,), "b": (2,)}

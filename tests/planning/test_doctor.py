@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.model.layout_makers import comfy_folder
 from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import EventLog
@@ -66,10 +67,10 @@ def test_a_section_that_fails_takes_no_other_with_it(broken: str, monkeypatch: p
 
 
 def test_a_base_in_another_layout_is_not_called_missing(tmp_path: Path):
-    (tmp_path / "models" / "diffusion_models").mkdir(parents=True)
-    (tmp_path / "my.toml").write_text(to_toml(TrainConfig(base_model_path=str(tmp_path), train_data_dir="d")))
+    base = comfy_folder(tmp_path / "models")
+    (tmp_path / "my.toml").write_text(to_toml(TrainConfig(base_model_path=str(base), train_data_dir="d")))
     text = made(tmp_path / "my.toml")
-    assert "it holds models" in text and "NOT THERE" not in text
+    assert "base: layout comfyui" in text and "NOT THERE" not in text
 
 
 def test_a_valid_config_is_described(tmp_path: Path):
@@ -78,7 +79,8 @@ def test_a_valid_config_is_described(tmp_path: Path):
     (tmp_path / "my.toml").write_text(to_toml(config))
     text = made(tmp_path / "my.toml")
     assert "valid" in text and "data: 3 images" in text and "lora_rank = 7" in text
-    assert "gone.pth is NOT THERE" in text and "vae, 0 files" in text
+    assert "NOT THERE: transformer_path: gone.pth does not exist." in text
+    assert "vae, 0 MiB, refused: " in text and "vae holds no .safetensors file." in text
 
 
 @pytest.mark.parametrize("content", ["sede = 1", "\x00", "[[["])

@@ -32,12 +32,10 @@ from trainer_core.planning.lora_facts import (
 )
 from trainer_core.planning.lora_names import Key, listing
 from trainer_core.planning.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError
-from trainer_core.planning.weight_files import NOT_WEIGHTS
+from trainer_core.planning.weight_files import NOT_WEIGHTS, PICKLES
 
 DORA_KEY = "newbie_dora_norm"
 DORA_OVER_BASE = "base"
-PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-"""Read with weights_only: nothing in them is run."""
 
 _DTYPES = (
     torch.float64,

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from trainer_core.planning.weight_files import CANONICAL_FILES, SHARD
+from trainer_core.contracts.errors import UserError
+from trainer_core.planning.weight_files import weight_files
 
 # The format's own limit.
 MAX_HEADER_BYTES = 100_000_000
@@ -20,7 +21,6 @@ BITS: Mapping[str, int] = MappingProxyType(
         "F64": 64, "U64": 64, "I64": 64, "C64": 64,
     }
 )  # fmt: skip
-INDEX = "*.safetensors.index.json"
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -63,7 +63,7 @@ class Stored:
 def read_stored(path: Path) -> Stored:
     """The part in `path`, a folder or one .safetensors file. Raises HeaderProblem, also for a path that is neither."""
     try:
-        files = [path] if path.is_file() else weight_files(path)
+        files = [path] if path.is_file() else _files_of(path)
         shapes: Shapes = {}
         for file in files:
             shapes |= read_shapes(file)
@@ -72,22 +72,15 @@ def read_stored(path: Path) -> Stored:
     return Stored(shapes=shapes, config=read_json(path / "config.json") if path.is_dir() else {})
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The .safetensors files of a folder that together are one model. Raises HeaderProblem where there are none."""
+def _files_of(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise HeaderProblem(f"{folder} is not on this disk")
-    for name in CANONICAL_FILES:
-        if (folder / name).is_file():
-            return [folder / name]
-    for index in sorted(folder.glob(INDEX)):
-        weight_map = read_json(index).get("weight_map")
-        if isinstance(weight_map, dict) and all(isinstance(name, str) for name in weight_map.values()):
-            return [folder / name for name in sorted(set(weight_map.values()))]
-    files = sorted(folder.glob("*.safetensors"))
-    shards = [file for file in files if SHARD.search(file.name)]
-    if not files:
+    if not any(folder.glob("*.safetensors*")):
         raise HeaderProblem(f"{folder} holds no .safetensors file")
-    return shards or files[:1]
+    try:
+        return weight_files(folder)
+    except UserError as error:
+        raise HeaderProblem(f"{folder} holds no whole set of weights") from error
 
 
 def read_shapes(file: Path) -> Shapes:

@@ -11,19 +11,14 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import read_events
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.advice import speed_hints
+from trainer_core.planning.base_check import BasePaths, PartReport, check_base
+from trainer_core.planning.base_parts import OPTIONS
 from trainer_core.planning.flat_loss import flat_loss_hints, is_flat
 from trainer_core.planning.hardware import Machine
 from trainer_core.planning.ladder import ladder_hints
 
 Lines: TypeAlias = list[str]
 
-# Sub-folder of the base, and the option that names a replacement.
-PARTS = {
-    "transformer": "transformer_path",
-    "text_encoder": "gemma_model_path",
-    "clip_model": "clip_model_path",
-    "vae": "vae_path",
-}
 _ENDS = ("started", "finished", "stopped", "failed")
 _LAST_EVENTS = 8
 _LOG_LINES = 20
@@ -71,33 +66,19 @@ def run_lines(folder: Path, machine: Machine, count: Count) -> Lines:
     return [*lines, "config:", *(f"  {line}" for line in (*_base_lines(config), data, *_settings(config)))]
 
 
-# Folders that only ComfyUI's and diffusers' layouts of a base have.
-OTHER_LAYOUTS = ("diffusion_models", "unet", "split_files", "models", "text_encoder_2")
-
-
 def _base_lines(config: TrainConfig) -> Lines:
-    root = Path(config.base_model_path) if config.base_model_path else None
-    if root and any((root / name).is_dir() for name in OTHER_LAYOUTS):
-        # Torch would be needed to say more of other layouts, and it may be what is broken.
-        inside = ", ".join(sorted(path.name for path in root.iterdir())[:12])
-        return [
-            f"base: {root} is not in the official layout (ComfyUI's and diffusers' are read too); it holds {inside}"
-        ]
-    lines = []
-    for part, option in PARTS.items():
-        named = getattr(config, option)
-        path = Path(named or config.base_model_path) / ("" if named else part)
-        lines.append(f"{part}: {_described(path, hub=bool(named))}")
-    return lines
+    names = ("base_model_path", *OPTIONS.values())
+    report = check_base(BasePaths(**{name: getattr(config, name) for name in names}))
+    whole = [f"base: {report.error}"] if report.error else [f"base: layout {report.layout}"]
+    return [*whole, *(f"{part.part}: {_described(part)}" for part in report.parts)]
 
 
-def _described(path: Path, *, hub: bool) -> str:
-    if path.is_file():
-        return f"{path}, {path.stat().st_size / 2**20:.0f} MiB"
-    if path.is_dir():
-        files = [file for file in path.iterdir() if file.is_file()]
-        return f"{path}, {len(files)} files, {sum(file.stat().st_size for file in files) / 2**20:.0f} MiB"
-    return f"{path} is NOT THERE" + (" (or the id of a model on the hub)" if hub else "")
+def _described(part: PartReport) -> str:
+    reason = f": {part.error}" if part.error else ""
+    if part.state in ("missing", "hub"):
+        return f"{part.path} is the id of a model on the hub" if part.state == "hub" else f"NOT THERE{reason}"
+    facts = [part.path, f"{part.size / 2**20:.0f} MiB", *([part.dtype] if part.dtype else [])]
+    return ", ".join([*facts, *([f"{part.state}{reason}"] if part.state != "good" else [])])
 
 
 def _counted(config: TrainConfig, count: Count) -> tuple[str, DataCount | None]:

@@ -153,7 +153,7 @@ def _refuse_absent(absent: Sequence[Path], folder: Path) -> None:
 
 
 def _nothing_to_read(folder: Path) -> UserError:
-    others = sorted(f for f in folder.iterdir() if f.suffix in {".bin", ".pth", ".pt", ".ckpt"})
+    others = sorted(f for f in folder.iterdir() if f.suffix in PICKLES)
     hints = ["Expected: a .safetensors file, or shards with their index.json."]
     if others:
         hints.append(f"Found pickle files ({_listing(others)}); these are not read: convert them to safetensors.")
