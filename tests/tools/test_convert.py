@@ -65,6 +65,10 @@ def test_there_and_back_is_bit_equal(tmp_path: Path) -> None:
     assert same_weights(official(tmp_path / "back", transformer=file) / WEIGHTS)
 
 
+def test_the_ending_of_the_file_may_be_in_capitals(tmp_path: Path) -> None:
+    assert same_weights(to_comfyui(TINY / "transformer", tmp_path / "A.SAFETENSORS", dtype=None, report=quiet))
+
+
 def pth(folder: Path) -> Path:
     torch.save({"model": transformer()}, folder / "consolidated.00-of-01.pth")
     return folder / "consolidated.00-of-01.pth"

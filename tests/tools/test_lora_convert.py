@@ -146,6 +146,12 @@ def test_a_dora_needs_its_base_where_the_form_changes(base: Path, tmp_path: Path
     assert caught.value.code == "base_needed"
 
 
+def test_the_ending_of_a_file_may_be_in_capitals(base: Path, tmp_path: Path) -> None:
+    lora = write_lora(base, tmp_path / "lora.safetensors", seed=1)
+    assert form_of(Path("a.SafeTensors")) == "comfyui"
+    assert go(lora, tmp_path / "b.SAFETENSORS").is_file()
+
+
 def test_a_base_of_another_size_is_refused(base: Path, tmp_path: Path) -> None:
     write_peft(base, tmp_path / "peft", use_dora=True)
     original = load_file(base / WEIGHTS)

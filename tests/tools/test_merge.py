@@ -229,6 +229,11 @@ def test_one_file_holds_what_the_folder_would(base: Path, lora: Path, tmp_path: 
     assert json.loads(metadata["newbie_merged_loras"]) == [{"name": "lora.safetensors", "strength": 0.7}]
 
 
+def test_the_ending_of_a_single_file_may_be_in_capitals(base: Path, lora: Path, tmp_path: Path) -> None:
+    merged = merge(base, [(lora, 1.0)], tmp_path / "merged.SAFETENSORS", quiet)
+    assert merged.is_file() and load_file(merged).keys() == load_file(base / WEIGHTS).keys()
+
+
 def test_an_index_stays_true(base: Path, lora: Path, tmp_path: Path) -> None:
     whole = transformer(merge(base, [(lora, 1.0)], tmp_path / "whole", quiet))
     shard(base)

@@ -25,7 +25,7 @@ from trainer_core.model.transformer_config import WHAT, nextdit_arguments
 from trainer_core.model.weights import OpenFiles, require_match
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.tools.convert_parts import Part, clip_part, gemma_part, model_index, transformer_json, vae_part
-from trainer_core.tools.outputs import existing_folder, require_new, require_space, writing
+from trainer_core.tools.outputs import existing_folder, is_single_file, require_new, require_space, writing
 
 # Files up to this size are copied: to edit a config.json must not change the base it came from.
 LINKED_FROM_BYTES = 2**20
@@ -66,7 +66,7 @@ def to_comfyui(transformer: Path, output: Path, *, dtype: torch.dtype | None, re
     Raises UserError: "output_exists", "output_invalid", "disk_full", "dtype_overflow", and what `open_transformer`
     raises.
     """
-    if output.suffix != ".safetensors":
+    if not is_single_file(output):
         raise UserError("output_invalid", f"{output} must end in .safetensors: one file is written.")
     require_new(output, folder=False, inside=[transformer])
     with open_transformer(transformer) as source:

@@ -17,15 +17,15 @@ from trainer_core.model.lora_modules import LoraModule
 from trainer_core.model.lora_writing import over_base, over_moved, write_comfy, write_peft
 from trainer_core.model.writing import DTYPE_OF
 from trainer_core.tools.lora_stack import Adapter, Tell, require_fit
-from trainer_core.tools.merge import SINGLE_FILE, open_base
-from trainer_core.tools.outputs import require_new, require_space, writing
+from trainer_core.tools.merge import open_base
+from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_space, writing
 
 Form = Literal["peft", "comfyui"]
 
 
 def form_of(output: Path) -> Form:
     """What a name asks for: a .safetensors file is ComfyUI's form, anything else a PEFT folder."""
-    return "comfyui" if output.suffix == SINGLE_FILE else "peft"
+    return "comfyui" if is_single_file(output) else "peft"
 
 
 def convert(
@@ -37,7 +37,7 @@ def convert(
     `lora_mismatch` (that base has other modules), `dora_zero_rows`, `dtype_overflow`, `lora_mixed`, `disk_full`,
     `output_failed`.
     """
-    if (form == "comfyui") != (output.suffix == SINGLE_FILE):
+    if (form == "comfyui") != is_single_file(output):
         expected = f"a name ending in {SINGLE_FILE}" if form == "comfyui" else f"a folder, not {SINGLE_FILE}"
         raise UserError("output_invalid", f"{output}: the {form} form needs {expected}.")
     lora = read_lora(source)

@@ -27,9 +27,7 @@ from trainer_core.planning.lora_names import listing
 from trainer_core.planning.weight_files import weight_files
 from trainer_core.tools.convert import entries_of, narrowed
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
-from trainer_core.tools.outputs import require_new, require_space, writing
-
-SINGLE_FILE = ".safetensors"
+from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_space, writing
 
 
 def open_base(path: Path) -> RenamedTensors:
@@ -60,7 +58,7 @@ def merge(
     LoRAs does.
     """
     base_path = base_path.expanduser()
-    single = output.suffix == SINGLE_FILE
+    single = is_single_file(output)
     if base_path.is_file() and not single:
         raise UserError(
             "output_invalid",

@@ -11,6 +11,12 @@ from trainer_core.contracts.fsutil import remove_leftovers
 
 # Beside the tensors: configs, tokenizers, and a file system's own needs.
 SLACK_BYTES = 2**26
+SINGLE_FILE = ".safetensors"
+
+
+def is_single_file(output: Path) -> bool:
+    """Whether the name asks for one file instead of a folder."""
+    return output.suffix.lower() == SINGLE_FILE
 
 
 def require_new(output: Path, *, folder: bool, inside: Sequence[Path] = ()) -> None:
