@@ -287,6 +287,37 @@ def test_quantised_bases_are_refused(base: Path, lora: Path, tmp_path: Path, dty
         assert caught.value.code == "weights_quantised" and not (tmp_path / name).exists()
 
 
+def without_a_shard(base: Path, lost: str) -> None:
+    """A base of two shards without an index, one of which lacks the tensor `lost`."""
+    tensors = load_file(base / WEIGHTS)
+    names = sorted(tensors)
+    (base / WEIGHTS).unlink()
+    for number, part in enumerate((names[::2], names[1::2]), start=1):
+        kept = {name: tensors[name] for name in part if name != lost}
+        save_file(kept, base / "transformer" / f"model-0000{number}-of-00002.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda base: without_a_shard(base, "layers.1.attention.out.weight"), r"1 missing: layers\.1\.attention\.out"),
+        (lambda base: save_file(load_file(base / WEIGHTS) | {"extra.weight": torch.ones(2)}, base / WEIGHTS), "extra"),
+        (
+            lambda base: save_file(load_file(base / WEIGHTS) | {"x_embedder.bias": torch.ones(2)}, base / WEIGHTS),
+            r"x_embedder\.bias \[2\] instead of",
+        ),
+    ],
+)
+def test_a_base_with_tensors_missing_unknown_or_misshapen_is_refused(
+    base: Path, lora: Path, tmp_path: Path, change: Callable[[Path], None], named: str
+) -> None:
+    change(base)
+    for name in ("merged", "merged.safetensors"):
+        with pytest.raises(UserError, match=named) as caught:
+            merge(base, [(lora, 1.0)], tmp_path / name, quiet)
+        assert caught.value.code == "weights_mismatch" and not (tmp_path / name).exists()
+
+
 def test_progress_counts_bytes_and_notes_are_told(base: Path, tmp_path: Path) -> None:
     exports = tmp_path / "run" / "exports"
     exports.mkdir(parents=True)

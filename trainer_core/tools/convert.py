@@ -40,7 +40,7 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
     require_new(output, folder=True, inside=[base.transformer, base.text_encoder, base.clip_model, base.vae])
     with ExitStack() as opened:
         source = opened.enter_context(open_transformer(base.transformer))
-        config = _checked_config(base.transformer, source)
+        config = checked_config(base.transformer, source)
         parts = []
         for plan, path in ((gemma_part, base.text_encoder), (clip_part, base.clip_model), (vae_part, base.vae)):
             parts.append(plan(path, dtype))
@@ -70,7 +70,7 @@ def to_comfyui(transformer: Path, output: Path, *, dtype: torch.dtype | None, re
         raise UserError("output_invalid", f"{output} must end in .safetensors: one file is written.")
     require_new(output, folder=False, inside=[transformer])
     with open_transformer(transformer) as source:
-        _checked_config(transformer, source)
+        checked_config(transformer, source)
         total = _size(source, dtype)
         require_space(output, total)
         with writing(output):
@@ -147,7 +147,7 @@ def narrowed(value: Tensor, dtype: torch.dtype, what: str) -> Tensor:
     return tensor
 
 
-def _checked_config(path: Path, source: RenamedTensors) -> dict[str, object]:
+def checked_config(path: Path, source: RenamedTensors) -> dict[str, object]:
     """NextDiT's keywords, after every name and shape has been compared with what they ask for."""
     arguments = nextdit_arguments(path, source)
     require_match(empty_transformer(arguments), source, what=WHAT)

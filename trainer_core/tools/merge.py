@@ -25,7 +25,7 @@ from trainer_core.model.weights import OpenFiles, SafetensorsFiles, TensorSource
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.planning.lora_names import listing
 from trainer_core.planning.weight_files import weight_files
-from trainer_core.tools.convert import entries_of, narrowed
+from trainer_core.tools.convert import checked_config, entries_of, narrowed
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_space, writing
 
@@ -53,9 +53,9 @@ def merge(
     counts bytes, before each tensor or copied file, and may raise to stop: nothing stays then. `tell` gets sentences
     about the LoRAs.
 
-    Raises UserError: `output_exists`, `output_invalid`, `weights_missing`, `weights_quantised`, `lora_mismatch` (a LoRA
-    that fits only partly is refused with the names), `dtype_overflow`, `disk_full`, `output_failed`, and as reading
-    LoRAs does.
+    Raises UserError: `output_exists`, `output_invalid`, `weights_missing`, `weights_mismatch` (tensors of the base are
+    absent, unknown or misshapen), `weights_quantised`, `lora_mismatch` (a LoRA that fits only partly is refused with
+    the names), `dtype_overflow`, `disk_full`, `output_failed`, and as reading configs and LoRAs does.
     """
     base_path = base_path.expanduser()
     single = is_single_file(output)
@@ -65,11 +65,14 @@ def merge(
             f"{base_path} is a single file, so {output} cannot become a whole model folder.",
             [f"Give an output that ends in {SINGLE_FILE}, or the folder of a whole base model."],
         )
-    with open_base(base_path) as source:
+    transformer = find_transformer(base_path)
+    with open_transformer(transformer) as source:
         require_new(output, folder=not single, inside=[base_path])
         adapters = load_adapters(loras, tell)
         require_fit(adapters, source)
         _require_floats(source)
+        # What a broken base lacks would be lacking in the merged model too.
+        checked_config(transformer, source)
         with writing(output):
             if single:
                 _write_single(_Sum(source, adapters, dtype), output, report)
