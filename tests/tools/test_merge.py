@@ -346,3 +346,14 @@ def test_no_folder_is_made_of_weights_under_other_names(lora: Path, tmp_path: Pa
         merge(other, [(lora, 1.0)], tmp_path / "merged", quiet)
     assert caught.value.code == "output_invalid" and not (tmp_path / "merged").exists()
     assert merge(other, [(lora, 1.0)], tmp_path / "merged.safetensors", quiet).is_file()
+
+
+@pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "consolidated.00-of-01.pth"])
+def test_pickled_weights_give_one_file_and_no_folder(base: Path, lora: Path, tmp_path: Path, name: str) -> None:
+    tensors = load_file(base / WEIGHTS)
+    (base / WEIGHTS).unlink()
+    torch.save(tensors, base / "transformer" / name)
+    with pytest.raises(UserError, match=r"holds no \.safetensors files") as caught:
+        merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
+    assert caught.value.code == "output_invalid" and "ends in .safetensors" in caught.value.hints[0]
+    assert merge(base, [(lora, 1.0)], tmp_path / "merged.safetensors", quiet).is_file()

@@ -97,14 +97,21 @@ def _require_floats(source: RenamedTensors) -> None:
 def _require_official(base: BaseFolder, source: TensorSource) -> None:
     """A folder is written file by file under the names that are stored, so these must be the official ones."""
     official = set(source.names())
+    hints = ["Give an output that ends in .safetensors: one file for ComfyUI."]
     if base.transformer.is_dir():
+        if not any(base.transformer.glob(f"*{SINGLE_FILE}")):
+            raise UserError(
+                "output_invalid",
+                f"{base.transformer} holds no .safetensors files, so no model folder can be made from it.",
+                [*hints, "Or convert the base to the official folder first."],
+            )
         with open_tensors(base.transformer) as stored:
             if official <= set(stored.names()):
                 return
     raise UserError(
         "output_invalid",
         f"{base.transformer} does not store the official names, so no model folder can be made from it.",
-        ["Give an output that ends in .safetensors: one file for ComfyUI."],
+        hints,
     )
 
 
