@@ -357,3 +357,16 @@ def test_pickled_weights_give_one_file_and_no_folder(base: Path, lora: Path, tmp
         merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
     assert caught.value.code == "output_invalid" and "ends in .safetensors" in caught.value.hints[0]
     assert merge(base, [(lora, 1.0)], tmp_path / "merged.safetensors", quiet).is_file()
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float16])
+def test_a_sum_that_fp16_cannot_hold_is_refused(
+    base: Path, lora: Path, tmp_path: Path, dtype: torch.dtype | None
+) -> None:
+    save_file({name: value.half() for name, value in load_file(base / WEIGHTS).items()}, base / WEIGHTS)
+    save_file({name: value * 1e4 for name, value in load_file(lora).items()}, lora)
+    for name in ("merged", "merged.safetensors"):
+        with pytest.raises(UserError, match=r"qkv.weight holds values beyond what fp16 can") as caught:
+            merge(base, [(lora, 1.0)], tmp_path / name, quiet, dtype=dtype)
+        assert caught.value.code == "dtype_overflow" and not (tmp_path / name).exists()
+    assert merge(base, [(lora, 1.0)], tmp_path / "m.safetensors", quiet, dtype=torch.bfloat16).is_file()

@@ -138,13 +138,19 @@ def _cast(source: OpenFiles, name: str, dtype: torch.dtype) -> Tensor:
 def narrowed(value: Tensor, dtype: torch.dtype, what: str) -> Tensor:
     """The tensor in `dtype`. Raises UserError `dtype_overflow`, naming `what`, where fp16 is too small."""
     tensor = value.to(dtype)
-    if dtype == torch.float16 and value.dtype != dtype and not bool(tensor.isfinite().all()):
+    if value.dtype != dtype:
+        require_range(tensor, what)
+    return tensor
+
+
+def require_range(made: Tensor, what: str) -> None:
+    """Raises UserError `dtype_overflow`, naming `what`, where a number did not fit into fp16."""
+    if made.dtype == torch.float16 and not bool(made.isfinite().all()):
         raise UserError(
             "dtype_overflow",
             f"{what} holds values beyond what fp16 can (65504). Nothing was written.",
             ["Use bf16, which has the range of fp32 and the size of fp16."],
         )
-    return tensor
 
 
 def checked_config(path: Path, source: RenamedTensors) -> dict[str, object]:

@@ -25,7 +25,7 @@ from trainer_core.model.weights import OpenFiles, SafetensorsFiles, TensorSource
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.planning.lora_names import listing
 from trainer_core.planning.weight_files import weight_files
-from trainer_core.tools.convert import checked_config, entries_of, narrowed
+from trainer_core.tools.convert import checked_config, entries_of, narrowed, require_range
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_space, writing
 
@@ -128,11 +128,20 @@ class _Sum:
         return sorted(entries_of(source, self.dtype), key=lambda entry: (-entry.dtype.itemsize, entry.name))
 
     def of(self, value: Tensor, name: str) -> Tensor:
+        what = f"{self.source.location}: {name}"
         if self.dtype is None or not value.is_floating_point():
-            return applied(value, name, self.adapters)
+            return _kept(value, name, self.adapters, what)
         # Rounded once: the sum of narrow numbers is made, and kept, in a dtype that holds both.
         wide = value.to(torch.promote_types(value.dtype, self.dtype))
-        return narrowed(applied(wide, name, self.adapters), self.dtype, f"{self.source.location}: {name}")
+        return narrowed(_kept(wide, name, self.adapters, what), self.dtype, what)
+
+
+def _kept(value: Tensor, name: str, adapters: Sequence[Adapter], what: str) -> Tensor:
+    """The sum in the tensor's own dtype. Raises UserError `dtype_overflow`, naming `what`, where fp16 is too small."""
+    made = applied(value, name, adapters)
+    if made is not value:
+        require_range(made, what)
+    return made
 
 
 def _write_single(total: _Sum, output: Path, report: Report) -> None:
@@ -232,7 +241,7 @@ def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter], progres
         out.write(length + header)
         for name in sorted(offsets, key=offsets.__getitem__):
             progress(name, offsets[name])
-            value = applied(tensors.get_tensor(name), name, adapters)
+            value = _kept(tensors.get_tensor(name), name, adapters, f"{source}: {name}")
             out.write(value.contiguous().view(-1).view(torch.uint8).numpy().data)
     fsync_file(target)
 
