@@ -18,6 +18,7 @@ from trainer_core.contracts import fsutil
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.weights import open_tensors
+from trainer_core.tools import convert
 from trainer_core.tools import merge as module
 from trainer_core.tools.merge import merge
 from trainer_core.training.adapters import add_lora
@@ -90,13 +91,18 @@ def snapshot(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-def test_the_rest_is_linked_and_the_base_never_written(base: Path, lora: Path, tmp_path: Path) -> None:
+def test_the_rest_is_linked_and_the_base_never_written(
+    base: Path, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "LINKED_FROM_BYTES", (base / "vae" / "model.safetensors").stat().st_size)
     before = snapshot(base)
     merged = merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
     assert snapshot(base) == before
     assert snapshot(merged).keys() == before.keys()
     assert os.path.samefile(merged / "vae" / "model.safetensors", base / "vae" / "model.safetensors")
     assert not os.path.samefile(merged / WEIGHTS, base / WEIGHTS)
+    (merged / "model_index.json").write_text("edited")
+    assert snapshot(base) == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -106,7 +112,8 @@ def test_where_links_cannot_be_made_files_are_copied(
     def refused(*_: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(module.os, "link", refused)
+    monkeypatch.setattr(convert, "LINKED_FROM_BYTES", 1)
+    monkeypatch.setattr(convert.os, "link", refused)
     merged = merge(base, [(lora, 1.0)], tmp_path / "merged", quiet)
     assert (merged / "vae" / "model.safetensors").read_bytes() == b"vae weights"
     assert not os.path.samefile(merged / "vae" / "model.safetensors", base / "vae" / "model.safetensors")

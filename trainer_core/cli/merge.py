@@ -10,7 +10,8 @@ from trainer_core.cli.shared import PATHS, Commands, Progress, add_loras, loras_
 def add(commands: Commands) -> None:
     text = (
         "Write a new model: base + LoRAs. An output that ends in .safetensors becomes one diffusion model file for "
-        "ComfyUI, anything else a model folder, in which unchanged files are hard-linked where the disk allows it."
+        "ComfyUI, anything else a model folder, in which large unchanged files are hard-linked where the disk allows "
+        "it."
     )
     command = commands.add_parser("merge", help="merge LoRAs into a base", description=f"{text} {PATHS}")
     command.add_argument("--base", type=Path, required=True, help="base model folder")

@@ -113,7 +113,7 @@ class _Work:
             self.write(folder / part.file, part.source, part.names)
         for file in part.links:
             self.report(f"{part.name}/{file.name}", self.done, self.total)
-            _link(file, folder / file.name)
+            link_or_copy(file, folder / file.name)
         self.done += part.nbytes if part.source is None else 0
         if part.write_config:
             _write_json(folder / "config.json", part.config)
@@ -170,7 +170,7 @@ def _can_link(part: Part, output: Path) -> bool:
     return part.source is None and all(file.stat().st_dev == disk for file in part.links)
 
 
-def _link(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """A hard link for a large file where the disk allows it, else a copy."""
     real = source.resolve()
     if real.stat().st_size >= LINKED_FROM_BYTES:

@@ -3,8 +3,6 @@ ComfyUI diffusion model file. Tensor by tensor, so memory grows with the largest
 """
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +23,7 @@ from trainer_core.model.weights import OpenFiles, SafetensorsFiles, TensorSource
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.planning.lora_names import listing
 from trainer_core.planning.weight_files import weight_files
-from trainer_core.tools.convert import checked_config, entries_of, narrowed, require_range
+from trainer_core.tools.convert import checked_config, entries_of, link_or_copy, narrowed, require_range
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_space, writing
 
@@ -222,7 +220,7 @@ def _rewrite_file(file: Path, target: Path, total: _Sum, progress: _Progress) ->
 
 
 def _restate_sizes(folder: Path, size: int) -> None:
-    """An index tells the size of all tensors, which another dtype changes; the base's own, a link, stays."""
+    """An index tells the size of all tensors, which another dtype changes; the base's own stays."""
     for index in folder.glob("*.safetensors.index.json"):
         values = json.loads(index.read_text(encoding="utf-8"))
         if isinstance(values.get("metadata"), dict) and "total_size" in values["metadata"]:
@@ -262,16 +260,13 @@ def _rest(base: BaseFolder) -> Iterator[tuple[Path, Path]]:
 
 
 def _link_the_rest(base: BaseFolder, target: Path, progress: _Progress) -> None:
-    """Hard links, or copies where links cannot be made; on another disk these count."""
+    """Hard links for large files where they can be made, else copies; on another disk these count."""
     for file, place in _rest(base):
         (target / place).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(file.resolve(), target / place)
-        except OSError:
-            if progress.before < progress.total:
-                progress(place.as_posix(), 0)
-                progress.before += file.stat().st_size
-            shutil.copyfile(file, target / place)
+        if progress.before < progress.total:
+            progress(place.as_posix(), 0)
+            progress.before += file.stat().st_size
+        link_or_copy(file, target / place)
 
 
 def _same_disk(one: Path, other: Path) -> bool:
