@@ -43,6 +43,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{} 没有使用官方的张量名，因此无法生成模型文件夹。",
     ),
     (
+        "{} now holds two transformers: as a base, give the file of the one that is meant.",
+        "{} 现在有两个 transformer：作为底模时，请指定其中要用的那个文件。",
+    ),
+    (
         "{} holds no .safetensors files, so no model folder can be made from it.",
         "{} 里没有 .safetensors 文件，因此无法生成模型文件夹。",
     ),

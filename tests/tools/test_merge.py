@@ -377,3 +377,19 @@ def test_a_sum_that_fp16_cannot_hold_is_refused(
             merge(base, [(lora, 1.0)], tmp_path / name, quiet, dtype=dtype)
         assert caught.value.code == "dtype_overflow" and not (tmp_path / name).exists()
     assert merge(base, [(lora, 1.0)], tmp_path / "m.safetensors", quiet, dtype=torch.bfloat16).is_file()
+
+
+def test_a_model_file_may_go_into_the_comfyui_folder_that_is_its_base(base: Path, lora: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    for name in ("diffusion_models", "text_encoders"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(base / WEIGHTS, folder / "diffusion_models" / "newbie.safetensors")
+    shutil.copy(base / "transformer" / "config.json", folder / "diffusion_models" / "config.json")
+    told: list[str] = []
+    merged = merge(folder, [(lora, 1.0)], folder / "diffusion_models" / "merged.safetensors", quiet, told.append)
+    assert merged.is_file() and told == [
+        f"{folder} now holds two transformers: as a base, give the file of the one that is meant."
+    ]
+    for inside in (base / "merged.safetensors", base / "transformer" / "merged.safetensors"):
+        with pytest.raises(UserError, match="lies inside"):
+            merge(base, [(lora, 1.0)], inside, quiet)

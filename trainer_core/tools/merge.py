@@ -65,7 +65,9 @@ def merge(
         )
     transformer = find_transformer(base_path)
     with open_transformer(transformer) as source:
-        require_new(output, folder=not single, inside=[base_path])
+        # ComfyUI's folder is where a new model file belongs, even where it is the base.
+        beside = single and transformer.is_file()
+        require_new(output, folder=not single, inside=[] if beside else [base_path])
         adapters = load_adapters(loras, tell)
         require_fit(adapters, source)
         _require_floats(source)
@@ -78,6 +80,8 @@ def merge(
                 base = find_base(base_path)
                 _require_official(base, source)
                 _write_folder(_Sum(source, adapters, dtype), base, output, report)
+    if beside and base_path.is_dir() and output.resolve().is_relative_to(transformer.parent.resolve()):
+        tell(f"{base_path} now holds two transformers: as a base, give the file of the one that is meant.")
     return output
 
 
