@@ -239,6 +239,23 @@ def test_another_spelling_is_no_change(tmp_path, monkeypatch):
     assert [change.name for change in changes(old, dataclasses.replace(old, vae_path="."))] == ["vae_path"]
 
 
+def test_what_was_moved_as_a_whole_is_no_change(tmp_path):
+    def project(folder: Path, **changed: str) -> TrainConfig:
+        paths = {"base_model_path": str(folder / "base"), "train_data_dir": str(folder / "data")}
+        return TrainConfig(**{**paths, **changed})
+
+    for name in ("base", "data", "other"):
+        (tmp_path / "new" / name).mkdir(parents=True)
+    old, new = project(tmp_path / "old"), project(tmp_path / "new")
+    assert changes(old, new) == ()
+    other = dataclasses.replace(new, base_model_path=str(tmp_path / "new" / "other"))
+    assert [change.name for change in changes(old, other)] == ["base_model_path"]
+    # A copy is another one while the first is there, and what is nowhere was not moved.
+    (tmp_path / "old" / "base").mkdir(parents=True)
+    (tmp_path / "new" / "data").rmdir()
+    assert [change.name for change in changes(old, new)] == ["base_model_path", "train_data_dir"]
+
+
 def test_what_a_begun_run_refuses():
     refused = {spec.name for spec in options() if spec.rerun == "refuse"}
     assert {"base_model_path", "lora_rank", "lora_alpha", "lora_target_modules"} <= refused

@@ -13,7 +13,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.rundir import RunDir
 
-CFG = TrainConfig(base_model_path="base", train_data_dir="images")
+CFG = TrainConfig(base_model_path=os.path.abspath("base"), train_data_dir=os.path.abspath("images"))
 HOLDER = """
 import sys
 from pathlib import Path
@@ -62,6 +62,22 @@ def test_create_again_takes_the_new_config_and_keeps_the_rest(run: RunDir):
     run.create(more)
     assert load_config(run.config_file) == more
     assert (run.status(), run.read_state()["step"]) == ("finished", 9)
+
+
+def test_the_frozen_paths_mean_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "vae").mkdir()
+    monkeypatch.chdir(tmp_path)
+    written = TrainConfig(
+        base_model_path="base", vae_path="vae", gemma_model_path="google/gemma-3-4b-it", train_data_dir="data"
+    )
+    RunDir(tmp_path / "output" / "my_lora").create(written)
+    frozen = load_config(tmp_path / "output" / "my_lora" / "config.toml")
+    assert frozen == dataclasses.replace(
+        written,
+        base_model_path=str(tmp_path / "base"),
+        vae_path=str(tmp_path / "vae"),
+        train_data_dir=str(tmp_path / "data"),
+    )
 
 
 @pytest.mark.parametrize("make", [lambda run: run.create(CFG), lambda run: run.lock().__enter__()])

@@ -2,18 +2,18 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.errors import ConfigError, Problem, UserError
 from trainer_core.contracts.foreign import FOREIGN_KEYS
-from trainer_core.contracts.options import OptionSpec, Rerun, specs_of
+from trainer_core.contracts.options import OptionSpec, Rerun, checked, specs_of
 from trainer_core.contracts.system_prompts import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML
 from trainer_core.contracts.toml_text import read_toml, template_text, values_text
 from trainer_core.contracts.train_config import TrainConfig
-from trainer_core.contracts.validation import all_problems
+from trainer_core.contracts.validation import PART_OPTIONS, all_problems
 
 __all__ = [
     "SYSTEM_PROMPT_TAGS",
@@ -31,6 +31,7 @@ __all__ = [
     "refused",
     "require_none_refused",
     "to_toml",
+    "with_full_paths",
 ]
 
 # The upstream trainer's files put their keys under these two headings; the names are the same ones.
@@ -122,6 +123,27 @@ def to_toml(cfg: TrainConfig) -> str:
     return values_text(options(), vars(cfg))
 
 
+def with_full_paths(cfg: TrainConfig) -> TrainConfig:
+    """The same configuration for whoever reads it from another current folder.
+
+    ``output_dir`` stays as written: the folder of a begun run tells where it is. So do hub ids.
+    """
+    paths = [spec for spec in options() if spec.rule == "path" and spec.name != "output_dir"]
+    full: dict[str, Any] = {spec.name: _full(spec, getattr(cfg, spec.name)) for spec in paths}
+    return replace(cfg, **full)
+
+
+def _full(spec: OptionSpec, text: str) -> str:
+    is_hub_id = spec.name in PART_OPTIONS and not os.path.exists(text)
+    if not text.strip() or is_hub_id or os.path.isabs(text):
+        return text
+    try:
+        return str(checked(spec, str(Path(text).absolute())))
+    except ValueError:
+        # The current folder's own name is one that no config can hold.
+        return text
+
+
 def config_template() -> str:
     """The commented template of every option, the text of ``config_template.toml``."""
     return template_text(options(), _INTRODUCTION)
@@ -147,13 +169,18 @@ def changes(old: TrainConfig, new: TrainConfig) -> tuple[Change, ...]:
 
 
 def _same(spec: OptionSpec, old: Any, new: Any) -> bool:
-    """Also for a path relative and absolute or through a link, and for the targets in another order."""
+    """Also for a path relative and absolute, through a link or moved, and for the targets in another order."""
     if old == new:
         return True
     if spec.rule == "path":
         # "" is no path at all, and not the current folder.
-        return bool(old and new) and _real(old) == _real(new)
+        return bool(old and new) and (_real(old) == _real(new) or _is_moved(old, new))
     return spec.name == "lora_target_modules" and set(old) == set(new)
+
+
+def _is_moved(old: str, new: str) -> bool:
+    """True for what is gone there and is now here; whether it still holds the same, a run sees by the contents."""
+    return Path(old).name == Path(new).name and not os.path.exists(old) and os.path.exists(new)
 
 
 def _real(path: str) -> str:

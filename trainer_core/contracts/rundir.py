@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import psutil
 
 from trainer_core.contracts.checkpoints import complete_checkpoints
-from trainer_core.contracts.config import TrainConfig, to_toml
+from trainer_core.contracts.config import TrainConfig, to_toml, with_full_paths
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import (
     lock_now,
@@ -108,7 +108,7 @@ class RunDir:
         return bool(complete_checkpoints(self.checkpoints))
 
     def create(self, cfg: TrainConfig) -> None:
-        """Make the folders and write ``cfg``. An existing run gets the new configuration and keeps the rest.
+        """Make the folders and write ``cfg``, paths in full. An existing run gets the new one and keeps the rest.
 
         Raises:
             UserError: ``run_folder_unusable``, the folder cannot be made or written.
@@ -117,7 +117,7 @@ class RunDir:
         for folder in (self.control, self.samples, self.checkpoints, self.exports):
             self._make_folder(folder)
         try:
-            write_text_atomic(self.config_file, to_toml(cfg))
+            write_text_atomic(self.config_file, to_toml(with_full_paths(cfg)))
             if not self.state_file.exists():
                 self.write_state("created")
         except OSError as error:
