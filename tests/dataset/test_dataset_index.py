@@ -54,6 +54,20 @@ def test_only_new_and_changed_pictures_are_decoded_again(desk: Desk, monkeypatch
     assert looked == ["b.png"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps no time of a file's entry")
+def test_pictures_of_one_size_and_time_that_change_names_are_not_shown_for_each_other(desk: Desk):
+    for name, colour in (("a.bmp", "red"), ("b.bmp", "blue")):
+        put(desk.folder / name)
+        Image.new("RGB", (8, 8), colour).save(desk.folder / name)
+        os.utime(desk.folder / name, ns=(1, 1))
+    before = {p.relative: p.record.key for p in desk.index().pictures if p.record}
+    for old, new in (("a.bmp", "kept"), ("b.bmp", "a.bmp"), ("kept", "b.bmp")):
+        os.rename(desk.folder / old, desk.folder / new)
+    assert desk.look().pending == 2
+    after = {p.relative: p.record.key for p in desk.index().pictures if p.record}
+    assert after == {"a.bmp": before["b.bmp"], "b.bmp": before["a.bmp"]}
+
+
 def test_lost_small_pictures_are_made_again(desk: Desk):
     put(desk.folder / "a.png")
     record = desk.index().pictures[0].record

@@ -131,6 +131,19 @@ def test_a_changed_file_is_hashed_again(tmp_path: Path, hashed: list[Path], chan
     assert len(hashed) == 2
 
 
+def test_files_of_one_size_and_time_that_change_names_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    one, two = tmp_path / "1.bmp", tmp_path / "2.bmp"
+    for file in (one, two):
+        file.write_bytes(file.name.encode())
+        os.utime(file, ns=(1, 1))
+    index = HashIndex(tmp_path / "index.json")
+    before = [index.hash_of(file) for file in (one, two)]
+    one.rename(tmp_path / "kept")
+    two.rename(one)
+    (tmp_path / "kept").rename(two)
+    assert [index.hash_of(file) for file in (two, one)] == before
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"FILE": 5}', '{"FILE": [3]}', '{"FILE": null}', "\x80"])
 def test_a_damaged_index_costs_only_time(tmp_path: Path, hashed: list[Path], content: str) -> None:
     file = tmp_path / "a.png"

@@ -13,11 +13,11 @@ from trainer_core.dataset.caption_files import CaptionText, read_caption_file
 from trainer_core.dataset.captions import tags_of
 from trainer_core.dataset.duplicates import duplicate_groups
 from trainer_core.dataset.finding import DataProblem, Finding, find_images
-from trainer_core.dataset.index_file import IndexPlaces, Known, Record, read_index
+from trainer_core.dataset.index_file import IndexPlaces, Known, Record, Stamp, read_index, stamp_of
 
 MAX_FILES = 200_000
-
-Stamp = tuple[int, int]
+# Of a file that cannot be asked.
+_NO_STAMP: Stamp = (-1, -1, -1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +102,7 @@ class _Captions:
     def get(self, file: Path | None, stamps: dict[str, Stamp]) -> tuple[CaptionText, tuple[str, ...]]:
         if file is None:
             return CaptionText(), ()
-        stamp = stamps.get(str(file), (-1, -1))
+        stamp = stamps.get(str(file), _NO_STAMP)
         before = self.read.get(file)
         if before is None or before[0] != stamp:
             caption = read_caption_file(file)
@@ -148,7 +148,7 @@ class DatasetIndex:
         for found in self._finding.pictures:
             caption, tags = self._captions.get(found.caption_file, stamps)
             relative = str(found.relative)
-            size, mtime_ns = stamps.get(str(found.path), (-1, -1))
+            stamp = stamps.get(str(found.path), _NO_STAMP)
             pictures.append(
                 Picture(
                     path=found.path,
@@ -158,7 +158,7 @@ class DatasetIndex:
                     caption=caption,
                     caption_file=found.caption_file,
                     tags=tags,
-                    record=self._known.find(relative, size, mtime_ns),
+                    record=self._known.find(relative, stamp),
                 )
             )
         pictures.sort(key=lambda picture: picture.relative)
@@ -173,7 +173,7 @@ class DatasetIndex:
 
 
 def _stamps(folder: Path) -> dict[str, Stamp]:
-    """(size, time) of every visible file below ``folder``: cheap, and different as soon as anything is."""
+    """The stamp of every visible file below ``folder``: cheap, and different as soon as anything is."""
     if not folder.is_dir():
         raise UserError("dataset_missing", f"{folder} is not a folder.", ["Check the path."])
     stamps: dict[str, Stamp] = {}
@@ -204,7 +204,6 @@ def _entries(folder: str) -> list["os.DirEntry[str]"]:
 
 def _stamp_of(file: "os.DirEntry[str] | Path") -> Stamp:
     try:
-        status = file.stat()
+        return stamp_of(file.stat())
     except OSError:
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
+        return _NO_STAMP

@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -148,8 +148,7 @@ class Target:
 
     def _remember(self, target: Path, original_stem: str, record: Record) -> None:
         relative = target.relative_to(self._folder).as_posix()
-        status = target.stat()
-        self._records[relative] = replace(record, bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+        self._records[relative] = record.of_file(target.stat())
         self._by_key[record.key] = relative
         self._remember_stem(original_stem, relative)
         if time.monotonic() - self._saved > _SAVE_EVERY_S:

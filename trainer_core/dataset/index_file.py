@@ -4,13 +4,19 @@ All of it can be made anew from the pictures; the files lie in the workspace, ne
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import Self
 
 from trainer_core.contracts.fsutil import json_text, write_text_atomic
 from trainer_core.contracts.workspace import Workspace
+
+# Size and times of a file. The last is of its entry in the file system: two files of one size and time that change
+# names differ in it (on Windows, where it is the creation time, mostly).
+Stamp = tuple[int, int, int]
 
 _VERSION = 1
 
@@ -20,7 +26,7 @@ class Record:
     """One picture as it was when it was looked at.
 
     Attributes:
-        bytes, mtime_ns: of the file; another value means another picture.
+        bytes, mtime_ns, ctime_ns: the file's `Stamp`; another one may mean another picture.
         width, height: pixels after the EXIF turn; 0 where it cannot be decoded.
         key: hash of the file's bytes; equal for equal files. Its small pictures are named by it.
         rows, columns: 64 bits each, brightness rising along rows and columns; few differing bits mean look-alikes.
@@ -29,6 +35,7 @@ class Record:
 
     bytes: int
     mtime_ns: int
+    ctime_ns: int = 0
     width: int = 0
     height: int = 0
     key: str = ""
@@ -36,6 +43,19 @@ class Record:
     columns: int = 0
     problem: str = ""
     reason: str = ""
+
+    @property
+    def stamp(self) -> Stamp:
+        return self.bytes, self.mtime_ns, self.ctime_ns
+
+    def of_file(self, status: os.stat_result) -> Self:
+        """The same picture in a file of this status."""
+        size, mtime_ns, ctime_ns = stamp_of(status)
+        return replace(self, bytes=size, mtime_ns=mtime_ns, ctime_ns=ctime_ns)
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class IndexPlaces:
@@ -75,7 +95,7 @@ class Known:
     def __init__(self, records: Mapping[str, Record]) -> None:
         self._by_path = records
         self._by_key = {record.key: record for record in records.values() if record.key}
-        self._by_file = {_file_key(path, r.bytes, r.mtime_ns): r for path, r in records.items()}
+        self._by_file = {_file_key(path, r.stamp): r for path, r in records.items()}
 
     def twin(self, key: str) -> Record | None:
         """A sound picture with these bytes."""
@@ -86,12 +106,12 @@ class Known:
         if record.key:
             self._by_key[record.key] = record
 
-    def find(self, relative: str, size: int, mtime_ns: int) -> Record | None:
-        """The record of a file that has not changed since: by its path, else by name, size and time."""
+    def find(self, relative: str, stamp: Stamp) -> Record | None:
+        """The record of a file that has not changed since: by its path, else by name and stamp."""
         record = self._by_path.get(relative)
-        if record is not None and (record.bytes, record.mtime_ns) == (size, mtime_ns):
+        if record is not None and record.stamp == stamp:
             return record
-        return self._by_file.get(_file_key(relative, size, mtime_ns))
+        return self._by_file.get(_file_key(relative, stamp))
 
 
 def thumbnail_name(key: str) -> str:
@@ -129,5 +149,5 @@ def _without_defaults(record: Record) -> dict[str, object]:
     return {name: value for name, value in asdict(record).items() if value}
 
 
-def _file_key(relative: str, size: int, mtime_ns: int) -> tuple[str, int, int]:
-    return relative.rpartition("/")[2], size, mtime_ns
+def _file_key(relative: str, stamp: Stamp) -> tuple[str, Stamp]:
+    return relative.rpartition("/")[2], stamp

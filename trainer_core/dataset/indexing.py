@@ -15,7 +15,7 @@ from trainer_core.contracts.fsutil import whole_file
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.finding import find_images
 from trainer_core.dataset.images import ImageProblem, load_rgb
-from trainer_core.dataset.index_file import IndexPlaces, Known, Record, read_index, write_index
+from trainer_core.dataset.index_file import IndexPlaces, Known, Record, read_index, stamp_of, write_index
 from trainer_core.dataset.reporting import Reporter
 
 THUMBNAIL = 256
@@ -65,7 +65,7 @@ def look_at(path: Path, relative: str, known: Known, places: IndexPlaces) -> Rec
     """The record of one picture; decoded only if its bytes are new or its small pictures are gone."""
     try:
         status = path.stat()
-        before = known.find(relative, status.st_size, status.st_mtime_ns)
+        before = known.find(relative, stamp_of(status))
         if before is not None and (before.problem or _has_pictures(places, before.key)):
             return before
         key = hash_of(path) if stat.S_ISREG(status.st_mode) else ""
@@ -73,7 +73,7 @@ def look_at(path: Path, relative: str, known: Known, places: IndexPlaces) -> Rec
         return Record(bytes=0, mtime_ns=0, problem="broken", reason=f"{path}: cannot be read ({error.strerror})")
     twin = known.twin(key)
     if twin is not None and _has_pictures(places, key):
-        return replace(twin, bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+        return twin.of_file(status)
     record = examine(path, places, key)
     known.add(record)
     return record
@@ -84,8 +84,7 @@ def examine(path: Path, places: IndexPlaces, key: str) -> Record:
 
     ``key``: its `hash_of`; "" for what is no regular file. Raises OSError where the small pictures cannot be written.
     """
-    status = path.stat()
-    record = Record(bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+    record = Record(bytes=0, mtime_ns=0).of_file(path.stat())
     try:
         if not key:
             raise ImageProblem("broken", path, "not a regular file")

@@ -2,7 +2,7 @@
 
 A key is the SHA-256 of everything that decides the value (bytes, texts, encoder, dtype, format version), so an
 entry is never stale: what changed has another key. Entries are safetensors files, written atomically, each with
-the SHA-256 of its own tensors. An index by path, size and modification time spares hashing unchanged files.
+the SHA-256 of its own tensors. An index by path, size, times and inode spares hashing unchanged files.
 """
 
 import json
@@ -35,7 +35,7 @@ _ENDING = ".safetensors"
 
 
 class HashIndex:
-    """SHA-256 of files, remembered by (path, size, mtime); `save` writes what was learnt. None = nowhere."""
+    """SHA-256 of files, remembered by path and stamp; `save` writes what was learnt. None = nowhere."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
@@ -55,10 +55,11 @@ class HashIndex:
         """Hex SHA-256 of the file's bytes."""
         name = self._name_of(file)
         status = file.stat()
-        stamp: list[object] = [status.st_size, status.st_mtime_ns]
+        # Two files of one size and time that change names are seen by the last two (ctime: not on Windows).
+        stamp: list[object] = [status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns]
         known = self._known.get(name)
-        if known is not None and known[:2] == stamp:
-            return str(known[2])
+        if known is not None and known[:-1] == stamp:
+            return str(known[-1])
         digest = sha256_file(file)
         self._known[name] = [*stamp, digest]
         self._changed = True
@@ -81,7 +82,7 @@ class HashIndex:
 
 
 def _is_index_entry(entry: object) -> bool:
-    return isinstance(entry, list) and [type(part) for part in entry] == [int, int, str]
+    return isinstance(entry, list) and [type(part) for part in entry] == [int, int, int, int, str]
 
 
 def part_id(path: Path, index: HashIndex) -> str:
