@@ -81,7 +81,7 @@ def test_pictures_are_found_and_edited_with_the_keyboard(cats: Path, open_page: 
     caption = page.locator("#dataset-caption textarea")
     expect(caption).to_have_value("1girl, tag1, number 1")
     expect(caption).to_be_focused()
-    expect(page.locator("#dataset-picture")).to_contain_text("512")
+    expect(page.locator("#dataset-facts")).to_contain_text("512")
     caption.fill("1girl, tag1, by the keyboard")
     page.keyboard.press("Control+Enter")
     expect(caption).to_have_value("1girl, tag1, number 4")

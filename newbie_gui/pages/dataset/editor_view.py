@@ -1,4 +1,4 @@
-"""The large view of one picture: the picture with the crop frame of its bucket, and the facts beside it."""
+"""The large view of one picture: the picture with the crop frame of its bucket, and the facts below its caption."""
 
 from markupsafe import Markup
 
@@ -52,8 +52,9 @@ GO_TO_EDITOR = """() => {
       return;
     }
     const box = editor.getBoundingClientRect();
-    if (box.top < 0 || box.top > window.innerHeight * 0.6) editor.scrollIntoView({ block: 'start' });
     const field = editor.querySelector('textarea');
+    const below = editor.querySelector('#dataset-close').getBoundingClientRect().bottom;
+    if (box.top < 0 || below > window.innerHeight) editor.scrollIntoView({ block: 'start' });
     if (field && navigator.maxTouchPoints === 0) field.focus({ preventScroll: true });
   };
   go();
@@ -65,19 +66,23 @@ GO_BACK = """() => {
 }"""
 
 
-def render_picture(ui: Ui, store: DatasetStore, look: Look, picture: Picture, place: str) -> Markup:
-    """The picture and what is known of it. ``place``: "3 of 40" among the pictures shown."""
-    rows = Markup("").join(
-        Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in _facts(ui, store, look, picture, place)
-    )
+def render_picture(ui: Ui, look: Look, picture: Picture) -> Markup:
+    """The picture and what is to be known before its caption is changed."""
     marks = Markup("").join(Markup('<span class="ds-mark">{}</span>').format(m) for m in marks_of(ui, look, picture))
     notes = [ui.t("dataset.editor.encoding")] if picture.caption.state == "encoding" else []
     if picture.caption.mark:
         notes.append(ui.t("dataset.editor.mark"))
     said = Markup("").join(Markup('<p class="note warning">{}</p>').format(note) for note in notes)
-    return Markup('<figure class="ds-large">{}<figcaption>{}<dl>{}</dl>{}</figcaption></figure>').format(
-        _framed(ui, look, picture), marks, rows, said
+    words = Markup("<figcaption>{}{}</figcaption>").format(marks, said) if marks or said else Markup("")
+    return Markup('<figure class="ds-large">{}{}</figure>').format(_framed(ui, look, picture), words)
+
+
+def render_facts(ui: Ui, store: DatasetStore, look: Look, picture: Picture, place: str) -> Markup:
+    """What is known of the picture. ``place``: "3 of 40" among the pictures shown."""
+    rows = Markup("").join(
+        Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in _facts(ui, store, look, picture, place)
     )
+    return Markup('<dl class="ds-facts">{}</dl>').format(rows)
 
 
 def crop_frame(width: int, height: int, bucket: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -92,6 +92,7 @@ class Editor:
 
     box: gr.Group
     picture: gr.HTML
+    facts: gr.HTML
     caption: gr.Textbox
     previous: gr.Button
     save: gr.Button
@@ -186,20 +187,10 @@ def place(ui: Ui, infos: tuple[DatasetInfo, ...]) -> Parts:
                 tags = gr.HTML(elem_id="dataset-tags", js_on_load=PICK)
     facts = Facts(health=health, apply=apply, values=hidden("advice"), tags=tags)
     return Parts(
-        dataset=dataset,
-        manage_box=box,
-        manage=manage,
-        upload=upload,
-        status=status,
-        browse=browse,
-        editor=editor,
-        bulk=bulk,
-        facts=facts,
-        shown=hidden("shown"),
-        jobs=hidden("jobs-stamp"),
-        look=hidden("look-stamp"),
+        dataset=dataset, manage_box=box, manage=manage, upload=upload, status=status, browse=browse, editor=editor,
+        bulk=bulk, facts=facts, shown=hidden("shown"), jobs=hidden("jobs-stamp"), look=hidden("look-stamp"),
         lists=hidden("lists-stamp"),
-    )
+    )  # fmt: skip
 
 
 def _shown(ui: Ui, info: DatasetInfo) -> str:
@@ -345,22 +336,13 @@ def _editor(ui: Ui) -> Editor:
             close = _button(ui, "dataset.close", "close", size="sm")
             delete = _button(ui, "dataset.delete_image", "delete-image", variant="stop", size="sm")
         sure = _sure(ui, "image")
+        # Below: a small screen shows the picture, its caption and the buttons together.
+        facts = gr.HTML(elem_id="dataset-facts")
     return Editor(
-        box=box,
-        picture=picture,
-        caption=caption,
-        previous=previous,
-        save=save,
-        save_next=save_next,
-        next=following,
-        close=close,
-        delete=delete,
-        said=said,
-        unsaved=unsaved,
-        sure=sure,
-        chosen=hidden("chosen"),
+        box=box, picture=picture, facts=facts, caption=caption, previous=previous, save=save, save_next=save_next,
+        next=following, close=close, delete=delete, said=said, unsaved=unsaved, sure=sure, chosen=hidden("chosen"),
         loaded=hidden("loaded"),
-    )
+    )  # fmt: skip
 
 
 def _unsaved(ui: Ui) -> Unsaved:

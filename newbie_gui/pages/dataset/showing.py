@@ -9,7 +9,7 @@ import gradio as gr
 
 from newbie_gui.datasets.store import DatasetStore, Look
 from newbie_gui.pages.dataset import layout
-from newbie_gui.pages.dataset.editor_view import render_picture
+from newbie_gui.pages.dataset.editor_view import render_facts, render_picture
 from newbie_gui.pages.dataset.grid_view import render_grid, render_nothing, render_tags
 from newbie_gui.pages.dataset.health_view import advised, render_health
 from newbie_gui.pages.dataset.status_view import render_status
@@ -51,9 +51,9 @@ class Shower:
             parts.dataset, parts.manage_box, manage.concept, manage.label, manage.concept_repeats, manage.forget,
             manage.delete, manage.rename, manage.new_name, manage.sure.box, manage.asked, parts.upload.target,
             parts.status, browse.search, browse.show, browse.folder, browse.tag, browse.grid, browse.count,
-            browse.before, browse.after, browse.page, editor.box, editor.picture, editor.caption, editor.said,
-            editor.chosen, editor.loaded, editor.unsaved.box, editor.unsaved.text, parts.bulk.undo, facts.health,
-            facts.apply, facts.values, facts.tags, parts.shown, parts.jobs, parts.look, parts.lists,
+            browse.before, browse.after, browse.page, editor.box, editor.picture, editor.facts, editor.caption,
+            editor.said, editor.chosen, editor.loaded, editor.unsaved.box, editor.unsaved.text, parts.bulk.undo,
+            facts.health, facts.apply, facts.values, facts.tags, parts.shown, parts.jobs, parts.look, parts.lists,
         ]  # fmt: skip
 
     def look(self, values: Values) -> Look:
@@ -209,10 +209,13 @@ class Shower:
 
     def facts(self, look: Look, picture: Picture, names: list[str]) -> Updates:
         """The picture of the large view and what is known of it."""
-        t = self._ui.t
+        t, editor = self._ui.t, self._parts.editor
         known = picture.relative in names
         place = t("dataset.place", number=names.index(picture.relative) + 1, total=len(names)) if known else "–"
-        return {self._parts.editor.picture: str(render_picture(self._ui, self._store, look, picture, place))}
+        return {
+            editor.picture: str(render_picture(self._ui, look, picture)),
+            editor.facts: str(render_facts(self._ui, self._store, look, picture, place)),
+        }
 
     def closed(self) -> Updates:
         editor = self._parts.editor
@@ -224,6 +227,7 @@ class Shower:
             editor.said: "",
             editor.unsaved.box: gr.update(visible=False),
             editor.picture: "",
+            editor.facts: "",
         }
 
     def unasked(self) -> Updates:

@@ -34,7 +34,7 @@ def test_opening_shows_the_picture_its_caption_and_its_frame(page: Page):
     page.do(page.editing.open, "1_a/a.png")
     assert page.shown("editor__caption") == "1girl, hat"
     html = page.shown("editor__picture")
-    assert "-large.webp" in html and "ds-frame" in html and "1 of 3" in html
+    assert "-large.webp" in html and "ds-frame" in html and "1 of 3" in page.shown("editor__facts")
     assert 'aria-current="true"' in page.shown("browse__grid")
 
 
