@@ -193,9 +193,8 @@ TEXTS = MappingProxyType(
         "dataset.caption": ("Caption", "描述"),
         "dataset.caption.help": (
             "Keys: PageUp and PageDown open the picture before and after, Ctrl+Enter saves and goes on. What you "
-            "changed is saved whenever another picture or data set opens.",
-            "快捷键：PageUp / PageDown 打开上一张 / 下一张，Ctrl+Enter 保存并继续。"
-            "打开另一张图片或数据集时会自动保存修改。",
+            "changed is saved when you leave the field.",
+            "快捷键：PageUp / PageDown 打开上一张 / 下一张，Ctrl+Enter 保存并继续。离开输入框时会自动保存修改。",
         ),
         "dataset.previous": ("Previous", "上一张"),
         "dataset.next": ("Next", "下一张"),

@@ -88,6 +88,10 @@ def test_pictures_are_found_and_edited_with_the_keyboard(cats: Path, open_page: 
     page.keyboard.press("PageUp")
     expect(caption).to_have_value("1girl, tag1, by the keyboard")
     assert (cats / "p01.txt").read_text(encoding="utf-8") == "1girl, tag1, by the keyboard"
+    caption.fill("1girl, tag1, and left")
+    page.locator("#dataset-search input, #dataset-search textarea").focus()
+    expect(page.locator("#dataset-kept textarea")).not_to_have_value("")
+    assert (cats / "p01.txt").read_text(encoding="utf-8") == "1girl, tag1, and left"
     page.locator("#dataset-close").click()
     page.locator("#dataset-clear").click()
     counted(visit, 30)

@@ -1,5 +1,6 @@
 """The large view: opening, saving, going on; and edits of many captions."""
 
+import json
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -68,6 +69,24 @@ class Editing:
     def close(self, values: Values) -> Updates:
         return self.leave(values, self._closed)
 
+    def left(self, values: Values) -> Updates:
+        """The caption was left for something else on the page: it is written, and nothing else happens.
+
+        What was written is told beside `loaded`: an answer that comes after another picture opened must not be taken
+        for that one's caption.
+        """
+        editor, shown = self._parts.editor, str(values[self._parts.shown])
+
+        def noted(values: Values) -> Updates:
+            text = checked_caption(str(values[editor.caption] or ""))
+            if text == checked_caption(self._last(values)):
+                return gr.skip()
+            # Thumbnails and numbers follow with a tick: made anew at once, they would be gone under the mouse.
+            self._store.look_soon(shown)
+            return {editor.kept: json.dumps([shown, values[editor.chosen], values[editor.loaded], text])}
+
+        return self.leave(values, noted) if values[editor.chosen] else gr.skip()
+
     def leave(self, values: Values, then: Callable[[Values], Updates], *, rewrite: bool = False) -> Updates:
         """Save what was typed, as `_write` does, then go on; where it cannot be saved, ask what is to become of it."""
         editor = self._parts.editor
@@ -86,13 +105,13 @@ class Editing:
                 raise
             # The picture stays open, and its file holds what was typed: no change from elsewhere, as it would seem.
             gr.Warning(self._ui.say(error))
-            return {editor.loaded: written}
+            return {editor.loaded: written, editor.kept: ""}
 
     def keep(self, values: Values) -> Updates:
         """What was typed goes over what somebody else wrote."""
         editor = self._parts.editor
         picture = self._show.open_look(values).picture(str(values[editor.chosen]))
-        return self.save({**values, editor.loaded: picture.caption.text})
+        return self.save({**values, editor.loaded: picture.caption.text, editor.kept: ""})
 
     def drop(self, values: Values) -> Updates:
         """What was typed is given up: the picture as it is on the disk, closed where it is there no more."""
@@ -203,7 +222,7 @@ class Editing:
         """
         editor = self._parts.editor
         relative = str(values.get(editor.chosen) or "")
-        text, loaded = checked_caption(str(values.get(editor.caption) or "")), str(values.get(editor.loaded) or "")
+        text, loaded = checked_caption(str(values.get(editor.caption) or "")), self._last(values)
         # The browser has line breaks of its own.
         typed = text != checked_caption(loaded)
         if not relative or not (typed or rewrite):
@@ -220,6 +239,16 @@ class Editing:
             )
         write_caption_file(picture.path, picture.caption_file, text)
         return text
+
+    def _last(self, values: Values) -> str:
+        """The open picture's caption as the page knows it: as it was read, or as it was written when it was left."""
+        editor = self._parts.editor
+        loaded = str(values.get(editor.loaded) or "")
+        try:
+            *about, text = json.loads(str(values.get(editor.kept) or ""))
+        except (ValueError, TypeError, RecursionError):
+            return loaded
+        return str(text) if about == [values.get(self._parts.shown), values.get(editor.chosen), loaded] else loaded
 
     def _unasked(self) -> Updates:
         return {self._parts.editor.sure.box: gr.update(visible=False)}

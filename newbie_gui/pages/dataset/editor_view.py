@@ -37,6 +37,25 @@ if (!window.datasetKeys) {
     const current = document.querySelector('#dataset-grid [aria-current]');
     window.datasetLast = current ? current.dataset.value : '';
   }, true);
+  const held = (name) => document.querySelector(`#dataset-${name} textarea`)?.value ?? '';
+  const unsaved = () => {
+    if (!held('chosen')) return false;
+    let kept = [];
+    try { kept = JSON.parse(held('kept')); } catch { /* Nothing was written yet. */ }
+    const mine = kept[0] === held('shown') && kept[1] === held('chosen');
+    const plain = (text) => text.replace(/\\r\\n?/g, '\\n').trim();
+    const last = mine && plain(kept[2]) === plain(held('loaded')) ? kept[3] : held('loaded');
+    return plain(held('caption')) !== plain(last);
+  };
+  document.addEventListener('focusout', (event) => {
+    if (!event.target.closest('#dataset-caption')) return;
+    // The view's own buttons say what becomes of it.
+    if (event.relatedTarget && event.relatedTarget.closest('#dataset-editor')) return;
+    if (unsaved()) document.getElementById('dataset-leave').click();
+  });
+  window.addEventListener('beforeunload', (event) => {
+    if (unsaved()) event.preventDefault();
+  });
 }
 """
 

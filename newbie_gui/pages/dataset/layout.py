@@ -88,7 +88,11 @@ class Unsaved:
 
 @dataclass(frozen=True, kw_only=True)
 class Editor:
-    """``chosen``: hidden, the open picture; ``loaded``: hidden, its caption as it was read."""
+    """The large view.
+
+    Hidden: ``chosen``, the open picture; ``loaded``, its caption as it was read; ``leave``, clicked when the caption is
+    left; ``kept``, what was written then, as JSON: data set, picture, the caption as it was read, as it is now.
+    """
 
     box: gr.Group
     picture: gr.HTML
@@ -105,6 +109,8 @@ class Editor:
     sure: Sure
     chosen: gr.Textbox
     loaded: gr.Textbox
+    leave: gr.Button
+    kept: gr.Textbox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,7 +347,7 @@ def _editor(ui: Ui) -> Editor:
     return Editor(
         box=box, picture=picture, facts=facts, caption=caption, previous=previous, save=save, save_next=save_next,
         next=following, close=close, delete=delete, said=said, unsaved=unsaved, sure=sure, chosen=hidden("chosen"),
-        loaded=hidden("loaded"),
+        loaded=hidden("loaded"), leave=gr.Button("", visible="hidden", elem_id="dataset-leave"), kept=hidden("kept"),
     )  # fmt: skip
 
 

@@ -40,7 +40,8 @@ class Shower:
         """What tells which pictures are shown, and which one is open."""
         browse, editor = self._parts.browse, self._parts.editor
         filters = {browse.search, browse.show, browse.folder, browse.tag, browse.page}
-        return {self._parts.dataset, self._parts.shown, *filters, editor.chosen, editor.caption, editor.loaded}
+        opened = {editor.chosen, editor.caption, editor.loaded, editor.kept}
+        return {self._parts.dataset, self._parts.shown, *filters, *opened}
 
     @property
     def outputs(self) -> list[Any]:
@@ -52,8 +53,9 @@ class Shower:
             manage.delete, manage.rename, manage.new_name, manage.sure.box, manage.asked, parts.upload.target,
             parts.status, browse.search, browse.show, browse.folder, browse.tag, browse.grid, browse.count,
             browse.before, browse.after, browse.page, editor.box, editor.picture, editor.facts, editor.caption,
-            editor.said, editor.chosen, editor.loaded, editor.unsaved.box, editor.unsaved.text, parts.bulk.undo,
-            facts.health, facts.apply, facts.values, facts.tags, parts.shown, parts.jobs, parts.look, parts.lists,
+            editor.said, editor.chosen, editor.loaded, editor.kept, editor.unsaved.box, editor.unsaved.text,
+            parts.bulk.undo, facts.health, facts.apply, facts.values, facts.tags, parts.shown, parts.jobs, parts.look,
+            parts.lists,
         ]  # fmt: skip
 
     def look(self, values: Values) -> Look:
@@ -194,6 +196,7 @@ class Shower:
             editor.chosen: relative,
             editor.caption: picture.caption.text,
             editor.loaded: picture.caption.text,
+            editor.kept: "",
             editor.said: "",
             editor.unsaved.box: gr.update(visible=False),
             **self.facts(look, picture, names),
@@ -224,6 +227,7 @@ class Shower:
             editor.chosen: "",
             editor.caption: "",
             editor.loaded: "",
+            editor.kept: "",
             editor.said: "",
             editor.unsaved.box: gr.update(visible=False),
             editor.picture: "",

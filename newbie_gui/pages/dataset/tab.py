@@ -146,6 +146,8 @@ class _Tab:
             if button is editor.close:
                 event.success(None, None, None, js=GO_BACK)
         editor.sure.no.click(editing.unask, None, editing.outputs, **_CALM)
+        left: dict[str, Any] = {**_CALM, "trigger_mode": "multiple"}
+        editor.leave.click(self._ui.guarded(editing.left), self._show.inputs, editing.outputs, **left)
 
     def _wire_bulk(self) -> None:
         bulk, editing = self._parts.bulk, self._editing

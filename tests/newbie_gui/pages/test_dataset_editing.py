@@ -75,6 +75,30 @@ def test_a_caption_changed_elsewhere_is_not_overwritten_unasked(page: Page):
     assert not updates[page.parts.editor.unsaved.box]["visible"]
 
 
+def test_a_caption_that_is_left_is_saved_and_may_be_changed_back(page: Page):
+    page.do(page.editing.open, "1_a/a.png")
+    for text in ("mine", "mine too", "1girl, hat"):
+        updates = page.do(page.editing.left, editor__caption=text)
+        assert caption(page, "a") == text and set(updates) == {page.parts.editor.kept}
+    assert page.do(page.editing.left, editor__caption=" 1girl, hat\n") == gr.skip(), "nothing was changed"
+    (page.workspace.datasets / "cats/1_a/a.txt").write_text("by someone else")
+    updates = page.do(page.editing.left, editor__caption="mine")
+    assert updates[page.parts.editor.unsaved.box]["visible"] and caption(page, "a") == "by someone else"
+    page.do(page.editing.keep)
+    assert caption(page, "a") == "mine" and not page.shown("editor__kept")
+
+
+def test_the_answer_about_a_caption_that_was_left_may_come_late(page: Page):
+    page.do(page.editing.open, "1_a/a.png")
+    page.values[page.parts.editor.caption] = "mine"
+    late = page.editing.left(page.values)
+    page.do(page.editing.turn(2))
+    page.values.update(late)
+    page.do(page.editing.close, editor__caption="1boy, too")
+    assert caption(page, "a") == "mine" and caption(page, "c") == "1boy, too"
+    assert page.shown("editor__chosen") == "" and page.editing.left(page.values) == gr.skip()
+
+
 def test_what_was_typed_is_saved_before_another_data_set_is_shown(page: Page):
     page.fill("dogs", THREE)
     choose = _Tab(page.ui, page.store, page.parts)._chosen
