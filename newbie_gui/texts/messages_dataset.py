@@ -111,6 +111,8 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("Choose the folder with the pictures itself.", "请直接选择存放图片的文件夹。"),
     ("The name {} {}.", "名称 {} {t}。"),
+    ("The name {} is too long for a folder that begins with {}_.", "名称 {} 太长，文件夹名还要以 {}_ 开头。"),
+    ("Choose a shorter name.", "请换一个更短的名称。"),
     ("There is no name.", "没有填写名称。"),
     ("There is no folder's path.", "没有填写文件夹路径。"),
     ("{} repeats cannot be: a whole number from 1 to {} is needed.", "重复次数不能是 {}：需要 1 到 {} 的整数。"),

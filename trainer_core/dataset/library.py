@@ -76,11 +76,11 @@ class Library:
             )
         return found
 
-    def create(self, name: str) -> DatasetInfo:
-        """A new, empty data set."""
+    def create(self, name: str, repeats: int | None = None) -> DatasetInfo:
+        """A new data set: empty, or with one concept of its own name where ``repeats`` are given."""
         self._require_free(name := checked_name(name))
         folder = self._datasets / name
-        _make(folder)
+        _make(folder if repeats is None else folder / _concept_folder(name, repeats))
         return DatasetInfo(name=name, path=folder, external=False, present=True)
 
     def rename(self, name: str, new: str) -> DatasetInfo:
@@ -243,7 +243,16 @@ def _concept_folder(label: str, repeats: int) -> str:
         raise UserError(
             "repeats_invalid", f"{repeats} repeats cannot be: a whole number from 1 to {MAX_REPEATS} is needed."
         )
-    return checked_name(f"{repeats}_{checked_name(label)}")
+    label = checked_name(label)
+    try:
+        return checked_name(f"{repeats}_{label}")
+    except UserError as error:
+        # A good name before: only its length can be at fault.
+        raise UserError(
+            "name_invalid",
+            f"The name {label!r} is too long for a folder that begins with {repeats}_.",
+            ["Choose a shorter name."],
+        ) from error
 
 
 def _concept(folder: str) -> Concept:

@@ -43,8 +43,7 @@ class Manager:
         """A data set with one concept: pictures that lie in none are not seen by kohya-style tools."""
         manage = self._parts.manage
         repeats = _repeats(values[manage.repeats])
-        info = self._library.create(str(values[manage.name]))
-        self._library.add_concept(info.name, info.name, repeats)
+        info = self._library.create(str(values[manage.name]), repeats)
         gr.Info(self._ui.t("dataset.created", name=info.name))
         return {**self._show.dataset(info.name), manage.name: ""}
 
@@ -146,8 +145,8 @@ class Manager:
             name, concept = str(values[upload.into]), str(values[upload.concept] or "")
         if not name:
             name = self._new_name()
-            self._library.create(name)
-            concept = self._library.add_concept(name, name, 1).folder
+            self._library.create(name, 1)
+            concept = self._library.concepts(name)[0].folder
             updates = self._show.dataset(name)
         info = self._library.get(name)
         spec = {

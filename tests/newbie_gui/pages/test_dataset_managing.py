@@ -39,6 +39,13 @@ def test_a_new_data_set_has_a_concept_and_is_remembered(page: Page):
     assert page.shown("upload__target") == "10_猫" and "no pictures" in page.shown("browse__grid")
 
 
+def test_a_name_too_long_for_its_concept_makes_nothing(page: Page):
+    with pytest.raises(UserError, match="'x{119}' is too long for a folder that begins with 10_"):
+        page.do(page.manager.create, manage__name="x" * 119, manage__repeats=10)
+    assert code_of(page, page.manager.create, manage__name="cats", manage__repeats=20_000) == "repeats_invalid"
+    assert not page.store.library.list()
+
+
 def test_uploads_without_a_data_set_make_one(page: Page):
     files = [upload(page, "a.png", b"x"), upload(page, "a.txt", b"tag")]
     page.do(page.manager.take, upload__files=files)
