@@ -9,6 +9,7 @@ from newbie_gui.machine import MachineWatch
 from newbie_gui.remember import Remembered
 from newbie_gui.runs.store import RunStore
 from newbie_gui.runs.watch import HealthWatch
+from newbie_gui.strategies import starting_values
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.queue import Queue
@@ -37,15 +38,15 @@ class Services:
 
 def make_services(workspace: Workspace, *, machine: MachineWatch | None = None, queue: Queue | None = None) -> Services:
     """The services of a workspace whose folders are made; of this machine and its own queue if no others are given."""
-    queue = queue or Queue(workspace)
+    queue, machine = queue or Queue(workspace), machine or MachineWatch(workspace.root)
     draft = Draft(workspace.private / "draft.json")
     return Services(
         workspace=workspace,
         remember=Remembered(workspace.private / "choices.json"),
-        machine=machine or MachineWatch(workspace.root),
+        machine=machine,
         queue=queue,
         runs=RunStore(workspace, queue),
         health=HealthWatch(),
         draft=draft,
-        datasets=DatasetStore(workspace, queue, draft),
+        datasets=DatasetStore(workspace, queue, draft, lambda: starting_values(machine.now())),
     )

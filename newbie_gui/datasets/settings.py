@@ -17,9 +17,12 @@ class Wanted:
     has_base: bool
 
 
-def wanted_settings(draft: Mapping[str, Any]) -> Wanted:
-    """The settings in the Settings tab's draft; defaults for what is missing there or not valid."""
-    values = dict(draft)
+def wanted_settings(draft: Mapping[str, Any], starting: Mapping[str, Any]) -> Wanted:
+    """The settings that the Settings tab shows: its draft, and ``starting`` for what is missing there.
+
+    Defaults for what is not valid.
+    """
+    values = {**starting, **draft}
     for _ in range(2):
         try:
             config = parse_config({**PLACEHOLDERS, **values})

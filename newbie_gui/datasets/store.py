@@ -2,8 +2,10 @@
 
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from newbie_gui.datasets.settings import Wanted, wanted_settings
 from newbie_gui.draft import Draft
@@ -49,13 +51,20 @@ class Look:
 
 
 class DatasetStore:
-    """One a process. Caches only; safe for several threads. Names are those of `Library`."""
+    """One a process. Caches only; safe for several threads. Names are those of `Library`.
 
-    def __init__(self, workspace: Workspace, queue: Queue, draft: Draft) -> None:
+    Args:
+        starting: what the Settings tab begins with on this machine, beside the defaults.
+    """
+
+    def __init__(
+        self, workspace: Workspace, queue: Queue, draft: Draft, starting: Callable[[], Mapping[str, Any]]
+    ) -> None:
         self.workspace = workspace
         self.queue = queue
         self.library = Library(workspace.datasets, workspace.trash)
         self._draft = draft
+        self._starting = starting
         self._lock = threading.Lock()
         # Held from the look at what was asked for to the asking, which writes to disk.
         self._asking = threading.Lock()
@@ -81,7 +90,7 @@ class DatasetStore:
         with self._lock:
             index = self._indexes.setdefault(info.path, DatasetIndex(info.path, places))
         snapshot = index.snapshot()
-        wanted = wanted_settings(self._draft.read())
+        wanted = wanted_settings(self._draft.read(), self._starting())
         concepts = self.library.concepts(name)
         before = self._looks.get(name)
         if before and before.view.snapshot is snapshot and before.wanted == wanted and before.concepts == concepts:

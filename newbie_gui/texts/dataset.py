@@ -266,7 +266,7 @@ TEXTS = MappingProxyType(
         ),
         "dataset.health.up_to": ("up to {limit} MP", "不超过 {limit} MP"),
         "dataset.health.above": ("above {limit} MP", "超过 {limit} MP"),
-        "dataset.health.sound": ("No problems found.", "未发现问题。"),
+        "dataset.health.sound": ("All files can be read.", "所有文件都能读取。"),
         "dataset.health.problems": ("Problems: {count}", "问题：{count} 个"),
         "dataset.health.apply": ("Apply the recommended settings", "应用推荐参数"),
         "dataset.tags": ("Tags by frequency", "标签频率"),

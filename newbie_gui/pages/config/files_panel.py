@@ -10,10 +10,10 @@ from markupsafe import Markup
 from newbie_gui.pages.config.fields import Fields, Fill
 from newbie_gui.pages.config.form import default_values, values_from
 from newbie_gui.pages.config.store import ConfigStore
-from newbie_gui.pages.config.strategy import starting_values
 from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import QUIET, Ui
+from newbie_gui.strategies import starting_values
 from trainer_core.contracts.config import options
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.validation import all_problems

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from markupsafe import Markup
@@ -10,10 +9,10 @@ from markupsafe import Markup
 from newbie_gui.pages.config.form import to_form, values_from
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
+from newbie_gui.strategies import base_of, presets, proposed_values
 from newbie_gui.translate import translate
-from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.hardware import Machine
-from trainer_core.planning.presets import Choice, Preset, choose, load_presets, reserve_gib
+from trainer_core.planning.presets import Choice, Preset, choose, reserve_gib
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +26,9 @@ class Plan:
     values: Mapping[str, Any]
 
 
-@cache
-def _presets() -> tuple[Preset, ...]:
-    """Read once: they are part of the program, and every check of the form and each tick of the header needs them."""
-    return load_presets()
-
-
 def titles(ui: Ui) -> list[tuple[str, str]]:
     """(title, name) of every strategy, the least demanding first."""
-    return [(title_of(preset, ui), preset.name) for preset in _presets()]
+    return [(title_of(preset, ui), preset.name) for preset in presets()]
 
 
 def title_of(preset: Preset, ui: Ui) -> str:
@@ -44,23 +37,17 @@ def title_of(preset: Preset, ui: Ui) -> str:
 
 def plan_for(machine: Machine, name: str | None = None) -> Plan:
     """The strategy of that name for this machine; the proposed one for no name or an unknown one."""
-    presets = _presets()
-    choice = choose(machine, presets)
-    chosen = next((preset for preset in presets if preset.name == name), choice.preset)
+    choice = choose(machine, presets())
+    chosen = next((preset for preset in presets() if preset.name == name), choice.preset)
     if chosen is choice.preset:
         return Plan(
             preset=chosen, proposed=True, fits=choice.fits, sentences=choice.sentences,
-            values={**chosen.values, **choice.values, **_base_of(chosen)},
+            values=proposed_values(choice),
         )  # fmt: skip
     return Plan(
         preset=chosen, proposed=False, fits=_fits(chosen, machine), sentences=_why_not(choice, chosen),
-        values={**chosen.values, **_base_of(chosen)},
+        values={**chosen.values, **base_of(chosen)},
     )  # fmt: skip
-
-
-def starting_values(machine: Machine) -> dict[str, Any]:
-    """What a new form gets beside the defaults: the proposed strategy's values."""
-    return dict(plan_for(machine).values)
 
 
 def changed_by(plan: Plan, form: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -100,11 +87,6 @@ def _short(value: Any, ui: Ui) -> str:
         return ui.t("frame.yes") if value else ui.t("frame.no")
     text = "–" if value in (None, "") else str(value).replace("\n", ", ")
     return text if len(text) <= 80 else text[:79] + "…"
-
-
-def _base_of(preset: Preset) -> dict[str, Any]:
-    """The demo suits the built-in base and nothing else; all others leave the base to the user."""
-    return {"base_model_path": str(TINY_BASE)} if preset.device == "cpu" else {}
 
 
 def _fits(preset: Preset, machine: Machine) -> bool:

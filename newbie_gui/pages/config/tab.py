@@ -19,9 +19,10 @@ from newbie_gui.pages.config.form import dataset_folders, default_values, to_for
 from newbie_gui.pages.config.known import Known
 from newbie_gui.pages.config.live import check
 from newbie_gui.pages.config.render import render, start_problem
-from newbie_gui.pages.config.strategy import plan_for, render_plan, starting_values, titles
+from newbie_gui.pages.config.strategy import plan_for, render_plan, titles
 from newbie_gui.pages.html import digest
 from newbie_gui.pages.ui import QUIET, Ui
+from newbie_gui.strategies import starting_values
 from trainer_core.contracts.config import TrainConfig, options, parse_config
 from trainer_core.contracts.fsutil import json_text
 from trainer_core.contracts.validation import PART_OPTIONS

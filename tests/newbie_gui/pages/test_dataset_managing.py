@@ -236,6 +236,13 @@ def test_advice_goes_with_the_number_of_pictures(page: Page):
     assert "fewer than 100" in page.shown("facts__health")
 
 
+def test_before_anything_is_typed_the_settings_are_those_that_the_form_begins_with(page: Page):
+    page.store._starting = lambda: {"resolution": 128, "train_batch_size": 4, "base_model_path": "base"}
+    page.fill("cats", {"1_a/a.png": "tag"})
+    assert "at resolution 128" in page.shown("facts__health") and "batch size 4" in page.shown("facts__health")
+    assert page.store.look("cats").wanted.has_base and "All files can be read" in page.shown("facts__health")
+
+
 def test_the_draft_of_the_settings_decides_the_buckets(page: Page):
     (page.workspace.private / "draft.json").write_text(json.dumps({"resolution": 64, "bucket_reso_step": "nonsense"}))
     page.fill("cats", {"1_a/a.png": "tag"})
