@@ -14,7 +14,8 @@ from newbie_gui.pages.merge import tab as merge
 from newbie_gui.pages.train import tab as train
 from newbie_gui.pages.train.form_link import FormLink
 from newbie_gui.pages.ui import ACTION, QUIET, Ui
-from newbie_gui.texts import Lang
+from newbie_gui.texts import Lang, Texts
+from trainer_core.contracts.fsutil import json_text
 
 STATIC = Path(__file__).resolve().parents[1] / "static"
 # What Gradio's own words ("Drop file here") and the browser's spelling go by.
@@ -139,4 +140,7 @@ def css() -> str:
 def top_script(lang: Lang) -> tuple[str, str]:
     """The page's language as HTML names it, and the script that has to run before all of Gradio's."""
     script = (STATIC / "app.js").read_text(encoding="utf-8")
-    return _LOCALES[lang], script.replace("__LOCALE__", _LOCALES[lang])
+    words = {"__LOCALE__": _LOCALES[lang], "__RESTARTED__": json_text(Texts(lang)("frame.restarted"))}
+    for place, word in words.items():
+        script = script.replace(place, word)
+    return _LOCALES[lang], script

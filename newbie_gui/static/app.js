@@ -15,6 +15,9 @@
   }
 
   document.addEventListener("click", (event) => {
+    // The other language shows the same tab: the redirect keeps what follows the "#".
+    const language = event.target.closest('a[href^="/lang/"]');
+    if (language) language.hash = location.hash;
     const tab = event.target.closest("button[role=tab]");
     const name = tab && tab.id.match(/^tab-([a-z]+)-button$/);
     if (name) history.replaceState(null, "", `#${name[1]}`);
@@ -45,15 +48,46 @@
     if (textBox(event.target)) tell(event.target);
   });
 
-  // What Gradio tells screen readers in English only.
+  // Every start of the trainer has a token of its own: a page of an earlier one is refused whatever it asks.
+  const restarted = __RESTARTED__;
+  const fetched = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await fetched.apply(window, asked);
+    if (answer.status === 401) warn();
+    else if (answer.ok) document.getElementById("page-outdated")?.remove();
+    return answer;
+  };
+
+  function warn() {
+    if (document.getElementById("page-outdated")) return;
+    const banner = document.createElement("div");
+    banner.id = "page-outdated";
+    banner.setAttribute("role", "alert");
+    banner.textContent = `⚠ ${restarted}`;
+    document.body.append(banner);
+  }
+
+  // What Gradio says in English only, to screen readers and in its toasts.
   const SAID = [
     [/^Click to upload or drop files$/, "点击上传，或把文件拖到这里"],
     [/^number input for (.*)$/, "$1：输入数值"],
     [/^range slider for (.*)$/, "$1：滑块"],
     [/^Reset to default value$/, "恢复默认值"],
+    [/^Info$/, "提示"],
+    [/^Success$/, "成功"],
+    [/^Warning$/, "注意"],
+    [/^Error$/, "错误"],
+    [/^Connection to the server was lost\. Attempting reconnection\.\.\.$/, "与服务器的连接已断开，正在尝试重新连接……"],
   ];
 
-  function translateLabels() {
+  function translateSaid() {
+    for (const toast of document.querySelectorAll(".toast-body")) {
+      const texts = document.createTreeWalker(toast, NodeFilter.SHOW_TEXT);
+      while (texts.nextNode()) {
+        const known = SAID.find(([english]) => english.test(texts.currentNode.data.trim()));
+        if (known) texts.currentNode.data = known[1];
+      }
+    }
     for (const element of document.querySelectorAll("[aria-label]")) {
       const label = element.getAttribute("aria-label");
       const known = SAID.find(([english]) => english.test(label));
@@ -61,5 +95,5 @@
     }
   }
 
-  if (locale === "zh-CN") new MutationObserver(translateLabels).observe(document, { childList: true, subtree: true });
+  if (locale === "zh-CN") new MutationObserver(translateSaid).observe(document, { childList: true, subtree: true });
 })();

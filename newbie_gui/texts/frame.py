@@ -26,6 +26,10 @@ TEXTS = MappingProxyType(
         "frame.job.waiting": ("{count} waiting", "{count} 个排队"),
         "frame.job.paused": ("The queue is paused", "队列已暂停"),
         "frame.job.show": ("Show", "查看"),
+        "frame.restarted": (
+            "The trainer was started anew. Open the address that its window shows.",
+            "训练器已重新启动。请打开其窗口中显示的地址。",
+        ),
         "frame.advice_applied": ("Put into the settings: {values}", "已写入参数：{values}"),
         "frame.time.seconds": ("{seconds} s", "{seconds} 秒"),
         "frame.time.minutes": ("{minutes} min {seconds} s", "{minutes} 分 {seconds} 秒"),

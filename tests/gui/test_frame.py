@@ -85,8 +85,9 @@ def test_the_browsers_language_decides_until_another_one_is_chosen(open_page, lo
     visit.page.goto(visit.app.base + "/", wait_until="commit")
     expect(visit.page).to_have_url(re.compile(f"/{lang}/"))
     other, name = {"en": ("zh", "中文"), "zh": ("en", "English")}[lang]
+    visit.tab("train")
     visit.page.get_by_role("link", name=name, exact=True).click()
-    expect(visit.page).to_have_url(re.compile(f"/{other}/"))
+    expect(visit.page).to_have_url(re.compile(f"/{other}/#train"))
     visit.page.goto(visit.app.base + "/", wait_until="commit")
     expect(visit.page).to_have_url(re.compile(f"/{other}/"))
 
@@ -119,7 +120,10 @@ def test_an_open_page_goes_on_after_the_server_was_killed_and_started_again(open
     port = int(app.base.rpartition(":")[2])
     app.stop(kill=True)
     app.start(port=port)
+    banner = visit.page.get_by_role("alert").filter(has_text="The trainer was started anew.")
+    expect(banner).to_be_visible()
     # The launcher opens the new address, in whatever tab; that brings the new token to the old one too.
     visit.context.new_page().goto(app.address)
     with visit.page.expect_response(lambda answer: "/gradio_api/run/" in answer.url and answer.ok):
         pass
+    expect(banner).to_have_count(0)
