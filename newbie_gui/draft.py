@@ -11,7 +11,7 @@ from trainer_core.contracts.fsutil import write_json_atomic
 
 
 class Draft:
-    """One JSON file with the controls' values by name, also while they are not valid. The newest `keep` wins.
+    """One JSON file with the controls' values by name, also while they are not valid. The newest `amend` wins.
 
     One a process, for the pages of both languages: what is not on disk yet is known to the object alone. Writing
     happens in a thread of its own, because a disk may take long to confirm it and a page must not wait.
@@ -23,13 +23,8 @@ class Draft:
         self._newest: dict[str, Any] | None = None
         self._busy = False
 
-    def keep(self, form: Mapping[str, Any]) -> None:
-        """Write these values soon."""
-        with self._lock:
-            self._write(form)
-
     def amend(self, values: Mapping[str, Any]) -> None:
-        """Put these values in place of those kept last; the others stay."""
+        """Put these values in place of those kept last, and write soon; the others stay."""
         with self._lock:
             self._write({**self._read(), **values})
 

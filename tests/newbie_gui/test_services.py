@@ -55,7 +55,7 @@ def test_threads_that_find_the_same_pictures_new_ask_for_one_job(services: Servi
 
 
 def test_threads_that_miss_the_same_counts_ask_for_one_job(services: Services):
-    services.draft.keep({"base_model_path": "base"})
+    services.draft.amend({"base_model_path": "base"})
     folder = services.datasets.library.create("cats").path
     Image.new("RGB", (64, 64)).save(folder / "a.png")
     (folder / "a.txt").write_text("a cat")

@@ -145,6 +145,8 @@ class _Tab:
         self._marked = gr.Textbox("", elem_id="config-marked", **hidden)
         self._shown = gr.Textbox("", elem_id="config-shown", **hidden)
         self._seen = gr.Textbox("", elem_id="config-seen", **hidden)
+        # The form as this page has told it: another page may have written other values since.
+        self._told = gr.Textbox("", elem_id="config-told", **hidden)
         self.start = gr.Textbox("", elem_id="config-start-problem", **hidden)
         self._timer = gr.Timer(_SLOW_S)
 
@@ -176,13 +178,13 @@ class _Tab:
             (set_by_others, self._based),
             ([self._nudge.change], self._nudged),
         ):
-            gr.on(triggers, handler, checking, panel, trigger_mode="always_last", **QUIET)
+            gr.on(triggers, handler, {*checking, self._told}, [*panel, self._told], trigger_mode="always_last", **QUIET)
         self._timer.tick(self._looked, checking, panel, **QUIET)
         # Apart, and only when a problem came or went: updating every control costs the browser more than all else.
         self._marked.change(self._mark, [self._marked, self._shown], marks, trigger_mode="always_last", **QUIET)
         page = Context.root_block
         assert page is not None, "build belongs inside a gr.Blocks"
-        filled = [*marks, *panel, self._strategy, self._nudge, *self._files.refreshed]
+        filled = [*marks, *panel, self._strategy, self._nudge, self._told, *self._files.refreshed]
         page.load(self._filled, None, filled, **QUIET)
         self._base.wire(self.fields.controls)
         self._files.wire(self.fields, self.outputs, self.fill)
@@ -219,14 +221,21 @@ class _Tab:
         names = " ".join(problems)
         return {
             **updates, **checked, self._strategy: strategy, self._nudge: _LOADED + _stamp(), self._shown: names,
-            **self._files.refresh(),
+            self._told: json_text(form), **self._files.refresh(),
         }  # fmt: skip
 
     def _changed(self, data: dict[Any, Any]) -> dict[Any, Any]:
-        """Something was typed. Before the page was filled, its controls hold nobody's wish."""
-        if data[self._nudge]:
-            self._draft.keep(self.fields.read(data))
-        return self._looked(data)
+        """Something was typed. Before the page was filled, its controls hold nobody's wish.
+
+        Only what this page changed is kept: the rest may have been typed on another page meanwhile.
+        """
+        if not data[self._nudge]:
+            return self._looked(data)
+        form, told, kept = self.fields.read(data), _told(data[self._told]), self._draft.read()
+        self._draft.amend(
+            {name: value for name, value in form.items() if name not in kept or name not in told or told[name] != value}
+        )
+        return {**self._looked(data), self._told: json_text(form)}
 
     def _based(self, data: dict[Any, Any]) -> dict[Any, Any]:
         """The panel above named another base."""
@@ -243,7 +252,9 @@ class _Tab:
         if str(data[self._nudge] or "").startswith(_LOADED):
             return gr.skip()
         has = (data[self._marked] or "", data[self._seen] or "")
-        return self._look({**self.fields.read(data), **self._draft.read()}, data[self._strategy], has)
+        form = self.fields.read(data)
+        looked = self._look({**form, **self._draft.read()}, data[self._strategy], has)
+        return {**looked, self._told: json_text(form)}
 
     def _looked(self, data: dict[Any, Any]) -> dict[Any, Any]:
         has = (data[self._marked] or "", data[self._seen] or "")
@@ -294,11 +305,14 @@ def _stamp() -> str:
 
 def _problems(marked: str) -> dict[str, str]:
     """The problems as the browser brings them back: known settings and texts only."""
+    known = {spec.name for spec in options()}
+    return {name: text for name, text in _told(marked).items() if name in known and isinstance(text, str)}
+
+
+def _told(text: str) -> dict[str, Any]:
+    """What stands in a hidden box of the page; nothing where that cannot be read."""
     try:
-        problems = json.loads(marked or "{}")
+        values = json.loads(text or "{}")
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(problems, dict):
-        return {}
-    known = {spec.name for spec in options()}
-    return {name: text for name, text in problems.items() if name in known and isinstance(text, str)}
+    return values if isinstance(values, dict) else {}

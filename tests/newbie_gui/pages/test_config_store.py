@@ -82,7 +82,7 @@ def test_a_draft_keeps_raw_values_and_only_the_newest(tmp_path: Path):
     draft = Draft(tmp_path / "draft.json")
     assert draft.read() == {}
     for number in range(50):
-        draft.keep({"learning_rate": f"1e-{number}", "not_a_setting": 1})
+        draft.amend({"learning_rate": f"1e-{number}", "not_a_setting": 1})
     assert draft.read()["learning_rate"] == "1e-49"
     draft.amend({"lora_rank": 8})
     assert (draft.read()["learning_rate"], draft.read()["lora_rank"]) == ("1e-49", 8)

@@ -29,7 +29,7 @@ def built(ui: Ui) -> tuple[tab._Tab, gr.Blocks]:
 
 
 def data_of(made: tab._Tab, form: dict[str, Any], **hidden: str) -> dict[Any, Any]:
-    stamps = {made._nudge: "1", made._marked: "", made._seen: "", made._strategy: "cpu-demo"}
+    stamps = {made._nudge: "1", made._marked: "", made._seen: "", made._told: "", made._strategy: "cpu-demo"}
     return {**{made.fields.controls[name]: value for name, value in form.items()}, **stamps}
 
 
@@ -65,6 +65,20 @@ def test_what_was_typed_comes_back_raw_but_not_what_nobody_typed(tmp_path: Path)
     made._changed(data_of(made, form))
     updates = settled(made._filled, lambda found: found[made.fields.controls["learning_rate"]]["value"] != "1e-")
     assert "⚠" in updates[made.fields.controls["learning_rate"]]["info"]
+
+
+def test_two_pages_keep_each_others_values(tmp_path: Path):
+    made, _ = built(make_ui(tmp_path))
+    loaded = made._filled()
+    form = {name: loaded[control]["value"] for name, control in made.fields.controls.items()}
+    told = {made._told: loaded[made._told]}
+    after = made._changed({**data_of(made, {**form, "lora_rank": 8}), **told})
+    made._changed({**data_of(made, {**form, "seed": 7}), **told})
+    assert (made._draft.read()["lora_rank"], made._draft.read()["seed"]) == (8, 7)
+    # What was told once counts no more.
+    made._draft.amend({"lora_rank": 16})
+    made._changed({**data_of(made, {**form, "lora_rank": 8, "num_epochs": 3}), made._told: after[made._told]})
+    assert (made._draft.read()["lora_rank"], made._draft.read()["num_epochs"]) == (16, 3)
 
 
 def test_problems_are_marked_beside_their_controls_and_unmarked(tmp_path: Path):
