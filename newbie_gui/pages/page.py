@@ -1,6 +1,7 @@
 """One page in one language: header, guide and the tabs, wired together."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,7 @@ def _form_link(ui: Ui, settings: config.ConfigTab) -> FormLink:
         read=lambda values: config.config_from_form(ui, settings.form(values)),
         fill=lambda wanted: settings.fill(vars(wanted)),
         problem=settings.start_problem,
+        problem_of=partial(config.problem_of, ui),
     )
 
 

@@ -25,8 +25,8 @@ TEXTS = MappingProxyType(
         ),
         "config.problem.begun": (
             "A run of this name has begun with other values of: {names}. They cannot change in between. "
-            "Choose another name for a new run.",
-            "同名训练已用不同的设置开始：{names}。这些设置中途不能更改。新的训练请换一个名称。",
+            "Choose another name for a new run, for example {free}.",
+            "同名训练已用不同的设置开始：{names}。这些设置中途不能更改。新的训练请换一个名称，例如 {free}。",
         ),
         "config.warning.begun": (
             "A run named {name} is there already: Start continues it. Choose another name for a new run.",
@@ -65,6 +65,7 @@ TEXTS = MappingProxyType(
         "config.status.ready": ("Ready to start", "可以开始"),
         "config.status.problem": ("One problem to solve before Start", "开始前需解决 1 个问题"),
         "config.status.problems": ("{count} problems to solve before Start", "开始前需解决 {count} 个问题"),
+        "config.status.first": ("{count}: {setting}. {problem}", "{count}：{setting}。{problem}"),
         "config.status.warnings": ("Warnings", "警告"),
         "config.status.none": ("Unknown until the problems are solved", "解决问题后才能估计"),
         "config.live": ("What this run will need", "这次训练需要什么"),

@@ -13,6 +13,7 @@ from newbie_gui.pages.config.known import Begun, Known
 from newbie_gui.pages.config.lookup import Answer
 from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.ui import Ui
+from newbie_gui.runs.actions import free_name
 from newbie_gui.translate import translate
 from trainer_core.contracts.config import TrainConfig, changes, options, parse_config, refused
 from trainer_core.contracts.datafacts import DataFacts
@@ -192,7 +193,8 @@ class _Check:
             cannot = refused_changes(self._run.value, self._config)
             if cannot:
                 names = joined((ui.t(f"options.{name}") for name in cannot), ui.t)
-                yield "output_name", ui.t("config.problem.begun", names=names)
+                free = free_name(self._config, ui.runs.rows())
+                yield "output_name", ui.t("config.problem.begun", names=names, free=free)
 
     def _fits(self, forecast: Estimate) -> Iterator[Fit]:
         if not forecast.cuda:

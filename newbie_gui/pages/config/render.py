@@ -35,7 +35,15 @@ def render(report: LiveReport, ui: Ui) -> Markup:
 
 
 def start_problem(report: LiveReport, ui: Ui) -> str:
-    """Why Start is not possible, as a sentence; empty where it is."""
+    """Why Start is not possible, with the first problem in words; empty where it is."""
+    if not report.problems:
+        return ""
+    name, problem = next(iter(report.problems.items()))
+    return ui.t("config.status.first", count=_count(report, ui), setting=ui.t(f"options.{name}"), problem=problem)
+
+
+def _count(report: LiveReport, ui: Ui) -> str:
+    """How many problems there are; empty for none."""
     count = len(report.problems)
     if not count:
         return ""
@@ -44,7 +52,7 @@ def start_problem(report: LiveReport, ui: Ui) -> str:
 
 def _summary(report: LiveReport, ui: Ui) -> Markup:
     """One line that stays in view on a narrow screen, where the panel itself is far below; it leads there."""
-    words = start_problem(report, ui)
+    words = _count(report, ui)
     parts = [f"⚠ {words}" if words else f"✓ {ui.t('config.status.ready')}"]
     parts += [f"{gib(fit.needed)} / {gib(fit.free)} GiB" for fit in report.fits[:1]]
     if report.forecast is not None and report.forecast.steps is not None:
@@ -54,7 +62,7 @@ def _summary(report: LiveReport, ui: Ui) -> Markup:
 
 def _status(report: LiveReport, ui: Ui) -> Markup:
     """In words, announced to screen readers; each problem is a button that leads to its setting."""
-    words = start_problem(report, ui)
+    words = _count(report, ui)
     mark = Markup('<p class="config-status" role="status"><strong>{} {}</strong></p>')
     if not words:
         return note("good", mark.format("✓", ui.t("config.status.ready")))

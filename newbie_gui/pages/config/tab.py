@@ -15,7 +15,7 @@ from newbie_gui.pages.config.exchange_panel import ExchangePanel
 from newbie_gui.pages.config.fields import Fields, build_fields
 from newbie_gui.pages.config.files_panel import FilesPanel
 from newbie_gui.pages.config.fit_panel import FitPanel
-from newbie_gui.pages.config.form import dataset_folders, default_values, to_form, values_from
+from newbie_gui.pages.config.form import config_values, dataset_folders, default_values, to_form, values_from
 from newbie_gui.pages.config.known import Known
 from newbie_gui.pages.config.live import check
 from newbie_gui.pages.config.render import render, start_problem
@@ -31,6 +31,8 @@ from trainer_core.contracts.validation import PART_OPTIONS
 BASE_OPTIONS = ("base_model_path", *PART_OPTIONS)
 # Seconds between looks while something is being counted, and otherwise (free memory changes by itself).
 _SOON_S, _SLOW_S = 1.0, 10.0
+# For what a click has to know before it answers.
+_PATIENCE_S = 5.0
 # How the nudge of a page that has just been filled begins: what it holds was checked on the way.
 _LOADED = "loaded "
 # Both panels are written anew while somebody reads: what was unfolded stays so.
@@ -105,6 +107,18 @@ def config_from_form(ui: Ui, form: Mapping[str, Any]) -> TrainConfig:
         ConfigError: with every problem.
     """
     return parse_config(values_from(form), source=ui.t("frame.tab.config"))
+
+
+def problem_of(ui: Ui, config: TrainConfig) -> str:
+    """Why a training with these settings cannot be started, as of now; empty where it can.
+
+    Waits a moment for what has to be read from disk.
+    """
+    known, form = Known(), to_form(config_values(config))
+    deadline = time.monotonic() + _PATIENCE_S
+    while (report := check(form, known, ui)).counting and time.monotonic() < deadline:
+        time.sleep(_PATIENCE_S / 100)
+    return start_problem(report, ui)
 
 
 class _Tab:

@@ -119,6 +119,9 @@ class Doing:
         row = self._answers.shown(values)
         self._require_ended(row)
         config = actions.continued(row, self._form.read(values))
+        # A run that cannot start would count as failed, and it is done or can still go on.
+        if problem := self._form.problem_of(config):
+            raise UserError("not_ready", problem)
         self._begin(config, front=True)
         gr.Info(self._ui.t("train.change.continued", name=config.output_name))
         return self._shown(values, row.key)

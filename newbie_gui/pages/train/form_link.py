@@ -19,9 +19,11 @@ class FormLink:
         read: what they hold as settings; raises ConfigError naming everything wrong.
         fill: the updates, by component, that put settings into the form.
         problem: hidden; why the form cannot be started as it is, empty where it can.
+        problem_of: why settings cannot be started, as of now; empty where they can.
     """
 
     inputs: frozenset[Block]
     read: Callable[[Mapping[Block, Any]], TrainConfig]
     fill: Callable[[TrainConfig], Mapping[Block, Any]]
     problem: gr.Textbox
+    problem_of: Callable[[TrainConfig], str]

@@ -13,7 +13,7 @@ from newbie_gui.pages.config import strategy, tab
 from newbie_gui.pages.config.form import control_of, default_values, to_form
 from newbie_gui.pages.ui import Ui
 from newbie_gui.texts import config as words
-from trainer_core.contracts.config import options
+from trainer_core.contracts.config import options, parse_config
 from trainer_core.contracts.errors import ConfigError
 from trainer_core.planning.demo import TINY_BASE
 
@@ -139,6 +139,16 @@ def test_choosing_a_strategy_names_what_it_changes_and_keeps_the_rest(tmp_path: 
     html = strategy.render_plan(plan, form, ui)
     assert "It will probably not fit" in html and "LoRA rank: 8 → 64" in html
     assert "seed" not in plan.values and "base_model_path" not in plan.values
+
+
+def test_settings_are_checked_as_of_now(tmp_path: Path):
+    ui = make_ui(tmp_path)
+    data = make_dataset(ui.workspace.datasets / "hero")
+    places = {"base_model_path": str(TINY_BASE), "train_data_dir": str(data)}
+    config = parse_config({**default_values(ui.workspace), **places, "device": "cpu"})
+    assert tab.problem_of(ui, config) == ""
+    data.rename(data.with_name("renamed"))
+    assert tab.problem_of(ui, config).startswith("One problem to solve before Start: Training images. ")
 
 
 def test_every_word_of_the_tab_is_used():

@@ -102,11 +102,13 @@ class Page:
 
     def __init__(self, ui: Ui, workspace: Workspace) -> None:
         self.config = config(workspace, "form", device="cpu")
+        self.problem = ""
         with gr.Blocks():
             field = gr.Textbox()
             form = FormLink(
-                inputs=frozenset([field]), read=lambda _: self.config, fill=lambda new: {field: new}, problem=field
-            )
+                inputs=frozenset([field]), read=lambda _: self.config, fill=lambda new: {field: new}, problem=field,
+                problem_of=lambda config: self.problem,
+            )  # fmt: skip
             self.tab = build(ui, form)
         self.field = field
         # The tab keeps its handlers to itself; its load is a method of what all of them share.
@@ -162,6 +164,11 @@ def test_continue_with_the_forms_settings_keeps_the_runs_name(
     with pytest.raises(UserError, match="lora_rank"):
         page.doing.go_on(page.values(row.key))
     page.config = config(workspace, "other", learning_rate=3e-4)
+    page.problem = "The data set is gone."
+    with pytest.raises(UserError, match="is gone"):
+        page.doing.go_on(page.values(row.key))
+    assert queue.added == []
+    page.problem = ""
     page.doing.go_on(page.values(row.key))
     assert queue.added[0][1] == "one"
 
