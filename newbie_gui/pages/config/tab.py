@@ -15,7 +15,7 @@ from newbie_gui.pages.config.exchange_panel import ExchangePanel
 from newbie_gui.pages.config.fields import Fields, build_fields
 from newbie_gui.pages.config.files_panel import FilesPanel
 from newbie_gui.pages.config.fit_panel import FitPanel
-from newbie_gui.pages.config.form import config_values, dataset_folders, default_values, to_form, values_from
+from newbie_gui.pages.config.form import dataset_folders, default_values, to_form, values_from
 from newbie_gui.pages.config.known import Known
 from newbie_gui.pages.config.live import check
 from newbie_gui.pages.config.render import render, start_problem
@@ -114,7 +114,7 @@ def problem_of(ui: Ui, config: TrainConfig) -> str:
 
     Waits a moment for what has to be read from disk.
     """
-    known, form = Known(), to_form(config_values(config))
+    known, form = Known(), to_form(vars(config))
     deadline = time.monotonic() + _PATIENCE_S
     while (report := check(form, known, ui)).counting and time.monotonic() < deadline:
         time.sleep(_PATIENCE_S / 100)
