@@ -228,6 +228,18 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("{}: these sizes make no VAE: {}", "{}：这些尺寸不是 VAE：{}"),
     ("Use the config.json that came with the weights.", "请使用权重自带的 config.json。"),
     (
+        "{} does not state {}: latents would be made on another scale than the base's.",
+        "{} 没有给出 {}：潜变量的数值尺度会与底模不同。",
+    ),
+    (
+        'For the VAE of FLUX.1, which NewBie uses, write into it: "scaling_factor": {}, "shift_factor": {}',
+        '如果是 FLUX.1 的 VAE（NewBie 用的就是它），请在其中写入："scaling_factor": {}, "shift_factor": {}',
+    ),
+    (
+        "For another VAE take both from the place where it came from.",
+        "如果是别的 VAE，请从它的来源处查到这两个值。",
+    ),
+    (
         "{} describes a '{}'; NewBie's vae/ is an 'AutoencoderKL'.",
         "{} 描述的是 '{}'；NewBie 的 vae/ 是 'AutoencoderKL'。",
     ),

@@ -59,19 +59,26 @@ def test_decode_undoes_shift_and_scale(saved: tuple[Path, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "scaling", "shift"),
+    ("changes", "lacking"),
     [
-        ({"scaling_factor": None, "shift_factor": None}, 0.13025, 0.0),
-        ({"scaling_factor": 0.5, "shift_factor": None}, 0.5, 0.0),
-        ({"scaling_factor": None, "shift_factor": 0.2}, 0.13025, 0.2),
+        ({"scaling_factor": None, "shift_factor": None}, "scaling_factor, shift_factor"),
+        ({"shift_factor": None}, "shift_factor"),
+        ({"scaling_factor": 0}, "scaling_factor"),
+        ({"scaling_factor": "0.3611"}, "scaling_factor"),
     ],
 )
-def test_fallbacks_only_where_the_config_has_none(
-    saved: tuple[Path, Any], changes: dict[str, float | None], scaling: float, shift: float
-) -> None:
+def test_constants_are_never_guessed(saved: tuple[Path, Any], changes: dict[str, object], lacking: str) -> None:
     edit_config(saved[0], **changes)
+    with pytest.raises(UserError, match=f"config.json does not state {lacking}:") as caught:
+        load_vae(saved[0], dtype=torch.float32)
+    assert caught.value.code == "vae_constants_missing"
+    assert '"scaling_factor": 0.3611, "shift_factor": 0.1159' in caught.value.hints[0]
+
+
+def test_a_codec_without_a_shift_says_so(saved: tuple[Path, Any]) -> None:
+    edit_config(saved[0], scaling_factor=1, shift_factor=0)
     codec = load_vae(saved[0], dtype=torch.float32)
-    assert (codec.scaling, codec.shift) == (scaling, shift)
+    assert (codec.scaling, codec.shift) == (1.0, 0.0)
 
 
 def test_bf16_weights_give_float32_latents(saved: tuple[Path, Any]) -> None:

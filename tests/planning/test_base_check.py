@@ -209,6 +209,12 @@ def of_another_kind(base: Path) -> None:
     (base / "text_encoder" / "config.json").write_text(json.dumps({"model_type": "llama"}))
 
 
+def without_constants(base: Path) -> None:
+    file = base / "vae" / "config.json"
+    values = {name: value for name, value in json.loads(file.read_text()).items() if not name.endswith("_factor")}
+    file.write_text(json.dumps(values))
+
+
 def emptied(base: Path) -> None:
     (base / "clip_model" / "model.safetensors").unlink()
 
@@ -221,6 +227,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "compressed": (fp8, "transformer", "weights_quantised"),
     "another config": (of_another_kind, "text_encoder", "wrong_model"),
     "no config": (lambda base: (base / "vae" / "config.json").unlink(), "vae", "config_unreadable"),
+    "no constants": (without_constants, "vae", "vae_constants_missing"),
     "no tokenizer": (lambda base: (base / "clip_model" / "tokenizer.json").unlink(), "clip_model", "tokenizer_missing"),
     "no weights": (emptied, "clip_model", "weights_missing"),
     "a pointer": (

@@ -14,13 +14,10 @@ from trainer_core.model.tokens import read_config
 from trainer_core.model.vae_names import VaeNames, vae_config
 from trainer_core.model.vae_strips import in_strips
 from trainer_core.model.weights import load_strict, open_tensors
+from trainer_core.planning.vae_constants import vae_constants
 
 with without_bitsandbytes("diffusers"):
     from diffusers import AutoencoderKL
-
-# For a config that states none; AutoencoderKL's own defaults (0.18215, no shift) belong to another family.
-FALLBACK_SCALING = 0.13025
-FALLBACK_SHIFT = 0.0
 
 
 class LatentCodec:
@@ -74,7 +71,7 @@ class LatentCodec:
 def load_vae(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> LatentCodec:
     """Loads a diffusers VAE folder, or a single file in diffusers' or in FLUX's own naming.
 
-    Raises UserError: "weights_missing", "weights_mismatch", "config_unreadable", "wrong_model".
+    Raises UserError: "weights_missing", "weights_mismatch", and as `stated_vae_config`.
     """
     stated = stated_vae_config(path)
     with open_tensors(path) as files:
@@ -82,11 +79,7 @@ def load_vae(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cp
         config = vae_config(source) if stated is None else stated
         model = _empty(config, path)
         load_strict(model, source, what="VAE", dtype=dtype, device=device)
-    return LatentCodec(
-        model.eval(),
-        scaling=_number(config, "scaling_factor", FALLBACK_SCALING),
-        shift=_number(config, "shift_factor", FALLBACK_SHIFT),
-    )
+    return LatentCodec(model.eval(), scaling=config["scaling_factor"], shift=config["shift_factor"])
 
 
 def _empty(config: Mapping[str, Any], path: Path) -> Any:
@@ -104,28 +97,26 @@ def _empty(config: Mapping[str, Any], path: Path) -> Any:
 def stated_vae_config(path: Path) -> dict[str, Any] | None:
     """config.json of a folder; for a single file the one beside it, if it is a VAE's, else None.
 
-    Raises UserError: "config_unreadable", "wrong_model".
+    Raises UserError: "config_unreadable", "wrong_model", "vae_constants_missing".
     """
+    folder = path.parent if path.is_file() else path
     if path.is_file():
-        beside = path.parent
-        config = read_config(beside) if (beside / "config.json").is_file() else {}
-        return config if config.get("_class_name") == "AutoencoderKL" else None
-    config = read_config(path)
+        config = read_config(folder) if (folder / "config.json").is_file() else {}
+        if config.get("_class_name") != "AutoencoderKL":
+            return None
+    else:
+        config = read_config(folder)
     kind = config.get("_class_name", "AutoencoderKL")
     if kind != "AutoencoderKL":
         raise UserError(
             "wrong_model",
-            f"{path / 'config.json'} describes a '{kind}'; NewBie's vae/ is an 'AutoencoderKL'.",
+            f"{folder / 'config.json'} describes a '{kind}'; NewBie's vae/ is an 'AutoencoderKL'.",
             ["Use the vae folder of FLUX.1 or of NewBie-image-Exp0.1."],
         )
-    return config
+    scaling, shift = vae_constants(config, folder / "config.json")
+    return {**config, "scaling_factor": scaling, "shift_factor": shift}
 
 
 def _constructor_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     known = inspect.signature(AutoencoderKL).parameters
     return {key: value for key, value in config.items() if key in known}
-
-
-def _number(config: Mapping[str, Any], key: str, fallback: float) -> float:
-    value = config.get(key)
-    return fallback if value is None else float(value)

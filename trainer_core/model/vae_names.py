@@ -11,12 +11,10 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.weights import OpenFiles, count_of, length_of, mismatch
 from trainer_core.planning.tensor_names import family_of, shorten
+from trainer_core.planning.vae_constants import SCALING_FACTOR, SHIFT_FACTOR
 
 WHAT = "VAE"
 PREFIXES = ("first_stage_model.", "vae.", "")
-# Of FLUX.1's autoencoder, which NewBie uses; no tensor states them.
-SCALING_FACTOR = 0.3611
-SHIFT_FACTOR = 0.1159
 GROUPS = 32
 # For codecs whose channels 32 does not divide: the built-in base's.
 NARROW_GROUPS = 8

@@ -29,6 +29,7 @@ from trainer_core.planning.tokenizer_places import (
     TokenizerPlaces,
     tokenizer_folders,
 )
+from trainer_core.planning.vae_constants import vae_constants
 from trainer_core.planning.weight_files import is_pickle, refuse_stand_in, transformer_files, weight_files
 
 DTYPE_WORDS = MappingProxyType({"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"})
@@ -184,6 +185,8 @@ def _require_config(part: str, folder: Path) -> None:
             f"{folder / 'config.json'} describes a '{kind}' model; a '{kinds[0]}' is expected here.",
             ["Use the folders of NewBie-image-Exp0.1."],
         )
+    if part == "vae":
+        vae_constants(config, folder / "config.json")
 
 
 def _require_tokenizer(path: Path, places: TokenizerPlaces, header: Header) -> None:

@@ -17,6 +17,7 @@ from trainer_core.model.folder import BaseFolder, find_base, transformer_config
 from trainer_core.model.fused import kernels_problem
 from trainer_core.model.hub import resolve_part
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.model.vae import stated_vae_config
 from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.adapters import adapter_shapes, check_weights, start_weights
 from trainer_core.training.optim import check_optimizer
@@ -109,6 +110,7 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
                 f'{option} = "nf4" needs the package bitsandbytes, which is not installed.',
                 ["pip install -r requirements.txt", f'Or set {option} = "int8".'],
             )
+    stated_vae_config(base.vae)
     with torch.device("meta"):
         model = NextDiT(**transformer_config(base.transformer))
     shapes = adapter_shapes(model, config.lora_target_modules, config.lora_rank)
