@@ -9,13 +9,10 @@ from pathlib import Path
 
 from trainer_core.contracts.checkpoints import prune
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.contracts.trash import to_trash
 from trainer_core.contracts.workspace import Workspace
 
-PARTS = (
-    "datasets", "output", "models", "loras", "tries", "cache", "thumbnails", "uploads", "jobs", "trash",
-)  # fmt: skip
-CLEANABLE = ("output", "cache", "thumbnails", "tries", "uploads", "jobs", "trash")
+PARTS = ("datasets", "output", "models", "loras", "cache", "thumbnails", "uploads", "jobs", "trash")
+CLEANABLE = ("output", "cache", "thumbnails", "uploads", "jobs", "trash")
 # What a running job may be reading or writing.
 IN_USE = frozenset({"cache", "thumbnails"})
 _KEPT_CHECKPOINTS = 2
@@ -24,7 +21,10 @@ _UPLOAD_AGE_S = 3600
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """One part of the workspace: bytes in it, hard-linked files counted once, and entries at its top."""
+    """One part of the workspace: bytes in it, hard-linked files counted once, and entries at its top.
+
+    Of the uploads only those that hold something: each leaves its folder behind when it is taken in.
+    """
 
     part: str
     bytes: int
@@ -45,8 +45,10 @@ def measure(workspace: Workspace) -> tuple[Use, ...]:
     uses = []
     for part in PARTS:
         folder = folder_of(workspace, part)
-        entries = sum(not name.startswith(".") for name in os.listdir(folder)) if folder.is_dir() else 0
-        uses.append(Use(part=part, bytes=_bytes(folder, seen), entries=entries))
+        names = [name for name in os.listdir(folder) if not name.startswith(".")] if folder.is_dir() else []
+        if part == "uploads":
+            names = [name for name in names if next(_files(folder / name), None)]
+        uses.append(Use(part=part, bytes=_bytes(folder, seen), entries=len(names)))
     return tuple(uses)
 
 
@@ -61,9 +63,6 @@ def clean(workspace: Workspace, part: str) -> None:
     folder = folder_of(workspace, part)
     if part == "output":
         _prune_runs(folder)
-    elif part == "tries":
-        to_trash(workspace.trash, folder)
-        folder.mkdir()
     elif part == "uploads":
         _remove_older(folder, time.time() - _UPLOAD_AGE_S)
     elif part != "jobs":

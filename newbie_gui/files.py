@@ -96,12 +96,11 @@ class Roots:
 
 
 def workspace_roots(workspace: Workspace, run: Callable[[str], Path | None]) -> Roots:
-    """Return the roots of a workspace: output, models, loras, tries, jobs, thumbs, and ``run-KEY``."""
+    """Return the roots of a workspace: output, models, loras, jobs, thumbs, and ``run-KEY``."""
     folders = {
         "output": workspace.output,
         "models": workspace.models,
         "loras": workspace.loras,
-        "tries": workspace.tries,
         "jobs": workspace.jobs,
         "thumbs": workspace.thumbnails,
     }

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from newbie_gui.disk_use import CLEANABLE, IN_USE, Use, clean, measure
 from newbie_gui.figures import gib, size_text
-from newbie_gui.pages.html import table
+from newbie_gui.pages.html import note, table
 from newbie_gui.pages.ui import ACTION, Ui
 
 
@@ -18,12 +18,25 @@ def build(ui: Ui) -> None:
     sizes = gr.HTML(elem_id="disk-table")
     measured = gr.Button(ui.t("frame.disk.measure"), elem_id="disk-measure")
     choices = [(ui.t(f"frame.disk.clean.{part}"), part) for part in CLEANABLE]
-    part = gr.Radio(choices, value="trash", label=ui.t("frame.disk.choose"), elem_id="disk-part")
+    part = gr.Radio(choices, label=ui.t("frame.disk.choose"), elem_id="disk-part")
+    question = gr.HTML(visible=False, elem_id="disk-question")
     with gr.Row():
         ask = gr.Button(ui.t("frame.disk.clean"), elem_id="disk-clean")
         sure = gr.Button(ui.t("frame.disk.sure"), variant="stop", visible=False, elem_id="disk-sure")
         back = gr.Button(ui.t("frame.cancel"), visible=False, elem_id="disk-cancel")
     gr.Markdown(ui.t("frame.disk.where"))
+
+    def asking(chosen: str = "") -> tuple[Any, ...]:
+        """The question whether to clean ``chosen`` up, in the words of the choice; "" takes it back."""
+        words = str(note("warning", ui.t(f"frame.disk.clean.{chosen}"))) if chosen else ""
+        open_ = gr.update(visible=bool(chosen))
+        return gr.update(visible=not chosen), open_, open_, gr.update(visible=bool(chosen), value=words)
+
+    def asked(chosen: object) -> tuple[Any, ...]:
+        if isinstance(chosen, str) and chosen in CLEANABLE:
+            return asking(chosen)
+        gr.Warning(ui.t("frame.disk.none"))
+        return asking()
 
     def shown() -> str:
         return str(render(ui, measure(ui.workspace)))
@@ -31,25 +44,23 @@ def build(ui: Ui) -> None:
     def cleaned(chosen: object) -> tuple[Any, ...]:
         if not isinstance(chosen, str) or chosen not in CLEANABLE:
             # No part is chosen: only a call from outside can say so.
-            return (gr.skip(), *asking(False))
+            return (gr.skip(), *asking())
         before = sum(use.bytes for use in measure(ui.workspace))
         if chosen in IN_USE and any(entry.at_work for entry in ui.queue.entries()):
             gr.Warning(ui.t("frame.disk.busy"))
-            return (gr.skip(), *asking(False))
+            return (gr.skip(), *asking())
         if chosen == "jobs":
             ui.queue.clean(keep=20)
         clean(ui.workspace, chosen)
         after = measure(ui.workspace)
         gr.Info(ui.t("frame.disk.cleaned", size=size_text(before - sum(use.bytes for use in after))))
-        return (str(render(ui, after)), *asking(False))
+        return (str(render(ui, after)), *asking())
 
-    def asking(open_: bool) -> tuple[Any, Any, Any]:
-        return gr.update(visible=not open_), gr.update(visible=open_), gr.update(visible=open_)
-
-    buttons = [ask, sure, back]
+    buttons = [ask, sure, back, question]
     measured.click(ui.guarded(shown), None, sizes, **ACTION)
-    ask.click(lambda: asking(True), None, buttons, **ACTION)
-    back.click(lambda: asking(False), None, buttons, **ACTION)
+    ask.click(asked, part, buttons, **ACTION)
+    # Another choice would be cleaned up on the answer to the question about the one before.
+    gr.on([back.click, part.input], asking, None, buttons, **ACTION)
     sure.click(ui.guarded(cleaned), part, [sizes, *buttons], **ACTION)
 
 

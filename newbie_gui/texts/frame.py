@@ -99,10 +99,9 @@ TEXTS = MappingProxyType(
         "frame.disk.output": ("Runs (checkpoints, samples, LoRAs)", "训练记录（检查点、样图、LoRA）"),
         "frame.disk.models": ("Models", "模型"),
         "frame.disk.loras": ("Uploaded and converted LoRAs", "上传与转换的 LoRA"),
-        "frame.disk.tries": ("Try-it pictures", "试画图片"),
         "frame.disk.thumbnails": ("Thumbnails", "缩略图"),
         "frame.disk.uploads": ("Unfinished uploads", "未完成的上传"),
-        "frame.disk.jobs": ("Finished jobs and their logs", "已结束的任务和日志"),
+        "frame.disk.jobs": ("Finished jobs with their logs and try-it pictures", "已结束的任务及其日志和试画图片"),
         "frame.disk.trash": ("Trash", "回收站"),
         "frame.disk.measure": ("Measure", "统计大小"),
         "frame.disk.choose": ("What to clean up", "要清理的内容"),
@@ -125,10 +124,9 @@ TEXTS = MappingProxyType(
             "删除一小时以前未完成的上传。",
         ),
         "frame.disk.clean.jobs": (
-            "Remove ended jobs and their logs, all but the newest 20. Runs stay.",
-            "删除已结束的任务及日志，保留最新的 20 个。训练记录保留。",
+            "Remove ended jobs with their logs and try-it pictures, all but the newest 20. Runs stay.",
+            "删除已结束的任务及其日志和试画图片，保留最新的 20 个。训练记录保留。",
         ),
-        "frame.disk.clean.tries": ("Move the try-it pictures to the trash.", "把试画图片移到回收站。"),
         "frame.disk.clean.trash": (
             "Empty the trash for good. This cannot be undone.",
             "永久清空回收站。此操作无法撤销。",
@@ -137,6 +135,7 @@ TEXTS = MappingProxyType(
             "Data sets, runs, models and LoRAs are deleted on their own tabs; they go to the trash first.",
             "数据集、训练记录、模型和 LoRA 在各自的标签页删除，会先进入回收站。",
         ),
+        "frame.disk.none": ("Choose what to clean up first.", "请先选择要清理的内容。"),
         "frame.disk.sure": ("Yes, clean up", "确认清理"),
         "frame.disk.cleaned": ("Freed {size}.", "已释放 {size}。"),
         "frame.disk.busy": (

@@ -50,12 +50,11 @@ def test_only_old_uploads_go(workspace: Workspace):
     assert [entry.name for entry in workspace.uploads.iterdir()] == ["new"]
 
 
-def test_pictures_go_to_the_trash_and_two_of_one_name_stay_apart(workspace: Workspace):
-    for _ in range(2):
-        (workspace.tries / "1.png").write_bytes(b"x")
-        clean(workspace, "tries")
-    assert workspace.tries.is_dir()
-    assert sizes(workspace)["trash"] == 2
+def test_uploads_that_were_taken_in_are_no_unfinished_ones(workspace: Workspace):
+    for name in ("taken", "waiting"):
+        (workspace.uploads / name).mkdir()
+    (workspace.uploads / "waiting" / "1.png").write_bytes(b"x")
+    assert {use.part: use.entries for use in measure(workspace)}["uploads"] == 1
 
 
 def test_what_is_not_cleanable_is_refused(workspace: Workspace):

@@ -45,11 +45,6 @@ class Workspace:
         return self.root / "loras"
 
     @property
-    def tries(self) -> Path:
-        """Pictures of Try it."""
-        return self.root / "tries"
-
-    @property
     def jobs(self) -> Path:
         """One folder a job (`contracts.jobdir`), and the queue's own files."""
         return self.root / "jobs"
@@ -85,5 +80,5 @@ class Workspace:
         self.private.chmod(0o700)
 
     def _folders(self) -> Iterator[Path]:
-        yield from (self.datasets, self.configs, self.output, self.cache, self.models, self.loras, self.tries)
+        yield from (self.datasets, self.configs, self.output, self.cache, self.models, self.loras)
         yield from (self.jobs, self.thumbnails, self.uploads, self.trash, self.private)
