@@ -22,6 +22,8 @@ _MAX_PATTERN = 300
 _MAX_COUNTED = 1000
 _MAX_MATCHED_CAPTION = 64 * 1024
 _PROSE_WORDS = 7
+# What may stay at the ends of a tag that was typed or copied: it would double the comma that is put there.
+_AROUND_TAGS = " ,\uff0c\u3001"
 _COUNTS = re.compile(r"\{(\d*)(?:,(\d*))?\}")
 
 
@@ -59,14 +61,14 @@ def checked_edit(kind: str, text: str = "", new: str = "", *, match_case: bool =
     if found is None:
         raise UserError("edit_unknown", f"There is no edit named {kind!r}; known are {', '.join(get_args(Kind))}.")
     if kind not in ("replace", "regex"):
-        text, new = " ".join(text.split()), " ".join(new.split())
+        text, new = (" ".join(typed.split()).strip(_AROUND_TAGS) for typed in (text, new))
     if not text and kind not in ("sort", "dedupe"):
         raise UserError("edit_empty", "There is no text to work with.", ["Fill in the first field."])
     if len(text) > MAX_TEXT or len(new) > MAX_TEXT:
         raise UserError("edit_too_long", f"At most {MAX_TEXT} characters are allowed in a field.")
     if kind in ("remove_tag", "rename_tag") and "," in text:
         raise UserError("edit_comma", "A tag holds no comma.", ["Give one tag at a time."])
-    if kind == "rename_tag" and not new.strip(", "):
+    if kind == "rename_tag" and not new:
         raise UserError("edit_empty", "There is no new name for the tag.", ["Fill in the second field."])
     edit = Edit(kind=found, text=text, new=new, match_case=match_case)
     if kind == "regex":
@@ -98,25 +100,29 @@ def is_prose(caption: str) -> bool:
 def _prefix(caption: str, edit: Edit) -> Edited:
     if is_xml(caption):
         return Edited(text=caption, left_alone="xml")
-    rest = [tag for tag in _tags(caption) if not _same(tag, edit.text)]
     if is_prose(caption) or "\n" in caption:
         # Only what stands in front decides: taking a word out of sentences would break them.
         start = caption[: len(edit.text)]
         there = _same(start, edit.text) and not caption[len(edit.text) :][:1].isalnum()
         return Edited(text=caption if there else f"{edit.text}, {caption}")
-    if _same(_first(caption), edit.text) and len(rest) == len(_tags(caption)) - 1:
-        return Edited(text=caption)
-    return Edited(text=", ".join([edit.text, *rest]))
+    tags, new = _tags(caption), _tags(edit.text)
+    wanted = [*new, *_without(tags, new)]
+    there = [tag.casefold() for tag in tags] == [tag.casefold() for tag in wanted]
+    return Edited(text=caption if there else ", ".join(wanted))
 
 
 def _append(caption: str, edit: Edit) -> Edited:
     if is_xml(caption):
         return Edited(text=caption, left_alone="xml")
-    if any(_same(tag, edit.text) for tag in _tags(caption)):
+    # Parts of a sentence are no tags.
+    new = [edit.text] if is_prose(edit.text) else _tags(edit.text)
+    missing = ", ".join(_without(new, _tags(caption)))
+    if not missing:
         return Edited(text=caption)
-    if not caption:
-        return Edited(text=edit.text)
-    return Edited(text=f"{caption} {edit.text}" if is_prose(caption) else f"{caption.rstrip(', ')}, {edit.text}")
+    if is_prose(caption):
+        there = f" {caption}".casefold().endswith(f" {edit.text}".casefold())
+        return Edited(text=caption if there else f"{caption} {edit.text}")
+    return Edited(text=f"{caption.rstrip(', ')}, {missing}" if caption else missing)
 
 
 def _replace(caption: str, edit: Edit) -> Edited:
@@ -209,8 +215,9 @@ def _tags(caption: str) -> list[str]:
     return [tag.strip() for tag in caption.split(",") if tag.strip()]
 
 
-def _first(caption: str) -> str:
-    return next(iter(_tags(caption)), "")
+def _without(tags: list[str], others: list[str]) -> list[str]:
+    left_out = {other.casefold() for other in others}
+    return [tag for tag in tags if tag.casefold() not in left_out]
 
 
 def _same(tag: str, other: str) -> bool:
