@@ -15,7 +15,6 @@ TEXTS = MappingProxyType(
             "A model of 14 MB that learns simple shapes on any machine, without a GPU. For real pictures use NewBie.",
             "约 14 MB 的小模型，在没有显卡的机器上也能学会简单图形。要生成真正的图片请使用 NewBie。",
         ),
-        "base.builtin.use": ("Use the built-in base", "使用内置底模"),
         "base.builtin.name": ("built-in", "内置"),
         "base.folder": ("Folder of the base model", "底模文件夹"),
         "base.folder.help": (

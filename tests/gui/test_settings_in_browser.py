@@ -83,8 +83,10 @@ def test_a_folder_is_checked_at_once(open_page: Callable[..., Visit], tmp_path: 
     path.press("Enter")
     expect(visit.page.locator("#base-report strong")).to_contain_text("⚠")
     choose_how(visit, "Built-in (tiny, to try things)")
-    visit.page.locator("#base-builtin-use").click()
     expect(visit.page.locator("#base-report strong")).to_contain_text("✓")
+    visit.reload()
+    visit.settings()
+    expect(visit.page.locator("#base-how").get_by_label("Built-in (tiny, to try things)")).to_be_checked()
 
 
 def test_a_problem_stands_beside_its_field_and_start_waits(app: Application, open_page: Callable[..., Visit]) -> None:

@@ -27,6 +27,8 @@ HOWS = ("builtin", "folder", "comfyui", "convert", "download")
 FIELDS = ("base_model_path", *OPTIONS.values())
 # What the jobs call the parts -> the settings that name them.
 PARTS = {"transformer": "transformer_path", "gemma": "gemma_model_path", "clip": "clip_model_path", "vae": "vae_path"}
+# Of `HOWS`, those that the form's own paths show; the others make a base first.
+_SHOWN_BY_PATHS = ("builtin", "folder", "comfyui")
 _BUSY_S, _IDLE_S = 1.0, 5.0
 _NOTHING: dict[str, Any] = {"visible": "hidden", "show_label": False}
 
@@ -75,15 +77,15 @@ class BasePanel:
         assert page is not None, "wire belongs inside a gr.Blocks"
         page.load(self._loaded, None, [self._folder, *job], **QUIET)
         changes = [field.change for field in five]
-        checked = [self._report, self._seen, self._folder]
+        groups: list[Any] = list(self._groups.values())
+        checked = [self._report, self._seen, self._folder, self._how, *groups]
         # Not "always_last": two such handlers of one change (the form has one) set each other off for ever where a
         # control is folded away.
-        gr.on([page.load, *changes], self._checked, set(five), checked, trigger_mode="multiple", **QUIET)
-        looked: set[Any] = {self._id, self._stamp, self._seen, *five}
+        gr.on([page.load, *changes], self._checked, {self._how, *five}, checked, trigger_mode="multiple", **QUIET)
+        looked: set[Any] = {self._id, self._stamp, self._seen, self._how, *five}
         on_news(self._timer, self._ticked, looked, [*five, *checked, *job])
-        self._how.input(self._chosen_how, {self._how}, list(self._groups.values()), **QUIET)
+        self._how.input(self._chosen_how, {self._how}, [*groups, *five], **QUIET)
         self._folder.input(self._chosen_folder, {self._folder}, five, **QUIET)
-        self._builtin.click(self._chosen_builtin, None, five, **QUIET)
         guarded = self._ui.guarded
         find, use = guarded(self._found), guarded(self._used_files)
         self._find.click(find, {self._comfy}, [self._found_said, self._use_files, *self._files.values()], **ACTION)
@@ -99,7 +101,6 @@ class BasePanel:
 
     def _place_builtin(self) -> None:
         gr.Markdown(self._ui.t("base.builtin.help"))
-        self._builtin = gr.Button(self._ui.t("base.builtin.use"), elem_id="base-builtin-use")
 
     def _place_folder(self) -> None:
         self._folder = gr.Dropdown(
@@ -186,10 +187,13 @@ class BasePanel:
 
     def _checked(self, data: dict[Any, Any]) -> dict[Any, Any]:
         paths = self._named(data)
+        how, shown = data[self._how], _how_of(paths)
+        follows = how in _SHOWN_BY_PATHS and how != shown
         return {
             self._report: str(render_report(check_base(BasePaths(**paths)), self._ui)),
             self._seen: json_text(paths),
             self._folder: gr.update(value=paths["base_model_path"]),
+            **({self._how: shown, **self._only(shown)} if follows else {}),
         }
 
     def _named(self, data: Mapping[Any, Any]) -> dict[str, str]:
@@ -197,13 +201,15 @@ class BasePanel:
         return {name: str(data.get(field) or "").strip() for name, field in self._fields.items()}
 
     def _chosen_how(self, data: dict[Any, Any]) -> dict[Any, Any]:
-        return {group: gr.update(visible=how == data[self._how]) for how, group in self._groups.items()}
+        how = str(data[self._how])
+        # There is nothing more to choose.
+        return {**self._only(how), **(self._set({"base_model_path": str(TINY_BASE)}) if how == "builtin" else {})}
+
+    def _only(self, how: str) -> dict[Any, Any]:
+        return {group: gr.update(visible=each == how) for each, group in self._groups.items()}
 
     def _chosen_folder(self, data: dict[Any, Any]) -> dict[Any, Any]:
         return self._set({"base_model_path": str(data[self._folder] or "")})
-
-    def _chosen_builtin(self) -> dict[Any, Any]:
-        return self._set({"base_model_path": str(TINY_BASE)})
 
     def _set(self, paths: Mapping[str, str]) -> dict[Any, Any]:
         """Updates that name one base; what named another is cleared."""
@@ -291,3 +297,10 @@ class BasePanel:
             self._stamp: stamp_of(entry),
             self._timer: gr.Timer(_BUSY_S if active else _IDLE_S),
         }
+
+
+def _how_of(paths: Mapping[str, str]) -> str:
+    """From where the base of these paths comes."""
+    if paths["base_model_path"] == str(TINY_BASE):
+        return "builtin"
+    return "comfyui" if not paths["base_model_path"] and paths[OPTIONS["transformer"]] else "folder"

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, paths_of, stamp_of
+from newbie_gui.pages.config.base_panel import FIELDS, BasePanel
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import make_services
@@ -49,6 +51,42 @@ def test_the_report_says_in_words_whether_it_can_be_used(lang: Lang, good: str, 
     odd = tmp_path / "<script>x"
     odd.mkdir()
     assert "<script" not in render_report(check_base(BasePaths(base_model_path=str(odd))), ui)
+
+
+@pytest.mark.parametrize(
+    ("paths", "how"),
+    [
+        ({"base_model_path": str(TINY_BASE)}, "builtin"),
+        ({"base_model_path": "/models/one"}, "folder"),
+        ({"transformer_path": "/comfy/one.safetensors"}, "comfyui"),
+    ],
+)
+def test_the_origin_is_that_of_the_paths_in_the_form(paths: Mapping[str, str], how: str, tmp_path: Path) -> None:
+    panel, fields = panel_of(page(tmp_path))
+    data = {field: paths.get(name, "") for name, field in fields.items()}
+    for before in {"builtin", "folder", "comfyui"} - {how}:
+        updates = panel._checked({**data, panel._how: before})
+        assert updates[panel._how] == how and updates[panel._groups[how]]["visible"]
+    # Where a base is being made, and where it is shown already, nothing is chosen for anybody.
+    for before in (how, "download"):
+        assert panel._how not in panel._checked({**data, panel._how: before})
+
+
+def test_choosing_the_built_in_base_puts_it_into_the_form(tmp_path: Path) -> None:
+    panel, fields = panel_of(page(tmp_path))
+    updates = panel._chosen_how({panel._how: "builtin"})
+    assert updates[fields["base_model_path"]]["value"] == str(TINY_BASE)
+    assert updates[fields["vae_path"]]["value"] == ""
+    assert fields["base_model_path"] not in panel._chosen_how({panel._how: "comfyui"})
+
+
+def panel_of(ui: Ui) -> tuple[BasePanel, dict[str, gr.Textbox]]:
+    with gr.Blocks(analytics_enabled=False):
+        panel = BasePanel(ui)
+        panel.place()
+        fields = {name: gr.Textbox() for name in FIELDS}
+        panel.wire(fields)
+    return panel, fields
 
 
 def test_nothing_chosen_is_no_error(tmp_path: Path) -> None:
