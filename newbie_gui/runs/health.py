@@ -54,13 +54,18 @@ def health_of(
 
 
 def _trend(values: Floats) -> Health:
-    """Compares the first and the last third of the blocks, as `is_flat` does, for a clear fall or rise."""
+    """Compares the first and the last third of the blocks, as `is_flat` does, for a clear fall or rise.
+
+    How far it fell is told against the run's first steps, soon always the same ones: against a third that grows with
+    the run, the percentage would shrink while the loss goes on falling.
+    """
     blocks = np.array([part.mean() for part in np.array_split(np.log(values), _BLOCKS)])
     third = _BLOCKS // 3
     first, last = blocks[:third], blocks[-third:]
     error = math.sqrt((first.var(ddof=1) + last.var(ddof=1)) / third)
     fall = float(first.mean() - last.mean())
-    percent = round(100 * (1 - math.exp(-abs(fall))))
+    start = float(np.log(values[: min(len(values) // 3, EARLIEST)]).mean())
+    percent = round(100 * (1 - math.exp(float(last.mean()) - start)))
     if fall > _CLEAR * error and percent > 0:
         return Health(key="falling", values=_frozen(percent=percent))
     if -fall > max(_CLEAR * error, _SMALLEST_RISE):

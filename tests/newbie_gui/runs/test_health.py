@@ -21,7 +21,17 @@ def test_a_clear_trend_is_told(end: float, key: str) -> None:
 
 
 def test_the_fall_is_told_in_percent() -> None:
-    assert health_of(losses(4000, 0.5), NONE).values["percent"] == pytest.approx(38, abs=5)
+    assert health_of(losses(4000, 0.5), NONE).values["percent"] == pytest.approx(42, abs=8)
+
+
+def test_a_loss_that_goes_on_falling_is_not_told_to_rise() -> None:
+    steps = np.arange(1.0, 4001)
+    # Fast at the start, as training has it.
+    values = losses(4000, 1.0).values * np.where(steps < 100, np.exp(-steps / 80), 0.29 * (steps / 100) ** -0.3)
+    lengths = (100, 200, 400, 800, 2000, 4000)
+    told = [health_of(Curve(steps=steps[:length], values=values[:length]), NONE) for length in lengths]
+    percents = [found.values["percent"] for found in told]
+    assert {found.key for found in told} == {"falling"} and percents == sorted(percents)
 
 
 def test_few_steps_say_nothing() -> None:
