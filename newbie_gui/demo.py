@@ -8,8 +8,10 @@ from trainer_core.contracts.config import TrainConfig, parse_config
 from trainer_core.planning.demo import NAME, TINY_BASE, demo_values
 
 
-def start_demo(services: Services, drawing_title: str) -> None:
+def start_demo(services: Services, drawing_title: str) -> Path:
     """Queue the drawing of the pictures, unless they are there already, and the training after it.
+
+    Returns the folder of the coming run.
 
     Raises:
         UserError: the workspace cannot be written.
@@ -18,7 +20,10 @@ def start_demo(services: Services, drawing_title: str) -> None:
     if not pictures.exists():
         # Takes the place that the training needs: so the training waits for it.
         services.queue.add("demo", drawing_title, {"folder": str(pictures)}, resources=("cpu",))
-    start(services.queue, _config(services, pictures), services.machine.now())
+    config = _config(services, pictures)
+    start(services.queue, config, services.machine.now())
+    services.runs.forget_list()
+    return Path(config.output_dir) / config.output_name
 
 
 def _config(services: Services, data: Path) -> TrainConfig:

@@ -3,17 +3,20 @@
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 from markupsafe import Markup
 
 from newbie_gui.demo import start_demo
+from newbie_gui.pages.train.looking import REMEMBERED
 from newbie_gui.pages.ui import ACTION, QUIET, Ui
+from newbie_gui.runs.store import key_of
 
 _STEPS = ("dataset", "config", "train", "merge")
 _HIDDEN = "guide_hidden"
 
 
-def build(ui: Ui, page: gr.Blocks) -> None:
-    """Place the guide; open until it was hidden once or the demo was started."""
+def build(ui: Ui, page: gr.Blocks) -> Dependency:
+    """Place the guide; open until it was hidden once or the demo was started. Returns what follows the demo's start."""
     with gr.Accordion(ui.t("frame.guide.title"), open=True, elem_id="guide") as box:
         gr.HTML(str(render(ui)))
         with gr.Row():
@@ -22,7 +25,8 @@ def build(ui: Ui, page: gr.Blocks) -> None:
         gr.Markdown(ui.t("frame.guide.demo_help"))
 
     def begin() -> Any:
-        start_demo(ui.services, ui.t("frame.guide.demo_title"))
+        run = start_demo(ui.services, ui.t("frame.guide.demo_title"))
+        ui.remember.set(REMEMBERED, key_of(run))
         ui.remember.set(_HIDDEN, True)
         gr.Info(ui.t("frame.guide.demo_started"))
         return gr.update(open=False)
@@ -35,9 +39,11 @@ def build(ui: Ui, page: gr.Blocks) -> None:
         return gr.update(open=not ui.remember.get(_HIDDEN))
 
     to_train = "() => { location.hash = '#train'; }"
-    demo.click(ui.guarded(begin), None, box, **ACTION).success(None, None, None, js=to_train)
+    begun = demo.click(ui.guarded(begin), None, box, **ACTION)
+    begun.success(None, None, None, js=to_train)
     hide.click(ui.guarded(hidden), None, box, **ACTION)
     page.load(opened, None, box, **QUIET)
+    return begun
 
 
 def render(ui: Ui) -> Markup:

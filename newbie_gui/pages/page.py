@@ -39,7 +39,7 @@ def build_page(ui: Ui) -> gr.Blocks:
     with page:
         header.build(ui)
         busy = gr.HTML("", elem_id="frame-busy")
-        guide.build(ui, page)
+        demo = guide.build(ui, page)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab(ui.t("frame.tab.dataset"), id="dataset", elem_id="tab-dataset"):
                 pictures = dataset.build(ui)
@@ -52,6 +52,7 @@ def build_page(ui: Ui) -> gr.Blocks:
             with gr.Tab(ui.t("frame.tab.disk"), id="disk", elem_id="tab-disk"):
                 disk.build(ui)
         page.load(training.load, training.inputs, training.outputs, **QUIET)
+        demo.success(training.suited, training.inputs, training.outputs, **QUIET)
         page.load(merging.load, None, merging.outputs, **QUIET)
         _connect_data(ui, pictures, settings)
         # "Use for merge" on the Train tab.

@@ -100,10 +100,17 @@ class Looker:
         return Sight(selected=row.key if row else "", parts=changed, stamps=stamps)
 
     def _chosen(self, rows: tuple[Row, ...], key: str) -> Row | None:
-        """The run asked for; else the one shown last, else the newest, of which live ones come first."""
+        """The run asked for; else the one shown last, unless it has ended and another is at work; else the newest.
+
+        Live ones come first among ``rows``.
+        """
         by_key = {row.key: row for row in rows}
-        found = by_key.get(key) or by_key.get(str(self._ui.remember.get(REMEMBERED, "")))
-        return found or (rows[0] if rows else None)
+        found = by_key.get(key)
+        shown_last = by_key.get(str(self._ui.remember.get(REMEMBERED, "")))
+        if found or (shown_last and shown_last.live):
+            return found or shown_last
+        at_work = next((row for row in rows if row.live and row.state != "waiting"), None)
+        return at_work or shown_last or (rows[0] if rows else None)
 
     def _list(self, wish: Wish, row: Row | None) -> tuple[str, Callable[[], Any]]:
         rows = self._store.rows(text=wish.text, state=wish.state)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -32,11 +33,13 @@ class TrainTab:
         lora: hidden; the path of the LoRA file for which "Use for merge" was pressed last.
         picked: follows each such press; wire with ``picked.success``.
         load: fills the tab when a page is opened; wire it with ``inputs`` and ``outputs`` to the page's load event.
+        suited: the same, with the run that a fresh page would show.
     """
 
     lora: gr.Textbox
     picked: Dependency
     load: Callable[[Values], dict[Block, Any]]
+    suited: Callable[[Values], dict[Block, Any]]
     inputs: set[Block]
     outputs: list[Block]
 
@@ -94,7 +97,10 @@ def build(ui: Ui, form: FormLink) -> TrainTab:
     _wire_buttons(ui, parts, doing, outputs)
     picked = _wire_rows(ui, parts, doing, outputs)
     _wire_form(ui, parts, doing, form, outputs, starting=starting, changing=changing)
-    return TrainTab(lora=lora, picked=picked, load=answers.look, inputs=set(parts.wishes), outputs=outputs)
+    return TrainTab(
+        lora=lora, picked=picked, load=answers.look, suited=partial(answers.look, selected=""),
+        inputs=set(parts.wishes), outputs=outputs,
+    )  # fmt: skip
 
 
 def _starting(ui: Ui) -> _Starting:

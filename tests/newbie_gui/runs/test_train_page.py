@@ -17,7 +17,7 @@ from newbie_gui.pages.train import plot_view
 from newbie_gui.pages.train.answers import Answers
 from newbie_gui.pages.train.doing import Doing, changes_table
 from newbie_gui.pages.train.form_link import FormLink
-from newbie_gui.pages.train.looking import Looker, Wish
+from newbie_gui.pages.train.looking import REMEMBERED, Looker, Wish
 from newbie_gui.pages.train.tab import build
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs import actions
@@ -67,6 +67,20 @@ def test_a_page_of_another_run_gets_all_of_it(workspace: Workspace, looker: Look
     second = looker.look(Wish(selected=keys["two"], stamps=first.stamps))
     assert {"progress", "plot", "samples", "files", "log"} <= set(second.parts)
     assert "two" in second.parts["progress"] and second.selected == keys["two"]
+
+
+def test_a_fresh_page_shows_what_is_at_work_before_what_was_shown_last(
+    workspace: Workspace, ui: Ui, looker: Looker, store: RunStore
+) -> None:
+    for name in ("shown last", "newer"):
+        make_run(workspace, name)
+    keys = {row.name: row.key for row in store.rows()}
+    ui.remember.set(REMEMBERED, keys["shown last"])
+    assert looker.look(Wish()).selected == keys["shown last"]
+    make_run(workspace, "busy", "running")
+    store.forget_list()
+    assert looker.look(Wish()).selected not in keys.values()
+    assert looker.look(Wish(selected=keys["newer"])).selected == keys["newer"]
 
 
 def test_18_a_long_run_is_light_on_the_wire(
