@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.errors import UserError
 
@@ -10,7 +11,9 @@ from trainer_core.contracts.errors import UserError
 def add(commands: Commands) -> None:
     text = "Look after a feature cache: how large it is, --verify (rehash every entry), --clear."
     command = commands.add_parser("cache", help="check or clear the feature cache", description=f"{text} {PATHS}")
-    command.add_argument("folder", type=Path, nargs="?", default=Path("output/.cache"), help="default: %(default)s")
+    command.add_argument(
+        "folder", type=user_path, nargs="?", default=Path("output/.cache"), help="default: %(default)s"
+    )
     action = command.add_mutually_exclusive_group()
     action.add_argument("--verify", action="store_true", help="rehash every entry; remove the damaged ones")
     action.add_argument("--clear", action="store_true", help="remove everything in it")

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS, DTYPES, PART_KINDS
@@ -23,7 +24,7 @@ def add(commands: Commands) -> None:
     )
     command = commands.add_parser("convert", help="convert a base between layouts", description=f"{text} {PATHS}")
     command.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
-    command.add_argument("--output", type=Path, required=True, help="new folder, or new .safetensors file")
+    command.add_argument("--output", type=user_path, required=True, help="new folder, or new .safetensors file")
     command.add_argument("--to", choices=BASE_FORMS, default=BASE_FORMS[0], help="default: %(default)s")
     for flag in PART_KINDS:
         command.add_argument(f"--{flag}", metavar="PATH", help=f"another {flag} than SOURCE's: a path or a hub id")

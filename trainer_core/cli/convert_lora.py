@@ -1,8 +1,8 @@
 """`convert-lora`: a LoRA as a PEFT folder or as a ComfyUI file."""
 
 import argparse
-from pathlib import Path
 
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, note
 from trainer_core.contracts.forms import DTYPES, LORA_FORMS
 
@@ -13,10 +13,12 @@ def add(commands: Commands) -> None:
         "metadata is kept."
     )
     command = commands.add_parser("convert-lora", help="convert a LoRA's form", description=f"{text} {PATHS}")
-    command.add_argument("source", type=Path, metavar="IN", help="a LoRA file, PEFT folder or run folder")
-    command.add_argument("output", type=Path, metavar="OUT", help="new .safetensors file (ComfyUI) or folder (PEFT)")
+    command.add_argument("source", type=user_path, metavar="IN", help="a LoRA file, PEFT folder or run folder")
+    command.add_argument(
+        "output", type=user_path, metavar="OUT", help="new .safetensors file (ComfyUI) or folder (PEFT)"
+    )
     command.add_argument("--to", choices=LORA_FORMS, help="the form (default: told by OUT's name)")
-    command.add_argument("--base", type=Path, help="base model; needed where a DoRA changes its form")
+    command.add_argument("--base", type=user_path, help="base model; needed where a DoRA changes its form")
     command.add_argument("--dtype", choices=DTYPES, default="keep", help="of A and B (default: %(default)s)")
     command.set_defaults(run=_convert)
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.doctor import page
@@ -15,7 +16,9 @@ def add(commands: Commands) -> None:
         "Tokens, prompts, your name and your home folder are left out."
     )
     command = commands.add_parser("doctor", help="a page for a bug report", description=f"{text} {PATHS}")
-    command.add_argument("subject", type=Path, nargs="?", metavar="CONFIG_OR_RUN", help="a config file or run folder")
+    command.add_argument(
+        "subject", type=user_path, nargs="?", metavar="CONFIG_OR_RUN", help="a config file or run folder"
+    )
     command.set_defaults(run=_doctor)
 
 

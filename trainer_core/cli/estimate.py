@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, config_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
@@ -28,7 +29,7 @@ GIB = 2**30
 def add(commands: Commands) -> None:
     text = "What a training will need: memory by phase, steps, time, disk. Nothing is loaded or written."
     command = commands.add_parser("estimate", help="memory, steps, time and disk", description=f"{text} {PATHS}")
-    command.add_argument("config", type=Path, help="TOML config (see config_template.toml), or a run folder")
+    command.add_argument("config", type=user_path, help="TOML config (see config_template.toml), or a run folder")
     command.add_argument("--json", action="store_true", help="one JSON object, sizes in bytes")
     command.add_argument(
         "--gpus", type=int, metavar="N", help="GPUs that share a step (default: those of this machine that it uses)"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer_core.cli.estimate import duration, gib_text
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, config_of, note
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.jobs.ranks import child_environment
@@ -27,7 +28,7 @@ def add(commands: Commands) -> None:
         f"touched; estimates of the same settings use the answer. Exit code {DOES_NOT_FIT}: it does not fit."
     )
     command = commands.add_parser("fit", help="try a step: does it fit?", description=f"{text} {PATHS}")
-    command.add_argument("config", type=Path, help="TOML config (see config_template.toml), or a run folder")
+    command.add_argument("config", type=user_path, help="TOML config (see config_template.toml), or a run folder")
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), help="instead of the config's own")
     command.set_defaults(run=_fit)
 

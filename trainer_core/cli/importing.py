@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.config import flattened, options, parse_config, to_toml
 from trainer_core.contracts.errors import ConfigError, UserError
@@ -18,8 +19,10 @@ def add(commands: Commands) -> None:
         "every key. Nothing is written where a key would change what is learnt and cannot be honoured."
     )
     command = commands.add_parser("import", help="take another trainer's config", description=f"{text} {PATHS}")
-    command.add_argument("file", type=Path, help="the other trainer's TOML config; it is only read")
-    command.add_argument("--output", type=Path, default=Path("my_config.toml"), help="new file (default: %(default)s)")
+    command.add_argument("file", type=user_path, help="the other trainer's TOML config; it is only read")
+    command.add_argument(
+        "--output", type=user_path, default=Path("my_config.toml"), help="new file (default: %(default)s)"
+    )
     command.add_argument(
         "--without", action="append", default=[], metavar="KEY", help="go on without this key; may be repeated"
     )

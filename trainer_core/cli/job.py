@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Any, TypeAlias
 
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import Commands, stay_offline
 from trainer_core.contracts.errors import UserError, system_problem
 from trainer_core.contracts.events import EventLog
@@ -46,7 +47,7 @@ JobFunction: TypeAlias = Callable[[Mapping[str, Any], JobContext], Mapping[str, 
 def add(commands: Commands) -> None:
     text = "Do one job of the browser side's queue. Its state, events and log are written into its folder."
     command = commands.add_parser("job", help="do a queued job", description=text)
-    command.add_argument("folder", type=Path, help="folder of the job, with its job.json")
+    command.add_argument("folder", type=user_path, help="folder of the job, with its job.json")
     command.set_defaults(run=_job, online=True)
 
 

@@ -2,8 +2,8 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, Progress, add_loras, loras_of, note
 
 
@@ -14,9 +14,9 @@ def add(commands: Commands) -> None:
         "it."
     )
     command = commands.add_parser("merge", help="merge LoRAs into a base", description=f"{text} {PATHS}")
-    command.add_argument("--base", type=Path, required=True, help="base model folder")
+    command.add_argument("--base", type=user_path, required=True, help="base model folder")
     add_loras(command, required=True)
-    command.add_argument("--output", type=Path, required=True, help="new folder, or new .safetensors file")
+    command.add_argument("--output", type=user_path, required=True, help="new folder, or new .safetensors file")
     command.set_defaults(run=_merge)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.config import parse_config
 from trainer_core.contracts.errors import UserError
@@ -22,7 +23,7 @@ def add(commands: Commands) -> None:
     command.add_argument("name", nargs="?", help="a preset, or auto: the one for this machine (default: list them)")
     command.add_argument("--base", help="base model folder (default for cpu-demo: the built-in one)")
     command.add_argument("--data", help="folder with the training images")
-    command.add_argument("--write", type=Path, metavar="FILE", help="write the config to a new file")
+    command.add_argument("--write", type=user_path, metavar="FILE", help="write the config to a new file")
     command.set_defaults(run=_presets)
 
 

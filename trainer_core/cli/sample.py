@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, add_loras, loras_of, note
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.demo import TINY_BASE
@@ -11,7 +12,9 @@ from trainer_core.planning.demo import TINY_BASE
 def add(commands: Commands) -> None:
     text = "Make pictures from a base model, with or without LoRAs."
     command = commands.add_parser("sample", help="make pictures", description=f"{text} {PATHS}")
-    command.add_argument("--base", type=Path, default=TINY_BASE, help="base model folder (default: the built-in one)")
+    command.add_argument(
+        "--base", type=user_path, default=TINY_BASE, help="base model folder (default: the built-in one)"
+    )
     add_loras(command, required=False)
     command.add_argument("--prompt", action="append", required=True, help="what to draw; may be given several times")
     command.add_argument("--negative", default="", help="negative prompt (default: empty)")
@@ -23,7 +26,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--shift", type=float, default=6.0, help="time shift (default: %(default)s)")
     command.add_argument("--seed", type=int, default=42, help="seed of the first picture (default: %(default)s)")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    command.add_argument("--output", type=Path, default=Path("samples"), help="folder (default: %(default)s)")
+    command.add_argument("--output", type=user_path, default=Path("samples"), help="folder (default: %(default)s)")
     command.set_defaults(run=_sample)
 
 

@@ -1,0 +1,47 @@
+"""Path arguments: ~ is the home folder for every command, not a folder of that name."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trainer_core import cli
+from trainer_core.cli.merge import classic
+from trainer_core.cli.paths import user_path
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "home"
+
+
+def test_home_is_expanded_and_nothing_else(home: Path) -> None:
+    assert user_path("~/a b") == home / "a b" and user_path("a/~") == Path("a/~")
+    assert user_path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
+
+
+def actions() -> Iterator[tuple[str, argparse.Action]]:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers()
+    for command in cli.COMMANDS:
+        command.add(commands)
+    for name, command_parser in commands.choices.items():
+        yield from ((str(name), action) for action in command_parser._actions)
+
+
+def test_every_command_reads_its_paths_alike() -> None:
+    plain = {f"{command} {action.dest}" for command, action in actions() if action.type is Path}
+    assert plain <= {"train config"}
+
+
+def test_the_classic_merge_writes_into_the_home_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Path, Path]] = []
+    monkeypatch.setattr("trainer_core.tools.merge.merge", lambda base, loras, output, *_: asked.append((base, output)))
+    assert classic(["--base_model_path=~/base", "--lora_path=x", "--output_path=~/m.safetensors"]) == 0
+    assert asked == [(home / "base", home / "m.safetensors")]
