@@ -44,6 +44,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{} 个模块的 to_q、to_k、to_v 已精确合并成 NewBie 使用的 qkv；ComfyUI 无法加载拆分形式（24 个 query 头，8 个 "
         "key 和 value 头）。",
     ),
+    ("No alpha is stored; it is taken from {}.", "文件里没有 alpha；使用 {} 里的 alpha。"),
     ("{} has rank {}, but {} states {}", "{} 的秩是 {}，而 {} 里写的是 {}"),
     ("states use_dora", "写明了 use_dora"),
     ("does not state use_dora", "没有写明 use_dora"),

@@ -125,6 +125,20 @@ def test_without_its_json_a_peft_file_has_lost_its_alpha_and_says_so(tmp_path: P
         assert lora.modules[QKV].scale == 1.0 and "alpha is lost" in lora.notes[0]
 
 
+def test_a_renamed_peft_file_has_its_alpha_in_the_json_beside_it(tmp_path: Path) -> None:
+    folder = peft(tmp_path / "peft", lora_alpha=3, r=2)
+    renamed = shutil.move(folder / "adapter_model.safetensors", folder / "my_lora.safetensors")
+    lora = read_lora(renamed)
+    assert lora.modules[QKV].scale == 1.5 and "taken from adapter_config.json" in lora.notes[0]
+    assert lora_facts(renamed).alpha == 3.0
+    # Its own alphas go first, and a json that belongs to another file says nothing of this one.
+    stated = pair("base_model.model.", down="lora_A", up="lora_B") | {f"base_model.model.{QKV}.alpha": torch.ones(1)}
+    assert read_lora(single(folder, stated)).modules[QKV].scale == 0.5
+    assert read_lora(single(folder, pair())).modules[QKV].scale == 1.0
+    shutil.copy(renamed, folder / "adapter_model.safetensors")
+    assert read_lora(renamed).modules[QKV].scale == 1.0 and lora_facts(renamed).alpha is None
+
+
 def test_the_forks_file_points_to_its_peft_folder(tmp_path: Path) -> None:
     peft(tmp_path / "x", lora_alpha=3)
     assert f"Its PEFT folder {tmp_path / 'x'}" in read_lora(single(tmp_path, pair())).notes[0]
@@ -286,8 +300,7 @@ def test_absent_files_and_strange_folders_say_what_is_expected(tmp_path: Path) -
     with pytest.raises(UserError) as caught:
         read_lora(tmp_path)
     assert caught.value.hints[0] == "It holds a.safetensors, step_10: give one of these."
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "adapter_model.safetensors").write_bytes(b"x")
+    peft(tmp_path / "broken", lora_alpha=1)
     (tmp_path / "broken" / "adapter_config.json").write_text("{")
     refused(tmp_path / "broken", "not JSON")
 

@@ -26,7 +26,7 @@ from trainer_core.planning.lora_facts import (
     newest_export,
     other_width,
     read_keys,
-    settings_beside,
+    settings_of,
     shape_problem,
     unreadable,
 )
@@ -59,8 +59,8 @@ def read_lora(path: Path) -> LoraFile:
     notes = [_chosen(path, chosen)] if chosen != path else []
     file = _weight_file(chosen)
     try:
-        settings = settings_beside(file)
         with _opened(file) as (names, read, metadata):
+            settings = settings_of(file, names)
             keys = read_keys(file, names)
             tensors = {name: _float_tensor(file, name, read(name)) for name in keys}
     except (OSError, SettingsError, SafetensorError) as error:
@@ -214,11 +214,11 @@ class _Assembly:
         assert self.settings
         stated = self.settings.rank_of(module)
         if stated is not None and stated != rank:
-            raise unreadable(self.file, f"{module} has rank {rank}, but {SETTINGS_FILE} states {stated}")
+            raise unreadable(self.file, f"{module} has rank {rank}, but {self.settings.source} states {stated}")
         if self.settings.use_dora != has_magnitude:
             told = "states use_dora" if self.settings.use_dora else "does not state use_dora"
             raise unreadable(
-                self.file, f"{SETTINGS_FILE} {told}, but {module} has {'a' if has_magnitude else 'no'} magnitude"
+                self.file, f"{self.settings.source} {told}, but {module} has {'a' if has_magnitude else 'no'} magnitude"
             )
 
     def _alpha(self, module: str, rank: int, stored: Tensor | None) -> float:
@@ -241,7 +241,11 @@ class _Assembly:
 
     def _note_alphas(self, slots: Slots) -> None:
         without = [module for (module, _), slot in slots.items() if "alpha" not in slot]
-        if self.settings or not without:
+        if self.settings:
+            if self.file.name not in PEFT_WEIGHTS:
+                self.notes.append(f"No alpha is stored; it is taken from {self.settings.source}.")
+            return
+        if not without:
             return
         if (ratio := self._ratio_in_metadata()) != 1:
             self.notes.append(f"No alpha is stored; the metadata's lora_alpha / lora_rank = {ratio:g} is the scale.")

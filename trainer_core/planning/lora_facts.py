@@ -31,6 +31,7 @@ SUFFIX = ".safetensors"
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_METADATA_CHARACTERS = 2**20
 _Z_IMAGE_WIDTH = 3840
+_PEFT_PREFIX = "base_model.model."
 # How the format's words for numbers are unpacked; bf16 is the upper half of an fp32.
 _NUMBERS = MappingProxyType(
     {"F64": "<d", "F32": "<f", "F16": "<e", "BF16": "<f", "I64": "<q", "I32": "<i", "I16": "<h"}
@@ -111,7 +112,7 @@ def lora_facts(path: Path) -> LoraFacts:
     try:
         header = read_header(_safetensors(file, chosen), MAX_HEADER_BYTES)
         slots = _slots(file, read_keys(file, list(header.tensors)), header)
-        alphas = _alphas(file, slots)
+        alphas = _alphas(file, slots, header)
         size = file.stat().st_size
     except (OSError, HeaderProblem, SettingsError) as error:
         raise unreadable(chosen, str(error)) from error
@@ -230,15 +231,24 @@ def other_width(file: Path, shapes: Mapping[str, tuple[int, int]]) -> UserError 
     )
 
 
-def settings_beside(file: Path) -> PeftSettings | None:
-    """A PEFT file's json; other names stand for themselves. Raises SettingsError, OSError."""
+def settings_of(file: Path, names: Collection[str]) -> PeftSettings | None:
+    """The json beside a PEFT file; None: alphas are in the tensors. Raises SettingsError, OSError.
+
+    A renamed file's json counts where its tensors state no alpha and no other file there can be meant by it.
+    """
     settings = file.with_name(SETTINGS_FILE)
-    return read_settings(settings) if file.name in PEFT_WEIGHTS and settings.is_file() else None
+    if not settings.is_file():
+        return None
+    if file.name in PEFT_WEIGHTS:
+        return read_settings(settings)
+    renamed = all(name.startswith(_PEFT_PREFIX) and not name.endswith(".alpha") for name in names)
+    alone = not any(file.with_name(name).is_file() for name in PEFT_WEIGHTS)
+    return read_settings(settings) if renamed and alone else None
 
 
-def _alphas(file: Path, slots: Slots) -> Counter[float]:
+def _alphas(file: Path, slots: Slots, header: Header) -> Counter[float]:
     """How many modules have which alpha; with rsLoRA the one that gives the same scale without it."""
-    settings = settings_beside(file)
+    settings = settings_of(file, header.tensors)
     if settings is not None:
         return Counter(settings.alpha_of(module, slot["down"].shape[0]) for (module, _), slot in slots.items())
     alphas: Counter[float] = Counter()
@@ -271,7 +281,7 @@ def _number(stream: BinaryIO, tensor: StoredTensor) -> float:
 
 
 def _form(names: Collection[str]) -> Form:
-    if all(name.startswith("base_model.model.") for name in names):
+    if all(name.startswith(_PEFT_PREFIX) for name in names):
         return "peft"
     ours = all(name.startswith("diffusion_model.") for name in names)
     return "comfyui" if ours and any(".lora_down." in name for name in names) else "other"

@@ -41,8 +41,9 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class PeftSettings:
-    """Ranks and alphas of a PEFT adapter; patterns are tried in order, as PEFT does."""
+    """Ranks and alphas of a PEFT adapter; patterns are tried in order, as PEFT does. `source`: what states them."""
 
+    source: str
     rank: int | None
     alpha: float
     ranks: tuple[tuple[re.Pattern[str], int], ...]
@@ -68,13 +69,18 @@ def read_settings(file: Path) -> PeftSettings:
         raise SettingsError(f"{file.name} is not JSON ({error})") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{file.name} is not a JSON object")
-    _refuse_other_adapters(values)
+    return _settings(values, file.name)
+
+
+def _settings(values: Mapping[str, Any], source: str) -> PeftSettings:
+    _refuse_other_adapters(values, source)
     rank = values.get("r")
     if rank is not None and not _is_rank(rank):
-        raise SettingsError(f"{file.name} states r = {rank!r}; allowed: a whole number from 1")
+        raise SettingsError(f"{source} states r = {rank!r}; allowed: a whole number from 1")
     if not _is_alpha(values.get("lora_alpha")):
-        raise SettingsError(f"{file.name} states lora_alpha = {values.get('lora_alpha')!r}; allowed: a number above 0")
+        raise SettingsError(f"{source} states lora_alpha = {values.get('lora_alpha')!r}; allowed: a number above 0")
     return PeftSettings(
+        source=source,
         rank=rank,
         alpha=float(values["lora_alpha"]),
         ranks=_patterns(values, "rank_pattern", _is_rank),
@@ -84,7 +90,7 @@ def read_settings(file: Path) -> PeftSettings:
     )
 
 
-def _refuse_other_adapters(values: Mapping[str, Any]) -> None:
+def _refuse_other_adapters(values: Mapping[str, Any], source: str) -> None:
     kind = values.get("peft_type", "LORA")
     if kind != "LORA":
         raise SettingsError(f"it is a PEFT adapter of type {listing([str(kind)])}; only LORA can be read")
@@ -95,7 +101,7 @@ def _refuse_other_adapters(values: Mapping[str, Any]) -> None:
     if isinstance(start, str) and start.lower().startswith(_CHANGED_BASE):
         used.append(f"init_lora_weights = {listing([start])} (relative to a changed base)")
     if used:
-        raise SettingsError(f"its {SETTINGS_FILE} uses {', '.join(used)}, which cannot be read here")
+        raise SettingsError(f"its {source} uses {', '.join(used)}, which cannot be read here")
 
 
 def _is_rank(value: object) -> bool:
