@@ -6,6 +6,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+# Its message, where it lacks a kernel, holds the frames of who imports it first, and pytest keeps messages: a run in a
+# test would stay alive in one.
+import bitsandbytes  # noqa: F401
 import pytest
 import torch
 from runs import events, losses, run_of

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, config_of, stay_offline
 from trainer_core.cli.together import train_together
 from trainer_core.contracts.config import TrainConfig
@@ -19,7 +20,7 @@ def add(commands: Commands) -> None:
         "Stop with Ctrl+C: it saves first."
     )
     command = commands.add_parser("train", help="train a LoRA from a TOML config", description=f"{text} {PATHS}")
-    command.add_argument("config", type=Path, help="TOML config (see config_template.toml), or a run folder")
+    command.add_argument("config", type=user_path, help="TOML config (see config_template.toml), or a run folder")
     command.add_argument(
         "--check", action="store_true", help="list each image's bucket and what is cropped; train nothing"
     )
