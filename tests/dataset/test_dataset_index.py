@@ -30,6 +30,13 @@ def test_a_data_set_is_shown_before_and_after_it_was_looked_at(desk: Desk):
     assert desk.places.preview(cat.record.key).is_file()
 
 
+def test_pictures_are_shown_as_a_person_counts_them(desk: Desk):
+    for name in ("img_10.png", "Img_2.png", "img_1.png", "10_a/x.png", "2_b/x.png"):
+        put(desk.folder / name)
+    shown = [p.relative for p in desk.look().pictures]
+    assert shown == ["2_b/x.png", "10_a/x.png", "img_1.png", "Img_2.png", "img_10.png"]
+
+
 def test_the_job_counts_pictures_and_problems(desk: Desk):
     put(desk.folder / "a.png")
     (desk.folder / "b.png").write_bytes(bomb(9000, 9000))

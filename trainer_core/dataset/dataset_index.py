@@ -1,9 +1,10 @@
 """The pictures of a data set as the browser side shows them: read from disk and index, nothing decoded."""
 
 import os
+import re
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from trainer_core.dataset.index_file import IndexPlaces, Known, Record, Stamp, r
 MAX_FILES = 200_000
 # Of a file that cannot be asked.
 _NO_STAMP: Stamp = (-1, -1, -1)
+_NUMBER = re.compile("([0-9]+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +55,10 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A data set at one moment, pictures sorted by path. ``groups_before``: of a moment with the same pictures."""
+    """A data set at one moment, pictures as a person counts them: img_2 before img_10.
+
+    ``groups_before``: of a moment with the same pictures.
+    """
 
     pictures: tuple[Picture, ...]
     problems: tuple[DataProblem, ...]
@@ -138,7 +143,10 @@ class DatasetIndex:
                 if before is None or before[1] != seen[1]:
                     self._known = Known(read_index(self._places.index))
                 if before is None or before[0].keys() != seen[0].keys():
-                    self._finding = find_images(self._folder)
+                    found = find_images(self._folder)
+                    # Sorted here: a changed caption leaves names as they are.
+                    pictures = sorted(found.pictures, key=lambda picture: _counted(str(picture.relative)))
+                    self._finding = replace(found, pictures=tuple(pictures))
                 self._snapshot = self._read(seen[0])
                 self._seen = seen
             return self._snapshot
@@ -161,7 +169,6 @@ class DatasetIndex:
                     record=self._known.find(relative, stamp),
                 )
             )
-        pictures.sort(key=lambda picture: picture.relative)
         before = self._snapshot
         same = [(p.relative, p.record) for p in pictures] == [(p.relative, p.record) for p in before.pictures]
         return Snapshot(
@@ -170,6 +177,12 @@ class DatasetIndex:
             number=before.number + 1,
             groups_before=before.groups if same else None,
         )
+
+
+def _counted(path: str) -> tuple[list[str | int], str]:
+    """Sorts numbers by their size and letters in any case."""
+    parts = _NUMBER.split(path.casefold())
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)], path
 
 
 def _stamps(folder: Path) -> dict[str, Stamp]:

@@ -62,7 +62,7 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class Browse:
-    """Filters, thumbnails, pages. ``page``: hidden, the number of the page."""
+    """Filters, thumbnails, pages. ``lower``: the pages' buttons once more, below. ``page``: hidden, its number."""
 
     search: gr.Textbox
     show: gr.Dropdown
@@ -73,6 +73,7 @@ class Browse:
     count: gr.Markdown
     before: gr.Button
     after: gr.Button
+    lower: tuple[gr.Button, gr.Button]
     page: gr.Textbox
 
 
@@ -146,6 +147,7 @@ class Parts:
     dataset: gr.Dropdown
     manage_box: gr.Accordion
     manage: Manage
+    add_box: gr.Accordion
     upload: Upload
     status: gr.HTML
     browse: Browse
@@ -176,7 +178,7 @@ def place(ui: Ui, infos: tuple[DatasetInfo, ...]) -> Parts:
         )
     with gr.Accordion(t("dataset.manage"), open=False, elem_id="dataset-manage") as box:
         manage = _manage(ui)
-    with gr.Accordion(t("dataset.add"), open=True, elem_id="dataset-add"):
+    with gr.Accordion(t("dataset.add"), open=True, elem_id="dataset-add") as add_box:
         upload = _upload(ui)
     status = gr.HTML(elem_id="dataset-status", js_on_load=PICK)
     with gr.Row(elem_classes="ds-page"):
@@ -193,9 +195,9 @@ def place(ui: Ui, infos: tuple[DatasetInfo, ...]) -> Parts:
                 tags = gr.HTML(elem_id="dataset-tags", js_on_load=PICK)
     facts = Facts(health=health, apply=apply, values=hidden("advice"), tags=tags)
     return Parts(
-        dataset=dataset, manage_box=box, manage=manage, upload=upload, status=status, browse=browse, editor=editor,
-        bulk=bulk, facts=facts, shown=hidden("shown"), jobs=hidden("jobs-stamp"), look=hidden("look-stamp"),
-        lists=hidden("lists-stamp"),
+        dataset=dataset, manage_box=box, manage=manage, add_box=add_box, upload=upload, status=status, browse=browse,
+        editor=editor, bulk=bulk, facts=facts, shown=hidden("shown"), jobs=hidden("jobs-stamp"),
+        look=hidden("look-stamp"), lists=hidden("lists-stamp"),
     )  # fmt: skip
 
 
@@ -310,18 +312,15 @@ def _browse(ui: Ui) -> Browse:
         after = _button(ui, "dataset.page.after", "page-after", size="sm", scale=0)
         clear = _button(ui, "dataset.clear", "clear", size="sm", scale=0)
     grid = gr.HTML(elem_id="dataset-grid", js_on_load=PICK)
+    with gr.Row(elem_classes="ds-lower"):
+        lower = (
+            _button(ui, "dataset.page.before", "page-before-lower", size="sm", scale=0, visible=False),
+            _button(ui, "dataset.page.after", "page-after-lower", size="sm", scale=0, visible=False),
+        )
     return Browse(
-        search=search,
-        show=show,
-        folder=folder,
-        tag=tag,
-        clear=clear,
-        grid=grid,
-        count=count,
-        before=before,
-        after=after,
-        page=hidden("page"),
-    )
+        search=search, show=show, folder=folder, tag=tag, clear=clear, grid=grid, count=count, before=before,
+        after=after, lower=lower, page=hidden("page"),
+    )  # fmt: skip
 
 
 def _editor(ui: Ui) -> Editor:

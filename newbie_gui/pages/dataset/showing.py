@@ -49,8 +49,9 @@ class Shower:
         parts, browse, editor = self._parts, self._parts.browse, self._parts.editor
         manage, facts = parts.manage, parts.facts
         return [
-            parts.dataset, parts.manage_box, manage.concept, manage.label, manage.concept_repeats, manage.forget,
-            manage.delete, manage.rename, manage.new_name, manage.sure.box, manage.asked, parts.upload.target,
+            parts.dataset, parts.manage_box, parts.add_box, *browse.lower, manage.concept, manage.label,
+            manage.concept_repeats, manage.forget, manage.delete, manage.rename, manage.new_name,
+            manage.sure.box, manage.asked, parts.upload.target,
             parts.status, browse.search, browse.show, browse.folder, browse.tag, browse.grid, browse.count,
             browse.before, browse.after, browse.page, editor.box, editor.picture, editor.facts, editor.caption,
             editor.said, editor.chosen, editor.loaded, editor.kept, editor.unsaved.box, editor.unsaved.text,
@@ -95,6 +96,8 @@ class Shower:
             parts.lists: _told(choices),
             parts.dataset: gr.update(choices=choices[parts.dataset], value=name),
             parts.manage_box: gr.update(open=False),
+            # Where there are pictures, they are what one comes for.
+            parts.add_box: gr.update(open=not look.view.snapshot.pictures),
             manage.new_name: gr.update(value="", interactive=not external),
             manage.rename: gr.update(interactive=not external),
             manage.delete: gr.update(visible=not external),
@@ -164,6 +167,8 @@ class Shower:
             browse.count: t("dataset.count", shown=len(pictures), total=total, page=number, pages=pages),
             browse.before: gr.update(interactive=number > 1),
             browse.after: gr.update(interactive=number < pages),
+            browse.lower[0]: gr.update(interactive=number > 1, visible=pages > 1),
+            browse.lower[1]: gr.update(interactive=number < pages, visible=pages > 1),
             browse.page: str(number),
         }
 
@@ -244,6 +249,8 @@ class Shower:
         return {
             parts.browse.grid: str(render_nothing(self._ui)),
             parts.browse.count: "",
+            **dict.fromkeys(parts.browse.lower, gr.update(visible=False)),
+            parts.add_box: gr.update(open=True),
             parts.facts.health: "",
             parts.facts.tags: "",
             parts.facts.values: "",

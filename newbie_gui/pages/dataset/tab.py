@@ -26,6 +26,7 @@ _WATCH_UPLOADS = """() => {
     if (field) document.getElementById("dataset-upload-begins").click();
   }, true);
 }"""
+_GO_TO_GRID = "() => document.querySelector('#dataset-count').scrollIntoView({ block: 'nearest' })"
 # A list is left with each choice, and that counts as a choice too: both give the same stamp.
 _CHOICE = """(name) => {
   const now = Date.now();
@@ -117,8 +118,10 @@ class _Tab:
         filters = [browse.search.change, browse.tag.change, browse.show.input, browse.folder.input]
         gr.on(filters, self._said_below(self._filtered), show.inputs, show.outputs, trigger_mode="always_last", **QUIET)
         browse.clear.click(self._said_below(self._cleared), show.inputs, show.outputs, **QUIET)
-        for button, step in ((browse.before, -1), (browse.after, 1)):
-            button.click(self._said_below(self._paged(step)), show.inputs, show.outputs, **QUIET)
+        for button, step in zip((browse.before, browse.after, *browse.lower), (-1, 1, -1, 1), strict=True):
+            event = button.click(self._said_below(self._paged(step)), show.inputs, show.outputs, **QUIET)
+            if button in browse.lower:
+                event.then(None, None, None, js=_GO_TO_GRID)
 
         def picked(values: Values, event: gr.EventData) -> Any:
             return self._picked(values, _said(event, "kind"), _said(event, "value"))

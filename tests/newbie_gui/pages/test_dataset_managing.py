@@ -229,6 +229,14 @@ def test_a_page_without_a_data_set_hears_of_a_new_one(page: Page):
     assert page.show.lists(None, page.values)[page.parts.dataset]["choices"] == [("demo", "demo")]
 
 
+def test_where_there_are_pictures_they_stand_at_the_top(page: Page):
+    page.store.library.create("new")
+    add = page.parts.add_box
+    assert page.do(lambda _: page.show.dataset("new"))[add]["open"]
+    page.fill("cats", {"1_a/a.png": "tag"})
+    assert not page.do(lambda _: page.show.dataset("cats"))[add]["open"]
+
+
 def test_advice_goes_with_the_number_of_pictures(page: Page):
     page.fill("cats", {"1_a/a.png": "tag"})
     values = json.loads(page.shown("facts__values"))
