@@ -9,7 +9,7 @@ from gradio.context import Context
 
 from newbie_gui.datasets.store import DatasetStore
 from newbie_gui.pages.dataset.editing import Editing
-from newbie_gui.pages.dataset.editor_view import GO_BACK, GO_TO_EDITOR
+from newbie_gui.pages.dataset.editor_view import GO_BACK, GO_TO_EDITOR, GO_TO_QUESTION
 from newbie_gui.pages.dataset.layout import Parts, hidden, place
 from newbie_gui.pages.dataset.managing import Manager
 from newbie_gui.pages.dataset.showing import DISMISSED, EVERYWHERE, Shower, Updates, Values
@@ -146,8 +146,8 @@ class _Tab:
         ]
         for button, handler in handlers:
             event = button.click(self._ui.guarded(handler), self._show.inputs, editing.outputs, **_CALM)
-            if button is editor.close:
-                event.success(None, None, None, js=GO_BACK)
+            if button in (editor.close, editor.delete):
+                event.success(None, None, None, js=GO_BACK if button is editor.close else GO_TO_QUESTION)
         editor.sure.no.click(editing.unask, None, editing.outputs, **_CALM)
         left: dict[str, Any] = {**_CALM, "trigger_mode": "multiple"}
         editor.leave.click(self._ui.guarded(editing.left), self._show.inputs, editing.outputs, **left)
