@@ -81,7 +81,9 @@ class _Tab:
         self._wire_editor()
         self._wire_bulk()
         parts = self._parts
-        stamps = {parts.jobs, parts.look, parts.lists, *self._show.inputs}
+        # Without the list of data sets: Gradio refuses a choice that is on it no more, and a tick that sets out while a
+        # data set is being renamed would end as an error.
+        stamps = {parts.jobs, parts.look, parts.lists, *self._show.inputs} - {parts.dataset}
         on_news(gr.Timer(_TICK_S), self._ticked, stamps, self._show.outputs)
 
     def _wire_manager(self) -> None:
@@ -238,7 +240,7 @@ class _Tab:
 
     def _ticked(self, values: Values) -> Any:
         """Only what changed since the browser was told; nothing is read here but a few dates and names."""
-        name = str(values[self._parts.dataset] or "")
+        name = str(values[self._parts.shown] or "")
         jobs, content = self._store.stamps(name)
         if not content:
             return self._show.lists(None, values) or gr.skip()

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from dataset_page import Page
 from PIL import Image
 
 from newbie_gui.disk_use import clean
+from newbie_gui.pages.dataset.layout import place
+from newbie_gui.pages.dataset.tab import _Tab
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.importing import run
 from trainer_core.dataset.index_file import IndexPlaces
@@ -227,6 +230,14 @@ def test_a_page_without_a_data_set_hears_of_a_new_one(page: Page):
     assert not page.show.lists(None, page.values)
     page.store.library.create("demo")
     assert page.show.lists(None, page.values)[page.parts.dataset]["choices"] == [("demo", "demo")]
+
+
+def test_a_tick_is_no_error_while_a_data_set_is_renamed(page: Page):
+    with gr.Blocks() as blocks:
+        parts = place(page.ui, ())
+        _Tab(page.ui, page.store, parts).wire()
+    ticks = [fn for fn in blocks.fns.values() if any(event == "tick" for _, event in fn.targets)]
+    assert ticks and not any(parts.dataset in fn.inputs for fn in ticks)
 
 
 def test_where_there_are_pictures_they_stand_at_the_top(page: Page):
