@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gui_app import Application
@@ -114,27 +115,47 @@ def problems(app: Application) -> Iterator[Problems]:
     assert not found.left(), "\n".join(found.left())
 
 
+def come_in(
+    browser: Browser, app: Application, problems: Problems, lang: str = "en", *, width: int = 1280,
+    theme: str = "light", locale: str | None = None,
+) -> Visit:  # fmt: skip
+    """A browser window that is let in and shows nothing yet."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=theme,  # type: ignore[arg-type]
+        locale=locale or {"en": "en-US", "zh": "zh-CN"}[lang],
+        reduced_motion="reduce",
+        accept_downloads=True,
+    )
+    visit = Visit(context, app, lang, problems)
+    visit.enter()
+    return visit
+
+
 @pytest.fixture
-def open_page(browser: Browser, app: Application, problems: Problems) -> Iterator[Callable[..., Visit]]:
-    """Call it with a language, and ``width`` (pixels), ``theme`` ("light", "dark"), ``locale`` of the browser."""
+def empty_page(browser: Browser, app: Application, problems: Problems) -> Iterator[Callable[..., Visit]]:
+    """As `open_page`, but the page is still to be opened: one that is not needed costs seconds."""
     visits: list[Visit] = []
 
-    def open_one(lang: str = "en", *, width: int = 1280, theme: str = "light", locale: str | None = None) -> Visit:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme=theme,  # type: ignore[arg-type]
-            locale=locale or {"en": "en-US", "zh": "zh-CN"}[lang],
-            reduced_motion="reduce",
-            accept_downloads=True,
-        )
-        visit = Visit(context, app, lang, problems)
-        visits.append(visit)
-        visit.open()
-        return visit
+    def open_one(lang: str = "en", **more: Any) -> Visit:
+        visits.append(come_in(browser, app, problems, lang, **more))
+        return visits[-1]
 
     yield open_one
     for visit in visits:
         visit.context.close()
+
+
+@pytest.fixture
+def open_page(empty_page: Callable[..., Visit]) -> Callable[..., Visit]:
+    """Call it with a language, and ``width`` (pixels), ``theme`` ("light", "dark"), ``locale`` of the browser."""
+
+    def open_one(lang: str = "en", **more: Any) -> Visit:
+        visit = empty_page(lang, **more)
+        visit.goto()
+        return visit
+
+    return open_one
 
 
 @pytest.fixture(scope="session")

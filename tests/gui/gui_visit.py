@@ -42,12 +42,16 @@ class Visit:
         context.on("request", self._request)
         self.page: Page = context.new_page()
 
-    def open(self) -> None:
-        """Get the cookie from the address that the launcher opens, then go to the page of the visit's language.
+    def enter(self) -> None:
+        """Get the cookie from the address that the launcher opens.
 
         The browser follows no redirect for it: that page would be loaded only to be left at once.
         """
         assert self.context.request.get(self.app.address, max_redirects=0).status == 303
+
+    def open(self) -> None:
+        """Get in and open the page of the visit's language."""
+        self.enter()
         self.goto()
 
     def goto(self, tab: str = "") -> None:
@@ -61,12 +65,14 @@ class Visit:
         self.page.reload()
         self.wait_until_drawn()
 
-    def new_page(self, path: str = "") -> Page:
-        """One more tab of the same browser."""
-        page = self.context.new_page()
-        page.goto(self.app.base + (path or f"/{self.lang}/"))
-        expect(page.get_by_role("tab").first).to_be_visible()
-        return page
+    def new_pages(self, count: int) -> list[Page]:
+        """More tabs of the same browser, loaded side by side: those that are there take part of the machine."""
+        pages = [self.context.new_page() for _ in range(count)]
+        for page in pages:
+            page.goto(f"{self.app.base}/{self.lang}/", wait_until="commit")
+        for page in pages:
+            expect(page.get_by_role("tab").first).to_be_visible()
+        return pages
 
     def wait_until_drawn(self) -> None:
         expect(self.page.get_by_role("tab").first).to_be_visible()

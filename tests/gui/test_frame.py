@@ -55,7 +55,7 @@ def findings(visit: Visit, lang: str, width: int) -> list[str]:
 def test_15_nine_tabs_all_keep_ticking(open_page):
     visit: Visit = open_page()
     # A browser keeps six connections to one server: pages that held one for good would leave none to the seventh.
-    pages = [visit.page, *(visit.new_page() for _ in range(8))]
+    pages = [visit.page, *visit.new_pages(8)]
     counts = [0] * len(pages)
     for number, page in enumerate(pages):
 
@@ -79,8 +79,8 @@ def test_a_reload_comes_back_to_the_same_tab(open_page):
 
 
 @pytest.mark.parametrize(("locale", "lang"), [("zh-CN", "zh"), ("de-DE", "en")])
-def test_the_browsers_language_decides_until_another_one_is_chosen(open_page, locale: str, lang: str):
-    visit: Visit = open_page(locale=locale)
+def test_the_browsers_language_decides_until_another_one_is_chosen(empty_page, locale: str, lang: str):
+    visit: Visit = empty_page(locale=locale)
     visit.allow_leaving()
     visit.page.goto(visit.app.base + "/", wait_until="commit")
     expect(visit.page).to_have_url(re.compile(f"/{lang}/"))
