@@ -1,4 +1,5 @@
-"""The browser harness. `open_page("zh", width=390, theme="dark")` gives a `Visit` of the running app.
+"""The browser harness. `open_page("zh", width=390, theme="dark")` gives a `Visit` of the running app; `kept_page` is
+one that the tests of a module use in turn.
 
 Whatever goes wrong meanwhile fails the test at its end: a console error, an error of the page's script, a request to
 another host, a traceback in the server's log, a name looked up. What a test causes on purpose it says with
@@ -156,6 +157,30 @@ def open_page(empty_page: Callable[..., Visit]) -> Callable[..., Visit]:
         return visit
 
     return open_one
+
+
+@pytest.fixture(scope="module")
+def kept_visit(browser: Browser, app: Application) -> Iterator[Visit]:
+    opening = Problems()
+    visit = come_in(browser, app, opening)
+    visit.goto()
+    yield visit
+    visit.context.close()
+    # Until the first test took it over.
+    assert not opening.left(), "\n".join(opening.left())
+
+
+@pytest.fixture
+def kept_page(request: pytest.FixtureRequest, kept_visit: Visit, problems: Problems) -> Iterator[Visit]:
+    """The module's own English page, as the test before left it: to open one takes as long as most tests.
+
+    After a test that failed it is loaded anew.
+    """
+    kept_visit.problems = problems
+    failed = request.session.testsfailed
+    yield kept_visit
+    if request.session.testsfailed > failed:
+        kept_visit.goto()
 
 
 @pytest.fixture(scope="session")

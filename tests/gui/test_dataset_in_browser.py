@@ -65,8 +65,8 @@ def test_many_files_are_dropped_at_once(app: Application, open_page: Callable[..
     assert len(kept) == 2 * MANY and kept[0] == "画 0000.png"
 
 
-def test_pictures_are_found_and_edited_with_the_keyboard(cats: Path, open_page: Callable[..., Visit]) -> None:
-    visit = open_page()
+def test_pictures_are_found_and_edited_with_the_keyboard(cats: Path, kept_page: Visit) -> None:
+    visit = kept_page
     page = visit.page
     choose(visit, "cats 猫")
     # As when an upload begins: the page notes where it is to go.
@@ -98,10 +98,12 @@ def test_pictures_are_found_and_edited_with_the_keyboard(cats: Path, open_page: 
     page.locator("#dataset-show input").click()
     page.get_by_role("option", name="Without caption").click()
     counted(visit, 1)
+    page.locator("#dataset-clear").click()
+    counted(visit, 30)
 
 
-def test_all_captions_are_changed_and_changed_back(cats: Path, open_page: Callable[..., Visit]) -> None:
-    visit = open_page()
+def test_all_captions_are_changed_and_changed_back(cats: Path, kept_page: Visit) -> None:
+    visit = kept_page
     page = visit.page
     choose(visit, "cats 猫")
     counted(visit, 30)
@@ -119,8 +121,8 @@ def test_all_captions_are_changed_and_changed_back(cats: Path, open_page: Callab
     assert (cats / "p05.txt").read_text(encoding="utf-8") == before
 
 
-def test_the_advice_goes_into_the_settings(cats: Path, open_page: Callable[..., Visit]) -> None:
-    visit = open_page()
+def test_the_advice_goes_into_the_settings(cats: Path, kept_page: Visit) -> None:
+    visit = kept_page
     choose(visit, "cats 猫")
     counted(visit, 30)
     visit.settings()
