@@ -57,6 +57,8 @@ class Visit:
     def goto(self, tab: str = "") -> None:
         """Open the page anew, on a tab where one is named."""
         self.allow_leaving()
+        # From the same page a browser goes to another #tab without loading anything.
+        self.page.goto("about:blank")
         self.page.goto(f"{self.app.base}/{self.lang}/" + (f"#{tab}" if tab else ""))
         self.wait_until_drawn()
 

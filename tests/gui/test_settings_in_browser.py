@@ -28,7 +28,12 @@ def app(
     chromium: str, hub: FakeHub, start_app: Callable[..., Application], tmp_path_factory: pytest.TempPathFactory
 ) -> Application:
     home = tmp_path_factory.mktemp("hub's own")
-    return start_app(variables={"HF_ENDPOINT": hub.address, "HF_HOME": str(home)})
+    application = start_app(variables={"HF_ENDPOINT": hub.address, "HF_HOME": str(home)})
+    # The page proposes the data set that there is when it is opened.
+    pictures = application.workspace.datasets / "one"
+    pictures.mkdir()
+    Image.new("RGB", (64, 64)).save(pictures / "a.png")
+    return application
 
 
 def choose_how(visit: Visit, words: str) -> None:
@@ -40,10 +45,8 @@ def field(visit: Visit, name: str) -> str:
     return visit.page.locator(f"#config-{name}").locator("input, textarea").first.input_value()
 
 
-def test_a_base_is_downloaded_after_its_size_was_shown(
-    app: Application, hub: FakeHub, open_page: Callable[..., Visit]
-) -> None:
-    visit = open_page()
+def test_a_base_is_downloaded_after_its_size_was_shown(app: Application, hub: FakeHub, kept_page: Visit) -> None:
+    visit = kept_page
     page = visit.page
     choose_how(visit, "Download…")
     assert hub.asked == []
@@ -61,8 +64,8 @@ def test_a_base_is_downloaded_after_its_size_was_shown(
     assert (made / weights).read_bytes() == (TINY_BASE / weights).read_bytes()
 
 
-def test_a_base_is_converted_and_chosen(app: Application, open_page: Callable[..., Visit]) -> None:
-    visit = open_page()
+def test_a_base_is_converted_and_chosen(app: Application, kept_page: Visit) -> None:
+    visit = kept_page
     page = visit.page
     choose_how(visit, "Convert…")
     page.locator("#base-source").locator("input, textarea").fill(str(TINY_BASE))
@@ -75,8 +78,8 @@ def test_a_base_is_converted_and_chosen(app: Application, open_page: Callable[..
     expect(page.locator("#base-report")).to_contain_text("bf16")
 
 
-def test_a_folder_is_checked_at_once(open_page: Callable[..., Visit], tmp_path: Path) -> None:
-    visit = open_page()
+def test_a_folder_is_checked_at_once(kept_page: Visit, tmp_path: Path) -> None:
+    visit = kept_page
     choose_how(visit, "A folder or one made here")
     path = visit.page.locator("#base-folder-path input")
     path.fill(str(tmp_path))
@@ -89,11 +92,8 @@ def test_a_folder_is_checked_at_once(open_page: Callable[..., Visit], tmp_path: 
     expect(visit.page.locator("#base-how").get_by_label("Built-in (tiny, to try things)")).to_be_checked()
 
 
-def test_a_problem_stands_beside_its_field_and_start_waits(app: Application, open_page: Callable[..., Visit]) -> None:
-    pictures = app.workspace.datasets / "one"
-    pictures.mkdir()
-    Image.new("RGB", (64, 64)).save(pictures / "a.png")
-    visit = open_page()
+def test_a_problem_stands_beside_its_field_and_start_waits(kept_page: Visit) -> None:
+    visit = kept_page
     visit.settings()
     epochs = visit.page.locator("#config-num_epochs")
     good = epochs.locator("input").input_value()
@@ -125,10 +125,10 @@ def test_a_problem_stands_beside_its_field_and_start_waits(app: Application, ope
     assert visit.page.locator(".config-side").evaluate("(side) => side.scrollWidth - side.clientWidth") <= 0
 
 
-def test_a_file_of_another_trainer_is_read_and_exported(open_page: Callable[..., Visit], tmp_path: Path) -> None:
+def test_a_file_of_another_trainer_is_read_and_exported(kept_page: Visit, tmp_path: Path) -> None:
     file = tmp_path / "lora.toml"
     file.write_text("[Model]\nlora_rank = 24\nlora_alpha = 12\nnum_epochs = 13\n", encoding="utf-8")
-    visit = open_page()
+    visit = kept_page
     page = visit.page
     visit.settings()
     page.locator("#config-files > button").click()
