@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -137,6 +138,26 @@ def test_a_renamed_peft_file_has_its_alpha_in_the_json_beside_it(tmp_path: Path)
     assert read_lora(single(folder, pair())).modules[QKV].scale == 1.0
     shutil.copy(renamed, folder / "adapter_model.safetensors")
     assert read_lora(renamed).modules[QKV].scale == 1.0 and lora_facts(renamed).alpha is None
+
+
+@pytest.mark.parametrize("part", ["transformer.", ""])
+def test_diffusers_metadata_state_the_alpha_of_a_file_without(tmp_path: Path, part: str) -> None:
+    config = LoraConfig(r=2, lora_alpha=3, target_modules=["attention.qkv"], use_rslora=True).to_dict()
+    stated = {f"{part}{name}": sorted(value) if isinstance(value, set) else value for name, value in config.items()}
+    tensors = pair("transformer.", down="lora_A", up="lora_B")
+    file = single(tmp_path, tensors, {"lora_adapter_metadata": json.dumps(stated)})
+    lora = read_lora(file)
+    assert lora.modules[QKV].scale == pytest.approx(3 / math.sqrt(2)) and "lora_adapter_metadata" in lora.notes[0]
+    assert lora_facts(file).alpha == pytest.approx(3 * math.sqrt(2))
+    with_alpha = tensors | {f"transformer.{QKV}.alpha": torch.tensor(6.0)}
+    assert read_lora(single(tmp_path, with_alpha, lora.metadata)).modules[QKV].scale == 3.0
+    refused(single(tmp_path, tensors, {"lora_adapter_metadata": '{"lora_alpha": 3, "r": 4}'}), "states 4")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"r": 2}', '{"lora_alpha": 3, "alpha_pattern": {"attn.to_q": 1}}'])
+def test_diffusers_metadata_that_cannot_be_followed_are_passed_over(tmp_path: Path, text: str) -> None:
+    lora = read_lora(single(tmp_path, pair(), {"lora_adapter_metadata": text}))
+    assert lora.modules[QKV].scale == 1.0 and "stores no alpha" in lora.notes[0]
 
 
 def test_the_forks_file_points_to_its_peft_folder(tmp_path: Path) -> None:

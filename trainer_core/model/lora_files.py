@@ -60,7 +60,7 @@ def read_lora(path: Path) -> LoraFile:
     file = _weight_file(chosen)
     try:
         with _opened(file) as (names, read, metadata):
-            settings = settings_of(file, names)
+            settings = settings_of(file, names, metadata)
             keys = read_keys(file, names)
             tensors = {name: _float_tensor(file, name, read(name)) for name in keys}
     except (OSError, SettingsError, SafetensorError) as error:
@@ -242,7 +242,7 @@ class _Assembly:
     def _note_alphas(self, slots: Slots) -> None:
         without = [module for (module, _), slot in slots.items() if "alpha" not in slot]
         if self.settings:
-            if self.file.name not in PEFT_WEIGHTS:
+            if self.settings.source != SETTINGS_FILE or self.file.name not in PEFT_WEIGHTS:
                 self.notes.append(f"No alpha is stored; it is taken from {self.settings.source}.")
             return
         if not without:

@@ -18,7 +18,7 @@ from trainer_core.contracts.run_names import checkpoint_step, export_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.headers import Header, HeaderProblem, StoredTensor, read_header
 from trainer_core.planning.lora_names import Key, listing, read_names
-from trainer_core.planning.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError, read_settings
+from trainer_core.planning.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError, read_settings, settings_in
 
 Form = Literal["peft", "comfyui", "other"]
 
@@ -231,24 +231,26 @@ def other_width(file: Path, shapes: Mapping[str, tuple[int, int]]) -> UserError 
     )
 
 
-def settings_of(file: Path, names: Collection[str]) -> PeftSettings | None:
-    """The json beside a PEFT file; None: alphas are in the tensors. Raises SettingsError, OSError.
+def settings_of(file: Path, names: Collection[str], metadata: Mapping[str, str]) -> PeftSettings | None:
+    """What states the alphas in place of the tensors: the json beside a PEFT file, or diffusers' metadata; else None.
 
     A renamed file's json counts where its tensors state no alpha and no other file there can be meant by it.
+    Raises SettingsError, OSError.
     """
-    settings = file.with_name(SETTINGS_FILE)
-    if not settings.is_file():
+    beside = file.with_name(SETTINGS_FILE)
+    if file.name in PEFT_WEIGHTS and beside.is_file():
+        return read_settings(beside)
+    if any(name.endswith(".alpha") for name in names):
         return None
-    if file.name in PEFT_WEIGHTS:
-        return read_settings(settings)
-    renamed = all(name.startswith(_PEFT_PREFIX) and not name.endswith(".alpha") for name in names)
     alone = not any(file.with_name(name).is_file() for name in PEFT_WEIGHTS)
-    return read_settings(settings) if renamed and alone else None
+    if alone and all(name.startswith(_PEFT_PREFIX) for name in names) and beside.is_file():
+        return read_settings(beside)
+    return settings_in(metadata)
 
 
 def _alphas(file: Path, slots: Slots, header: Header) -> Counter[float]:
     """How many modules have which alpha; with rsLoRA the one that gives the same scale without it."""
-    settings = settings_of(file, header.tensors)
+    settings = settings_of(file, header.tensors, header.metadata)
     if settings is not None:
         return Counter(settings.alpha_of(module, slot["down"].shape[0]) for (module, _), slot in slots.items())
     alphas: Counter[float] = Counter()

@@ -12,6 +12,9 @@ from typing import Any
 from trainer_core.planning.lora_names import listing
 
 SETTINGS_FILE = "adapter_config.json"
+# Where diffusers keeps the same values inside the file, behind the name of the part of its pipeline.
+DIFFUSERS_KEY = "lora_adapter_metadata"
+_DIFFUSERS_PART = "transformer."
 _PATTERN_LENGTH = 200
 # A repeated group is what makes a regular expression run for ever on a name that does not match.
 _REPEATED_GROUP = re.compile(r"\)[*+?{]")
@@ -70,6 +73,23 @@ def read_settings(file: Path) -> PeftSettings:
     if not isinstance(values, dict):
         raise SettingsError(f"{file.name} is not a JSON object")
     return _settings(values, file.name)
+
+
+def settings_in(metadata: Mapping[str, str]) -> PeftSettings | None:
+    """What diffusers wrote into a file's metadata; None where it states no alpha. Raises SettingsError.
+
+    Its patterns are for the names of its own model, which are others than NewBie's: with them nothing is taken.
+    """
+    try:
+        stated = json.loads(metadata.get(DIFFUSERS_KEY, ""))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(stated, dict):
+        return None
+    values = {name.removeprefix(_DIFFUSERS_PART): value for name, value in stated.items()}
+    if "lora_alpha" not in values or values.get("rank_pattern") or values.get("alpha_pattern"):
+        return None
+    return _settings(values, DIFFUSERS_KEY)
 
 
 def _settings(values: Mapping[str, Any], source: str) -> PeftSettings:
