@@ -17,6 +17,9 @@ PREFIXES = (
     "base_model.model.",
     "unet.base_model.model.",
     "base_model.model.diffusion_model.",
+    "model.",
+    "_orig_mod.",
+    "base_model.model._orig_mod.",
 )
 SUFFIXES = {
     "down": (".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight", "_lora.down.weight",

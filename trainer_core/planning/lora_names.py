@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from trainer_core.planning.tensor_names import WRAPPING
+
 NAMES_SHOWN = 6
 _NAME_LENGTH = 100
 
@@ -60,7 +62,7 @@ _SINGLE = _both_spellings(
     {**{part: (part, "") for part in _SINGLE_PARTS}, **{name: (part, "") for name, part in _SINGLE_ALIASES.items()}}
 )
 _BLOCK = re.compile(r"(layers|noise_refiner|context_refiner)[._](0|[1-9]\d{0,3})[._](.+)")
-_PREFIXES = re.compile(r"^(?:(?:base_model\.model|model\.diffusion_model|diffusion_model|transformer|unet|module)\.)+")
+_PREFIXES = re.compile(r"^(?:(?:base_model\.model|diffusion_model|transformer|unet|module|model)\.)+")
 _FLAT_PREFIXES = re.compile(r"^(?:lora_unet_|lora_transformer_|lycoris_)")
 
 _ROLES = (
@@ -128,7 +130,7 @@ class Listing:
 
 def official_module(stem: str) -> tuple[str, str] | None:
     """(official dotted module, rows) of a key's stem, whatever its prefix and spelling; None for no such module."""
-    name = _FLAT_PREFIXES.sub("", _PREFIXES.sub("", stem))
+    name = _FLAT_PREFIXES.sub("", _PREFIXES.sub("", WRAPPING.sub("", stem)))
     if match := _BLOCK.fullmatch(name):
         part, rows = _IN_BLOCK.get(match[3], ("", ""))
         # Context blocks are not modulated.
