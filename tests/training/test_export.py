@@ -102,6 +102,7 @@ def test_pefts_own_loader_reads_the_folder(file: Path) -> None:
     folder = file.with_name("ann-step-00000120-peft")
     settings = PeftConfig.from_pretrained(str(folder))
     assert (settings.r, settings.lora_alpha, settings.peft_type) == (2, 1.0, "LORA")
+    assert settings.base_model_name_or_path == "base"  # without the folders above it: people pass the file on
     assert set(settings.target_modules) == {"layers.0.attention.qkv", "time_text_embed.1"}
     weights = load_peft_weights(str(folder), device="cpu")
     assert set(weights) == {f"base_model.model.{name}.weight" for name in WEIGHTS}

@@ -161,12 +161,15 @@ def settings_json(
     base: str | None = None,
     use_dora: bool = False,
 ) -> str:
-    """adapter_config.json for modules with these ranks and alphas: the most frequent ones, the rest as patterns."""
+    """adapter_config.json for modules with these ranks and alphas: the most frequent ones, the rest as patterns.
+
+    Of `base` only the last name is written: a LoRA is passed on, and where its maker keeps files is nobody's business.
+    """
     rank, alpha = (Counter(table.values()).most_common(1)[0][0] for table in (ranks, alphas))
     settings: dict[str, object] = {
         "peft_type": "LORA",
         "task_type": None,
-        "base_model_name_or_path": base,
+        "base_model_name_or_path": Path(base).absolute().name if base else None,
         "r": rank,
         "lora_alpha": alpha,
         "lora_dropout": dropout,
