@@ -10,7 +10,7 @@ def main() -> int:
         description="Train a NewBie LoRA. Paths that are not absolute mean the current folder."
     )
     parser.add_argument("--config_file", "--config", required=True, metavar="FILE", help="TOML config, or a run folder")
-    parser.add_argument("--check", action="store_true", help="check config and images; train nothing")
+    parser.add_argument("--check", action="store_true", help="check config, base and images; train nothing")
     arguments = parser.parse_args()
     from trainer_core.cli import main as trainer_core
 

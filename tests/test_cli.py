@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer_core.cli import main
+from trainer_core.cli import TINY_BASE, main
 
 ROOT = Path(__file__).parents[1]
 Captured = pytest.CaptureFixture[str]
@@ -51,10 +51,38 @@ def test_check_lists_buckets_and_what_is_cropped(tmp_path: Path, capsys: Capture
 
     Image.new("RGB", (512, 256)).save(tmp_path / "wide.png")
     config = tmp_path / "c.toml"
-    config.write_text(f"base_model_path = 'x'\ntrain_data_dir = '{tmp_path}'\nresolution = 256\n", encoding="utf-8")
+    text = f"base_model_path = '{TINY_BASE}'\ntrain_data_dir = '{tmp_path}'\nresolution = 256\n"
+    config.write_text(text, encoding="utf-8")
     assert main(["train", "--check", str(config)]) == 0
     told = capsys.readouterr().out
     assert "wide.png" in told and "352x176" in told.replace(" ", "") and "1 images" in told
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("base_model_path = '/nope'", "/nope is not a folder"),
+        ("lora_target_modules = ['nope']", "nope"),
+        ("validation_data_dir = '/nonexistent'", "validation_data_dir: /nonexistent is not a folder"),
+        ("strict_data = true", "strict_data is on and the data set has problems"),
+    ],
+)
+def test_check_finds_what_would_stop_the_training(setting: str, words: str, tmp_path: Path, capsys: Captured) -> None:
+    from PIL import Image
+
+    (tmp_path / "data").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "data" / "sound.png")
+    Image.effect_noise((256, 256), 64).convert("RGB").save(tmp_path / "data" / "cut.jpg")
+    (tmp_path / "data" / "cut.jpg").write_bytes((tmp_path / "data" / "cut.jpg").read_bytes()[:9000])
+    lines = {"base_model_path": f"'{TINY_BASE}'", "train_data_dir": f"'{tmp_path / 'data'}'", "resolution": "128"}
+    name, _, value = setting.partition(" = ")
+    config = tmp_path / "c.toml"
+    config.write_text("\n".join(f"{n} = {v}" for n, v in {**lines, name: value}.items()), encoding="utf-8")
+    assert main(["train", "--check", str(config)]) == 1
+    told = capsys.readouterr()
+    assert told.err.count("error: ") == 1 and words in told.err and "Traceback" not in told.err
+    assert "sound.png" in told.out and "warning: left out: " in told.out and "1 images" in told.out
+    assert {path.name for path in tmp_path.iterdir()} == {"c.toml", "data"}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from trainer_core.cli import (
     tiny,
     train,
 )
-from trainer_core.cli.shared import PATHS, stay_offline
+from trainer_core.cli.shared import PATHS, stay_offline, tell
 from trainer_core.contracts.errors import ConfigError, UserError, system_problem
 
 COMMANDS = (
@@ -70,9 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _told(error: UserError) -> int:
     """Say it; returns the exit code."""
-    print(f"error: {error}", file=sys.stderr)
-    for hint in error.hints:
-        print(f"  - {hint}", file=sys.stderr)
+    tell(error)
     return 2 if isinstance(error, ConfigError) else 1
 
 

@@ -47,6 +47,13 @@ def note(sentence: str) -> None:
     print(f"note: {sentence}", file=sys.stderr)
 
 
+def tell(error: UserError) -> None:
+    """Say what went wrong and what to do."""
+    print(f"error: {error}", file=sys.stderr)
+    for hint in error.hints:
+        print(f"  - {hint}", file=sys.stderr)
+
+
 class Progress:
     """Prints `report(what, done, total)` in bytes as whole tenths, not each call."""
 

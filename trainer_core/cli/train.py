@@ -22,7 +22,9 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("train", help="train a LoRA from a TOML config", description=f"{text} {PATHS}")
     command.add_argument("config", type=user_path, help="TOML config (see config_template.toml), or a run folder")
     command.add_argument(
-        "--check", action="store_true", help="list each image's bucket and what is cropped; train nothing"
+        "--check",
+        action="store_true",
+        help="list each image's bucket, what is cropped and all that would stop the training; train nothing",
     )
     command.set_defaults(run=_train, online=True)
 
@@ -34,8 +36,8 @@ def _train(options: argparse.Namespace) -> int:
 def train(path: Path, *, check: bool = False) -> int:
     """Train by a TOML config or run folder, in a process for each GPU; returns the exit code.
 
-    With `check` nothing is trained: what becomes of each image is printed. Raises UserError; where there are several
-    processes, each of them prints its own error instead.
+    With `check` nothing is trained: what becomes of each image is printed, and what would stop the training. Raises
+    UserError; where there are several processes, each of them prints its own error instead.
     """
     config, notes = config_of(path)
     launched = is_launched(os.environ)
@@ -48,8 +50,9 @@ def train(path: Path, *, check: bool = False) -> int:
     if not any(_is_hub_id(text) for text in _named_parts(config)):
         stay_offline()
     if check:
-        _check_data(config)
-        return 0
+        from trainer_core.cli.checking import check as check_all
+
+        return check_all(config)
     from trainer_core.training.run import run_training
 
     outcome = run_training(config)
@@ -94,20 +97,3 @@ def _gpu_count(config: TrainConfig) -> int:
 def _has_cards() -> bool:
     machine = detect(Path())
     return bool(machine.gpus or machine.hidden)
-
-
-def _check_data(config: TrainConfig) -> None:
-    from trainer_core.dataset.buckets import BucketPlan
-    from trainer_core.dataset.scan import scan_dataset
-
-    scan = scan_dataset(Path(config.train_data_dir), strict=config.strict_data)
-    plan = BucketPlan.from_config(config)
-    for item in scan.items:
-        goal = plan.assign(item.width, item.height)
-        bucket = f"{goal.bucket[0]}x{goal.bucket[1]}"
-        size = f"{item.width}x{item.height}"
-        print(f"{bucket:>10}  cropped {goal.crop_loss:5.1%}  x{item.repeats}  {size:>10}  {item.relative}")
-    for problem in scan.problems:
-        print(f"warning: {problem.message}")
-    images = sum(item.repeats for item in scan.items)
-    print(f"{len(scan.items)} images, {images} an epoch with repeats, {len(scan.problems)} warnings")

@@ -1,5 +1,6 @@
 """Finding images and captions in a folder, and saying plainly what is wrong with it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -47,7 +48,7 @@ def scan_dataset(root: Path, *, strict: bool, option: str = "train_data_dir") ->
     problems = sorted(told, key=lambda problem: (problem.path.as_posix(), problem.kind))
     severe = [problem.message for problem in problems if problem.severe]
     if strict and severe:
-        raise UserError("dataset_problem", "strict_data is on and the data set has problems:\n" + "\n".join(severe))
+        raise refused_by_strict_data(severe)
     items = sorted((item for item, _ in read if item), key=lambda item: item.relative.as_posix())
     if not items:
         raise UserError(
@@ -56,6 +57,11 @@ def scan_dataset(root: Path, *, strict: bool, option: str = "train_data_dir") ->
             severe[:5] or ["Put images there, with captions in .txt files of the same name."],
         )
     return Scan(items=tuple(items), problems=tuple(problems))
+
+
+def refused_by_strict_data(problems: Sequence[str]) -> UserError:
+    """The error that lists what costs images of a run with strict_data."""
+    return UserError("dataset_problem", "strict_data is on and the data set has problems:\n" + "\n".join(problems))
 
 
 def _read(found: Found) -> tuple[ImageItem | None, DataProblem | None]:

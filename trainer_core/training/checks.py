@@ -36,18 +36,23 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def base_of(config: TrainConfig) -> BaseFolder:
-    """The base that a config names, whole or part by part; parts named by hub id are fetched if they are not here.
-
-    Raises UserError as `find_base` and `resolve_part` do.
-    """
+def named_parts(config: TrainConfig) -> dict[str, str]:
+    """The parts of the base that are named one by one, as written, by kind."""
     named = {
         "transformer": config.transformer_path,
         "gemma": config.gemma_model_path,
         "clip": config.clip_model_path,
         "vae": config.vae_path,
     }
-    parts = {kind: resolve_part(text, kind) for kind, text in named.items() if text}
+    return {kind: text for kind, text in named.items() if text}
+
+
+def base_of(config: TrainConfig) -> BaseFolder:
+    """The base that a config names, whole or part by part; parts named by hub id are fetched if they are not here.
+
+    Raises UserError as `find_base` and `resolve_part` do.
+    """
+    parts = {kind: resolve_part(text, kind) for kind, text in named_parts(config).items()}
     return find_base(Path(config.base_model_path) if config.base_model_path else None, **parts)
 
 

@@ -1,0 +1,96 @@
+"""`train --check`: what becomes of each image, and everything that would stop the training. Nothing is written."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from trainer_core.cli.shared import note, tell
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.dataset.buckets import BucketPlan
+from trainer_core.dataset.images import ImageProblem, load_rgb
+from trainer_core.dataset.scan import ImageItem, Scan, refused_by_strict_data, scan_dataset
+
+
+def check(config: TrainConfig) -> int:
+    """Print it all; returns the exit code: 1 if the training would not start, or would stop over its images."""
+    stops = [*_settings(config), *_images(config, "train_data_dir")]
+    if config.validation_data_dir:
+        stops += _images(config, "validation_data_dir")
+    # A folder that is not there is found twice.
+    for error in {str(error): error for error in stops}.values():
+        tell(error)
+    return 1 if stops else 0
+
+
+def _settings(config: TrainConfig) -> Iterator[UserError]:
+    """What the run would say before it writes anything; it says one thing at a time."""
+    from trainer_core.model.hub import cached_part
+    from trainer_core.planning.hub_place import parse_place
+    from trainer_core.training.checks import adapted, base_of, check_early, named_parts, pick_device
+    from trainer_core.training.rerun import check_rerun, settled
+
+    run = RunDir(Path(config.output_dir) / config.output_name)
+    try:
+        config = settled(run, config)
+        device = pick_device(config.device)
+        carried_out, notes = adapted(config, device)
+        for sentence in notes:
+            note(sentence)
+        parts = named_parts(config).items()
+        absent = [text for kind, text in parts if parse_place(text) and cached_part(text, kind) is None]
+        for text in absent:
+            note(f"{text} is fetched when the training starts; the base was not looked at.")
+        if not absent:
+            check_early(carried_out, base_of(config), device)
+        check_rerun(run, config)
+    except UserError as error:
+        yield error
+
+
+def _images(config: TrainConfig, option: str) -> Iterator[UserError]:
+    folder = Path(getattr(config, option))
+    try:
+        scan = scan_dataset(folder, strict=False, option=option)
+    except UserError as error:
+        yield error
+        return
+    usable, broken = _listed(scan, config)
+    severe = [problem.message for problem in scan.problems if problem.severe]
+    for message in [*(problem.message for problem in scan.problems), *(f"left out: {message}" for message in broken)]:
+        print(f"warning: {message}")
+    shown = sum(item.repeats for item in usable)
+    what = f"{shown} an epoch with repeats" if option == "train_data_dir" else "to validate with"
+    print(f"{len(usable)} images, {what}, {len(scan.problems) + len(broken)} warnings")
+    if config.strict_data and (severe or broken):
+        yield refused_by_strict_data([*severe, *broken])
+    elif not usable and option == "train_data_dir":
+        yield UserError("dataset_empty", f"No image in {folder} could be read.")
+
+
+def _listed(scan: Scan, config: TrainConfig) -> tuple[list[ImageItem], list[str]]:
+    """Decode and print one image after the other; returns those that can be used and what is wrong with the rest."""
+    plan = BucketPlan.from_config(config)
+    usable: list[ImageItem] = []
+    broken: list[str] = []
+    with ThreadPoolExecutor() as decoders:
+        for item, problem in zip(scan.items, decoders.map(_problem_of, scan.items), strict=True):
+            if problem:
+                broken.append(problem)
+                continue
+            usable.append(item)
+            goal = plan.assign(item.width, item.height)
+            bucket = f"{goal.bucket[0]}x{goal.bucket[1]}"
+            size = f"{item.width}x{item.height}"
+            print(f"{bucket:>10}  cropped {goal.crop_loss:5.1%}  x{item.repeats}  {size:>10}  {item.relative}")
+    return usable, broken
+
+
+def _problem_of(item: ImageItem) -> str:
+    """Why the run will not be able to decode an image; "" where it will."""
+    try:
+        load_rgb(item.path)
+    except ImageProblem as problem:
+        return problem.message
+    return ""
