@@ -132,6 +132,14 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("loading Gemma3", "加载 Gemma3"),
     ("loading Jina CLIP", "加载 Jina CLIP"),
     ("loading the VAE", "加载 VAE"),
+    ("cache_dir: the features cannot be kept in {}: {}.", "cache_dir：特征无法保存到 {}：{t}。"),
+    ("{} is not a folder", "{} 不是文件夹"),
+    ("{} may not be written to", "{} 不可写入"),
+    ("Choose another cache_dir, or free this path.", "请换一个 cache_dir，或让出这个路径。"),
+    (
+        "Or set use_cache = false: features are then kept in memory and made anew at each start.",
+        "或设 use_cache = false：特征只留在内存里，每次启动都重新生成。",
+    ),
     ("loading the transformer", "加载 transformer"),
     ("trying a step", "试跑一步"),
     (

@@ -1,5 +1,6 @@
 """What is carried out differently on a CPU, and that it is said; what is refused before anything is encoded."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,25 @@ def test_flash_attention_falls_back_in_words() -> None:
 
 def test_nothing_else_changes() -> None:
     assert adapted(CONFIG, CPU) == (CONFIG, [])
+
+
+@pytest.mark.parametrize("place", ["file", "file/below/it", "closed/new"])
+def test_a_cache_that_cannot_be_kept_is_refused_early(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "closed").mkdir()
+    # A right of the system's: whoever runs the tests may have all of them.
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, *asked: Path(path).name != "closed" and access(path, *asked))
+    config = replace(
+        CONFIG, base_model_path=str(TINY_BASE), train_data_dir=str(tmp_path / "closed"),
+        output_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / place),
+    )  # fmt: skip
+    with pytest.raises(UserError, match=f"{place}: .*{place.partition('/')[0]} ") as caught:
+        check_early(config, base_of(config), CPU)
+    assert caught.value.code == "cache_unusable" and not (tmp_path / "out").exists()
+    check_early(replace(config, use_cache=False), base_of(config), CPU)
 
 
 def start_of_rank(rank: int, folder: Path) -> TrainConfig:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import (
     fsync_file,
@@ -32,6 +33,13 @@ FORMAT = 1
 # An entry is written within seconds; several machines may share one store.
 _LEFT_S = 3600.0
 _ENDING = ".safetensors"
+
+
+def cache_root(config: TrainConfig) -> Path | None:
+    """The folder of a run's features; None where they stay in memory."""
+    if not config.use_cache:
+        return None
+    return Path(config.cache_dir) if config.cache_dir else Path(config.output_dir) / ".cache"
 
 
 class HashIndex:

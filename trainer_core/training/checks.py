@@ -20,6 +20,7 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import stated_vae_config
 from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.adapters import adapter_shapes, check_weights, start_weights
+from trainer_core.training.cache import cache_root
 from trainer_core.training.optim import check_optimizer
 
 
@@ -97,9 +98,33 @@ def _check_folders(config: TrainConfig) -> None:
             )
 
 
+def _check_cache(config: TrainConfig) -> None:
+    """The features can be kept where the config says; nothing is made for the answer."""
+    root = cache_root(config)
+    # output_dir itself is the run folder's own matter.
+    if root is None or not (config.cache_dir or os.path.lexists(root)):
+        return
+    nearest = next((path for path in (root, *root.absolute().parents) if os.path.lexists(path)), root)
+    if not nearest.is_dir():
+        reason = f"{nearest} is not a folder"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        reason = f"{nearest} may not be written to"
+    else:
+        return
+    raise UserError(
+        "cache_unusable",
+        f"cache_dir: the features cannot be kept in {root}: {reason}.",
+        [
+            "Choose another cache_dir, or free this path.",
+            "Or set use_cache = false: features are then kept in memory and made anew at each start.",
+        ],
+    )
+
+
 def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> None:
     """What would stop the run after hours of encoding, asked before the first file is written."""
     _check_folders(config)
+    _check_cache(config)
     check_backend(config.attention_backend, device)
     check_optimizer(config, device)
     if config.mixed_precision == "fp16" and device.type == "cpu":

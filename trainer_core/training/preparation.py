@@ -11,7 +11,7 @@ from trainer_core.dataset.captions import spaced
 from trainer_core.dataset.holdout import split
 from trainer_core.dataset.scan import ImageItem, Scan, scan_dataset
 from trainer_core.model.folder import BaseFolder
-from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
+from trainer_core.training.cache import FeatureCache, MemoryCache, cache_root, key_of, part_id
 from trainer_core.training.distributed import World
 from trainer_core.training.features import FeatureStore, Sample
 from trainer_core.training.steps import Schedule
@@ -106,10 +106,8 @@ class Preparation:
         )
 
     def _cache(self) -> FeatureCache | MemoryCache:
-        config = self._config
-        if not config.use_cache:
-            return MemoryCache()
-        return FeatureCache(Path(config.cache_dir) if config.cache_dir else Path(config.output_dir) / ".cache")
+        root = cache_root(self._config)
+        return MemoryCache() if root is None else FeatureCache(root)
 
     def _items(self) -> tuple[Sequence[ImageItem], Sequence[ImageItem]]:
         """The images to train on and those to validate with."""
