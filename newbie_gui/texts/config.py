@@ -65,7 +65,7 @@ TEXTS = MappingProxyType(
         "config.status.ready": ("Ready to start", "可以开始"),
         "config.status.problem": ("One problem to solve before Start", "开始前需解决 1 个问题"),
         "config.status.problems": ("{count} problems to solve before Start", "开始前需解决 {count} 个问题"),
-        "config.status.first": ("{count}: {setting}. {problem}", "{count}：{setting}。{problem}"),
+        "config.status.first": ("{count}: {setting}. {problem}", "{count}，见“{setting}”：{problem}"),
         "config.status.warnings": ("Warnings", "警告"),
         "config.status.none": ("Unknown until the problems are solved", "解决问题后才能估计"),
         "config.live": ("What this run will need", "这次训练需要什么"),

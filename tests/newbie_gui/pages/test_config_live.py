@@ -51,7 +51,7 @@ def test_every_problem_is_told_at_once_in_the_pages_language(tmp_path: Path, dat
     bad = {"resolution": 1000, "learning_rate": "1e-", "validation_split": 0.1, "validation_data_dir": "v"}
     report = report_of(ui, train_data_dir=data, **bad)
     assert list(report.problems) == ["resolution", "learning_rate", "validation_data_dir", "validation_split"]
-    assert start_problem(report, ui) == f"开始前需解决 4 个问题：分辨率（像素）。{report.problems['resolution']}"
+    assert start_problem(report, ui) == f"开始前需解决 4 个问题，见“分辨率（像素）”：{report.problems['resolution']}"
     # Memory is forecast all the same, with defaults in place of what is wrong.
     assert report.forecast is not None and set(report.replaced) >= {"resolution", "learning_rate"}
     assert "分辨率" in render(report, ui)
