@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from newbie_gui.figures import MIB, gib
 from newbie_gui.pages.config.strategy import plan_for, title_of
+from newbie_gui.pages.train.queue_html import BYTES
 from newbie_gui.pages.ui import QUIET, Ui
 from newbie_gui.texts import LANGS
 from trainer_core.planning.hardware import Machine
@@ -67,7 +68,8 @@ def _job(ui: Ui) -> Markup:
         return Markup('<div class="header-job">{}</div>').format(" · ".join([ui.t("frame.job.none"), *words]))
     first = running[0]
     share = first.done / first.total if first.total else 0.0
-    figures = f"{first.done}/{first.total}" if first.total else ""
+    counted = f"{100 * share:.0f} %" if first.total > BYTES else f"{first.done}/{first.total}"
+    figures = counted if first.total else ""
     title = ui.t("frame.job.running", title=first.job.title)
     bar = Markup('<progress max="1" value="{}" aria-label="{}"></progress>').format(f"{share:.3f}", title)
     link = Markup('<a href="#train">{}</a>').format(ui.t("frame.job.show"))

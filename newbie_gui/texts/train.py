@@ -129,6 +129,7 @@ TEXTS = MappingProxyType(
         "train.loss.last_help": ("0 = up to the newest step.", "0 表示到最新一步。"),
         "train.loss.all": ("Show all steps", "显示全部步"),
         "train.loss.log_scale": ("Logarithmic", "对数坐标"),
+        "train.loss.compared": ("Compared run: {name}", "对比的训练：{name}"),
         "train.loss.compare": ("Compare with", "对比"),
         "train.loss.compare_none": ("no other run", "不对比"),
         "train.loss.options": ("Curve settings", "曲线设置"),
@@ -254,9 +255,9 @@ TEXTS = MappingProxyType(
         # Changing a setting
         "train.change.heading": ("Change a setting and continue", "修改参数并继续"),
         "train.change.help": (
-            "1. Put this run's settings into the form of the Settings tab. 2. Change them there. 3. Come back, see "
+            "1. Put this run's settings into the form of the Settings tab.\n2. Change them there.\n3. Come back, see "
             "what each change does, and continue.",
-            "1. 把此训练的参数填入“参数”标签页。2. 在那里修改。3. 回到这里查看每项修改的影响，然后继续。",
+            "1. 把此训练的参数填入“参数”标签页。\n2. 在那里修改。\n3. 回到这里查看每项修改的影响，然后继续。",
         ),
         "train.change.load": ("Put its settings into the form", "把参数填入表单"),
         "train.change.check": ("See what the changes do", "查看修改的影响"),

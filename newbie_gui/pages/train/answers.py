@@ -94,7 +94,7 @@ class Answers:
             # Nothing may come with the curves: for a new axis title or legend the plot draws itself anew, and then it
             # stays with the curves before these.
             plots.loss: found["loss"],
-            plots.heading: plot_view.heading(self._ui, log=wish.choice.log),
+            plots.heading: plot_view.heading(self._ui, log=wish.choice.log, other=found["other"]),
             plots.rate: found["rate"],
             plots.health: found["health"],
             plots.table: found["table"],

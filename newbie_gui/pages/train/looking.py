@@ -164,6 +164,7 @@ class Looker:
             health = self._ui.health.health(row.folder, history, told, shown.failure, shown.config)
             words = {hint: self._translate(hint) for hint in health.hints}
             return {
+                "other": other.name if other and beside else "",
                 "loss": plot_view.loss_data(self._ui, plot),
                 "rate": plot_view.rate_data(self._ui, plot),
                 "health": str(plot_view.health(self._ui, health, words) + self._notes(told)),

@@ -24,9 +24,13 @@ def names(ui: Ui) -> dict[str, str]:
     return {key: ui.t(f"train.loss.{key}") for key in keys}
 
 
-def heading(ui: Ui, *, log: bool) -> str:
-    """What stands above the plot, and says what its numbers are."""
-    return f"### {ui.t('train.loss.log_heading' if log else 'train.loss.heading')}"
+def heading(ui: Ui, *, log: bool, other: str = "") -> str:
+    """What stands above the plot: what its numbers are, and the name of the run beside it, which no legend can tell.
+
+    The plot knows its curves by fixed names (`colours`).
+    """
+    compared = f"\n\n{ui.t('train.loss.compared', name=other)}" if other else ""
+    return f"### {ui.t('train.loss.log_heading' if log else 'train.loss.heading')}{compared}"
 
 
 def colours(ui: Ui) -> dict[str, str]:

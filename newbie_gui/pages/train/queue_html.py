@@ -12,7 +12,7 @@ from trainer_core.jobs.entries import Entry
 # A page of ended ones; the list of runs has all trainings.
 MOST_ENDED = 20
 # Nothing but bytes is counted this far.
-_BYTES = 1_000_000
+BYTES = 1_000_000
 
 
 def render_now(t: Texts, entries: Sequence[Entry], paused: str) -> Markup:
@@ -82,7 +82,7 @@ def _progress(t: Texts, entry: Entry) -> str:
     if entry.phase == "training":
         return t("queue.step", done=entry.done, total=entry.total)
     phase = translate(entry.phase, t.lang)
-    if entry.total > _BYTES:
+    if entry.total > BYTES:
         return t("queue.percent", phase=phase, percent=100 * entry.done // entry.total)
     return t("queue.phase", phase=phase, done=entry.done, total=entry.total) if entry.total > 1 else phase
 
