@@ -248,6 +248,10 @@ TEXTS = MappingProxyType(
             "Report for a bug or a question: no secrets, home folder shortened",
             "用于反馈或提问的报告：不含密钥，主目录已隐去",
         ),
+        "train.report.begun": (
+            "The report is being written; that takes some seconds.",
+            "正在生成报告，需要几秒钟。",
+        ),
         "train.report.done": (
             "The report is ready below. If it was not copied, use the copy button at its corner.",
             "报告在下方。如果没有自动复制，请点右上角的复制按钮。",

@@ -157,7 +157,9 @@ class Doing:
         return {self._parts.lora: str(file.resolve())}
 
     def report(self, values: Values) -> Updates:
-        text = report_of(self._answers.shown(values))
+        row = self._answers.shown(values)
+        gr.Info(self._ui.t("train.report.begun"))
+        text = report_of(row)
         gr.Info(self._ui.t("train.report.done"))
         return {self._parts.report_text: gr.update(value=text, visible=True)}
 
