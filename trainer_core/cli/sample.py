@@ -1,12 +1,15 @@
 """`sample`: make pictures from a base model, with or without LoRAs."""
 
 import argparse
+import re
 from pathlib import Path
 
 from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, add_loras, loras_of, note
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.demo import TINY_BASE
+
+_PICTURE = re.compile(r"([0-9]{2,9})-seed-[0-9]+\.png")
 
 
 def add(commands: Commands) -> None:
@@ -26,7 +29,9 @@ def add(commands: Commands) -> None:
     command.add_argument("--shift", type=float, default=6.0, help="time shift (default: %(default)s)")
     command.add_argument("--seed", type=int, default=42, help="seed of the first picture (default: %(default)s)")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    command.add_argument("--output", type=user_path, default=Path("samples"), help="folder (default: %(default)s)")
+    command.add_argument(
+        "--output", type=user_path, default=Path("samples"), help="folder (default: %(default)s); pictures in it stay"
+    )
     command.set_defaults(run=_sample)
 
 
@@ -48,12 +53,20 @@ def _sample(options: argparse.Namespace) -> None:
         for number, prompt in enumerate(options.prompt)
     ]  # fmt: skip
 
+    first = _next_number(options.output)
+
     def painted(index: int, settings: SampleSettings, image: object) -> None:
-        file = options.output / f"{index:02d}-seed-{settings.seed}.png"
+        file = options.output / f"{first + index:02d}-seed-{settings.seed}.png"
         save_png(image, file, settings)  # type: ignore[arg-type]
         print(file)
 
     paint(options.base, loras_of(options), wanted, device=pick_device(options.device), painted=painted, tell=note)
+
+
+def _next_number(folder: Path) -> int:
+    """The number of the next picture: those of earlier calls stay."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return max((int(found[1]) + 1 for name in names if (found := _PICTURE.fullmatch(name))), default=0)
 
 
 def _size(text: str) -> tuple[int, int]:

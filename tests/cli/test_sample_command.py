@@ -1,0 +1,24 @@
+"""`sample`: the pictures of a call, beside those of earlier calls."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from trainer_core.cli import main
+from trainer_core.training.sampling import SampleSettings
+
+
+def test_a_second_call_numbers_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def paint(base: object, loras: object, wanted: list[SampleSettings], *, painted: Callable, **_: object) -> None:
+        for index, settings in enumerate(wanted):
+            painted(index, settings, Image.new("RGB", (8, 8)))
+
+    monkeypatch.setattr("trainer_core.tools.painter.paint", paint)
+    (tmp_path / "holiday.png").touch()
+    call = ["sample", "--output", str(tmp_path), "--device", "cpu", "--prompt", "a", "--prompt", "b"]
+    assert main(call) == main(call) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "holiday.png", "00-seed-42.png", "01-seed-43.png", "02-seed-42.png", "03-seed-43.png",
+    }  # fmt: skip
