@@ -184,7 +184,11 @@ _OPTIONS = MappingProxyType(
             "Jina 也丢弃描述",
             "丢弃描述时 Jina 也不看描述；底模训练时只对 Gemma 丢弃。",
         ),
-        "shuffle_caption": ("Shuffle tags", "打乱标签顺序", "打乱描述中标签的顺序。"),
+        "shuffle_caption": (
+            "Shuffle tags",
+            "打乱标签顺序",
+            "打乱描述中标签的顺序；标签以逗号（包括“，”和“、”）或换行分隔。",
+        ),
         "keep_tokens": ("Tags kept in front", "保持在最前的标签数", "打乱时开头有多少个标签保持不动。"),
         "caption_variants": (
             "Shuffled variants of a caption",

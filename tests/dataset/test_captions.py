@@ -50,6 +50,30 @@ def test_the_first_tags_stay(keep: int) -> None:
     assert (result == tags) == (keep >= 11)
 
 
+@pytest.mark.parametrize(
+    ("caption", "marks"),
+    [
+        ("一，二，三，四，五，六", "，，，，，"),
+        ("一、二, 三\n四，五、 六", "、|, |\n|，|、 "),
+        ("a, b, c\nd, e, f", ", |, |\n|, |, "),
+    ],
+)
+def test_other_commas_and_new_lines_separate_tags_and_stay_where_they_are(caption: str, marks: str) -> None:
+    result = shuffled(caption, 3, keep=2)
+    assert result != caption and sorted(tags_of(result)) == sorted(tags_of(caption))
+    assert tags_of(result)[:2] == tags_of(caption)[:2]
+    assert re.findall(r"[^\w]+", result) == (marks.split("|") if "|" in marks else list(marks))
+
+
+def test_plain_commas_are_shuffled_as_ever() -> None:
+    """Another order, or another space, would be another text to encode and to learn."""
+    assert shuffled("tag0, tag1,tag2 ,tag3,, tag4, tag5, tag6", 7, keep=1) == "tag0, tag5, tag1, tag6, tag4, tag2, tag3"
+
+
+def test_a_caption_of_separators_takes_no_time() -> None:
+    assert shuffled("，" * 200_000 + " " * 200_000, 1) and len(tags_of("a\n" * 200_000)) == 200_000
+
+
 def test_xml_is_shuffled_inside_each_leaf_only() -> None:
     result = shuffled(XML, 3)
     assert result != XML

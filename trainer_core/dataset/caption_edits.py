@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import regex
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.dataset.captions import is_xml, with_tags
+from trainer_core.dataset.captions import SEPARATORS, is_xml, joined_tags, split_tags, with_tags
 
 Kind = Literal["prefix", "append", "replace", "regex", "remove_tag", "rename_tag", "sort", "dedupe"]
 
@@ -22,8 +22,9 @@ _MAX_PATTERN = 300
 _MAX_COUNTED = 1000
 _MAX_MATCHED_CAPTION = 64 * 1024
 _PROSE_WORDS = 7
-# What may stay at the ends of a tag that was typed or copied: it would double the comma that is put there.
-_AROUND_TAGS = " ,\uff0c\u3001"
+# What may stay at the ends of tags that were typed or copied: it would double the comma that is put there. A caption's
+# last new line stays.
+_ENDS = " ,，、"
 _COUNTS = re.compile(r"\{(\d*)(?:,(\d*))?\}")
 
 
@@ -61,12 +62,12 @@ def checked_edit(kind: str, text: str = "", new: str = "", *, match_case: bool =
     if found is None:
         raise UserError("edit_unknown", f"There is no edit named {kind!r}; known are {', '.join(get_args(Kind))}.")
     if kind not in ("replace", "regex"):
-        text, new = (" ".join(typed.split()).strip(_AROUND_TAGS) for typed in (text, new))
+        text, new = (" ".join(typed.split()).strip(_ENDS) for typed in (text, new))
     if not text and kind not in ("sort", "dedupe"):
         raise UserError("edit_empty", "There is no text to work with.", ["Fill in the first field."])
     if len(text) > MAX_TEXT or len(new) > MAX_TEXT:
         raise UserError("edit_too_long", f"At most {MAX_TEXT} characters are allowed in a field.")
-    if kind in ("remove_tag", "rename_tag") and "," in text:
+    if kind in ("remove_tag", "rename_tag") and any(mark in text for mark in SEPARATORS):
         raise UserError("edit_comma", "A tag holds no comma.", ["Give one tag at a time."])
     if kind == "rename_tag" and not new:
         raise UserError("edit_empty", "There is no new name for the tag.", ["Fill in the second field."])
@@ -91,9 +92,9 @@ def edit_all(captions: Sequence[str], edit: Edit) -> Iterator[Edited]:
 
 
 def is_prose(caption: str) -> bool:
-    """Sentences rather than tags: a part between commas has more than seven words, or the end is a full stop."""
+    """Sentences rather than tags: what would be a tag has more than seven words, or the end is a full stop."""
     return caption.rstrip().endswith((".", "!", "?", "\u3002")) or any(
-        len(part.split()) > _PROSE_WORDS for part in caption.split(",")
+        len(part.split()) > _PROSE_WORDS for part in split_tags(caption)
     )
 
 
@@ -105,24 +106,25 @@ def _prefix(caption: str, edit: Edit) -> Edited:
         start = caption[: len(edit.text)]
         there = _same(start, edit.text) and not caption[len(edit.text) :][:1].isalnum()
         return Edited(text=caption if there else f"{edit.text}, {caption}")
-    tags, new = _tags(caption), _tags(edit.text)
-    wanted = [*new, *_without(tags, new)]
-    there = [tag.casefold() for tag in tags] == [tag.casefold() for tag in wanted]
-    return Edited(text=caption if there else ", ".join(wanted))
+    tags, new = split_tags(caption), split_tags(edit.text)
+    rest = _without(tags, new)
+    if [tag.casefold() for tag in tags] == [tag.casefold() for tag in (*new, *rest)]:
+        return Edited(text=caption)
+    return Edited(text=", ".join([*new, *([joined_tags(caption.strip(), rest)] if rest else [])]))
 
 
 def _append(caption: str, edit: Edit) -> Edited:
     if is_xml(caption):
         return Edited(text=caption, left_alone="xml")
     # Parts of a sentence are no tags.
-    new = [edit.text] if is_prose(edit.text) else _tags(edit.text)
-    missing = ", ".join(_without(new, _tags(caption)))
+    new = [edit.text] if is_prose(edit.text) else split_tags(edit.text)
+    missing = ", ".join(_without(new, split_tags(caption)))
     if not missing:
         return Edited(text=caption)
     if is_prose(caption):
         there = f" {caption}".casefold().endswith(f" {edit.text}".casefold())
         return Edited(text=caption if there else f"{caption} {edit.text}")
-    return Edited(text=f"{caption.rstrip(', ')}, {missing}" if caption else missing)
+    return Edited(text=f"{caption.rstrip(_ENDS)}, {missing}" if caption else missing)
 
 
 def _replace(caption: str, edit: Edit) -> Edited:
@@ -209,10 +211,6 @@ def _compiled(edit: Edit) -> "regex.Pattern[str]":
 
 def _invalid(reason: str) -> UserError:
     return UserError("regex_invalid", f"The regular expression is not valid: {reason}.", ["Check brackets and \\."])
-
-
-def _tags(caption: str) -> list[str]:
-    return [tag.strip() for tag in caption.split(",") if tag.strip()]
 
 
 def _without(tags: list[str], others: list[str]) -> list[str]:

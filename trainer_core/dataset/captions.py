@@ -2,7 +2,8 @@
 
 import random
 import re
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 
 from trainer_core.dataset.order import keyed_seed
 
@@ -11,6 +12,10 @@ from trainer_core.dataset.order import keyed_seed
 _TAG = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z_][\w.-]*+)[^<>]*+(?<!/)>")
 _START = re.compile(r"\s*<(character_\d+|general_tags|caption|image)(\s[^<>]*)?>")
 _PROSE = frozenset({"caption", "n"})
+# Between tags; Chinese and Japanese have commas of their own.
+SEPARATORS = ",，、\n"
+_SEPARATOR = re.compile(f"[{SEPARATORS}]")
+_OTHERS = re.compile(f"[{SEPARATORS[1:]}]")
 
 
 def is_xml(caption: str) -> bool:
@@ -31,12 +36,12 @@ def is_xml(caption: str) -> bool:
 def tags_of(caption: str) -> list[str]:
     """Every tag of a caption, in order; of XML, those inside its elements (prose and names left out)."""
     if not is_xml(caption):
-        return _split(caption)
-    return [tag for start, end in _leaves(caption) for tag in _split(caption[start:end])]
+        return split_tags(caption)
+    return [tag for start, end in _leaves(caption) for tag in split_tags(caption[start:end])]
 
 
 def shuffle_tags(caption: str, *, keep_tokens: int, rng: random.Random) -> str:
-    """Shuffle comma-separated tags, the first `keep_tokens` staying in place.
+    """Shuffle tags, the first `keep_tokens` staying in place, and so what separates them.
 
     In XML each innermost element's list is shuffled by itself, never across elements, and `keep_tokens` does not
     count; <caption> prose and <n> names stay as they are.
@@ -50,9 +55,9 @@ def with_tags(caption: str, change: Callable[[list[str]], list[str]]) -> str:
     spelling; white space around a list stays."""
 
     def rewritten(text: str) -> str:
-        tags = _split(text)
+        tags = split_tags(text)
         changed = change(tags)
-        return text if changed == tags else _joined(text, changed)
+        return text if changed == tags else joined_tags(text, changed)
 
     return _in_lists(caption, rewritten)
 
@@ -78,24 +83,71 @@ def gemma_text(caption: str, prompt_tags: str, prompt_xml: str) -> str:
     return spaced(prompt_xml if is_xml(caption) else prompt_tags) + caption
 
 
-def _split(text: str) -> list[str]:
-    return [tag.strip() for tag in text.split(",") if tag.strip()]
+def split_tags(text: str) -> list[str]:
+    """The tags of a list, without the white space around them."""
+    return [tag for part in _SEPARATOR.split(text) if (tag := part.strip())]
+
+
+def joined_tags(text: str, tags: Sequence[str]) -> str:
+    """``tags`` in the place of those of ``text``, with the white space that was around them.
+
+    Commas and new lines other than "," stay at their places where the number of tags does, else with those that are
+    still there.
+    """
+    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    return before + (_separated(text, tags) if _OTHERS.search(text) else ", ".join(tags)) + after
+
+
+def _separated(text: str, tags: Sequence[str]) -> str:
+    spans = _spans(text)
+    gaps = [text[end:start] for (_, end), (start, _) in zip(spans, spans[1:], strict=False)]
+    places = range(len(tags)) if len(tags) == len(spans) else _places(split_tags(text), tags)
+    between = [_between(gaps[one:other]) for one, other in zip(places, places[1:], strict=False)]
+    # One more of the former where no tag is left.
+    return "".join(part for pair in zip(["", *between], tags, strict=False) for part in pair)
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    """(start, end) of each tag."""
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for part in _SEPARATOR.split(text):
+        if tag := part.strip():
+            begin = start + len(part) - len(part.lstrip())
+            spans.append((begin, begin + len(tag)))
+        start += len(part) + 1
+    return spans
+
+
+def _places(before: Sequence[str], after: Sequence[str]) -> list[int]:
+    """Where each tag of ``after`` was in ``before``, rising; a new one stands in the next place."""
+    found: dict[str, list[int]] = {}
+    for place, tag in enumerate(before):
+        found.setdefault(tag, []).append(place)
+    places: list[int] = []
+    last = -1
+    for tag in after:
+        own = found.get(tag, [])
+        later = bisect_right(own, last)
+        last = own[later] if later < len(own) else last + 1
+        places.append(last)
+    return places
+
+
+def _between(gaps: Sequence[str]) -> str:
+    """What separates two tags that had these between them: a new line rather than a comma."""
+    own = [gap for gap in gaps if _OTHERS.search(gap)]
+    return next((gap for gap in own if "\n" in gap), own[0] if own else ", ")
 
 
 def _shuffled(text: str, keep: int, rng: random.Random) -> str:
     """A list with its tags shuffled and the white space around it kept; a single tag stays untouched."""
-    tags = _split(text)
+    tags = split_tags(text)
     if len(tags) < 2:
         return text
     tail = tags[keep:]
     rng.shuffle(tail)
-    return _joined(text, tags[:keep] + tail)
-
-
-def _joined(text: str, tags: list[str]) -> str:
-    """``tags`` in the place of ``text``, with the white space that was around it."""
-    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-    return before + ", ".join(tags) + after
+    return joined_tags(text, tags[:keep] + tail)
 
 
 def _in_lists(caption: str, rewrite: Callable[[str], str]) -> str:
