@@ -189,6 +189,10 @@ TEXTS = MappingProxyType(
             "this format is not read; save it as PNG, JPEG or WebP",
             "不支持此格式，请另存为 PNG、JPEG 或 WebP",
         ),
+        "dataset.found.other_caption": (
+            "is not read as a caption; give it the picture's name with .txt",
+            "不会被当作描述读取；请改成与图片同名的 .txt",
+        ),
         "dataset.found.no_image": ("a caption without a picture", "没有对应图片的描述文件"),
         "dataset.caption": ("Caption", "描述"),
         "dataset.caption.help": (
@@ -251,6 +255,11 @@ TEXTS = MappingProxyType(
         "dataset.health.steps": ("Steps per epoch", "每轮步数"),
         "dataset.health.steps_text": ("{count} with batch size {batch}", "{count} 步（批大小 {batch}）"),
         "dataset.health.missing": ("Without caption", "没有描述"),
+        "dataset.health.no_captions": (
+            "No picture has a caption. Captions are .txt files beside the pictures (1.txt for 1.png); write them here "
+            "or import them.",
+            "没有一张图片有描述。描述是图片旁边的 .txt 文件（1.png 对应 1.txt）；可以在此填写或导入。",
+        ),
         "dataset.health.small": ("Too small for a full bucket", "小于所属分桶"),
         "dataset.health.cropped": ("Cropped by more than 20 %", "裁掉超过 20%"),
         "dataset.health.duplicates": ("Duplicates and look-alikes", "重复或近似"),

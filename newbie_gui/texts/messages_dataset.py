@@ -38,6 +38,14 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{}：不支持这种格式；请另存为 PNG、JPEG 或 WebP。已略过。",
     ),
     ("{}: a caption without an image.", "{}：有描述文件，但没有对应的图片。"),
+    (
+        "{}: not read as the caption of {}; rename it to {}.txt.",
+        "{}：不会被当作 {} 的描述读取；请改名为 {}.txt。",
+    ),
+    (
+        "{}: no image has a caption. Captions are .txt files beside the images: 1.txt for 1.png.",
+        "{}：没有一张图片有描述。描述是图片旁边的 .txt 文件：1.png 对应 1.txt。",
+    ),
     ("left out: {}", "已略过：{x}"),
     ("was replaced while the run was getting ready", "在训练准备期间被替换"),
     ("The data set changed while it was read: {}", "读取数据集期间内容发生变化：{x}"),

@@ -133,6 +133,28 @@ def test_partners_that_are_missing_or_shared_are_said(tmp_path: Path):
     assert scan_dataset(tmp_path, strict=True) == found
 
 
+def test_captions_as_other_programs_call_them_are_named(tmp_path: Path):
+    for name in ("0.png", "1.png"):
+        put(tmp_path / name)
+    put(tmp_path / "2.png", "read")
+    for name in ("0.caption", "1.png.txt", "2.caption"):
+        (tmp_path / name).write_text("not read")
+    found = scan(tmp_path)
+    assert [(p.kind, p.path.name) for p in found.problems if p.kind != "no_caption"] == [
+        ("other_caption", "0.caption"),
+        ("other_caption", "1.png.txt"),
+    ]
+    assert found.problems[0].message.endswith("0.caption: not read as the caption of 0.png; rename it to 0.txt.")
+
+
+def test_a_set_without_any_caption_is_told_once_and_first(tmp_path: Path):
+    put(tmp_path / "a.png")
+    put(tmp_path / "b.png", "")
+    first, *others = scan(tmp_path).problems
+    assert first.kind == "no_captions" and "no image has a caption" in first.message and not first.severe
+    assert [problem.kind for problem in others] == ["no_caption", "no_caption"]
+
+
 def test_accents_match_in_both_unicode_forms(tmp_path: Path):
     put(tmp_path / "\u00e9.png")
     (tmp_path / "e\u0301.txt").write_text("accent")

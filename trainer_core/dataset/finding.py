@@ -153,6 +153,9 @@ class _Walker:
 
     def _take_folder(self, files: list[Path], repeats: int) -> None:
         captions = {stem_of(path): path for path in files if path.suffix.lower() == ".txt"}
+        # As other programs call captions, 0.caption and 0.png.txt for 0.png: whoever has them expects them to be read.
+        others = captions | {stem_of(path): path for path in files if path.suffix.lower() == ".caption"}
+        named: set[str] = set()
         pictures: dict[str, Path] = {}
         for path in files:
             suffix, stem = path.suffix.lower(), stem_of(path)
@@ -161,13 +164,18 @@ class _Walker:
                     message = f"{path} and {pictures[stem].name} share one name and so one caption, {path.stem}.txt."
                     self._say("same_stem", path, message)
                 self._add(path, captions.get(stem), repeats)
+                whole = unicodedata.normalize("NFC", path.name)
+                if stem not in captions and (other := others.get(stem) or others.get(whole)):
+                    named |= {stem, whole}
+                    message = f"{other}: not read as the caption of {path.name}; rename it to {path.stem}.txt."
+                    self._say("other_caption", other, message)
             elif suffix in OTHER_PICTURES:
                 message = f"{path}: this format is not read; save it as PNG, JPEG or WebP. Left out."
                 self._say("format", path, message, severe=True)
             else:
                 continue
             pictures.setdefault(stem, path)
-        for stem in captions.keys() - pictures.keys():
+        for stem in captions.keys() - pictures.keys() - named:
             self._say("no_image", captions[stem], f"{captions[stem]}: a caption without an image.")
 
     def _add(self, path: Path, caption_file: Path | None, repeats: int) -> None:

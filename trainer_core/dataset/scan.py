@@ -25,7 +25,7 @@ class ImageItem:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What was found, items and problems sorted by path."""
+    """What was found, items and problems sorted by path; what is to be said of all of them first."""
 
     items: tuple[ImageItem, ...]
     problems: tuple[DataProblem, ...]
@@ -56,6 +56,9 @@ def scan_dataset(root: Path, *, strict: bool, option: str = "train_data_dir") ->
             f"No usable image in {root}. Looked for {', '.join(sorted(SUFFIXES))} in it and its folders.",
             severe[:5] or ["Put images there, with captions in .txt files of the same name."],
         )
+    if not any(item.caption for item in items):
+        message = f"{root}: no image has a caption. Captions are .txt files beside the images: 1.txt for 1.png."
+        problems.insert(0, DataProblem(kind="no_captions", path=root, message=message))
     return Scan(items=tuple(items), problems=tuple(problems))
 
 

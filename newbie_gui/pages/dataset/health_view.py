@@ -30,9 +30,20 @@ def render_health(ui: Ui, look: Look) -> Markup:
     health = look.health
     if not health.images:
         return Markup('<p class="muted">{}</p>').format(ui.t("dataset.health.nothing"))
-    return Markup("{}{}{}{}{}").format(
-        _facts(ui, look), _advice(ui, look), _buckets(ui, look), _sizes(ui, health), _problems(ui, look)
+    return Markup("{}{}{}{}{}{}").format(
+        _no_captions(ui, health),
+        _facts(ui, look),
+        _advice(ui, look),
+        _buckets(ui, look),
+        _sizes(ui, health),
+        _problems(ui, look),
     )
+
+
+def _no_captions(ui: Ui, health: Health) -> Markup:
+    if not health.usable or health.missing < health.usable:
+        return Markup("")
+    return Markup('<p class="note warning">{}</p>').format(ui.t("dataset.health.no_captions"))
 
 
 def _facts(ui: Ui, look: Look) -> Markup:

@@ -28,6 +28,17 @@ def test_the_frame_is_what_training_keeps(size: tuple[int, int], bucket: tuple[i
     assert crop_frame(*size, bucket) == pytest.approx(frame)
 
 
+def test_a_set_without_captions_is_said_and_so_are_files_that_look_like_some(tmp_path: Path):
+    page = Page(tmp_path)
+    folder = page.fill("cats", {"a.png": None, "b.png": None})
+    (folder / "a.caption").write_text("1girl")
+    page.do(lambda values: page.show.dataset("cats"))
+    health = page.shown("facts__health")
+    assert "No picture has a caption." in health and "a.caption</b>: is not read as a caption" in health
+    page.fill("dogs", {"a.png": "1girl", "b.png": None})
+    assert "No picture has a caption." not in page.shown("facts__health")
+
+
 def entry(status: str, **more: object) -> Entry:
     return Entry(job=Job(id="1", kind="import", title="t"), status=status, **more)  # type: ignore[arg-type]
 
@@ -82,7 +93,10 @@ REASONS = (
         *(f"dataset.bulk.{kind}" for kind in get_args(Kind)),
         *(f"dataset.problem.{kind}" for kind in ("broken", "truncated", "too_large", "format")),
         *(f"dataset.caption.{state}" for state in ("empty", "missing", "encoding", "unreadable")),
-        *(f"dataset.found.{k}" for k in ("repeats", "link", "unreadable", "name", "same_stem", "format", "no_image")),
+        *(
+            f"dataset.found.{k}"
+            for k in ("repeats", "link", "unreadable", "name", "same_stem", "format", "no_image", "other_caption")
+        ),
         *(f"dataset.bulk.left.{reason}" for reason in ("xml", "prose", "long", "encoding")),
     ],
 )
