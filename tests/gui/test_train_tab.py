@@ -68,14 +68,12 @@ def drawn(visit: Visit) -> str:
     return visit.page.evaluate("document.querySelector('#train-loss svg, #train-loss canvas')?.outerHTML || ''")
 
 
-def test_a_step_is_on_the_screen_in_time(
-    app: Application, open_page: Callable[..., Visit], record_figure: Record
-) -> None:
+def test_a_step_is_on_the_screen_in_time(app: Application, kept_page: Visit, record_figure: Record) -> None:
     run = make_run(app.workspace, "at work", "running")
     tell(run, "started", message="run", pid=1, device="cpu", processes=1)
     for step in range(1, 30):
         tell(run, "step", **step_fields(step, 0.5))
-    visit = open_page()
+    visit = kept_page
     show(visit, run)
     expect(visit.page.locator("#train-progress")).to_contain_text("Step 29 of 1000")
     visit.page.wait_for_function("document.querySelector('#train-loss svg path, #train-loss canvas')")
@@ -98,9 +96,9 @@ def test_a_step_is_on_the_screen_in_time(
 
 
 def test_a_long_run_opens_soon_and_its_ticks_are_light(
-    long_run: RunDir, open_page: Callable[..., Visit], record_figure: Record
+    long_run: RunDir, kept_page: Visit, record_figure: Record
 ) -> None:
-    visit = open_page()
+    visit = kept_page
     visit.tab("train")
     sizes: list[int] = []
 
@@ -120,12 +118,12 @@ def test_a_long_run_opens_soon_and_its_ticks_are_light(
 
 
 def test_16_a_reload_shows_the_same_curve_within_two_seconds(
-    app: Application, open_page: Callable[..., Visit], record_figure: Record
+    app: Application, kept_page: Visit, record_figure: Record
 ) -> None:
     run = make_run(app.workspace, "goes on", "running")
     for step in range(1, 40):
         tell(run, "step", **step_fields(step, 0.5 - step / 200))
-    visit = open_page()
+    visit = kept_page
     show(visit, run)
     rows = visit.page.locator("#train-table tbody tr")
     expect(visit.page.locator("#train-table th[scope=row]").last).to_have_text("39")
@@ -155,10 +153,8 @@ def test_everything_of_a_run_is_shown_and_text_stays_text(full_run: RunDir, open
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_samples_checkpoints_and_log_of_a_run_are_looked_through(
-    full_run: RunDir, open_page: Callable[..., Visit]
-) -> None:
-    visit = open_page()
+def test_samples_checkpoints_and_log_of_a_run_are_looked_through(full_run: RunDir, kept_page: Visit) -> None:
+    visit = kept_page
     show(visit, full_run)
     slide_to_another_sample(visit)
     pin_and_let_go(visit, full_run.checkpoints / "step-00000100")
@@ -201,12 +197,10 @@ def search_and_download_the_log(visit: Visit, file: Path) -> None:
     assert len(download.value.path().read_bytes()) == file.stat().st_size
 
 
-def test_curve_settings_change_what_is_sent(
-    app: Application, full_run: RunDir, open_page: Callable[..., Visit]
-) -> None:
+def test_curve_settings_change_what_is_sent(app: Application, full_run: RunDir, kept_page: Visit) -> None:
     other = make_run(app.workspace, "another run")
     tell_many(other, falling(60))
-    visit = open_page()
+    visit = kept_page
     page = visit.page
     for run, end in ((full_run, "300"), (other, "5[0-9]|60"), (full_run, "300")):
         show(visit, run)
@@ -224,12 +218,16 @@ def test_curve_settings_change_what_is_sent(
     expect(page.locator("#train-table th[scope=row]").last).to_have_text("120")
     page.get_by_label("Logarithmic").check()
     expect(page.locator("#train-loss-heading")).to_contain_text("log10")
+    page.get_by_label("Logarithmic").uncheck()
     page.locator("#train-all-steps").click()
     expect(page.locator("#train-table th[scope=row]").last).to_have_text("300")
+    # As it was, for the test that comes next.
+    page.locator("#train-curve-settings > button").click()
+    expect(page.locator("#train-last")).not_to_be_visible()
 
 
-def test_the_mouse_shows_a_value_and_takes_a_range(full_run: RunDir, open_page: Callable[..., Visit]) -> None:
-    visit = open_page()
+def test_the_mouse_shows_a_value_and_takes_a_range(full_run: RunDir, kept_page: Visit) -> None:
+    visit = kept_page
     show(visit, full_run)
     page = visit.page
     plot = page.locator("#train-loss svg, #train-loss canvas").first
@@ -258,9 +256,9 @@ def test_the_mouse_shows_a_value_and_takes_a_range(full_run: RunDir, open_page: 
     expect(page.locator("#train-table th[scope=row]").last).to_have_text(str(last))
 
 
-def test_the_list_is_filtered_and_a_run_deleted(app: Application, open_page: Callable[..., Visit]) -> None:
+def test_the_list_is_filtered_and_a_run_deleted(app: Application, kept_page: Visit) -> None:
     run = make_run(app.workspace, "weg damit", "stopped")
-    visit = open_page()
+    visit = kept_page
     show(visit, run)
     page = visit.page
     page.locator("#train-find input, #train-find textarea").fill("WEG")
@@ -270,14 +268,15 @@ def test_the_list_is_filtered_and_a_run_deleted(app: Application, open_page: Cal
     page.locator("#train-delete-yes").click()
     expect(page.locator("#train-runs button")).to_have_count(0)
     assert not run.path.exists() and list(app.workspace.trash.glob("*-run-weg damit/config.toml"))
+    page.locator("#train-find input, #train-find textarea").fill("")
 
 
-def test_out_of_memory_shows_the_ladder_and_the_report(app: Application, open_page: Callable[..., Visit]) -> None:
+def test_out_of_memory_shows_the_ladder_and_the_report(app: Application, kept_page: Visit) -> None:
     run = make_run(app.workspace, "too big", train_batch_size=4, resolution=1024)
     message = "The GPU ran out of memory. CUDA out of memory."
     run.write_state("failed", code="out_of_memory", message=message)
     tell(run, "failed", code="out_of_memory", message=message, hints=[])
-    visit = open_page()
+    visit = kept_page
     show(visit, run)
     panel = visit.page.locator("#train-failure")
     expect(panel).to_contain_text("The GPU ran out of memory.")
@@ -297,13 +296,13 @@ def test_out_of_memory_shows_the_ladder_and_the_report(app: Application, open_pa
     assert "train_batch_size = 1" in config.read_text(encoding="utf-8")
 
 
-def test_a_setting_is_changed_and_the_run_goes_on(app: Application, open_page: Callable[..., Visit]) -> None:
+def test_a_setting_is_changed_and_the_run_goes_on(app: Application, kept_page: Visit) -> None:
     pictures = app.workspace.datasets / "changed"
     draw_data(pictures)
     values = {**demo_values(), "base_model_path": str(TINY_BASE), "train_data_dir": str(pictures), "num_epochs": 1}
     del values["output_name"], values["sample_prompts"]
     run = make_run(app.workspace, "to be changed", "stopped", **values)
-    visit = open_page()
+    visit = kept_page
     visit.settings()
     show(visit, run)
     page = visit.page
