@@ -7,7 +7,7 @@ from bench.overhead import measure
 
 @pytest.mark.usefixtures("fresh_accelerate")
 def test_a_step_is_little_more_than_its_matrix_products(record_figure):
-    figures = measure(steps=2)
+    figures = measure(steps=1)
     record_figure("step: all operators / matrix products and attention", figures["total_per_kernel"])
     record_figure("step: Python outside forward, backward, optimizer, %", 100 * figures["python_share"])
     # 1.15 and 3 % on a quiet machine; what else runs slows memory-bound work more than products.
