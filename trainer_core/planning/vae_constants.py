@@ -10,13 +10,18 @@ from trainer_core.contracts.errors import UserError
 # Of FLUX.1's autoencoder, which NewBie uses.
 SCALING_FACTOR = 0.3611
 SHIFT_FACTOR = 0.1159
+LATENT_CHANNELS = 16
 
 
 def vae_constants(config: Mapping[str, Any], file: Path) -> tuple[float, float]:
     """(scaling, shift) of the config in ``file``. A guess would train on latents that the base has never seen.
 
+    A VAE of another width is refused for that, wherever it meets a transformer; SDXL's rightly states no shift.
+
     Raises UserError "vae_constants_missing" unless both are stated.
     """
+    if config.get("latent_channels", LATENT_CHANNELS) != LATENT_CHANNELS:
+        return 1.0, 0.0
     named = {"scaling_factor": config.get("scaling_factor"), "shift_factor": config.get("shift_factor")}
     lacking = [name for name, value in named.items() if not _is_number(value) or (name, value) == ("scaling_factor", 0)]
     if lacking:
