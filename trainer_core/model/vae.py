@@ -79,7 +79,8 @@ def load_vae(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cp
         config = vae_config(source) if stated is None else stated
         model = _empty(config, path)
         load_strict(model, source, what="VAE", dtype=dtype, device=device)
-    return LatentCodec(model.eval(), scaling=config["scaling_factor"], shift=config["shift_factor"])
+    scaling, shift = vae_constants(config, path)
+    return LatentCodec(model.eval(), scaling=scaling, shift=shift)
 
 
 def _empty(config: Mapping[str, Any], path: Path) -> Any:
@@ -113,8 +114,8 @@ def stated_vae_config(path: Path) -> dict[str, Any] | None:
             f"{folder / 'config.json'} describes a '{kind}'; NewBie's vae/ is an 'AutoencoderKL'.",
             ["Use the vae folder of FLUX.1 or of NewBie-image-Exp0.1."],
         )
-    scaling, shift = vae_constants(config, folder / "config.json")
-    return {**config, "scaling_factor": scaling, "shift_factor": shift}
+    vae_constants(config, folder / "config.json")
+    return config
 
 
 def _constructor_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
