@@ -11,12 +11,26 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from trainer_core.model.folder import empty_transformer
 from trainer_core.model.writing import Entry, write_tensors
 
 ROOT = Path(__file__).parents[2]
-WIDTH, TENSORS = 2304, 10  # bf16: two shards of 101 MiB
-# By these a transformer is known as NewBie's.
-MARKS = ("x_embedder.weight", "cap_embedder.0.weight", "clip_text_pooled_proj.0.weight")
+# A whole transformer, a third as wide as the released one: in bf16 two shards of about 100 MiB.
+WIDTH, LAYERS = 768, 8
+CONFIG = {
+    "patch_size": 2,
+    "in_channels": 16,
+    "dim": WIDTH,
+    "n_layers": LAYERS,
+    "n_refiner_layers": 1,
+    "n_heads": 8,
+    "n_kv_heads": 4,
+    "axes_dims": [32, 32, 32],
+    "axes_lens": [1024, 512, 512],
+    "cap_feat_dim": 64,
+    "clip_text_dim": 64,
+    "qk_norm": True,
+}
 CHILD = """
 import json, sys, threading
 from pathlib import Path
@@ -37,9 +51,11 @@ def watch():
 
 watcher = threading.Thread(target=watch)
 watcher.start()
-merge(base, [(lora, 0.5)], output, lambda name, done, total: None)
-done.set()
-watcher.join()
+try:
+    merge(base, [(lora, 0.5)], output, lambda name, done, total: None)
+finally:
+    done.set()
+    watcher.join()
 print(json.dumps({"growth": peak - start}))
 """
 
@@ -49,15 +65,15 @@ def big_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("big") / "base"
     for part in ("transformer", "text_encoder", "clip_model", "vae"):
         (root / part).mkdir(parents=True)
-    value = torch.randn(WIDTH, WIDTH).bfloat16()
+    (root / "transformer" / "config.json").write_text(json.dumps(CONFIG))
+    expected = {name: value.to(torch.bfloat16) for name, value in empty_transformer(CONFIG).state_dict().items()}
+    names = sorted(expected)
     weight_map = {}
     for shard in (1, 2):
         file = f"diffusion_pytorch_model-0000{shard}-of-00002.safetensors"
-        tensors = {f"layers.{i}.attention.out.weight": value for i in range(shard, 2 * TENSORS + 1, 2)}
-        tensors |= {name: value[0] for name in MARKS[shard - 1 :: 2]}
-        entries = [Entry(name=name, dtype=v.dtype, shape=tuple(v.shape)) for name, v in tensors.items()]
-        write_tensors(root / "transformer" / file, entries, tensors.__getitem__)
-        weight_map |= dict.fromkeys(tensors, file)
+        entries = [Entry(name=n, dtype=torch.bfloat16, shape=tuple(expected[n].shape)) for n in names[shard - 1 :: 2]]
+        write_tensors(root / "transformer" / file, entries, lambda n: torch.randn(expected[n].shape).bfloat16())
+        weight_map |= {entry.name: file for entry in entries}
     index = root / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": weight_map}))
     return root
@@ -69,9 +85,10 @@ def test_memory_grows_by_less_than_the_largest_shard(
     big_base: Path, tmp_path: Path, name: str, dora: bool, record_figure: Callable[[str, float], None]
 ) -> None:
     tensors = {}
-    for i in range(1, 2 * TENSORS + 1):
-        key = f"diffusion_model.layers.{i}.attention.out"
-        tensors |= {f"{key}.lora_down.weight": torch.randn(4, WIDTH), f"{key}.lora_up.weight": torch.randn(WIDTH, 4)}
+    for i in range(LAYERS):
+        key = f"diffusion_model.layers.{i}.feed_forward.w2"
+        down, up = torch.randn(4, 4 * WIDTH), torch.randn(WIDTH, 4)
+        tensors |= {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}
         tensors |= {f"{key}.dora_scale": torch.ones(WIDTH, 1)} if dora else {}
     save_file(tensors, tmp_path / "lora.safetensors")
     command = [sys.executable, "-c", CHILD, str(big_base), str(tmp_path / "lora.safetensors"), str(tmp_path / name)]
