@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer_core.cli import TINY_BASE, main
+from trainer_core.cli import main
+from trainer_core.planning.demo import TINY_BASE
 
 ROOT = Path(__file__).parents[1]
 Captured = pytest.CaptureFixture[str]

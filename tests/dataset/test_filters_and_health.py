@@ -34,15 +34,15 @@ def mixed(desk: Desk) -> Desk:
 @pytest.mark.parametrize(
     ("wanted", "names"),
     [
-        (Filter(), ["bare", "good", "coded", "small", "text", "wide"]),
-        (Filter(show="no_caption"), ["bare", "text"]),
+        (Filter(), ["coded", "small", "text", "wide", "bare", "good"]),
+        (Filter(show="no_caption"), ["text", "bare"]),
         (Filter(show="small"), ["coded", "small"]),
         (Filter(show="cropped"), ["wide"]),
         (Filter(show="problems"), ["coded", "text"]),
         (Filter(folder="10_a"), ["bare", "good"]),
         (Filter(folder=""), []),
         (Filter(tag="red"), ["good"]),
-        (Filter(tag="1"), ["good", "small", "wide"]),
+        (Filter(tag="1"), ["small", "wide", "good"]),
         (Filter(search="猫"), ["wide"]),
         (Filter(search="SMALL"), ["small"]),
         (Filter(search="b", tag="1boy", folder="2_b"), ["small", "wide"]),

@@ -5,7 +5,7 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer_core.contracts.config import TrainConfig, load_config
+from trainer_core.contracts.config import TrainConfig, changes, load_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import read_events
 from trainer_core.contracts.rundir import RunDir
@@ -73,7 +73,7 @@ def _newest_first(folder: Path) -> list[Path]:
 def _speed_of(run: RunDir, config: TrainConfig) -> Speed | None:
     try:
         theirs = load_config(run.config_file)
-        if any(getattr(theirs, name) != getattr(config, name) for name in SAME):
+        if any(change.name in SAME for change in changes(theirs, config)):
             return None
         events, _ = read_events(run.events_file)
     except (UserError, OSError):
