@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from small_base import TARGETS, WEIGHTS, quiet, transformer, write_base, write_lora, write_peft
 from torch import Tensor
 
+from trainer_core.cli import main
 from trainer_core.contracts import fsutil
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer
@@ -239,6 +240,12 @@ def test_one_file_holds_what_the_folder_would(base: Path, lora: Path, tmp_path: 
 def test_the_ending_of_a_single_file_may_be_in_capitals(base: Path, lora: Path, tmp_path: Path) -> None:
     merged = merge(base, [(lora, 1.0)], tmp_path / "merged.SAFETENSORS", quiet)
     assert merged.is_file() and load_file(merged).keys() == load_file(base / WEIGHTS).keys()
+
+
+def test_the_command_writes_the_format_that_is_asked_for(base: Path, lora: Path, tmp_path: Path) -> None:
+    output = tmp_path / "merged.safetensors"
+    assert main(["merge", f"--base={base}", f"--lora={lora}", f"--output={output}", "--dtype=fp16"]) == 0
+    assert {value.dtype for value in load_file(output).values()} == {torch.float16}
 
 
 def test_an_index_stays_true(base: Path, lora: Path, tmp_path: Path) -> None:

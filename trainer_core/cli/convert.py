@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
     text = (
         "Convert a base model between layouts. --to official writes the whole folder (parts that are not in SOURCE are "
         "given by --gemma, --clip and --vae, each a path or a hub id); --to comfyui writes the transformer as one "
-        "file for ComfyUI's diffusion_models folder. Unchanged files are hard-linked where the disk allows it."
+        "file for ComfyUI's diffusion_models folder. Large unchanged files are hard-linked where the disk allows it."
     )
     command = commands.add_parser("convert", help="convert a base between layouts", description=f"{text} {PATHS}")
     command.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)

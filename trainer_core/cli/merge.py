@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, Progress, add_loras, loras_of, note
+from trainer_core.contracts.forms import DTYPES
 
 
 def add(commands: Commands) -> None:
@@ -17,13 +18,16 @@ def add(commands: Commands) -> None:
     command.add_argument("--base", type=user_path, required=True, help="base model folder")
     add_loras(command, required=True)
     command.add_argument("--output", type=user_path, required=True, help="new folder, or new .safetensors file")
+    command.add_argument("--dtype", choices=DTYPES, default="keep", help="of the transformer (default: %(default)s)")
     command.set_defaults(run=_merge)
 
 
 def _merge(options: argparse.Namespace) -> None:
+    from trainer_core.model.writing import DTYPE_OF
     from trainer_core.tools.merge import merge
 
-    print(merge(options.base, loras_of(options), options.output, Progress("merging"), note))
+    dtype = DTYPE_OF[options.dtype]
+    print(merge(options.base, loras_of(options), options.output, Progress("merging"), note, dtype=dtype))
 
 
 def classic(arguments: Sequence[str] | None = None) -> int:

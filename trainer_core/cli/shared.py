@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from trainer_core.cli.paths import user_path
 from trainer_core.contracts.config import TrainConfig, load_with_notes
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
@@ -69,9 +70,9 @@ class Progress:
 
 def _lora(text: str) -> tuple[Path, float]:
     path, mark, strength = text.rpartition("=")
-    if not mark or Path(text).exists():
-        return Path(text), 1.0
+    if not mark or user_path(text).exists():
+        return user_path(text), 1.0
     try:
-        return Path(path), float(strength)
+        return user_path(path), float(strength)
     except ValueError as error:
         raise UserError("strength_invalid", f"--lora {text}: '{strength}' is not a number.") from error
