@@ -1,8 +1,8 @@
 """How much of a training step is not arithmetic: python -m bench.overhead [--steps N]; prints one JSON line.
 
 A model of about 35 million parameters (width 384, 8 layers, LoRA rank 32), batch 2, 1,024 image tokens, captions of 160
-and 60 tokens, fp32, on the CPU: the trainer's own step under PyTorch's profiler. Ratios only, so that it says the same
-on any machine; one thread, as two compete with whatever else runs.
+and 60 tokens, fp32, on the CPU: the trainer's own step under PyTorch's profiler. Ratios only, which still depend on how
+fast a machine's products are beside its memory; one thread, as two compete with whatever else runs.
 """
 
 import argparse

@@ -10,5 +10,5 @@ def test_a_step_is_little_more_than_its_matrix_products(record_figure):
     figures = measure(steps=1)
     record_figure("step: all operators / matrix products and attention", figures["total_per_kernel"])
     record_figure("step: Python outside forward, backward, optimizer, %", 100 * figures["python_share"])
-    # 1.15 and 3 % on a quiet machine; what else runs slows memory-bound work more than products.
-    assert figures["total_per_kernel"] < 1.2 and figures["python_share"] < 0.05
+    # 1.15 on an AMD EPYC, 1.25 to 1.31 on an Intel Xeon (docs/performance.md): the limit is for gross faults only.
+    assert figures["total_per_kernel"] < 1.4 and figures["python_share"] < 0.05
