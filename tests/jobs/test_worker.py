@@ -32,7 +32,8 @@ def kill_worker(workspace: Workspace) -> None:
     alive = worker_of(workspace)
     assert alive is not None
     alive.kill()
-    until(lambda: worker_of(workspace) is None)
+    # Its name is gone a little before its lock is; when nothing is left of it, both are.
+    until(lambda: not psutil.pid_exists(alive.pid))
 
 
 def test_a_job_runs_tells_its_progress_and_leaves_its_result(queue: Queue, workspace: Workspace) -> None:
