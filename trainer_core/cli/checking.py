@@ -10,7 +10,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.images import ImageProblem, load_rgb
-from trainer_core.dataset.scan import ImageItem, Scan, refused_by_strict_data, scan_dataset
+from trainer_core.dataset.scan import ImageItem, Scan, none_readable, refused_by_strict_data, scan_dataset
 
 
 def check(config: TrainConfig) -> int:
@@ -66,15 +66,17 @@ def _images(config: TrainConfig, option: str) -> Iterator[UserError]:
     if config.strict_data and (severe or broken):
         yield refused_by_strict_data([*severe, *broken])
     elif not usable and option == "train_data_dir":
-        yield UserError("dataset_empty", f"No image in {folder} could be read.")
+        yield none_readable(folder)
 
 
 def _listed(scan: Scan, config: TrainConfig) -> tuple[list[ImageItem], list[str]]:
     """Decode and print one image after the other; returns those that can be used and what is wrong with the rest."""
+    from trainer_core.training.features import DECODERS
+
     plan = BucketPlan.from_config(config)
     usable: list[ImageItem] = []
     broken: list[str] = []
-    with ThreadPoolExecutor() as decoders:
+    with ThreadPoolExecutor(DECODERS) as decoders:
         for item, problem in zip(scan.items, decoders.map(_problem_of, scan.items), strict=True):
             if problem:
                 broken.append(problem)

@@ -67,6 +67,11 @@ def refused_by_strict_data(problems: Sequence[str]) -> UserError:
     return UserError("dataset_problem", "strict_data is on and the data set has problems:\n" + "\n".join(problems))
 
 
+def none_readable(folder: Path) -> UserError:
+    """The error for images that were found, of which none can be decoded."""
+    return UserError("dataset_empty", f"No image in {folder} could be read.")
+
+
 def _read(found: Found) -> tuple[ImageItem | None, DataProblem | None]:
     """The item, unless it has to be left out, and what is to be said about it."""
     path, caption_file = found.path, found.caption_file

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.planning.presets import BF16_CAPABILITY
 
 BACKENDS = ("sdpa", "varlen", "flash")
-AMPERE = (8, 0)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def backend_problem(name: str, device: torch.device) -> str | None:
 
 def before_ampere(device: torch.device) -> bool:
     """Whether it is a GPU without a flash kernel and without bfloat16 in PyTorch's memory-efficient attention."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) < AMPERE
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) < BF16_CAPABILITY
 
 
 def check_backend(name: str, device: torch.device) -> None:

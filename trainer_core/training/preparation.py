@@ -9,7 +9,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.phase_names import Report
 from trainer_core.dataset.captions import spaced
 from trainer_core.dataset.holdout import split
-from trainer_core.dataset.scan import ImageItem, Scan, scan_dataset
+from trainer_core.dataset.scan import ImageItem, Scan, none_readable, scan_dataset
 from trainer_core.model.folder import BaseFolder
 from trainer_core.training.cache import FeatureCache, MemoryCache, cache_root, key_of, part_id
 from trainer_core.training.distributed import World
@@ -86,7 +86,7 @@ class Preparation:
             [sample for sample in group if sample.latents in readable] for group in (samples, validation)
         )
         if not samples:
-            raise UserError("dataset_empty", f"No image in {config.train_data_dir} could be read.")
+            raise none_readable(Path(config.train_data_dir))
         data = [[str(s.item.relative), s.image_hash, s.item.caption, s.item.repeats, s.bucket] for s in samples]
         data_hash = key_of(data=data)
         if len(set(self._world.gather(data_hash))) > 1:
