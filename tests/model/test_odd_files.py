@@ -1,6 +1,9 @@
 """Damaged and odd files end in a UserError or in a loaded part, never in another exception."""
 
+import json
 import random
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
+from trainer_core.model.lora_files import read_lora
 from trainer_core.model.vae import load_vae
 
 PARTS: dict[str, tuple[Callable[[Path], object], Callable[..., object]]] = {
@@ -63,3 +67,17 @@ def test_the_form_that_torch_wrote_before_zip_files_is_read(tmp_path: Path) -> N
     torch.save(transformer(), tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
     loaded = load_transformer(tmp_path / "old.ckpt", dtype=torch.bfloat16).state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in transformer().items())
+
+
+def test_tens_of_thousands_of_keys_are_read_in_seconds(tmp_path: Path) -> None:
+    shapes = {"lora_up.weight": [1, 1], "lora_down.weight": [1, 1], "alpha": []}
+    names = [(f"diffusion_model.layers.{i}.{part}.{half}", shape) for i in range(1_700)
+             for part in ("attention.qkv", "attention.out", "feed_forward.w1", "feed_forward.w2")
+             for half, shape in shapes.items()]  # fmt: skip
+    header = json.dumps({name: {"dtype": "F32", "shape": shape, "data_offsets": [4 * at, 4 * at + 4]}
+                         for at, (name, shape) in enumerate(names)}).encode()  # fmt: skip
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header + struct.pack("<f", 1.0) * len(names))
+    started = time.monotonic()
+    assert len(read_lora(file).modules) == 6_800 and len(names) > 20_000
+    assert time.monotonic() - started < 20

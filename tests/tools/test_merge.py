@@ -163,9 +163,7 @@ def test_a_lora_that_fits_only_partly_is_refused(
 
 
 @pytest.mark.parametrize("strength", [float("nan"), float("inf"), -101.0])
-def test_strengths_that_are_no_numbers_to_use_are_refused(
-    base: Path, lora: Path, tmp_path: Path, strength: float
-) -> None:
+def test_strengths_that_are_no_numbers_are_refused(base: Path, lora: Path, tmp_path: Path, strength: float) -> None:
     with pytest.raises(UserError, match="Strength"):
         merge(base, [(lora, strength)], tmp_path / "merged", quiet)
 
