@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainer_core.contracts.checkpoints import (
+    ADAPTER,
     MANIFEST,
     STATE,
     complete_checkpoints,
@@ -78,7 +79,7 @@ def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     folder.mkdir()
-    save_file(checkpoint.adapter, folder / "adapter.safetensors")
+    save_file(checkpoint.adapter, folder / ADAPTER)
     tensors, plain = _flatten(checkpoint.optimizer)
     save_file(tensors, folder / "optimizer.safetensors")
     state = {**checkpoint.state, "optimizer_values": plain}
@@ -99,7 +100,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     plain = state.pop("optimizer_values")
     optimizer = _unflatten(load_file(folder / "optimizer.safetensors"), plain)
-    return Checkpoint(adapter=load_file(folder / "adapter.safetensors"), optimizer=optimizer, state=state)
+    return Checkpoint(adapter=load_file(folder / ADAPTER), optimizer=optimizer, state=state)
 
 
 def newest_checkpoint(root: Path) -> tuple[Checkpoint | None, list[Path]]:

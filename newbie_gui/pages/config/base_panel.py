@@ -16,6 +16,7 @@ from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import BASE_FORMS
 from trainer_core.contracts.fsutil import json_text
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.base_check import BasePaths, Candidate, check_base, find_in_comfyui
@@ -141,7 +142,7 @@ class BasePanel:
             label=t("base.convert.source"), info=t("base.convert.source.help"), max_lines=1, elem_id="base-source"
         )
         with gr.Row():
-            forms = [(t(f"base.convert.to.{form}"), form) for form in ("official", "comfyui")]
+            forms = [(t(f"base.convert.to.{form}"), form) for form in BASE_FORMS]
             self._to = gr.Radio(forms, value="official", label=t("base.convert.to"), elem_id="base-to")
             kinds = [(t("base.convert.dtype.keep"), "keep"), *((kind, kind) for kind in ("bf16", "fp16", "fp32"))]
             self._dtype = gr.Dropdown(

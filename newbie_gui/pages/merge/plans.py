@@ -12,6 +12,7 @@ from newbie_gui.figures import GIB, gib
 from newbie_gui.texts import Texts
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import DTYPES as PRECISIONS
+from trainer_core.contracts.forms import LORA_FORMS
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.library import checked_name
 from trainer_core.planning.base_check import BasePaths, BaseReport, check_base
@@ -154,7 +155,7 @@ def convert_spec(
     """``wanted``: source, form, name, precision, base. Raises UserError."""
     source = read_path(t, wanted.get("source"), "merge.details.lora")
     facts = lora_facts(source)
-    form = choice(t, "merge.convert.form", wanted.get("form"), ("peft", "comfyui"))
+    form = choice(t, "merge.convert.form", wanted.get("form"), LORA_FORMS)
     precision = choice(t, "merge.precision", wanted.get("precision"), PRECISIONS)
     output = output_path(t, workspace.loras, wanted.get("name"), file=form == "comfyui", planned=planned)
     spec = {"source": str(source), "output": str(output), "form": form, "dtype": precision}
