@@ -59,7 +59,9 @@ def test_controls_without_a_name_are_found(blank: Page):
 def test_what_goes_wrong_in_the_browser_is_seen(empty_page):
     visit = empty_page()
     visit.page.evaluate("console.error('on purpose')")
-    visit.page.evaluate("setTimeout(() => { throw new Error('thrown on purpose') })")
+    # Waited for: a page that is left meanwhile takes its timers with it.
+    with visit.page.expect_event("pageerror"):
+        visit.page.evaluate("setTimeout(() => { throw new Error('thrown on purpose') })")
     with pytest.raises(Error, match="ERR_"):
         visit.page.goto("http://localhost:1/elsewhere")
     found = "\n".join(visit.problems.left())
