@@ -27,7 +27,7 @@ from trainer_core.training.cache import FeatureCache
 from trainer_core.training.checks import base_of
 from trainer_core.training.distributed import World
 from trainer_core.training.features import FeatureStore, Sample
-from trainer_core.training.preparation import Preparation, Prepared
+from trainer_core.training.preparation import Preparation, PreparedData
 from trainer_core.training.stopping import StopSignal
 
 WORDS = ("1girl", "solo", "smile", "hat", "long hair", "outdoors", "sky", "tree", "dress", "night", "sword", "cat")
@@ -73,7 +73,7 @@ def config_of(folder: Path, **changed: Any) -> TrainConfig:
     )  # fmt: skip
 
 
-def prepare(config: TrainConfig) -> tuple[Prepared, float]:
+def prepare(config: TrainConfig) -> tuple[PreparedData, float]:
     """Everything up to the schedule, and the seconds that it took."""
     world = World(mixed_precision="no", cpu=True)
     asked: list[str] = []

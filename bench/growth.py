@@ -32,7 +32,7 @@ from trainer_core.training.checks import base_of
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import Sample
-from trainer_core.training.loop import Launched, Readback, Trainer
+from trainer_core.training.loop import LaunchedStep, Readback, Trainer
 from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.reporting import Reporter
 from trainer_core.training.session import Session
@@ -59,10 +59,10 @@ class Instant(Trainer):
         self._tick = tick
         self._rng = random.Random(0)
 
-    def launch(self, step: int) -> Launched:
+    def launch(self, step: int) -> LaunchedStep:
         self._tick()
         figures = Readback(torch.tensor([0.3 * self._rng.uniform(0.5, 1.5), 1.0]))
-        return Launched(step=step, lr=1e-4, group=self.schedule.group(step), figures=figures, scaled=False)
+        return LaunchedStep(step=step, lr=1e-4, group=self.schedule.group(step), figures=figures, scaled=False)
 
 
 class Clock:

@@ -27,13 +27,13 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
 from trainer_core.model.swapping import Swapping
 from trainer_core.planning.flops import step_flops
-from trainer_core.planning.phases import GIB, Work, training_pass, training_phase
+from trainer_core.planning.phases import GIB, Workload, training_pass, training_phase
 from trainer_core.planning.shapes import Dimensions, matching, parameter_count
 from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.building import make_trainable
 from trainer_core.training.checks import adapted, pick_device
 from trainer_core.training.distributed import World
-from trainer_core.training.loop import Launched, Trainer
+from trainer_core.training.loop import LaunchedStep, Trainer
 from trainer_core.training.metering import PeakMemory, seconds_of
 from trainer_core.training.run import as_user_error
 from trainer_core.training.stand_ins import RandomFeatures, stand_ins
@@ -115,7 +115,7 @@ def pace(trainer: Trainer, steps: range, device: torch.device) -> tuple[float, f
     host: list[float] = []
 
     def go() -> None:
-        under_way: Launched | None = None
+        under_way: LaunchedStep | None = None
         for step in steps:
             begun = time.perf_counter()
             launched = trainer.launch(step)
@@ -146,7 +146,7 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
     images = config.train_batch_size * config.gradient_accumulation_steps
     side, cuda = config.resolution, device.type == "cuda"
     targets = matching(dims, config.lora_target_modules)
-    work = Work(
+    work = Workload(
         micro_batch=(side, side, config.train_batch_size), largest_picture=(side, side),
         caption_tokens=max(options.caption_tokens), sample_size=(side, side),
     )  # fmt: skip

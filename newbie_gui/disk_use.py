@@ -20,7 +20,7 @@ _UPLOAD_AGE_S = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
-class Use:
+class PartUsage:
     """One part of the workspace: bytes in it, hard-linked files counted once, and entries at its top.
 
     Of the uploads only those that hold something: each leaves its folder behind when it is taken in.
@@ -39,7 +39,7 @@ def folder_of(workspace: Workspace, part: str) -> Path:
     return folder
 
 
-def measure(workspace: Workspace) -> tuple[Use, ...]:
+def measure(workspace: Workspace) -> tuple[PartUsage, ...]:
     """All parts, in the order of `PARTS`. Walks every folder: seconds for a hundred thousand files."""
     seen: set[tuple[int, int]] = set()
     uses = []
@@ -48,7 +48,7 @@ def measure(workspace: Workspace) -> tuple[Use, ...]:
         names = [name for name in os.listdir(folder) if not name.startswith(".")] if folder.is_dir() else []
         if part == "uploads":
             names = [name for name in names if next(_files(folder / name), None)]
-        uses.append(Use(part=part, bytes=_bytes(folder, seen), entries=len(names)))
+        uses.append(PartUsage(part=part, bytes=_bytes(folder, seen), entries=len(names)))
     return tuple(uses)
 
 

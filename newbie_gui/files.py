@@ -48,7 +48,7 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f\\:]")
 _RANGE = re.compile(r"bytes=\s*([0-9]*)-([0-9]*)\s*", re.IGNORECASE | re.ASCII)
 
 
-class Refused(Exception):
+class PathRefused(Exception):
     """A path that is not served: ``status`` 403 for what is never served, 404 for what is not there."""
 
     def __init__(self, status: HTTPStatus) -> None:
@@ -56,7 +56,7 @@ class Refused(Exception):
         self.status = status
 
 
-class CutShort(Exception):
+class FileTruncated(Exception):
     """A file became shorter while it was sent."""
 
 
@@ -76,7 +76,7 @@ class Roots:
         """Return the root's real folder. Raises Refused."""
         found = self.run(root.removeprefix(_RUN_PREFIX)) if root.startswith(_RUN_PREFIX) else self.folders.get(root)
         if found is None:
-            raise Refused(HTTPStatus.NOT_FOUND)
+            raise PathRefused(HTTPStatus.NOT_FOUND)
         return _resolved(found)
 
     def find(self, root: str, relative: str) -> Path:
@@ -88,10 +88,10 @@ class Roots:
         folder = self.folder(root)
         parts = relative.removesuffix("/").split("/") if relative else []
         if not all(_is_served(part) for part in parts):
-            raise Refused(HTTPStatus.FORBIDDEN)
+            raise PathRefused(HTTPStatus.FORBIDDEN)
         path = _resolved(folder.joinpath(*parts))
         if not path.is_relative_to(folder) or not all(_is_served(part) for part in path.relative_to(folder).parts):
-            raise Refused(HTTPStatus.FORBIDDEN)
+            raise PathRefused(HTTPStatus.FORBIDDEN)
         return path
 
 
@@ -114,13 +114,13 @@ def file_routes(roots: Roots) -> list[Route]:
     def file(request: Request) -> Response:
         try:
             return _file_answer(roots.find(request.path_params["root"], request.path_params["path"]), request)
-        except Refused as refused:
+        except PathRefused as refused:
             return _refusal(refused.status)
 
     def folder_zip(request: Request) -> Response:
         try:
             return _zip_answer(roots.find(request.path_params["root"], request.path_params["path"]), request)
-        except Refused as refused:
+        except PathRefused as refused:
             return _refusal(refused.status)
 
     return [Route("/files/{root}/{path:path}", file), Route("/zip/{root}/{path:path}", folder_zip)]
@@ -158,7 +158,7 @@ class _Stream(StreamingResponse):
     async def stream_response(self, send: Send) -> None:
         try:
             await super().stream_response(send)
-        except CutShort:
+        except FileTruncated:
             # Left unfinished: the server breaks the connection, and no browser takes what came for a whole file.
             return
 
@@ -180,7 +180,7 @@ def _resolved(path: Path) -> Path:
         return path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
         # A loop of links is a RuntimeError before Python 3.13.
-        raise Refused(HTTPStatus.NOT_FOUND) from error
+        raise PathRefused(HTTPStatus.NOT_FOUND) from error
 
 
 def _refusal(status: HTTPStatus) -> Response:
@@ -195,11 +195,11 @@ def _open(path: Path) -> tuple[BinaryIO, os.stat_result]:
     try:
         file = open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | extra))
     except OSError as error:
-        raise Refused(HTTPStatus.NOT_FOUND) from error
+        raise PathRefused(HTTPStatus.NOT_FOUND) from error
     facts = os.fstat(file.fileno())
     if not stat.S_ISREG(facts.st_mode):
         file.close()
-        raise Refused(HTTPStatus.NOT_FOUND)
+        raise PathRefused(HTTPStatus.NOT_FOUND)
     return file, facts
 
 
@@ -259,14 +259,14 @@ def _file_pieces(file: BinaryIO, first: int, end: int) -> Generator[bytes]:
     while left:
         piece = file.read(min(_PIECE, left))
         if not piece:
-            raise CutShort
+            raise FileTruncated
         left -= len(piece)
         yield piece
 
 
 def _zip_answer(folder: Path, request: Request) -> Response:
     if not folder.is_dir():
-        raise Refused(HTTPStatus.NOT_FOUND)
+        raise PathRefused(HTTPStatus.NOT_FOUND)
     headers = {
         "content-type": "application/zip",
         "content-disposition": _disposition(f"{folder.name}.zip", "attachment"),

@@ -36,7 +36,7 @@ _CLOSED = "。：；，！？、…）"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ChineseText:
     """A text in Chinese.
 
     Attributes:
@@ -79,9 +79,9 @@ class _Entry:
         return max(self.parts, key=len)
 
     @cached_property
-    def alone(self) -> Reading:
+    def alone(self) -> ChineseText:
         """The reading of an entry without holes."""
-        return Reading(text=self.chinese, weight=self.letters, known=True, own=self.letters)
+        return ChineseText(text=self.chinese, weight=self.letters, known=True, own=self.letters)
 
     @cached_property
     def letters(self) -> int:
@@ -108,23 +108,23 @@ class Catalogue:
         self._whole = {entry.english: entry for entry in entries if "{}" not in entry.english}
         self._open = [entry for entry in entries if "{}" in entry.english]
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> ChineseText:
         """`text` in Chinese, line by line; what is unknown stays."""
         readings = [self._line(line) for line in text.split("\n")]
-        return Reading(
+        return ChineseText(
             text="\n".join(reading.text for reading in readings),
             weight=sum(reading.weight for reading in readings),
             known=all(reading.known for reading in readings),
         )
 
-    def _line(self, line: str) -> Reading:
+    def _line(self, line: str) -> ChineseText:
         if len(line) > _LONGEST_LINE:
             return _unknown(line)
         found = _LINE.fullmatch(line)
         assert found is not None, line
         candidates = [entry for entry in self._open if entry.mark in line]
         made = _Line(self._whole, candidates).sentences(found[2])
-        return Reading(text=found[1] + made.text, weight=made.weight, known=made.known)
+        return ChineseText(text=found[1] + made.text, weight=made.weight, known=made.known)
 
 
 class _Line:
@@ -134,11 +134,11 @@ class _Line:
         self._whole = whole
         self._candidates = candidates
         # The same words are asked for again with every way to cut the line.
-        self._read: dict[str, Reading] = {}
-        self._cut: dict[str, Reading] = {}
+        self._read: dict[str, ChineseText] = {}
+        self._cut: dict[str, ChineseText] = {}
         self._depth = 0
 
-    def sentences(self, text: str) -> Reading:
+    def sentences(self, text: str) -> ChineseText:
         """The way to cut `text` into texts of the catalogue that leaves the fewest letters unknown."""
         if text in self._cut:
             return self._cut[text]
@@ -149,10 +149,10 @@ class _Line:
         self._depth -= 1
         return self._cut[text]
 
-    def _best_cut(self, text: str) -> Reading:
+    def _best_cut(self, text: str) -> ChineseText:
         ends = [found.span() for found in _SENTENCE_END.finditer(text)]
         starts, stops = [0, *(end for _, end in ends)], [*(begin for begin, _ in ends), len(text)]
-        best = [Reading(text="", weight=0, known=True)]
+        best = [ChineseText(text="", weight=0, known=True)]
         for last, stop in enumerate(stops):
             options = []
             for first in range(max(0, last + 1 - _MOST_SENTENCES), last + 1):
@@ -161,24 +161,24 @@ class _Line:
             best.append(max(options, key=lambda reading: reading.rank))
         return best[-1]
 
-    def _one(self, text: str) -> Reading:
+    def _one(self, text: str) -> ChineseText:
         """One text of the catalogue with what was put into it, or `text` as it is."""
         if text not in self._read:
             whole = self._whole.get(text)
             self._read[text] = whole.alone if whole is not None else self._one_of_many(text)
         return self._read[text]
 
-    def _one_of_many(self, text: str) -> Reading:
+    def _one_of_many(self, text: str) -> ChineseText:
         made = [self._filled(entry, text) for entry in self._candidates if entry.mark in text]
         found = [reading for reading in made if reading is not None]
         return max([_unknown(text), *found], key=lambda reading: reading.rank)
 
-    def _filled(self, entry: _Entry, text: str) -> Reading | None:
+    def _filled(self, entry: _Entry, text: str) -> ChineseText | None:
         """The Chinese of `entry` with the values that `text` has in its place; None where it does not fit."""
         tried = islice(_splits(entry.parts, text), _MOST_SPLITS)
         return next((made for values in tried if (made := self._filled_with(entry, values)) is not None), None)
 
-    def _filled_with(self, entry: _Entry, values: Sequence[str]) -> Reading | None:
+    def _filled_with(self, entry: _Entry, values: Sequence[str]) -> ChineseText | None:
         text, weight = "", entry.letters
         for piece in entry.pieces:
             if isinstance(piece, str):
@@ -188,9 +188,9 @@ class _Line:
             if made is None:
                 return None
             text, weight = _beside(text, made.text), weight + made.weight
-        return Reading(text=text, weight=weight, known=True, own=entry.letters) if weight else None
+        return ChineseText(text=text, weight=weight, known=True, own=entry.letters) if weight else None
 
-    def _value(self, value: str, kind: str) -> Reading | None:
+    def _value(self, value: str, kind: str) -> ChineseText | None:
         """What is put in for `value`; None where it is not of that kind."""
         if kind == "n":
             return _as_it_is(value) if _NUMBER.fullmatch(value) else None
@@ -205,10 +205,10 @@ class _Line:
             return made if made.known or kind == "x" else None
         return _as_it_is(value)
 
-    def _text(self, value: str) -> Reading:
+    def _text(self, value: str) -> ChineseText:
         # A value may begin or end in the space that sets it off from the English around it.
         made = self.sentences(value.strip())
-        return made if made.weight else Reading(text=value, weight=0, known=made.known)
+        return made if made.weight else ChineseText(text=value, weight=0, known=made.known)
 
 
 def translate(text: str, lang: str) -> str:
@@ -264,29 +264,29 @@ def _splits_after(parts: Sequence[str], number: int, text: str, start: int) -> I
         at = text.find(part, at + 1) if fits else -1
 
 
-def _as_it_is(value: str) -> Reading:
-    return Reading(text=value, weight=0, known=True)
+def _as_it_is(value: str) -> ChineseText:
+    return ChineseText(text=value, weight=0, known=True)
 
 
-def _listed(made: Sequence[Reading], value: str) -> Reading:
+def _listed(made: Sequence[ChineseText], value: str) -> ChineseText:
     """A list of texts; how many more there are is said at the end of `value`."""
     more = _AND_MORE.search(value)
-    return Reading(
+    return ChineseText(
         text="、".join(reading.text for reading in made) + (f" 等（另有 {more[1]} 个）" if more else ""),
         weight=sum(reading.weight for reading in made),
         known=all(reading.known for reading in made),
     )
 
 
-def _unknown(text: str) -> Reading:
-    return Reading(text=text, weight=0, known=_WORD.search(text) is None)
+def _unknown(text: str) -> ChineseText:
+    return ChineseText(text=text, weight=0, known=_WORD.search(text) is None)
 
 
-def _joined(before: Reading, between: str, after: Reading) -> Reading:
+def _joined(before: ChineseText, between: str, after: ChineseText) -> ChineseText:
     """Two texts in a row; Chinese ones need no space after a full stop, and a semicolon of their own."""
     if after.weight and (before.weight or not before.text):
         between = "；" if between.startswith(";") else "" if before.text.endswith(tuple(_CLOSED)) else between
-    return Reading(
+    return ChineseText(
         text=before.text + between + after.text,
         weight=before.weight + after.weight,
         known=before.known and after.known,

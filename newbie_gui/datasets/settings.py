@@ -10,14 +10,14 @@ from trainer_core.planning.presets import PLACEHOLDERS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ShownSettings:
     """``has_base``: a base model is named, whose tokens can be counted."""
 
     config: TrainConfig
     has_base: bool
 
 
-def wanted_settings(draft: Mapping[str, Any], starting: Mapping[str, Any]) -> Wanted:
+def wanted_settings(draft: Mapping[str, Any], starting: Mapping[str, Any]) -> ShownSettings:
     """The settings that the Settings tab shows: its draft, and ``starting`` for what is missing there.
 
     Defaults for what is not valid.
@@ -26,8 +26,8 @@ def wanted_settings(draft: Mapping[str, Any], starting: Mapping[str, Any]) -> Wa
     for _ in range(2):
         try:
             config = parse_config({**PLACEHOLDERS, **values})
-            return Wanted(config=config, has_base=bool(str(values.get("base_model_path", "")).strip()))
+            return ShownSettings(config=config, has_base=bool(str(values.get("base_model_path", "")).strip()))
         except ConfigError as error:
             bad = {problem.field for problem in error.problems}
             values = {name: value for name, value in values.items() if name not in bad}
-    return Wanted(config=parse_config(PLACEHOLDERS), has_base=False)
+    return ShownSettings(config=parse_config(PLACEHOLDERS), has_base=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from newbie_gui.datasets.settings import Wanted, wanted_settings
+from newbie_gui.datasets.settings import ShownSettings, wanted_settings
 from newbie_gui.draft import Draft
 from trainer_core.contracts.config import load_config
 from trainer_core.contracts.errors import UserError
@@ -16,16 +16,16 @@ from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.bulk import Undo, last_edit
 from trainer_core.dataset.dataset_index import DatasetIndex, Picture
-from trainer_core.dataset.filters import View, view_of
+from trainer_core.dataset.filters import DatasetView, view_of
 from trainer_core.dataset.health import Health, health_of
 from trainer_core.dataset.index_file import IndexPlaces
 from trainer_core.dataset.library import Concept, DatasetInfo, Library
-from trainer_core.dataset.token_counts import Question, TokenCounts
+from trainer_core.dataset.token_counts import TokenCounts, TokenQuestion
 from trainer_core.jobs.queue import Entry, Queue
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class DatasetSnapshot:
     """One data set at one moment, through the settings of that moment.
 
     ``number`` differs from look to look, also after a restart; ``seen``: the content stamp when it was taken;
@@ -35,8 +35,8 @@ class Look:
     info: DatasetInfo
     places: IndexPlaces
     concepts: tuple[Concept, ...]
-    wanted: Wanted
-    view: View
+    wanted: ShownSettings
+    view: DatasetView
     health: Health
     folders: tuple[str, ...]
     number: int
@@ -69,11 +69,11 @@ class DatasetStore:
         # Held from the look at what was asked for to the asking, which writes to disk.
         self._asking = threading.Lock()
         self._indexes: dict[Path, DatasetIndex] = {}
-        self._looks: dict[str, Look] = {}
+        self._looks: dict[str, DatasetSnapshot] = {}
         self._looking: set[str] = set()
         # For which pictures and texts a job was asked: one that cannot be read must not be asked for over and over.
         self._asked: dict[str, frozenset[str]] = {}
-        self._counts: tuple[Question, TokenCounts] | None = None
+        self._counts: tuple[TokenQuestion, TokenCounts] | None = None
 
     def folder_of(self, name: str) -> str:
         """The folder of a data set, "" where there is none."""
@@ -82,7 +82,7 @@ class DatasetStore:
     def places(self, info: DatasetInfo) -> IndexPlaces:
         return IndexPlaces(self.workspace, info.path)
 
-    def look(self, name: str) -> Look:
+    def look(self, name: str) -> DatasetSnapshot:
         """The data set as it is on disk now. Raises UserError as `Library.get` and `DatasetIndex.snapshot`."""
         info = self.library.get(name)
         places = self.places(info)
@@ -97,7 +97,7 @@ class DatasetStore:
             look = replace(before, seen=seen)
         else:
             view = view_of(snapshot, BucketPlan.from_config(wanted.config))
-            look = Look(
+            look = DatasetSnapshot(
                 info=info, places=places, concepts=concepts, wanted=wanted, view=view, health=health_of(view),
                 folders=tuple(sorted({picture.folder for picture in snapshot.pictures})), number=time.time_ns(),
                 seen=seen,
@@ -105,7 +105,7 @@ class DatasetStore:
         self._looks[name] = look
         return look
 
-    def latest(self, name: str) -> Look | None:
+    def latest(self, name: str) -> DatasetSnapshot | None:
         """The last look, without touching the disk."""
         return self._looks.get(name)
 
@@ -138,7 +138,7 @@ class DatasetStore:
         if any(entry.active and entry.job.kind == "import" for entry in self.jobs(info)):
             raise _in_use(info)
 
-    def ensure_index(self, look: Look, title: str, *, opened: bool = False) -> bool:
+    def ensure_index(self, look: DatasetSnapshot, title: str, *, opened: bool = False) -> bool:
         """Ask for an index job if pictures are new; returns whether one was queued.
 
         Args:
@@ -161,17 +161,17 @@ class DatasetStore:
     def resource(self, info: DatasetInfo) -> str:
         return f"files:{info.name}"
 
-    def counts(self, wanted: Wanted) -> TokenCounts:
+    def counts(self, wanted: ShownSettings) -> TokenCounts:
         """Where token counts are looked up for these settings."""
         config = wanted.config
-        question = Question(
+        question = TokenQuestion(
             base=config.base_model_path, gemma=config.gemma_model_path, prompts=config.system_prompts
         )  # fmt: skip
         if self._counts is None or self._counts[0] != question:
             self._counts = question, TokenCounts(self.workspace.token_counts, question)
         return self._counts[1]
 
-    def ensure_tokens(self, look: Look, title: str) -> bool:
+    def ensure_tokens(self, look: DatasetSnapshot, title: str) -> bool:
         """Ask for the captions' tokens to be counted if some are unknown; returns whether a count is under way."""
         if not look.wanted.has_base:
             return False
@@ -188,7 +188,7 @@ class DatasetStore:
             self.queue.add("tokens", title, job.spec, resources=("tokens",), files=job.files)
         return True
 
-    def undo(self, look: Look) -> Undo | None:
+    def undo(self, look: DatasetSnapshot) -> Undo | None:
         return last_edit(look.places)
 
     def stamps(self, name: str) -> tuple[str, str]:
@@ -215,7 +215,7 @@ class DatasetStore:
         self._asked[work] = self._asked.get(work, frozenset()) & left
         return left - self._asked[work]
 
-    def _lost(self, look: Look, picture: Picture) -> bool:
+    def _lost(self, look: DatasetSnapshot, picture: Picture) -> bool:
         record = picture.record
         return record is not None and bool(record.key) and not look.places.thumbnail(record.key).is_file()
 

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from newbie_gui.disk_use import CLEANABLE, IN_USE, Use, clean, measure
+from newbie_gui.disk_use import CLEANABLE, IN_USE, PartUsage, clean, measure
 from newbie_gui.figures import gib, size_text
 from newbie_gui.pages.html import note, table
 from newbie_gui.pages.ui import ACTION, Ui
@@ -64,7 +64,7 @@ def build(ui: Ui) -> None:
     sure.click(ui.guarded(cleaned), part, [sizes, *buttons], **ACTION)
 
 
-def render(ui: Ui, uses: Sequence[Use]) -> Markup:
+def render(ui: Ui, uses: Sequence[PartUsage]) -> Markup:
     """The table of sizes."""
     free = shutil.disk_usage(ui.workspace.root).free
     intro = ui.t("frame.disk.intro", folder=ui.workspace.root, free=gib(free))

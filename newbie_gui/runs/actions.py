@@ -19,7 +19,7 @@ Effect = Literal["continue", "warn", "refuse", "fresh"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class PlannedChange:
     """A setting that differs from the run's own, and what that will do."""
 
     name: str
@@ -53,11 +53,11 @@ def config_of(row: Row) -> TrainConfig:
     return load_config(row.run.config_file)
 
 
-def planned_changes(row: Row, new: TrainConfig) -> tuple[Planned, ...]:
+def planned_changes(row: Row, new: TrainConfig) -> tuple[PlannedChange, ...]:
     """How ``new`` differs from the run's own settings, apart from where the run lies."""
     begun = row.run.has_begun()
     return tuple(
-        Planned(name=change.name, old=change.old, new=change.new, effect=change.rerun if begun else "fresh")
+        PlannedChange(name=change.name, old=change.old, new=change.new, effect=change.rerun if begun else "fresh")
         for change in changes(config_of(row), new)
         if change.name not in ("output_dir", "output_name")
     )

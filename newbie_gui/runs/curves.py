@@ -69,7 +69,7 @@ def _extremes(values: Floats, buckets: int) -> NDArray[np.intp]:
     return np.unique(found)
 
 
-class Growing:
+class GrowingColumns:
     """Columns of float64 that grow together at their end; the first one holds rising steps."""
 
     def __init__(self, columns: int) -> None:

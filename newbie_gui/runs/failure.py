@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from newbie_gui.runs.history import Told
+from newbie_gui.runs.history import RunFacts
 from newbie_gui.runs.store import Row
 from trainer_core.contracts.checkpoints import complete_checkpoints
 from trainer_core.contracts.config import TrainConfig
@@ -42,7 +42,7 @@ class Failure:
     hints: tuple[str, ...] = ()
 
 
-def failure_of(row: Row, told: Told, entry: Entry | None) -> Failure | None:
+def failure_of(row: Row, told: RunFacts, entry: Entry | None) -> Failure | None:
     """``None`` for a run that did not fail."""
     if row.state == "interrupted":
         # What ended the process is known where the queue's worker saw it end.
@@ -79,7 +79,7 @@ def apply(config: TrainConfig, remedy: Remedy, free_name: str) -> TrainConfig:
     return replace(config, **{**remedy.values, "output_name": name})
 
 
-def _told(row: Row, told: Told) -> tuple[str, str, tuple[str, ...]]:
+def _told(row: Row, told: RunFacts) -> tuple[str, str, tuple[str, ...]]:
     state, event = row.run.read_state(), told.last.get("failed", {})
     code = str(state.get("code") or event.get("code") or "internal")
     message = str(state.get("message") or event.get("message") or "")

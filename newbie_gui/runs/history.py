@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from newbie_gui.runs.curves import Curve, Growing
+from newbie_gui.runs.curves import Curve, GrowingColumns
 from newbie_gui.runs.tailing import LogTail
 
 LAST_WARNINGS = 50
@@ -16,7 +16,7 @@ _LOSS, _RATE, _SECONDS = 1, 2, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class RunFacts:
     """What the events say at one moment; ``version`` changes whenever any of it does.
 
     Attributes:
@@ -48,14 +48,14 @@ class History:
         self._clear()
 
     def _clear(self) -> None:
-        self._curves = Growing(4)
-        self._validation = Growing(2)
+        self._curves = GrowingColumns(4)
+        self._validation = GrowingColumns(2)
         self._last: dict[str, dict[str, Any]] = {}
         self._warnings: deque[str] = deque(maxlen=LAST_WARNINGS)
         self._advice: dict[str, dict[str, Any]] = {}
         self._order = 0
 
-    def refresh(self) -> Told:
+    def refresh(self) -> RunFacts:
         """Read what is new and say where the run stands."""
         with self._lock:
             if self._tail.restarted():
@@ -65,7 +65,7 @@ class History:
             for event in self._tail.events():
                 self._take(event)
             self._version += self._order > before
-            return Told(
+            return RunFacts(
                 version=self._version,
                 steps=len(self._curves),
                 last=dict(self._last),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from newbie_gui.runs.history import Told
+from newbie_gui.runs.history import RunFacts
 from newbie_gui.runs.store import Row
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.advice import chosen_gpus
@@ -47,7 +47,7 @@ class Progress:
     temperature: int | None = None
 
 
-def progress_of(row: Row, told: Told, config: TrainConfig | None, machine: Machine) -> Progress:
+def progress_of(row: Row, told: RunFacts, config: TrainConfig | None, machine: Machine) -> Progress:
     """The line of one run. Speed, time left and hardware are only told of a run that is at work."""
     step, phase = told.last.get("step", {}), told.last.get("phase", {})
     begun = told.last.get("started", {})
@@ -73,7 +73,7 @@ def progress_of(row: Row, told: Told, config: TrainConfig | None, machine: Machi
 _SPEED = ("seconds_per_step", "images_per_second", "eta_seconds")
 
 
-def _silence(told: Told) -> float | None:
+def _silence(told: RunFacts) -> float | None:
     """Loading a large base says nothing for a minute or two; after five, or ten steps, something hangs."""
     at, pace = _number(told.newest.get("time")), _number(told.last.get("step", {}).get("seconds_per_step"))
     silent = time.time() - at if at is not None else 0.0

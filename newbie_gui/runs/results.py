@@ -25,7 +25,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saved:
+class SavedFile:
     """A checkpoint or an export of one step.
 
     Attributes:
@@ -66,7 +66,7 @@ def picture_settings(file: Path) -> Mapping[str, Any]:
         return {}
 
 
-def saved(run: RunDir, validation: Curve, loss: Curve) -> tuple[Saved, ...]:
+def saved(run: RunDir, validation: Curve, loss: Curve) -> tuple[SavedFile, ...]:
     """Exports and complete checkpoints, the newest step first; of one step the export stands first.
 
     ``loss`` is smoothed. The best is the one with the lowest validation loss, as the trainer marks it.
@@ -79,14 +79,14 @@ def saved(run: RunDir, validation: Curve, loss: Curve) -> tuple[Saved, ...]:
     return tuple(_with_losses(entry, measured, loss, best) for entry in entries)
 
 
-def _with_losses(entry: Saved, measured: Mapping[int, float], loss: Curve, best: int | None) -> Saved:
+def _with_losses(entry: SavedFile, measured: Mapping[int, float], loss: Curve, best: int | None) -> SavedFile:
     place = loss.steps.searchsorted(entry.step, "right") - 1
     here = float(loss.values[place]) if place >= 0 and loss.steps[place] == entry.step else None
     values = {**vars(entry), "loss": here, "validation": measured.get(entry.step), "best": entry.step == best}
-    return Saved(**values)
+    return SavedFile(**values)
 
 
-def _exports(run: RunDir) -> list[Saved]:
+def _exports(run: RunDir) -> list[SavedFile]:
     found = []
     for name in _names(run.exports):
         step = export_step(name)
@@ -98,11 +98,13 @@ def _exports(run: RunDir) -> list[Saved]:
             continue
         peft = peft_name(name)
         there = peft if (run.exports / peft).is_dir() else ""
-        found.append(Saved(kind="export", step=step, name=name, size=state.st_size, time=state.st_mtime, peft=there))
+        found.append(
+            SavedFile(kind="export", step=step, name=name, size=state.st_size, time=state.st_mtime, peft=there)
+        )
     return found
 
 
-def _checkpoints(run: RunDir) -> list[Saved]:
+def _checkpoints(run: RunDir) -> list[SavedFile]:
     found = []
     for folder in complete_checkpoints(run.checkpoints):
         try:
@@ -113,7 +115,7 @@ def _checkpoints(run: RunDir) -> list[Saved]:
             continue
         pinned = is_pinned(folder)
         found.append(
-            Saved(kind="checkpoint", step=step_of(folder), name=folder.name, size=size, time=written, pinned=pinned)
+            SavedFile(kind="checkpoint", step=step_of(folder), name=folder.name, size=size, time=written, pinned=pinned)
         )
     return found
 

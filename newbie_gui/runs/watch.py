@@ -7,7 +7,7 @@ from pathlib import Path
 
 from newbie_gui.runs.failure import Failure
 from newbie_gui.runs.health import Health, health_of
-from newbie_gui.runs.history import History, Told
+from newbie_gui.runs.history import History, RunFacts
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.flat_loss import flat_loss_hints
 
@@ -18,7 +18,7 @@ _NEW_SHARE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Judged:
+class _Verdict:
     steps: int
     code: str
     measured: int
@@ -30,10 +30,10 @@ class HealthWatch:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._judged: OrderedDict[Path, _Judged] = OrderedDict()
+        self._judged: OrderedDict[Path, _Verdict] = OrderedDict()
 
     def health(
-        self, folder: Path, history: History, told: Told, failure: Failure | None, config: TrainConfig | None
+        self, folder: Path, history: History, told: RunFacts, failure: Failure | None, config: TrainConfig | None
     ) -> Health:
         """How the run does, at most one percent of its steps old."""
         code = failure.code if failure else ""
@@ -53,13 +53,13 @@ class HealthWatch:
             hints=_flat_hints(told, config),
         )
         with self._lock:
-            self._judged[folder] = _Judged(steps=told.steps, code=code, measured=len(validation), health=health)
+            self._judged[folder] = _Verdict(steps=told.steps, code=code, measured=len(validation), health=health)
             if len(self._judged) > _KEPT:
                 self._judged.popitem(last=False)
         return health
 
 
-def _flat_hints(told: Told, config: TrainConfig | None) -> tuple[str, ...]:
+def _flat_hints(told: RunFacts, config: TrainConfig | None) -> tuple[str, ...]:
     """The trainer's own advice where it gave some: it knows the data set."""
     for advice in told.advice:
         if advice.get("topic") == "loss" and isinstance(advice.get("hints"), list):

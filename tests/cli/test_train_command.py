@@ -9,7 +9,7 @@ from trainer_core.cli import together, train
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.jobs.ranks import Outcome
+from trainer_core.jobs.ranks import RankOutcome
 from trainer_core.planning.hardware import Gpu, Machine
 
 
@@ -49,7 +49,7 @@ def test_processes_that_were_killed_are_spoken_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def code(*codes: int) -> int:
-        monkeypatch.setattr(together, "run_ranks", lambda *_: Outcome(codes=codes))
+        monkeypatch.setattr(together, "run_ranks", lambda *_: RankOutcome(codes=codes))
         return together.train_together(Path("a.toml"), RunDir(tmp_path), 2)
 
     assert code(-9, -15) == 137 and "killed (signal 9)" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.dataset_index import DatasetIndex, Picture, Snapshot
-from trainer_core.dataset.filters import View, view_of
+from trainer_core.dataset.filters import DatasetView, view_of
 from trainer_core.dataset.index_file import IndexPlaces
 from trainer_core.dataset.indexing import update_index
 from trainer_core.jobs.context import JobContext
@@ -33,7 +33,7 @@ class Desk:
     def look(self) -> Snapshot:
         return DatasetIndex(self.folder, self.places).snapshot()
 
-    def view(self, resolution: int = 64) -> View:
+    def view(self, resolution: int = 64) -> DatasetView:
         plan = BucketPlan(resolution, step=16, smallest=resolution // 2, largest=resolution * 2)
         return view_of(self.look(), plan)
 

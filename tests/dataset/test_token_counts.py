@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from trainer_core.dataset import token_counts
-from trainer_core.dataset.token_counts import Question, TokenCounts, write_counts
+from trainer_core.dataset.token_counts import TokenCounts, TokenQuestion, write_counts
 
-QUESTION = Question(base="/models/底模")
+QUESTION = TokenQuestion(base="/models/底模")
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def test_counts_are_found_again_and_grow(file: Path) -> None:
 
 def test_another_prompt_or_base_shares_only_what_is_the_same(file: Path) -> None:
     write_counts(file, QUESTION, "t1", [], {"a": 7})
-    other = Question(base="/models/b")
+    other = TokenQuestion(base="/models/b")
     assert TokenCounts(file, other).get("a") is None
     write_counts(file, other, "t1", [], {})
     assert TokenCounts(file, other).get("a") == 7
-    assert TokenCounts(file, Question(base=QUESTION.base, prompts=("", ""))).get("a") is None
-    assert TokenCounts(file, Question(base=QUESTION.base, gemma="/g")).get("a") is None
+    assert TokenCounts(file, TokenQuestion(base=QUESTION.base, prompts=("", ""))).get("a") is None
+    assert TokenCounts(file, TokenQuestion(base=QUESTION.base, gemma="/g")).get("a") is None
 
 
 def test_a_changed_tokenizer_file_forgets_the_counts(file: Path, tmp_path: Path) -> None:

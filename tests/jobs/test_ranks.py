@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from trainer_core.jobs.ranks import (
-    Outcome,
-    Stops,
+    RankOutcome,
+    SignalRelay,
     child_environment,
     importable,
     is_launched,
@@ -61,7 +61,7 @@ def test_a_signal_while_the_others_are_being_ended_leaves_none_behind() -> None:
 
 def test_a_signal_between_two_starts_is_remembered_and_the_next_one_ends_at_once() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with Stops() as stops:
+    with SignalRelay() as stops:
         assert run_ranks(python("sys.exit(7)"), 2, os.environ, stops).code == 7 and not stops.asked
         os.kill(os.getpid(), signal.SIGTERM)
         assert stops.asked
@@ -71,7 +71,7 @@ def test_a_signal_between_two_starts_is_remembered_and_the_next_one_ends_at_once
 
 @pytest.mark.parametrize(("codes", "code"), [((0, 0), 0), ((1, -15), 1), ((-9, -15), 137), ((0, 3), 3)])
 def test_the_code_of_all(codes: tuple[int, ...], code: int) -> None:
-    assert Outcome(codes=codes).code == code
+    assert RankOutcome(codes=codes).code == code
 
 
 def test_who_was_launched_and_what_cuda_sees() -> None:

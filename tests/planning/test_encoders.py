@@ -9,7 +9,7 @@ from live_memory import LiveMemory
 from trainer_core.model.vae_strips import in_strips
 from trainer_core.planning.base import BaseSizes, Codec, TextEncoder
 from trainer_core.planning.codec_memory import decoder_numbers, encoder_numbers
-from trainer_core.planning.phases import Phase, Work, encoding_phases, sampling_phase
+from trainer_core.planning.phases import Phase, Workload, encoding_phases, sampling_phase
 from trainer_core.planning.shapes import Dimensions, matching
 
 BATCH, TOKENS, SIDE = 1, 256, 64
@@ -18,7 +18,9 @@ SIZES = BaseSizes(
     jina=TextEncoder(parameters=1, hidden=256, feed_forward=1024, largest=1),
     vae=Codec(parameters=1, channels=32, latent_channels=16),
 )
-WORK = Work(micro_batch=(SIDE, SIDE, 1), largest_picture=(SIDE, SIDE), caption_tokens=TOKENS, sample_size=(SIDE, SIDE))
+WORK = Workload(
+    micro_batch=(SIDE, SIDE, 1), largest_picture=(SIDE, SIDE), caption_tokens=TOKENS, sample_size=(SIDE, SIDE)
+)
 
 
 def temporaries(phase: Phase) -> int:
@@ -79,6 +81,6 @@ def test_encoding_and_decoding_pictures():
 
     config = TrainConfig(base_model_path="b", train_data_dir="x", lora_rank=1)
     few = BaseSizes(transformer=dims, vae=SIZES.vae)
-    work = Work(micro_batch=WORK.micro_batch, largest_picture=(8, 8), caption_tokens=1, sample_size=(SIDE, SIDE))
+    work = Workload(micro_batch=WORK.micro_batch, largest_picture=(8, 8), caption_tokens=1, sample_size=(SIDE, SIDE))
     sampling = sampling_phase(config, few, matching(dims, ["attention.qkv"]), work, cuda=False)
     assert temporaries(sampling) == pytest.approx(decoded, rel=0.10)

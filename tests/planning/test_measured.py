@@ -16,7 +16,7 @@ from trainer_core.planning.advice import device_name, uses_gpu
 from trainer_core.planning.base import BaseSizes
 from trainer_core.planning.estimate import estimate, work_of
 from trainer_core.planning.hardware import Gpu, Machine
-from trainer_core.planning.measured import Measured, find, fit_key, keep
+from trainer_core.planning.measured import MeasuredStep, find, fit_key, keep
 from trainer_core.planning.shapes import Dimensions
 
 GIB = 2**30
@@ -26,7 +26,7 @@ DATA = DataFacts(
     longest_tokens=200,
     mean_tokens=100.0,
 )
-ANSWER = Measured(
+ANSWER = MeasuredStep(
     key="k" * 32, cuda=True, device="RTX", peak=20 * GIB, process=4 * GIB, seconds_per_step=2.0, steps=2,
     images_per_step=1, width=1024, height=1024, images=1, caption_tokens=200,
 )  # fmt: skip

@@ -18,13 +18,13 @@ Make = Callable[..., TrainConfig]
 def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the loop does, in order: "launch 3", "read 3" (1-based steps); every session runs ahead."""
     seen: list[str] = []
-    launch, result, begin = loop.Trainer.launch, loop.Launched.result, Session.__init__
+    launch, result, begin = loop.Trainer.launch, loop.LaunchedStep.result, Session.__init__
 
-    def launching(self: loop.Trainer, step: int) -> loop.Launched:
+    def launching(self: loop.Trainer, step: int) -> loop.LaunchedStep:
         seen.append(f"launch {step + 1}")
         return launch(self, step)
 
-    def reading(self: loop.Launched) -> loop.StepResult:
+    def reading(self: loop.LaunchedStep) -> loop.StepResult:
         seen.append(f"read {self.step + 1}")
         return result(self)
 
@@ -33,7 +33,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         self._ahead = True
 
     monkeypatch.setattr(loop.Trainer, "launch", launching)
-    monkeypatch.setattr(loop.Launched, "result", reading)
+    monkeypatch.setattr(loop.LaunchedStep, "result", reading)
     monkeypatch.setattr(Session, "__init__", ahead)
     return seen
 

@@ -19,7 +19,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.jobs.context import JobContext, JobStopped
-from trainer_core.jobs.ranks import Outcome, Stops
+from trainer_core.jobs.ranks import RankOutcome, SignalRelay
 from trainer_core.planning.base import read_base
 from trainer_core.planning.phases import swapped_bytes
 from trainer_core.training import recovery
@@ -29,7 +29,7 @@ from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]
 Patch = pytest.MonkeyPatch
-Life = Callable[[Stops], Outcome]
+Life = Callable[[SignalRelay], RankOutcome]
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ class Lives:
         self.sources: list[str] = []
         self._lives = list(lives)
 
-    def __call__(self, command: list[str], count: int, environment: object, stops: Stops) -> Outcome:
+    def __call__(self, command: list[str], count: int, environment: object, stops: SignalRelay) -> RankOutcome:
         self.sources.append(command[-1])
         return self._lives.pop(0)(stops)
 
@@ -98,12 +98,12 @@ def failing(*, code: str = "out_of_memory", then: Callable[[TrainConfig], object
     """Rank 1 fails while training, the other one with it; and something happens before both are gone."""
 
     def life(made: TrainConfig) -> Life:
-        def live(stops: Stops) -> Outcome:
+        def live(stops: SignalRelay) -> RankOutcome:
             fields: dict[str, Any] = {"code": code, "message": f"{code}!"}
             run_of(made).write_state("failed", **fields)
             EventLog(run_of(made).events_file).emit("failed", **fields, hints=[], place="training", rank=1)
             then(made)
-            return Outcome(codes=(-15, 1))
+            return RankOutcome(codes=(-15, 1))
 
         return live
 
@@ -113,10 +113,10 @@ def failing(*, code: str = "out_of_memory", then: Callable[[TrainConfig], object
 def ended(*codes: int, asked: bool = False) -> Any:
     """Ended before they opened the run."""
 
-    def live(stops: Stops) -> Outcome:
+    def live(stops: SignalRelay) -> RankOutcome:
         if asked:
             os.kill(os.getpid(), signal.SIGTERM)
-        return Outcome(codes=codes)
+        return RankOutcome(codes=codes)
 
     return lambda made: live
 
@@ -166,7 +166,7 @@ def test_progress_that_was_written_over_the_cause_does_not_hide_it(lived: Lived)
 def test_in_a_process_that_lost_the_connection_neither(config: Make) -> None:
     made = config()
     run_of(made).create(made)
-    failing(then=lambda made: run_of(made).write_state("running"))(made)(Stops())
+    failing(then=lambda made: run_of(made).write_state("running"))(made)(SignalRelay())
     assert training_run._failure_elsewhere(run_of(made), since=2e10) is None
     cause = training_run._failure_elsewhere(run_of(made), since=0.0)
     assert cause is not None and cause.code == run_of(made).read_state()["code"] == "out_of_memory"
@@ -190,11 +190,11 @@ def test_a_stop_asked_of_the_job_between_two_starts_reaches_the_run(
     folder.config_file.write_text(to_toml(made), encoding="utf-8")
     run_of(made).create(made)
 
-    def stopping(stops: Stops) -> Outcome:
+    def stopping(stops: SignalRelay) -> RankOutcome:
         while not run_of(made).stop_wanted():
             time.sleep(0.02)
         run_of(made).write_state("stopped")
-        return Outcome(codes=(0, 0))
+        return RankOutcome(codes=(0, 0))
 
     monkeypatch.setattr(train, "_gpu_count", lambda config: 2)
     first = failing(then=lambda made: folder.request("stop"))(made)

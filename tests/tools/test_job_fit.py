@@ -16,11 +16,11 @@ from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.context import JobContext, JobStopped
 from trainer_core.planning.demo import TINY_BASE
-from trainer_core.planning.measured import Measured
+from trainer_core.planning.measured import MeasuredStep
 from trainer_core.tools.job_fit import run
 from trainer_core.training import fit
 
-FOUND = Measured(
+FOUND = MeasuredStep(
     key="k", cuda=False, device="CPU with 2 cores", peak=2**20, process=2**29, seconds_per_step=2.0, steps=2,
     images_per_step=1, width=64, height=64, images=1, caption_tokens=9,
 )  # fmt: skip

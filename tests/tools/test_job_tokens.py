@@ -14,7 +14,7 @@ from job_folder import job_in
 from safetensors.torch import load_file, save_file
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.dataset.token_counts import CountJob, Question, TokenCounts
+from trainer_core.dataset.token_counts import CountJob, TokenCounts, TokenQuestion
 from trainer_core.jobs.context import JobContext
 from trainer_core.model.gemma import load_gemma_tokenizer
 from trainer_core.model.tokens import load_tokenizer, tokenize
@@ -41,7 +41,7 @@ def carried(job: JobContext, wanted: CountJob) -> JobContext:
     return job
 
 
-def trained(question: Question, caption: str) -> int:
+def trained(question: TokenQuestion, caption: str) -> int:
     """What the encoder is given in training, uncut."""
     tokenizer = load_gemma_tokenizer(Path(question.base) / "text_encoder")
     text = question.text(caption).encode("utf-8", "replace").decode()
@@ -49,7 +49,7 @@ def trained(question: Question, caption: str) -> int:
 
 
 def test_counts_are_those_of_training_and_are_remembered(tmp_path: Path, job: JobContext) -> None:
-    question = Question(base=str(TINY_BASE))
+    question = TokenQuestion(base=str(TINY_BASE))
     counts = TokenCounts(tmp_path / "counts.json", question)
     assert counts.missing(CAPTIONS) == CAPTIONS and counts.get(CAPTIONS[0]) is None
     wanted = counts.job(CAPTIONS)
@@ -87,12 +87,12 @@ def test_another_tokenizer_in_the_same_place_finds_no_counts(tmp_path: Path, job
     base = tmp_path / "base"
     shutil.copytree(TINY_BASE, base)
     file = tmp_path / "counts.json"
-    wanted = TokenCounts(file, Question(base=str(base))).job(["a"])
+    wanted = TokenCounts(file, TokenQuestion(base=str(base))).job(["a"])
     run(wanted.spec, carried(job, wanted))
-    assert TokenCounts(file, Question(base=str(base))).get("a") is not None
+    assert TokenCounts(file, TokenQuestion(base=str(base))).get("a") is not None
     tokenizer = base / "text_encoder" / "tokenizer.json"
     tokenizer.write_bytes(tokenizer.read_bytes() + b"\n")
-    assert TokenCounts(file, Question(base=str(base))).get("a") is None
+    assert TokenCounts(file, TokenQuestion(base=str(base))).get("a") is None
 
 
 def test_a_broken_tokenizer_is_told(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_broken_tokenizer_is_told(tmp_path: Path) -> None:
 def test_one_caption_is_counted_without_torch(
     tmp_path: Path, job: JobContext, record_figure: Callable[[str, float | int | str], None]
 ) -> None:
-    wanted = TokenCounts(tmp_path / "counts.json", Question(base=str(TINY_BASE))).job(["1girl"])
+    wanted = TokenCounts(tmp_path / "counts.json", TokenQuestion(base=str(TINY_BASE))).job(["1girl"])
     carried(job, wanted)
     code = (
         "import json, sys; from pathlib import Path\n"

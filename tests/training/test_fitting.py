@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainer_core.training.fitting import Fitting
+from trainer_core.training.fitting import FallbackEncoder
 
 
 def test_from_the_first_batch_that_does_not_fit_on_it_is_one_at_a_time() -> None:
@@ -16,7 +16,7 @@ def test_from_the_first_batch_that_does_not_fit_on_it_is_one_at_a_time() -> None
             raise torch.OutOfMemoryError
         return sum(batch)
 
-    fitting = Fitting(encode, told.append)
+    fitting = FallbackEncoder(encode, told.append)
     results = [pair for batch in ([1, 2], [3, 4, 5], [6, 7]) for pair in fitting(batch)]
     assert results == [([1, 2], 3), ([3], 3), ([4], 4), ([5], 5), ([6], 6), ([7], 7)]
     assert told == [3] and tried[1] == [3, 4, 5] and len(tried) == 7
@@ -27,4 +27,4 @@ def test_what_does_not_fit_alone_fails() -> None:
         raise torch.OutOfMemoryError
 
     with pytest.raises(torch.OutOfMemoryError):
-        list(Fitting(encode, lambda size: None)([1]))
+        list(FallbackEncoder(encode, lambda size: None)([1]))

@@ -16,7 +16,7 @@ from trainer_core.planning.advice import chosen_gpus, uses_gpu
 from trainer_core.planning.hardware import detect
 
 if TYPE_CHECKING:
-    from trainer_core.planning.measured import Measured
+    from trainer_core.planning.measured import MeasuredStep
     from trainer_core.training.fit import FitResult
 
 DOES_NOT_FIT = 3
@@ -42,7 +42,7 @@ def _fit(options: argparse.Namespace) -> int:
     cards = _only_first(config)
     from trainer_core.training.fit import check_fit
 
-    result = check_fit(config, cards=cards, report=_Told(), warn=note)
+    result = check_fit(config, cards=cards, report=_ProgressPrinter(), warn=note)
     for line in lines(result):
         print(line)
     return DOES_NOT_FIT if result.verdict == "no" else 0
@@ -60,7 +60,7 @@ def _only_first(config: TrainConfig) -> int:
     return len(gpus)
 
 
-class _Told:
+class _ProgressPrinter:
     """Prints each piece of work once, when it begins."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ def lines(result: "FitResult") -> Iterator[str]:
         yield from (f"  - {hint}" for hint in result.hints)
 
 
-def _figures(measured: "Measured", estimated: int) -> Iterator[str]:
+def _figures(measured: "MeasuredStep", estimated: int) -> Iterator[str]:
     pictures = f"{measured.images} of {measured.width} x {measured.height} px"
     yield f"Tried on {measured.device}: batch of {pictures}, captions of {measured.caption_tokens} tokens"
     what = "torch's peak allocation" if measured.cuda else "growth of the process"

@@ -67,10 +67,10 @@ def _job(options: argparse.Namespace) -> None:
             raise UserError("job_begun_before", f"The job in {folder.path} was begun before; a job is done once.")
         started = time.time()
         folder.write_state("running", started=started)
-        _Life(folder, job, started).go()
+        _JobProcess(folder, job, started).go()
 
 
-class _Life:
+class _JobProcess:
     """One job from its first word to its last."""
 
     def __init__(self, folder: JobDir, job: Job, started: float) -> None:

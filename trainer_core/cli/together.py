@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trainer_core.contracts.events import failure_since
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.jobs.ranks import Outcome, Stops, importable, repository_python, run_ranks
+from trainer_core.jobs.ranks import RankOutcome, SignalRelay, importable, repository_python, run_ranks
 
 
 def train_together(source: Path, run: RunDir, count: int) -> int:
@@ -17,7 +17,7 @@ def train_together(source: Path, run: RunDir, count: int) -> int:
     ladder in the run's own config, until it fits, only the user can help, or a stop is asked for. Those that fail tell
     why, unless they are killed. Raises UserError `run_busy` where another trainer took the run in between.
     """
-    with Stops() as stops:
+    with SignalRelay() as stops:
         outcome, again = _start(source, run, count, stops)
         while again and not (stops.asked or run.stop_wanted()):
             outcome, again = _start(run.path, run, count, stops)
@@ -36,7 +36,7 @@ def train_together(source: Path, run: RunDir, count: int) -> int:
     return outcome.code
 
 
-def _start(source: Path, run: RunDir, count: int, stops: Stops) -> tuple[Outcome, bool]:
+def _start(source: Path, run: RunDir, count: int, stops: SignalRelay) -> tuple[RankOutcome, bool]:
     """All processes once; and whether they may go on with less, which the run's config then says."""
     since = time.time()
     outcome = run_ranks(repository_python(["train", str(source)]), count, importable(os.environ), stops)

@@ -19,7 +19,7 @@ __all__ = [
     "SYSTEM_PROMPT_TAGS",
     "SYSTEM_PROMPT_XML",
     "Change",
-    "Loaded",
+    "LoadedConfig",
     "TrainConfig",
     "changes",
     "config_template",
@@ -62,7 +62,7 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadedConfig:
     """A configuration and what should be said about the file it came from, one sentence each."""
 
     config: TrainConfig
@@ -78,12 +78,12 @@ def load_config(path: Path) -> TrainConfig:
     return load_with_notes(path).config
 
 
-def load_with_notes(path: Path) -> Loaded:
+def load_with_notes(path: Path) -> LoadedConfig:
     """Like `load_config`, with what was ignored and why."""
     values = read_toml(path)
     flat, _ = flattened(values)
     notes = tuple(f"{name} is {reason}." for name, reason in IGNORED_KEYS.items() if name in flat)
-    return Loaded(config=parse_config(values, source=str(path)), notes=notes)
+    return LoadedConfig(config=parse_config(values, source=str(path)), notes=notes)
 
 
 def parse_config(values: Mapping[str, object], *, source: str = "") -> TrainConfig:

@@ -51,7 +51,7 @@ class Undo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Undone:
+class UndoResult:
     """``kept``: captions changed since by someone else, left as they are."""
 
     restored: int
@@ -103,7 +103,7 @@ def last_edit(places: IndexPlaces) -> Undo | None:
     return Undo(kind=str(kept["kind"]), time=float(kept["time"]), captions=len(kept["captions"]))
 
 
-def undo_edit(folder: Path, places: IndexPlaces) -> Undone:
+def undo_edit(folder: Path, places: IndexPlaces) -> UndoResult:
     """Give the captions of the last bulk edit their texts back, except those that were changed since.
 
     While none got its text back, it can be tried again: the pictures may return from the trash.
@@ -119,7 +119,7 @@ def undo_edit(folder: Path, places: IndexPlaces) -> Undone:
         restored += _restored(folder / relative, texts["before"], texts["after"])
     if restored:
         places.undo.unlink(missing_ok=True)
-    return Undone(restored=restored, kept=len(kept["captions"]) - restored)
+    return UndoResult(restored=restored, kept=len(kept["captions"]) - restored)
 
 
 def follow_rename(places: IndexPlaces, old: str, new: str) -> None:

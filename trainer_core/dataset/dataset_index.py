@@ -14,7 +14,7 @@ from trainer_core.dataset.caption_files import CaptionText, read_caption_file
 from trainer_core.dataset.captions import tags_of
 from trainer_core.dataset.duplicates import duplicate_groups
 from trainer_core.dataset.finding import DataProblem, Finding, find_images
-from trainer_core.dataset.index_file import IndexPlaces, Known, Record, Stamp, read_index, stamp_of
+from trainer_core.dataset.index_file import IndexPlaces, KnownRecords, Record, Stamp, read_index, stamp_of
 
 MAX_FILES = 200_000
 # Of a file that cannot be asked.
@@ -128,7 +128,7 @@ class DatasetIndex:
         self._snapshot = Snapshot(pictures=(), problems=(), number=0)
         # What a changed caption leaves as it was: saving one of 5,000 must not take a second.
         self._finding = Finding(pictures=(), problems=())
-        self._known = Known({})
+        self._known = KnownRecords({})
 
     def snapshot(self) -> Snapshot:
         """What is on disk now; the same object as before as long as nothing changed there.
@@ -141,7 +141,7 @@ class DatasetIndex:
             if seen != self._seen:
                 before = self._seen
                 if before is None or before[1] != seen[1]:
-                    self._known = Known(read_index(self._places.index))
+                    self._known = KnownRecords(read_index(self._places.index))
                 if before is None or before[0].keys() != seen[0].keys():
                     found = find_images(self._folder)
                     # Sorted here: a changed caption leaves names as they are.

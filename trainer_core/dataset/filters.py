@@ -32,7 +32,7 @@ class Filter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class DatasetView:
     """A data set seen through bucket settings."""
 
     snapshot: Snapshot
@@ -50,8 +50,8 @@ class View:
         return placed is not None and placed.crop_loss > HEAVY_CROP
 
 
-def view_of(snapshot: Snapshot, plan: BucketPlan) -> View:
-    return View(snapshot=snapshot, plan=plan, placed=MappingProxyType(snapshot.placed(plan)))
+def view_of(snapshot: Snapshot, plan: BucketPlan) -> DatasetView:
+    return DatasetView(snapshot=snapshot, plan=plan, placed=MappingProxyType(snapshot.placed(plan)))
 
 
 def checked_show(value: str) -> Show:
@@ -62,7 +62,7 @@ def checked_show(value: str) -> Show:
     raise UserError("filter_unknown", f"There is no filter named {value!r}; known are {', '.join(get_args(Show))}.")
 
 
-def select(view: View, wanted: Filter) -> tuple[Picture, ...]:
+def select(view: DatasetView, wanted: Filter) -> tuple[Picture, ...]:
     """Matching pictures by path; duplicates group by group."""
     conditions = [_SHOWS[wanted.show](view)]
     if wanted.folder is not None:
@@ -81,7 +81,7 @@ def page_of(pictures: tuple[Picture, ...], number: int) -> tuple[int, int, tuple
     return number, pages, pictures[(number - 1) * PAGE : number * PAGE]
 
 
-def _ordered(view: View, show: Show) -> tuple[Picture, ...]:
+def _ordered(view: DatasetView, show: Show) -> tuple[Picture, ...]:
     if show != "duplicates":
         return view.snapshot.pictures
     return tuple(view.snapshot.by_path[name] for group in view.snapshot.groups for name in group)
@@ -89,7 +89,7 @@ def _ordered(view: View, show: Show) -> tuple[Picture, ...]:
 
 Condition = Callable[[Picture], bool]
 
-_SHOWS: Mapping[Show, Callable[[View], Condition]] = MappingProxyType(
+_SHOWS: Mapping[Show, Callable[[DatasetView], Condition]] = MappingProxyType(
     {
         "all": lambda view: lambda picture: True,
         "no_caption": lambda view: lambda picture: picture.caption.state in ("missing", "empty"),

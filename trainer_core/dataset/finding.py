@@ -43,7 +43,7 @@ class DataProblem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundPicture:
     """One picture: where it is, its caption file if there is one, and how often an epoch shows it."""
 
     path: Path
@@ -56,7 +56,7 @@ class Found:
 class Finding:
     """Pictures and problems in the order of the walk."""
 
-    pictures: tuple[Found, ...]
+    pictures: tuple[FoundPicture, ...]
     problems: tuple[DataProblem, ...]
 
 
@@ -93,7 +93,7 @@ class _Walker:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.pictures: list[Found] = []
+        self.pictures: list[FoundPicture] = []
         self.problems: list[DataProblem] = []
 
     def walk(self) -> None:
@@ -180,4 +180,4 @@ class _Walker:
 
     def _add(self, path: Path, caption_file: Path | None, repeats: int) -> None:
         relative = PurePosixPath(path.relative_to(self._root).as_posix())
-        self.pictures.append(Found(path=path, relative=relative, caption_file=caption_file, repeats=repeats))
+        self.pictures.append(FoundPicture(path=path, relative=relative, caption_file=caption_file, repeats=repeats))

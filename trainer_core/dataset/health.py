@@ -7,7 +7,7 @@ from statistics import median
 
 from trainer_core.dataset.buckets import Size
 from trainer_core.dataset.dataset_index import Picture
-from trainer_core.dataset.filters import View
+from trainer_core.dataset.filters import DatasetView
 
 MEGAPIXELS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -53,7 +53,7 @@ class Health:
     largest: float
 
 
-def health_of(view: View) -> Health:
+def health_of(view: DatasetView) -> Health:
     pictures = view.snapshot.pictures
     usable = [picture for picture in pictures if picture.usable]
     areas = [p.record.width * p.record.height / 1e6 for p in usable if p.record is not None and p.record.width]
@@ -74,7 +74,7 @@ def health_of(view: View) -> Health:
     )
 
 
-def _buckets(view: View, usable: Sequence[Picture]) -> tuple[BucketCount, ...]:
+def _buckets(view: DatasetView, usable: Sequence[Picture]) -> tuple[BucketCount, ...]:
     images: Counter[Size] = Counter()
     shown: Counter[Size] = Counter()
     for picture in usable:

@@ -10,7 +10,7 @@ from trainer_core.dataset.images import SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)
-class Incoming:
+class IncomingFile:
     """One picture or caption to be taken in.
 
     Attributes:
@@ -37,7 +37,7 @@ class Incoming:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refused:
+class RefusedFile:
     """Something that was not taken in. ``reason`` is one of `REASONS`; ``detail`` fills its sentence."""
 
     name: str
@@ -49,17 +49,17 @@ class Refused:
 class Pair:
     """A picture with the caption that came with it."""
 
-    picture: Incoming
-    caption: Incoming | None
+    picture: IncomingFile
+    caption: IncomingFile | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ImportPlan:
     """What to take in. Lone captions may belong to pictures that are there already; doubtful ones to one of several."""
 
     pairs: tuple[Pair, ...]
-    lone_captions: tuple[Incoming, ...]
-    doubtful: tuple[Incoming, ...]
+    lone_captions: tuple[IncomingFile, ...]
+    doubtful: tuple[IncomingFile, ...]
 
 
 def kind_of(name: str) -> str:
@@ -72,16 +72,16 @@ def kind_of(name: str) -> str:
     return "format" if suffix in OTHER_PICTURES else "kind"
 
 
-def plan_of(incoming: Iterable[Incoming]) -> Plan:
+def plan_of(incoming: Iterable[IncomingFile]) -> ImportPlan:
     """Pair by stem within each group. One caption serves all pictures of its stem; as many captions as pictures, which
     came from several folders, are paired in their order."""
-    groups: dict[tuple[str, str], tuple[list[Incoming], list[Incoming]]] = {}
+    groups: dict[tuple[str, str], tuple[list[IncomingFile], list[IncomingFile]]] = {}
     for item in incoming:
         pictures, captions = groups.setdefault((item.group, item.stem), ([], []))
         (pictures if kind_of(item.name) == "picture" else captions).append(item)
     pairs: list[Pair] = []
-    lone: list[Incoming] = []
-    doubtful: list[Incoming] = []
+    lone: list[IncomingFile] = []
+    doubtful: list[IncomingFile] = []
     for (group, _), (pictures, captions) in groups.items():
         if not group and len(pictures) != len(captions) and max(len(pictures), len(captions)) > 1:
             # Of several folders, some without a caption or a picture of this name.
@@ -90,10 +90,10 @@ def plan_of(incoming: Iterable[Incoming]) -> Plan:
         texts = _spread(captions, len(pictures))
         pairs += [Pair(picture=p, caption=c) for p, c in zip(pictures, texts, strict=True)]
         lone += captions[len(pictures) :]
-    return Plan(pairs=tuple(pairs), lone_captions=tuple(lone), doubtful=tuple(doubtful))
+    return ImportPlan(pairs=tuple(pairs), lone_captions=tuple(lone), doubtful=tuple(doubtful))
 
 
-def _spread(captions: Sequence[Incoming], count: int) -> list[Incoming | None]:
+def _spread(captions: Sequence[IncomingFile], count: int) -> list[IncomingFile | None]:
     """A caption for each of ``count`` pictures, as far as there are any."""
     if len(captions) == 1:
         return [captions[0]] * count

@@ -14,7 +14,7 @@ from trainer_core.contracts.fsutil import replace as replace_file
 from trainer_core.dataset.caption_files import caption_file_of, read_caption_file
 from trainer_core.dataset.finding import stem_of
 from trainer_core.dataset.import_names import folded, free_stem, safe_name
-from trainer_core.dataset.import_plan import Incoming, Refused
+from trainer_core.dataset.import_plan import IncomingFile, RefusedFile
 from trainer_core.dataset.index_file import IndexPlaces, Record, write_index
 from trainer_core.dataset.indexing import examine, hash_of
 
@@ -23,12 +23,12 @@ _SAVE_EVERY_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class ImportOutcome:
     """What became of one file or pair."""
 
     pictures: int = 0
     captions: int = 0
-    refused: Refused | None = None
+    refused: RefusedFile | None = None
 
 
 class Target:
@@ -70,11 +70,11 @@ class Target:
         shutil.rmtree(self._scratch, ignore_errors=True)
         write_index(self._places.index, self._records)
 
-    def scratch(self, incoming: Incoming) -> Path:
+    def scratch(self, incoming: IncomingFile) -> Path:
         """Where to unpack an entry: on the data set's own disk, out of sight."""
         return self._scratch / f"entry{Path(incoming.name).suffix.lower()}"
 
-    def add(self, incoming: Incoming, file: Path, caption: bytes | None, *, move: bool) -> Taken:
+    def add(self, incoming: IncomingFile, file: Path, caption: bytes | None, *, move: bool) -> ImportOutcome:
         """Take in one picture with its caption: whole, or not at all.
 
         A picture whose bytes are there already is refused; its caption goes to that one if it has none.
@@ -102,9 +102,9 @@ class Target:
                 target.with_suffix(".txt").unlink(missing_ok=True)
             raise
         self._remember(target, incoming.stem, record)
-        return Taken(pictures=1, captions=caption is not None)
+        return ImportOutcome(pictures=1, captions=caption is not None)
 
-    def add_caption(self, incoming: Incoming, caption: bytes, *, overwrite: bool) -> Taken:
+    def add_caption(self, incoming: IncomingFile, caption: bytes, *, overwrite: bool) -> ImportOutcome:
         """Give a caption that came alone to the picture of its stem: in the chosen concept, else anywhere."""
         found = self._by_stem.get(folded(incoming.stem), [])
         near = [path for path in found if path.rpartition("/")[0] == self._concept]
@@ -117,16 +117,16 @@ class Target:
         if state not in ("missing", "empty") and not overwrite:
             return _refused(incoming, "has_caption", candidates[0])
         self._write(file or image.with_suffix(".txt"), caption)
-        return Taken(captions=1)
+        return ImportOutcome(captions=1)
 
-    def _twin(self, incoming: Incoming, path: str, caption: bytes | None) -> Taken:
+    def _twin(self, incoming: IncomingFile, path: str, caption: bytes | None) -> ImportOutcome:
         image = self._folder / path
-        refused = Refused(name=incoming.shown, reason="duplicate", detail=path)
+        refused = RefusedFile(name=incoming.shown, reason="duplicate", detail=path)
         file = caption_file_of(image)
         if caption is None or read_caption_file(file).state not in ("missing", "empty"):
-            return Taken(refused=refused)
+            return ImportOutcome(refused=refused)
         self._write(file or image.with_suffix(".txt"), caption)
-        return Taken(captions=1, refused=refused)
+        return ImportOutcome(captions=1, refused=refused)
 
     def _free_place(self, folder: str, name: str, *, captioned: bool) -> Path:
         parent = self._folder / folder
@@ -173,5 +173,5 @@ class Target:
         replace_file(temporary, target)
 
 
-def _refused(incoming: Incoming, reason: str, detail: str = "") -> Taken:
-    return Taken(refused=Refused(name=incoming.shown, reason=reason, detail=detail))
+def _refused(incoming: IncomingFile, reason: str, detail: str = "") -> ImportOutcome:
+    return ImportOutcome(refused=RefusedFile(name=incoming.shown, reason=reason, detail=detail))

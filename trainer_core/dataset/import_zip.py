@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainer_core.dataset.finding import repeats_of
 from trainer_core.dataset.import_names import decoded_zip_names, is_junk
-from trainer_core.dataset.import_plan import Incoming, Refused, kind_of
+from trainer_core.dataset.import_plan import IncomingFile, RefusedFile, kind_of
 
 MAX_ENTRIES = 10_000
 MAX_TOTAL = 8 << 30
@@ -38,12 +38,12 @@ BROKEN_ZIP = (
 class ZipRefused(Exception):
     """The archive, or one entry of it, is not taken. ``refused`` says why."""
 
-    def __init__(self, refused: Refused) -> None:
+    def __init__(self, refused: RefusedFile) -> None:
         super().__init__(refused.reason)
         self.refused = refused
 
 
-def list_zip(path: Path, archive: zipfile.ZipFile) -> Iterator[Incoming | Refused]:
+def list_zip(path: Path, archive: zipfile.ZipFile) -> Iterator[IncomingFile | RefusedFile]:
     """Every picture and caption of an open archive, and what is refused of the rest.
 
     Raises:
@@ -58,10 +58,10 @@ def list_zip(path: Path, archive: zipfile.ZipFile) -> Iterator[Incoming | Refuse
         shown = f"{path.name}/{clean}"
         reason = _reason_against(entry, clean)
         if reason:
-            yield Refused(name=shown, reason=reason)
+            yield RefusedFile(name=shown, reason=reason)
             continue
         folder, _, base = clean.rpartition("/")
-        yield Incoming(
+        yield IncomingFile(
             shown=shown,
             name=base,
             group=f"{path}\0{folder}",
@@ -72,7 +72,7 @@ def list_zip(path: Path, archive: zipfile.ZipFile) -> Iterator[Incoming | Refuse
         )
 
 
-def inflate(archive: zipfile.ZipFile, incoming: Incoming, target: Path) -> None:
+def inflate(archive: zipfile.ZipFile, incoming: IncomingFile, target: Path) -> None:
     """Write one entry to ``target``, counting its bytes: never more than the archive declared.
 
     Raises:
@@ -90,7 +90,7 @@ def inflate(archive: zipfile.ZipFile, incoming: Incoming, target: Path) -> None:
                 file.write(block)
     except BROKEN_ZIP as error:
         target.unlink(missing_ok=True)
-        raise ZipRefused(Refused(name=incoming.shown, reason="zip_broken", detail=str(error))) from error
+        raise ZipRefused(RefusedFile(name=incoming.shown, reason="zip_broken", detail=str(error))) from error
 
 
 def _blocks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -107,11 +107,11 @@ def _blocks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]
 def _require_sane(path: Path, entries: list[zipfile.ZipInfo]) -> None:
     total = sum(entry.file_size for entry in entries)
     if len(entries) > MAX_ENTRIES:
-        raise ZipRefused(Refused(name=path.name, reason="zip_entries", detail=f"{len(entries)}"))
+        raise ZipRefused(RefusedFile(name=path.name, reason="zip_entries", detail=f"{len(entries)}"))
     if total > MAX_TOTAL:
-        raise ZipRefused(Refused(name=path.name, reason="zip_size", detail=f"{total / 2**30:.1f}"))
+        raise ZipRefused(RefusedFile(name=path.name, reason="zip_size", detail=f"{total / 2**30:.1f}"))
     if total > max(_SMALL, MAX_RATIO * path.stat().st_size):
-        raise ZipRefused(Refused(name=path.name, reason="zip_ratio"))
+        raise ZipRefused(RefusedFile(name=path.name, reason="zip_ratio"))
 
 
 def _names(entries: list[zipfile.ZipInfo]) -> list[str]:

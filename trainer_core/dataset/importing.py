@@ -13,8 +13,8 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.import_names import is_junk
-from trainer_core.dataset.import_plan import Incoming, Pair, Plan, Refused, kind_of, plan_of
-from trainer_core.dataset.import_target import Taken, Target
+from trainer_core.dataset.import_plan import ImportPlan, IncomingFile, Pair, RefusedFile, kind_of, plan_of
+from trainer_core.dataset.import_target import ImportOutcome, Target
 from trainer_core.dataset.import_zip import BROKEN_ZIP, ZipRefused, inflate, list_zip
 from trainer_core.dataset.index_file import IndexPlaces
 from trainer_core.dataset.indexing import update_index
@@ -67,7 +67,7 @@ def run(spec: Mapping[str, Any], job: Reporter) -> Mapping[str, Any]:
     }
 
 
-def require_space(folder: Path, plan: Plan, uploads: Path) -> None:
+def require_space(folder: Path, plan: ImportPlan, uploads: Path) -> None:
     """Raises UserError `disk_full` where the files, and the small pictures made of them, would not fit."""
     everything = [*(pair.picture for pair in plan.pairs), *(pair.caption for pair in plan.pairs if pair.caption)]
     same_disk = uploads.is_dir() and uploads.stat().st_dev == folder.stat().st_dev
@@ -124,11 +124,11 @@ class _Importer:
         self._job = job
         self._uploads = uploads.resolve()
         self._zips: dict[Path, zipfile.ZipFile] = {}
-        self.refused: list[Refused] = []
+        self.refused: list[RefusedFile] = []
         self.added = 0
         self.captions = 0
 
-    def gather(self, files: Sequence[Path], open_zips: ExitStack) -> Iterator[Incoming]:
+    def gather(self, files: Sequence[Path], open_zips: ExitStack) -> Iterator[IncomingFile]:
         """Pictures and captions among the files and in their zips; the rest is refused."""
         for path in files:
             kind = kind_of(path.name)
@@ -139,11 +139,11 @@ class _Importer:
             elif kind == "zip":
                 yield from self._in_zip(path, open_zips)
             elif kind in ("picture", "caption"):
-                yield Incoming(shown=path.name, name=path.name, size=path.stat().st_size, origin=path)
+                yield IncomingFile(shown=path.name, name=path.name, size=path.stat().st_size, origin=path)
             else:
                 self._refuse(path.name, kind)
 
-    def take(self, plan: Plan, target: Target, *, overwrite: bool) -> None:
+    def take(self, plan: ImportPlan, target: Target, *, overwrite: bool) -> None:
         """Pictures first, then the captions that came alone."""
         total = len(plan.pairs) + len(plan.lone_captions)
         for number, pair in enumerate(plan.pairs):
@@ -166,7 +166,7 @@ class _Importer:
             move = pair.picture.entry >= 0 or self._uploads in file.resolve().parents
             self._count(target.add(pair.picture, file, caption, move=move))
 
-    def _in_zip(self, path: Path, open_zips: ExitStack) -> Iterator[Incoming]:
+    def _in_zip(self, path: Path, open_zips: ExitStack) -> Iterator[IncomingFile]:
         try:
             archive = open_zips.enter_context(zipfile.ZipFile(path))
             found = list(list_zip(path, archive))
@@ -178,12 +178,12 @@ class _Importer:
             return
         self._zips[path] = archive
         for item in found:
-            if isinstance(item, Refused):
+            if isinstance(item, RefusedFile):
                 self.refused.append(item)
             else:
                 yield item
 
-    def _fetched(self, item: Incoming, target: Target) -> Path | None:
+    def _fetched(self, item: IncomingFile, target: Target) -> Path | None:
         """The item as a file: the upload itself, or unpacked beside its place. None if it was refused."""
         if item.entry < 0:
             return item.origin
@@ -195,7 +195,7 @@ class _Importer:
             return None
         return path
 
-    def _text_of(self, item: Incoming, target: Target) -> bytes | None:
+    def _text_of(self, item: IncomingFile, target: Target) -> bytes | None:
         """The bytes of a caption, kept as they are: a wrong encoding is shown later, with the picture."""
         if item.size > MAX_CAPTION_BYTES:
             self._refuse(item.shown, "caption_too_long", str(item.size))
@@ -203,11 +203,11 @@ class _Importer:
         file = self._fetched(item, target)
         return file.read_bytes() if file is not None else None
 
-    def _count(self, taken: Taken) -> None:
+    def _count(self, taken: ImportOutcome) -> None:
         self.added += taken.pictures
         self.captions += taken.captions
         if taken.refused is not None:
             self.refused.append(taken.refused)
 
     def _refuse(self, name: str, reason: str, detail: str = "") -> None:
-        self.refused.append(Refused(name=name, reason=reason, detail=detail))
+        self.refused.append(RefusedFile(name=name, reason=reason, detail=detail))

@@ -89,7 +89,7 @@ class IndexPlaces:
                 old.replace(moved)
 
 
-class Known:
+class KnownRecords:
     """The records of one data set, found again also after a folder was renamed."""
 
     def __init__(self, records: Mapping[str, Record]) -> None:

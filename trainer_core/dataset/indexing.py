@@ -15,7 +15,7 @@ from trainer_core.contracts.fsutil import whole_file
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.finding import find_images
 from trainer_core.dataset.images import ImageProblem, load_rgb
-from trainer_core.dataset.index_file import IndexPlaces, Known, Record, read_index, stamp_of, write_index
+from trainer_core.dataset.index_file import IndexPlaces, KnownRecords, Record, read_index, stamp_of, write_index
 from trainer_core.dataset.reporting import Reporter
 
 THUMBNAIL = 256
@@ -41,7 +41,7 @@ def update_index(folder: Path, places: IndexPlaces, job: Reporter) -> dict[str, 
         JobStopped: when asked to stop; the records so far are kept.
         OSError: the workspace cannot be written.
     """
-    known = Known(read_index(places.index))
+    known = KnownRecords(read_index(places.index))
     pictures = find_images(folder).pictures
     records: dict[str, Record] = {}
     saved = time.monotonic()
@@ -61,7 +61,7 @@ def update_index(folder: Path, places: IndexPlaces, job: Reporter) -> dict[str, 
     return records
 
 
-def look_at(path: Path, relative: str, known: Known, places: IndexPlaces) -> Record:
+def look_at(path: Path, relative: str, known: KnownRecords, places: IndexPlaces) -> Record:
     """The record of one picture; decoded only if its bytes are new or its small pictures are gone."""
     try:
         status = path.stat()

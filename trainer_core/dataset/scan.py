@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.dataset.finding import DataProblem, Found, find_images
+from trainer_core.dataset.finding import DataProblem, FoundPicture, find_images
 from trainer_core.dataset.images import SUFFIXES, ImageProblem, probe_size
 
 MAX_CAPTION_BYTES = 1 << 20
@@ -72,7 +72,7 @@ def none_readable(folder: Path) -> UserError:
     return UserError("dataset_empty", f"No image in {folder} could be read.")
 
 
-def _read(found: Found) -> tuple[ImageItem | None, DataProblem | None]:
+def _read(found: FoundPicture) -> tuple[ImageItem | None, DataProblem | None]:
     """The item, unless it has to be left out, and what is to be said about it."""
     path, caption_file = found.path, found.caption_file
     try:

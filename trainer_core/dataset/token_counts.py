@@ -25,7 +25,7 @@ Stamp = tuple[str, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class TokenQuestion:
     """Whose tokens are counted.
 
     Attributes:
@@ -58,7 +58,7 @@ class CountJob:
 class TokenCounts:
     """Looks counts up in ``file`` (`Workspace.token_counts`); a file that changed is read anew. Never counts itself."""
 
-    def __init__(self, file: Path, question: Question) -> None:
+    def __init__(self, file: Path, question: TokenQuestion) -> None:
         self._file = file
         self._question = question
         self._stamp: Stamp | None = None
@@ -97,7 +97,7 @@ class TokenCounts:
 
 
 def write_counts(
-    file: Path, question: Question, tokenizer: str, sources: Sequence[Path], counts: Mapping[str, int]
+    file: Path, question: TokenQuestion, tokenizer: str, sources: Sequence[Path], counts: Mapping[str, int]
 ) -> None:
     """Add counts of captions. `tokenizer` is its identity, `sources` the files it was read from. One writer at a time.
 

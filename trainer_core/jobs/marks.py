@@ -115,7 +115,7 @@ class Marks:
 
 
 @dataclass(frozen=True)
-class Places:
+class QueuePaths:
     """Where a queue's own files lie, inside the folder of the jobs."""
 
     jobs: Path
@@ -151,10 +151,10 @@ class Places:
         return [name for name, _ in _entries(self.jobs)]
 
 
-class Standing:
+class QueueState:
     """The three folders of marks and the pause of one queue."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: QueuePaths) -> None:
         self.places = places
         self.waiting = Marks(places.waiting)
         self.started = Marks(places.started)

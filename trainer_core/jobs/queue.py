@@ -21,7 +21,7 @@ from trainer_core.contracts.rundir import Verb
 from trainer_core.contracts.trash import to_trash
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.entries import AT_WORK, ENDED, Entry, EntryReader, JobStatus
-from trainer_core.jobs.marks import Mark, Places, Standing
+from trainer_core.jobs.marks import Mark, QueuePaths, QueueState
 from trainer_core.jobs.spawn import reap, start
 
 __all__ = ["Entry", "JobStatus", "Queue"]
@@ -37,8 +37,8 @@ class Queue:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._places = Places(workspace.jobs)
-        self._standing = Standing(self._places)
+        self._places = QueuePaths(workspace.jobs)
+        self._standing = QueueState(self._places)
         self._reader = EntryReader(workspace.jobs)
         self._lock = threading.Lock()
         self._spawned = -_STARTING_S

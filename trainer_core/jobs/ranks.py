@@ -24,7 +24,7 @@ _POLL_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RankOutcome:
     """Exit codes in the order of ranks; a negative one is the signal that ended the process."""
 
     codes: tuple[int, ...]
@@ -49,7 +49,7 @@ def told_to_use_cpu(environment: Mapping[str, str]) -> bool:
     return environment.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
 
 
-class Stops(StopSignals):
+class SignalRelay(StopSignals):
     """SIGINT and SIGTERM while it is entered: passed on to the processes there are, and remembered.
 
     Entered around several `run_ranks` it also takes what comes between them, when there is nobody to pass it on to.
@@ -68,8 +68,8 @@ class Stops(StopSignals):
 
 
 def run_ranks(
-    command: Sequence[str], count: int, environment: Mapping[str, str], stops: Stops | None = None
-) -> Outcome:
+    command: Sequence[str], count: int, environment: Mapping[str, str], stops: SignalRelay | None = None
+) -> RankOutcome:
     """Run `command` `count` times on this machine as one torch.distributed world; returns when all have ended.
 
     SIGINT and SIGTERM are passed on, once each, by `stops` where one is entered already. When one process fails, the
@@ -77,7 +77,7 @@ def run_ranks(
     """
     port = str(_free_port())
     # From before the first child to after the last: a signal that ended this process alone would leave them training.
-    with nullcontext(stops) if stops else Stops() as passing_on:
+    with nullcontext(stops) if stops else SignalRelay() as passing_on:
         passing_on.children = children = []
         try:
             for rank in range(count):
@@ -88,7 +88,7 @@ def run_ranks(
                 _wait(children)
         finally:
             _end(children)
-    return Outcome(codes=tuple(child.returncode for child in children))
+    return RankOutcome(codes=tuple(child.returncode for child in children))
 
 
 def _rank_variables(rank: int, count: int, port: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from trainer_core.contracts.liveness import is_alive
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs import spawn
 from trainer_core.jobs.entries import ended_silently, is_running, reason_fields, run_of, silent_status
-from trainer_core.jobs.marks import Mark, Places, Standing
+from trainer_core.jobs.marks import Mark, QueuePaths, QueueState
 from trainer_core.jobs.queue import Queue
 from trainer_core.jobs.ranks import repository_python
 
@@ -38,8 +38,8 @@ class Worker:
     """`tick` does whatever there is to do now; it never waits for a job."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._places = Places(workspace.jobs)
-        self._standing = Standing(self._places)
+        self._places = QueuePaths(workspace.jobs)
+        self._standing = QueueState(self._places)
         self._queue = Queue(workspace)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._taken_over: dict[str, float] = {}
@@ -147,12 +147,12 @@ def main(arguments: list[str]) -> int:
     """Returns 0 also where another worker is at work already."""
     workspace = Workspace(Path(arguments[0]))
     while True:
-        with _only_worker(Places(workspace.jobs)) as alone:
+        with _only_worker(QueuePaths(workspace.jobs)) as alone:
             if not alone:
                 return 0
             _work(Worker(workspace))
         # What was queued between the last look and the end of the lock saw a worker that was about to end.
-        if not Standing(Places(workspace.jobs)).to_do():
+        if not QueueState(QueuePaths(workspace.jobs)).to_do():
             return 0
 
 
@@ -165,7 +165,7 @@ def _work(worker: Worker) -> None:
 
 
 @contextmanager
-def _only_worker(places: Places) -> Iterator[bool]:
+def _only_worker(places: QueuePaths) -> Iterator[bool]:
     places.jobs.mkdir(parents=True, exist_ok=True)
     with open(places.worker_lock, "ab") as file:
         deadline = time.monotonic() + _LOCK_S

@@ -35,7 +35,7 @@ WAIT_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class RemoteFile:
     """One file: name inside `repo` at `commit`, its place in the new folder, its size, its SHA-256 where known."""
 
     repo: str
@@ -58,10 +58,10 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class BaseListing:
     """The files of a base, and the place of each part (of `base_parts.PARTS`) below the new folder."""
 
-    files: tuple[Wanted, ...]
+    files: tuple[RemoteFile, ...]
     places: Mapping[str, str]
 
     @property
@@ -74,14 +74,14 @@ class Listing:
         return sum(file.here(folder) for file in self.files)
 
 
-def listing(parts: Mapping[str, str]) -> Listing:
+def listing(parts: Mapping[str, str]) -> BaseListing:
     """Asks the hub which files the parts need. parts: transformer, gemma, clip, vae -> hub id.
 
     Raises UserError: "part_missing" (no hub id), "hub_unfit", and what `hub.refuse` raises.
     """
     token = usable_token(None)
     infos: dict[tuple[str, str | None], ModelInfo] = {}
-    wanted: dict[str, Wanted] = {}
+    wanted: dict[str, RemoteFile] = {}
     places: dict[str, str] = {}
     for kind, text in parts.items():
         place = parse_place(text)
@@ -97,10 +97,10 @@ def listing(parts: Mapping[str, str]) -> Listing:
         wanted |= {file.target: file for file in _wanted(place, info, choice, kind)}
         single = choice.files == (choice.path,)
         places[FOLDER_OF[kind]] = _target(choice.path, choice.path, kind) if single else FOLDER_OF[kind]
-    return Listing(files=tuple(wanted.values()), places=places)
+    return BaseListing(files=tuple(wanted.values()), places=places)
 
 
-def fetch(files: Sequence[Wanted], folder: Path, report: Report) -> None:
+def fetch(files: Sequence[RemoteFile], folder: Path, report: Report) -> None:
     """Every file whole and checked below `folder`; what is there already is not asked for again.
 
     Raises UserError as `hub.refuse` does, "hub_damaged" for a file that is not what the hub says it is, and whatever
@@ -132,7 +132,7 @@ def _info(place: HubPlace, token: str | None) -> ModelInfo:
         refuse(place, error, has_token=token is not None)
 
 
-def _wanted(place: HubPlace, info: ModelInfo, choice: Choice, kind: str) -> Iterator[Wanted]:
+def _wanted(place: HubPlace, info: ModelInfo, choice: Choice, kind: str) -> Iterator[RemoteFile]:
     known = {sibling.rfilename: sibling for sibling in info.siblings or []}
     for name in choice.files:
         sibling, target = known[name], _target(name, choice.path, kind)
@@ -140,7 +140,7 @@ def _wanted(place: HubPlace, info: ModelInfo, choice: Choice, kind: str) -> Iter
             raise UserError("hub_unfit", f"{place.repo} does not say how large {name!r} is, or gives it an odd name.")
         sha256 = sibling.lfs.sha256 if sibling.lfs else ""
         commit = info.sha or place.revision or constants.DEFAULT_REVISION
-        yield Wanted(repo=place.repo, commit=commit, name=name, target=target, size=sibling.size, sha256=sha256)
+        yield RemoteFile(repo=place.repo, commit=commit, name=name, target=target, size=sibling.size, sha256=sha256)
 
 
 def _target(name: str, path: str, kind: str) -> str:
@@ -154,7 +154,7 @@ def _target(name: str, path: str, kind: str) -> str:
     return f"{siblings[part]}/{pure.name}"
 
 
-def _fetch_one(file: Wanted, folder: Path, tell: Callable[[str, int], None]) -> None:
+def _fetch_one(file: RemoteFile, folder: Path, tell: Callable[[str, int], None]) -> None:
     half = file.half(folder)
     half.parent.mkdir(parents=True, exist_ok=True)
     tries = 0
@@ -172,7 +172,7 @@ def _fetch_one(file: Wanted, folder: Path, tell: Callable[[str, int], None]) -> 
     replace(half, folder / file.target)
 
 
-def _stream(file: Wanted, half: Path, tell: Callable[[int], None]) -> None:
+def _stream(file: RemoteFile, half: Path, tell: Callable[[int], None]) -> None:
     """The rest of a file behind what is there; the whole file from a server that does not know ranges."""
     start = half.stat().st_size if half.is_file() else 0
     # Compressed, the bytes would not be those that a range counts.
@@ -195,7 +195,7 @@ def _stream(file: Wanted, half: Path, tell: Callable[[int], None]) -> None:
                     break
 
 
-def _require_whole(file: Wanted, half: Path, tell: Callable[[int], None]) -> None:
+def _require_whole(file: RemoteFile, half: Path, tell: Callable[[int], None]) -> None:
     size, digest = half.stat().st_size, hashlib.sha256()
     with open(half, "rb") as stream:
         while file.sha256 and (piece := stream.read(HASH_BYTES)):

@@ -40,7 +40,7 @@ RELEASED = Widths(text_encoder=(GEMMA.hidden,), clip_model=(JINA.hidden,))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sighting:
+class FileContents:
     """What a file holds.
 
     kind: a part's name, "" for none of them. width: of the vectors that a text encoder gives; takes: what a
@@ -86,7 +86,7 @@ def comfy_parts(
     return parts
 
 
-def _fitting(found: list[Sighting], width: Width, released: Width) -> list[Sighting]:
+def _fitting(found: list[FileContents], width: Width, released: Width) -> list[FileContents]:
     """Other sizes of Gemma3 serve other models; the transformer says which one it reads, as a rule the released one."""
     if width:
         return [sighting for sighting in found if sighting.width == width]
@@ -100,7 +100,7 @@ def _folders(root: Path, part: str) -> Iterator[Path]:
                 yield start / name
 
 
-def sightings(root: Path, part: str) -> Iterator[Sighting]:
+def sightings(root: Path, part: str) -> Iterator[FileContents]:
     """Every file in the part's folders that holds this part, in the order of their names."""
     for folder in _folders(root, part):
         for file in sorted(folder.rglob("*")):
@@ -110,15 +110,15 @@ def sightings(root: Path, part: str) -> Iterator[Sighting]:
                     yield found
 
 
-def sighting(file: Path) -> Sighting:
+def sighting(file: Path) -> FileContents:
     """Looks at names, shapes and dtypes only; kind is "" for what is none of the parts or cannot be read."""
     try:
         return seen(file, read_header(file).tensors)
     except (HeaderProblem, UserError, OSError):
-        return Sighting(file=file, kind="")
+        return FileContents(file=file, kind="")
 
 
-def seen(file: Path, header: Header) -> Sighting:
+def seen(file: Path, header: Header) -> FileContents:
     """`sighting` of a header that was read. Raises UserError("weights_ambiguous") for two transformers in one file."""
 
     def ending(suffix: str) -> str | None:
@@ -127,17 +127,17 @@ def seen(file: Path, header: Header) -> Sighting:
     quantised = _is_quantised(header)
     bare = bare_names(header, str(file))
     if is_newbie(bare):
-        return Sighting(file=file, kind="transformer", takes=widths_of(bare, header), quantised=quantised)
+        return FileContents(file=file, kind="transformer", takes=widths_of(bare, header), quantised=quantised)
     if ending("mixer.Wqkv.weight") or ending("mixer.Wqkv.parametrizations.weight.original"):
         norm = ending("emb_ln.weight")
-        return Sighting(file=file, kind="clip_model", width=header[norm].shape if norm else (), quantised=quantised)
+        return FileContents(file=file, kind="clip_model", width=header[norm].shape if norm else (), quantised=quantised)
     norm = ending("layers.0.pre_feedforward_layernorm.weight")
     if norm and ending("layers.0.self_attn.q_norm.weight"):
-        return Sighting(file=file, kind="text_encoder", width=header[norm].shape, quantised=quantised)
+        return FileContents(file=file, kind="text_encoder", width=header[norm].shape, quantised=quantised)
     entry = ending("decoder.conv_in.weight")
     if entry and ending("encoder.conv_in.weight") and header[entry].shape[1:2] == (LATENT_CHANNELS,):
-        return Sighting(file=file, kind="vae", quantised=quantised)
-    return Sighting(file=file, kind="")
+        return FileContents(file=file, kind="vae", quantised=quantised)
+    return FileContents(file=file, kind="")
 
 
 def widths_of(bare: Mapping[str, str], header: Header) -> Widths:
@@ -154,7 +154,7 @@ def _is_quantised(header: Header) -> bool:
     return small or any(QUANTISED.search(name) for name in header)
 
 
-def _only(root: Path, part: str, sightings: Iterable[Sighting], options: Mapping[str, str]) -> Sighting:
+def _only(root: Path, part: str, sightings: Iterable[FileContents], options: Mapping[str, str]) -> FileContents:
     found = list(sightings)
     usable = [sighting for sighting in found if not sighting.quantised]
     if len(usable) == 1:

@@ -16,7 +16,7 @@ from trainer_core.contracts.phase_names import TRAINING
 from trainer_core.planning.activations import FP32
 from trainer_core.planning.base import BaseSizes, read_base
 from trainer_core.planning.flops import step_flops
-from trainer_core.planning.measured import Measured
+from trainer_core.planning.measured import MeasuredStep
 from trainer_core.planning.phases import (
     CONTEXT_BYTES,
     GIB,
@@ -25,7 +25,7 @@ from trainer_core.planning.phases import (
     SLACK,
     Component,
     Phase,
-    Work,
+    Workload,
     encoder_bytes,
     encoding_phases,
     optimizer_bytes,
@@ -93,7 +93,7 @@ class Estimate:
     disk: DiskUse
     notes: tuple[str, ...]
     training_estimate: int
-    measured: Measured | None
+    measured: MeasuredStep | None
 
     @property
     def peak(self) -> Phase:
@@ -113,7 +113,7 @@ def estimate(
     cuda: bool = True,
     world_size: int = 1,
     pace: Callable[[TrainConfig], Speed | None] = known_speed,
-    measured: Measured | None = None,
+    measured: MeasuredStep | None = None,
 ) -> Estimate:
     """Estimate a run. Without data: one square picture of the resolution and captions of 256 tokens; no steps.
 
@@ -160,7 +160,7 @@ def estimate(
     )
 
 
-def _corrected(training: Phase, measured: Measured | None) -> Phase:
+def _corrected(training: Phase, measured: MeasuredStep | None) -> Phase:
     """The phase as measured on one GPU; what several exchange was not part of that."""
     if measured is None:
         return training
@@ -168,7 +168,7 @@ def _corrected(training: Phase, measured: Measured | None) -> Phase:
     return Phase(name=training.name, components=(Component(name="measured in a step", bytes=measured.peak), *exchange))
 
 
-def work_of(config: TrainConfig, data: DataFacts | None) -> Work:
+def work_of(config: TrainConfig, data: DataFacts | None) -> Workload:
     """The dearest batch of each kind that training will meet."""
     side = config.resolution
     buckets = data.buckets if data and data.buckets else (Bucket(width=side, height=side, images=1, shown=1 << 20),)
@@ -179,7 +179,7 @@ def work_of(config: TrainConfig, data: DataFacts | None) -> Work:
     dearest = max(buckets, key=lambda b: b.width * b.height * images(b))
     largest = max(buckets, key=lambda b: b.width * b.height)
     tokens = data.longest_tokens if data else DEFAULT_CAPTION_TOKENS
-    return Work(
+    return Workload(
         micro_batch=(dearest.width, dearest.height, images(dearest)),
         largest_picture=(largest.width, largest.height),
         caption_tokens=min(tokens, config.max_gemma_tokens),
@@ -187,12 +187,12 @@ def work_of(config: TrainConfig, data: DataFacts | None) -> Work:
     )
 
 
-def _jina_tokens(config: TrainConfig, work: Work) -> int:
+def _jina_tokens(config: TrainConfig, work: Workload) -> int:
     """Jina reads the bare caption, no longer in its tokens than Gemma's text."""
     return min(work.caption_tokens, config.max_jina_tokens)
 
 
-def _flops_per_step(config: TrainConfig, base: BaseSizes, targets: Targets, work: Work, *, cuda: bool) -> int:
+def _flops_per_step(config: TrainConfig, base: BaseSizes, targets: Targets, work: Workload, *, cuda: bool) -> int:
     one = step_flops(base.transformer, targets, training_pass(config, work, cuda=cuda))
     return one.model * config.gradient_accumulation_steps
 

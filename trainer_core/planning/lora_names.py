@@ -120,7 +120,7 @@ class Key:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class LoraListing:
     """All names of a file, sorted into what is understood and why the rest is not; `reason` is "" for nothing."""
 
     keys: Mapping[str, Key]
@@ -140,7 +140,7 @@ def official_module(stem: str) -> tuple[str, str] | None:
     return _SINGLE.get(name)
 
 
-def read_names(names: Iterable[str]) -> Listing:
+def read_names(names: Iterable[str]) -> LoraListing:
     """Sort a file's names. The reason is one clause: the kind of adapter, the other model, or the names."""
     keys: dict[str, Key] = {}
     kinds: dict[str, list[str]] = {}
@@ -158,9 +158,9 @@ def read_names(names: Iterable[str]) -> Listing:
         else:
             (strangers if match else roleless).append(name)
     if kinds:
-        return Listing(keys=keys, reason=_kinds(kinds), known_kind=True)
+        return LoraListing(keys=keys, reason=_kinds(kinds), known_kind=True)
     known, reason = _strange(strangers, roleless, len(keys))
-    return Listing(keys=keys, reason=reason, known_kind=known)
+    return LoraListing(keys=keys, reason=reason, known_kind=known)
 
 
 def _kinds(kinds: Mapping[str, Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.fsutil import write_json_atomic
-from trainer_core.planning.phases import Work
+from trainer_core.planning.phases import Workload
 from trainer_core.planning.shapes import Dimensions
 
 VERSION = 1
@@ -27,7 +27,7 @@ _WHOLE = ("peak", "process", "steps", "images_per_step", "width", "height", "ima
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredStep:
     """One step of the dearest batch, as the trainer itself made it.
 
     Attributes:
@@ -57,7 +57,7 @@ class Measured:
     caption_tokens: int
 
 
-def fit_key(config: TrainConfig, work: Work, transformer: Dimensions, device: str) -> str:
+def fit_key(config: TrainConfig, work: Workload, transformer: Dimensions, device: str) -> str:
     """The same for settings whose dearest step needs the same memory and time, and for no others.
 
     Args:
@@ -85,7 +85,7 @@ def fit_folder(config: TrainConfig) -> Path:
     return Path(config.output_dir).expanduser() / ".fit"
 
 
-def keep(folder: Path, measured: Measured) -> None:
+def keep(folder: Path, measured: MeasuredStep) -> None:
     """Write an answer down, and let go of the oldest beyond `KEPT`. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json_atomic(folder / f"{measured.key}.json", {"version": VERSION, **asdict(measured)})
@@ -94,7 +94,7 @@ def keep(folder: Path, measured: Measured) -> None:
         file.unlink(missing_ok=True)
 
 
-def find(folder: Path, key: str) -> Measured | None:
+def find(folder: Path, key: str) -> MeasuredStep | None:
     """The answer of this key. None where there is none, or the file is damaged, another's, or of another version."""
     try:
         values = json.loads((folder / f"{key}.json").read_bytes())
@@ -105,7 +105,7 @@ def find(folder: Path, key: str) -> Measured | None:
     return _checked(values)
 
 
-def _checked(values: Mapping[str, Any]) -> Measured | None:
+def _checked(values: Mapping[str, Any]) -> MeasuredStep | None:
     try:
         whole = {name: int(values[name]) for name in _WHOLE}
         seconds = float(values["seconds_per_step"])
@@ -114,4 +114,4 @@ def _checked(values: Mapping[str, Any]) -> Measured | None:
         return None
     if not all(0 < figure < math.inf for figure in (seconds, *whole.values())):
         return None
-    return Measured(**known, **whole, seconds_per_step=seconds)  # type: ignore[arg-type]
+    return MeasuredStep(**known, **whole, seconds_per_step=seconds)  # type: ignore[arg-type]

@@ -54,7 +54,7 @@ class Phase:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class Workload:
     """The dearest batch of each kind: picture sides in pixels, tokens of the longest caption."""
 
     micro_batch: tuple[int, int, int]  # width, height, images
@@ -73,7 +73,7 @@ def optimizer_bytes(kind: str, sizes: Iterable[int]) -> int:
     return 2 * (sum(eight_bit) + FP32 * scales + FP32 * small) + (QMAP_BYTES if eight_bit else 0)
 
 
-def training_pass(config: TrainConfig, work: Work, *, cuda: bool) -> Pass:
+def training_pass(config: TrainConfig, work: Workload, *, cuda: bool) -> Pass:
     """The dearest micro-batch as the model sees it."""
     width, height, images = work.micro_batch
     return Pass(
@@ -93,7 +93,7 @@ def training_pass(config: TrainConfig, work: Work, *, cuda: bool) -> Pass:
 
 
 def training_phase(
-    config: TrainConfig, dims: Dimensions, targets: Targets, work: Work, *, cuda: bool, world_size: int
+    config: TrainConfig, dims: Dimensions, targets: Targets, work: Workload, *, cuda: bool, world_size: int
 ) -> Phase:
     """The backward pass of a micro-batch, or the optimizer's own step where that takes more."""
     held = _held(config, dims, targets)
@@ -134,7 +134,7 @@ def _weight_bytes(config: TrainConfig) -> int:
     return 4 if config.mixed_precision == "no" else 2
 
 
-def sampling_phase(config: TrainConfig, base: BaseSizes, targets: Targets, work: Work, *, cuda: bool) -> Phase:
+def sampling_phase(config: TrainConfig, base: BaseSizes, targets: Targets, work: Workload, *, cuda: bool) -> Phase:
     """A sample picture in the middle of training: the transformer stays, the VAE comes beside it."""
     dims = base.transformer
     width, height = work.sample_size
@@ -203,7 +203,7 @@ def gpu_image_batch(width: int, height: int) -> int:
     return max(1, min(_GPU_IMAGE_BATCH, _GPU_IMAGE_PIXELS // (width * height)))
 
 
-def image_phase(base: BaseSizes, work: Work, *, cuda: bool) -> Phase:
+def image_phase(base: BaseSizes, work: Workload, *, cuda: bool) -> Phase:
     """One batch of the largest pictures through the VAE's encoder. An estimate: kernels' own workspace is left out."""
     width, height = work.largest_picture
     numbers = encoder_bytes(cuda=cuda)
@@ -218,7 +218,7 @@ def image_phase(base: BaseSizes, work: Work, *, cuda: bool) -> Phase:
 
 
 def encoding_phases(
-    base: BaseSizes, work: Work, jina_tokens: int, *, cuda: bool, quantised: str = "no"
+    base: BaseSizes, work: Workload, jina_tokens: int, *, cuda: bool, quantised: str = "no"
 ) -> tuple[Phase, ...]:
     """Captions through Gemma, then through Jina, then images through the VAE; one encoder in memory at a time.
 

@@ -9,7 +9,7 @@ from trainer_core.contracts.config import TrainConfig, changes, load_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import read_events
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.planning.measured import Measured
+from trainer_core.planning.measured import MeasuredStep
 
 # What makes two runs' steps comparable; the rest changes their pace by little.
 SAME = (
@@ -53,7 +53,7 @@ def known_speed(config: TrainConfig) -> Speed | None:
     return None
 
 
-def tried_speed(measured: Measured) -> Speed:
+def tried_speed(measured: MeasuredStep) -> Speed:
     """The pace of the dearest batch: no step takes longer, so a whole run takes at most this."""
     return Speed(seconds_per_step=measured.seconds_per_step, steps=measured.steps, run="")
 

@@ -48,7 +48,7 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
         size = _size(source, dtype)
         require_space(output, size + sum(part.nbytes for part in parts if not _can_link(part, output)))
         with writing(output), whole_folder(output) as temporary:
-            work = _Work(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
+            work = _OutputFolder(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
             file = work.folder("transformer") / "diffusion_pytorch_model.safetensors"
             work.write(file, source)
             _write_json(file.with_name("config.json"), transformer_json(config))
@@ -74,12 +74,12 @@ def to_comfyui(transformer: Path, output: Path, *, dtype: torch.dtype | None, re
         total = _size(source, dtype)
         require_space(output, total)
         with writing(output):
-            _Work(output.parent, dtype, report, total=total).write(output, source)
+            _OutputFolder(output.parent, dtype, report, total=total).write(output, source)
     return output
 
 
 @dataclass
-class _Work:
+class _OutputFolder:
     """The folder being written, and how many bytes of it are done."""
 
     root: Path

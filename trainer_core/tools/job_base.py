@@ -15,7 +15,7 @@ from trainer_core.contracts.forms import BASE_FORMS, DTYPES, PART_KINDS
 from trainer_core.contracts.fsutil import install_folder, write_json_atomic
 from trainer_core.jobs.context import JobContext
 from trainer_core.model.hub import cached_part
-from trainer_core.model.hub_download import Listing, Wanted, fetch, listing
+from trainer_core.model.hub_download import BaseListing, RemoteFile, fetch, listing
 from trainer_core.planning.base_check import BasePaths, check_base
 from trainer_core.planning.base_parts import OPTIONS
 from trainer_core.planning.hub_place import NEWBIE
@@ -89,13 +89,13 @@ def half_folder(output: Path) -> Path:
     return output.with_name(f".{output.name}.download")
 
 
-def _listed(half: Path, parts: Mapping[str, str]) -> Listing:
+def _listed(half: Path, parts: Mapping[str, str]) -> BaseListing:
     """The files as listed when this download was begun, of the same commits; asked of the hub where it is a new one."""
     try:
         begun = json.loads((half / LIST).read_bytes())
         if begun["parts"] == dict(parts):
-            files = tuple(Wanted(**file) for file in begun["listing"]["files"])
-            return Listing(files=files, places=begun["listing"]["places"])
+            files = tuple(RemoteFile(**file) for file in begun["listing"]["files"])
+            return BaseListing(files=files, places=begun["listing"]["places"])
     except (OSError, ValueError, TypeError, KeyError):
         pass
     if half.is_dir():

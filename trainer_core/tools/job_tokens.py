@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import sha256_file
-from trainer_core.dataset.token_counts import TEXTS_FILE, Question, write_counts
+from trainer_core.dataset.token_counts import TEXTS_FILE, TokenQuestion, write_counts
 from trainer_core.jobs.context import JobContext
 from trainer_core.planning.base_parts import find_base
 from trainer_core.planning.part_check import transformer_widths
@@ -43,7 +43,9 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     """
     values = Spec(spec)
     prompts = values.texts("prompts", 2)
-    question = Question(base=values.text("base"), gemma=values.text("gemma", ""), prompts=(prompts[0], prompts[-1]))
+    question = TokenQuestion(
+        base=values.text("base"), gemma=values.text("gemma", ""), prompts=(prompts[0], prompts[-1])
+    )
     captions = _captions(job.folder.path / Path(values.text("texts_file", TEXTS_FILE)).name)
     counter = find_counter(values.path("base"), values.optional_path("gemma"))
     counts: dict[str, int] = {}

@@ -10,7 +10,7 @@ from trainer_core.jobs.context import JobContext
 from trainer_core.tools.job_spec import Spec
 
 if TYPE_CHECKING:
-    from trainer_core.tools.painter import Shot
+    from trainer_core.tools.painter import PictureRequest
 
 MOST_PROMPTS = 8
 
@@ -36,7 +36,7 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     names: list[str] = []
     numbers = {prompt: number for number, prompt in enumerate(_prompts(values))}
 
-    def painted(index: int, shot: "Shot", image: Image.Image) -> None:
+    def painted(index: int, shot: "PictureRequest", image: Image.Image) -> None:
         number, settings = numbers[shot.settings.prompt], shot.settings
         names.append(f"{number:02d}-strength-{shot.strength:g}.png")
         stack = [{"name": path.name, "strength": strength * shot.strength} for path, strength in loras]
@@ -53,9 +53,9 @@ def _prompts(values: Spec) -> Sequence[str]:
     return tuple(dict.fromkeys(asked))
 
 
-def _shots(values: Spec) -> list["Shot"]:
+def _shots(values: Spec) -> list["PictureRequest"]:
     """Strength by strength, so that the weights change as seldom as can be."""
-    from trainer_core.tools.painter import Shot
+    from trainer_core.tools.painter import PictureRequest
     from trainer_core.training.sampling import SampleSettings
 
     width, height = (_side(values, name) for name in ("width", "height"))
@@ -73,7 +73,9 @@ def _shots(values: Spec) -> list["Shot"]:
         )
         for prompt in _prompts(values)
     ]
-    return [Shot(settings=one, strength=strength) for strength in dict.fromkeys(strengths) for one in settings]
+    return [
+        PictureRequest(settings=one, strength=strength) for strength in dict.fromkeys(strengths) for one in settings
+    ]
 
 
 def _side(values: Spec, name: str) -> int:

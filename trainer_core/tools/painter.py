@@ -24,7 +24,7 @@ Painted = Callable[[int, SampleSettings, Image.Image], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shot:
+class PictureRequest:
     """One picture: how it is made, and what every LoRA's own strength is multiplied by (0: the base alone)."""
 
     settings: SampleSettings
@@ -45,21 +45,26 @@ def paint(
     Raises UserError as loading does.
     """
 
-    def handed_on(index: int, shot: Shot, picture: Image.Image) -> None:
+    def handed_on(index: int, shot: PictureRequest, picture: Image.Image) -> None:
         painted(index, shot.settings, picture)
 
     paint_shots(
-        base_path, loras, [Shot(settings=settings) for settings in wanted], device=device, painted=handed_on, tell=tell
+        base_path,
+        loras,
+        [PictureRequest(settings=settings) for settings in wanted],
+        device=device,
+        painted=handed_on,
+        tell=tell,
     )
 
 
 def paint_shots(
     base_path: Path,
     loras: Sequence[tuple[Path, float]],
-    shots: Sequence[Shot],
+    shots: Sequence[PictureRequest],
     *,
     device: torch.device,
-    painted: Callable[[int, Shot, Image.Image], None],
+    painted: Callable[[int, PictureRequest, Image.Image], None],
     tell: Tell = lambda sentence: None,
     report: Report = lambda phase, done, total: None,
 ) -> None:

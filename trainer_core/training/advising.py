@@ -9,7 +9,7 @@ from trainer_core.planning.advice import speed_hints
 from trainer_core.planning.flat_loss import flat_loss_hints, is_flat
 from trainer_core.planning.hardware import Machine
 from trainer_core.training.features import Sample
-from trainer_core.training.reporting import Teller
+from trainer_core.training.reporting import EventSink
 
 # Enough steps for the first ones (kernels chosen, disk caches cold) not to count.
 SETTLED = 30
@@ -32,7 +32,7 @@ class Advisor:
         self,
         config: TrainConfig,
         samples: Sequence[Sample],
-        teller: Teller,
+        teller: EventSink,
         *,
         device: str,
         machine: Callable[[], Machine],

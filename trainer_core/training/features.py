@@ -39,7 +39,7 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import load_vae
 from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
-from trainer_core.training.fitting import Fitting, Item, Result
+from trainer_core.training.fitting import FallbackEncoder, Item, Result
 from trainer_core.training.loading import Prefetcher
 from trainer_core.training.sampling import TextFeatures
 
@@ -240,7 +240,7 @@ class FeatureStore:
         def shrunk(size: int) -> None:
             self._warn(f"The GPU ran out of memory while {phase}, {size} at a time; it goes on one at a time.")
 
-        fitting = Fitting(encode, shrunk)
+        fitting = FallbackEncoder(encode, shrunk)
         for done, batch in enumerate(batches):
             report(phase, done, count)
             yield from fitting(batch)

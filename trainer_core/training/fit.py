@@ -27,8 +27,8 @@ from trainer_core.planning.base import BaseSizes, read_base
 from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.hardware import Machine, detect
 from trainer_core.planning.ladder import ladder_hints
-from trainer_core.planning.measured import Measured, fit_folder, fit_key, keep
-from trainer_core.planning.phases import GIB, HELD, Work
+from trainer_core.planning.measured import MeasuredStep, fit_folder, fit_key, keep
+from trainer_core.planning.phases import GIB, HELD, Workload
 from trainer_core.planning.presets import reserve_gib
 from trainer_core.training.building import load_base, make_trainable
 from trainer_core.training.checks import adapted, base_of, check_early, pick_device
@@ -63,7 +63,7 @@ class FitResult:
     """
 
     verdict: Verdict
-    measured: Measured | None
+    measured: MeasuredStep | None
     forecast: Estimate
     needed: int
     free: int | None
@@ -96,7 +96,7 @@ def check_fit(
     for note in notes:
         warn(note)
     check_early(carried_out, base, device)
-    question = _Question.asked(config, read_facts(config), device, cards)
+    question = _FitInputs.asked(config, read_facts(config), device, cards)
     measured = _tried(question, carried_out, base, device, report)
     if measured:
         # A disk that is full or may not be written to takes no note; the answer is told all the same.
@@ -106,19 +106,19 @@ def check_fit(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Question:
+class _FitInputs:
     """The settings as written, and all that an estimate of them needs."""
 
     config: TrainConfig
     data: DataFacts
     base: BaseSizes
-    work: Work
+    work: Workload
     machine: Machine
     cuda: bool
     cards: int
 
     @classmethod
-    def asked(cls, config: TrainConfig, data: DataFacts, device: torch.device, cards: int) -> "_Question":
+    def asked(cls, config: TrainConfig, data: DataFacts, device: torch.device, cards: int) -> "_FitInputs":
         return cls(
             config=config, data=data, base=read_base(config), work=work_of(config, data),
             machine=detect(Path(config.output_dir)), cuda=device.type == "cuda", cards=cards,
@@ -142,7 +142,7 @@ class _Question:
         gpu = next(iter(chosen_gpus(self.config, self.machine)), None)
         return gpu.free_mib * 2**20 if gpu and gpu.total_mib else None
 
-    def forecast(self, measured: Measured | None) -> Estimate:
+    def forecast(self, measured: MeasuredStep | None) -> Estimate:
         return estimate(
             self.config, self.data, base=self.base, cuda=self.cuda, world_size=self.cards, measured=measured
         )  # fmt: skip
@@ -152,7 +152,7 @@ class _Question:
         """Bytes that a training cannot do without, whatever the batch."""
         return sum(part.bytes for part in self.forecast(None).training.components if part.name in HELD)
 
-    def answer(self, measured: Measured | None, *, took: float) -> FitResult:
+    def answer(self, measured: MeasuredStep | None, *, took: float) -> FitResult:
         forecast = self.forecast(measured)
         needed = forecast.peak.bytes + forecast.reserve if self.cuda else forecast.host.bytes
         verdict = self._verdict(forecast, needed) if measured else "no"
@@ -174,8 +174,8 @@ class _Question:
 
 
 def _tried(
-    question: _Question, config: TrainConfig, base: BaseFolder, device: torch.device, report: Report
-) -> Measured | None:
+    question: _FitInputs, config: TrainConfig, base: BaseFolder, device: torch.device, report: Report
+) -> MeasuredStep | None:
     """None where memory does not suffice."""
     if device.type == "cpu" and question.free is not None and question.held > question.free:
         # A system without free memory ends any of its programs, and not always the one that asked.
@@ -198,8 +198,8 @@ def _is_memory(error: Exception) -> bool:
 
 
 def _measured(
-    question: _Question, config: TrainConfig, base: BaseFolder, device: torch.device, report: Report
-) -> Measured:
+    question: _FitInputs, config: TrainConfig, base: BaseFolder, device: torch.device, report: Report
+) -> MeasuredStep:
     """Load, warm up, time. Raises OutOfMemoryError."""
     width, height, images = question.work.micro_batch
     with PeakMemory(device) as memory:
@@ -211,7 +211,7 @@ def _measured(
             trainer.close()
     # The optimizer's own part is counted as often as well: a little too much rather than too little.
     repeats = config.gradient_accumulation_steps / _micro_batches(config)
-    return Measured(
+    return MeasuredStep(
         key=question.key, cuda=question.cuda, device=question.device, peak=max(1, memory.peak), process=memory.process,
         seconds_per_step=median(times) * repeats, steps=len(times),
         images_per_step=images * config.gradient_accumulation_steps, width=width, height=height, images=images,
@@ -219,7 +219,7 @@ def _measured(
     )  # fmt: skip
 
 
-def build_trainer(config: TrainConfig, base: BaseFolder, device: torch.device, work: Work) -> Trainer:
+def build_trainer(config: TrainConfig, base: BaseFolder, device: torch.device, work: Workload) -> Trainer:
     """The trainer of `config` over the dearest batch alone."""
     width, height, images = work.micro_batch
     micro = _micro_batches(config)

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Fitting(Generic[Item, Result]):
+class FallbackEncoder(Generic[Item, Result]):
     """Encodes batches whole, until one does not fit into memory: that one and all after it one at a time.
 
     Args:

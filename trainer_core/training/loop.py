@@ -61,7 +61,7 @@ class Readback:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Launched:
+class LaunchedStep:
     """An optimizer step that the device was told to do. `figures`: its loss and its gradients' norm."""
 
     step: int
@@ -94,7 +94,7 @@ class Launched:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Work:
+class _MicroBatch:
     """One micro-batch: its step, its place in the step's global batch, its images."""
 
     step: int
@@ -132,8 +132,8 @@ class Trainer:
         """Do it and wait for it. Raises UserError `non_finite`."""
         return self.launch(step).result()
 
-    def launch(self, step: int) -> Launched:
-        """Tell the device to do it; only `Launched.result` waits."""
+    def launch(self, step: int) -> LaunchedStep:
+        """Tell the device to do it; only `LaunchedStep.result` waits."""
         group = self.schedule.group(step)
         lr = self._rate(step)
         for settings in self.optimizer.param_groups:
@@ -147,7 +147,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         figures = Readback(torch.stack((loss, norm.to(loss))))
         scaled = self.accelerator.scaler is not None
-        return Launched(step=step, lr=lr, group=group, figures=figures, scaled=scaled)
+        return LaunchedStep(step=step, lr=lr, group=group, figures=figures, scaled=scaled)
 
     def close(self) -> None:
         """Stop the threads that make batches."""
@@ -181,26 +181,26 @@ class Trainer:
         """The loss scale of fp16; empty otherwise."""
         return {} if self.accelerator.scaler is None else self.accelerator.scaler.state_dict()
 
-    def _make(self, work: _Work) -> Batch:
+    def _make(self, work: _MicroBatch) -> Batch:
         """The batch of one micro-batch, on the CPU; may run in a thread."""
         first = work.micro * self._config.train_batch_size
         return make_batch(
             self._config, self._store, work.samples, step=work.step, first_index=first, patch=self.model.patch_size
         )
 
-    def _work(self, step: int) -> list[_Work]:
+    def _work(self, step: int) -> list[_MicroBatch]:
         """What this process computes in one step; with nothing left for it the first, as gradients need all."""
         group = self.schedule.group(step)
         mine = list(range(self._world.rank, len(group), self._world.size)) or [0]
-        return [_Work(step=step, micro=micro, samples=tuple(group[micro])) for micro in mine]
+        return [_MicroBatch(step=step, micro=micro, samples=tuple(group[micro])) for micro in mine]
 
-    def _after(self, work: _Work) -> Iterator[_Work]:
+    def _after(self, work: _MicroBatch) -> Iterator[_MicroBatch]:
         """What follows `work` in this process, to the end of training."""
         yield from (following for following in self._work(work.step) if following.micro > work.micro)
         for step in range(work.step + 1, self.schedule.total_steps):
             yield from self._work(step)
 
-    def _losses(self, work: _Work) -> torch.Tensor:
+    def _losses(self, work: _MicroBatch) -> torch.Tensor:
         batch = to_device(self._batches.get(work), self.accelerator.device)
         # LoRA dropout draws from torch's global generators; nothing else in a step does.
         first = work.micro * self._config.train_batch_size

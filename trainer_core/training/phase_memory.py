@@ -3,7 +3,7 @@
 import psutil
 import torch
 
-from trainer_core.training.reporting import Teller
+from trainer_core.training.reporting import EventSink
 
 # A phase that comes again, such as the steps between two samples, is told of again where it took so much more.
 _MORE = 1.01
@@ -16,7 +16,7 @@ class PhaseMemory:
     memory at the phase's end).
     """
 
-    def __init__(self, teller: Teller, device: torch.device) -> None:
+    def __init__(self, teller: EventSink, device: torch.device) -> None:
         self._teller = teller
         self._cuda = device.type == "cuda"
         self._phase = ""

@@ -19,7 +19,7 @@ from trainer_core.training.stopping import StopRequested, StopSignal
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class PreparedData:
     """What training needs of the data. The hashes identify the data set and the transformer's files."""
 
     samples: list[Sample]
@@ -56,7 +56,7 @@ class Preparation:
         self._report = report
         self._warn = warn
 
-    def go(self) -> Prepared:
+    def go(self) -> PreparedData:
         """Raises UserError for data that cannot be used, StopRequested (in every process) when asked to stop."""
         config = self._config
         for prompt in dict.fromkeys(config.system_prompts):
@@ -96,7 +96,7 @@ class Preparation:
                 ["Every machine needs the same data set under the same path, and nobody may change it meanwhile."],
             )
         schedule = Schedule(config, samples, self._world.size)
-        return Prepared(
+        return PreparedData(
             samples=samples,
             validation=validation,
             store=store,

@@ -12,7 +12,7 @@ from trainer_core.training.tensorboard import Board
 LOGGER = "trainer_core.run"
 
 
-class Teller(Protocol):
+class EventSink(Protocol):
     """Who a run tells what happens."""
 
     def emit(self, kind: str, **fields: object) -> None: ...
@@ -75,7 +75,7 @@ class Reporter:
             handler.close()
 
 
-class LastWords:
+class FailureReporter:
     """The other processes of a run: silent, but for a failure, which may be why the main one dies without a word."""
 
     def __init__(self, events_file: Path, rank: int) -> None:

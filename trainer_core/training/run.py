@@ -31,9 +31,9 @@ from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.loop import Trainer
 from trainer_core.training.phase_memory import PhaseMemory
-from trainer_core.training.preparation import Preparation, Prepared
+from trainer_core.training.preparation import Preparation, PreparedData
 from trainer_core.training.recovery import free_memory, next_rung, take, taken, told
-from trainer_core.training.reporting import LastWords, Reporter, Teller
+from trainer_core.training.reporting import EventSink, FailureReporter, Reporter
 from trainer_core.training.rerun import check_rerun, settled, warnings_of
 from trainer_core.training.session import Session
 from trainer_core.training.steps import Schedule
@@ -60,8 +60,10 @@ def run_training(config: TrainConfig) -> str:
     with ExitStack() as stack:
         stack.push(world.leave)
         changed = world.on_main(lambda: _open(run, config, stack))
-        teller: Teller = (
-            Reporter(EventLog(run.events_file), run.log_file) if world.main else LastWords(run.events_file, world.rank)
+        teller: EventSink = (
+            Reporter(EventLog(run.events_file), run.log_file)
+            if world.main
+            else FailureReporter(run.events_file, world.rank)
         )
         stack.callback(teller.close)
         attempts: _Attempts | None = None
@@ -151,7 +153,7 @@ class _Attempts:
     """One run after the other, each with less need of memory, until one does not run out of it."""
 
     def __init__(
-        self, config: TrainConfig, carried_out: TrainConfig, run: RunDir, world: World, teller: Teller
+        self, config: TrainConfig, carried_out: TrainConfig, run: RunDir, world: World, teller: EventSink
     ) -> None:
         self.carried_out = carried_out
         # Where memory ran out for good; "" as long as it did not.
@@ -191,7 +193,7 @@ class _Run:
         run: RunDir,
         world: World,
         *,
-        teller: Teller,
+        teller: EventSink,
         stop: StopSignal,
     ) -> None:
         self.config = config
@@ -264,7 +266,7 @@ class _Run:
         found = (event.get("loss") for event in events if event.get("event") == "step")
         return [loss for loss in found if isinstance(loss, float)]
 
-    def _restore_point(self, prepared: Prepared) -> Checkpoint | None:
+    def _restore_point(self, prepared: PreparedData) -> Checkpoint | None:
         """The newest checkpoint that loads; the main process finds it, the others read the same one."""
         found: list[Checkpoint | None] = [None]
 
@@ -294,7 +296,7 @@ class _Run:
             )
         return checkpoint
 
-    def _going_on(self, prepared: Prepared, checkpoint: Checkpoint) -> Schedule:
+    def _going_on(self, prepared: PreparedData, checkpoint: Checkpoint) -> Schedule:
         """The schedule from the checkpoint on, which may have epochs of another length."""
         schedule = prepared.schedule.going_on(checkpoint.state)
         before, now = checkpoint.state.get("steps_per_epoch"), schedule.steps_per_epoch
@@ -320,7 +322,7 @@ class _Run:
             self._warn(f"This run was begun with {kept} and goes on with it; {wanted} cannot take over its state.")
         return str(kept)
 
-    def _build_trainer(self, prepared: Prepared, checkpoint: Checkpoint | None) -> Trainer:
+    def _build_trainer(self, prepared: PreparedData, checkpoint: Checkpoint | None) -> Trainer:
         self.config = config = replace(self.config, optimizer_type=self._optimizer_of(checkpoint))
         self._phase(LOADING_TRANSFORMER, 0, 1)
         model = load_base(config, self.base, self.world.accelerator.device, warn=self._warn)
@@ -339,7 +341,7 @@ class _Run:
             trainer.restore(checkpoint.optimizer, checkpoint.state["scaler"])
         return trainer
 
-    def _facts(self, prepared: Prepared) -> TrainingFacts:
+    def _facts(self, prepared: PreparedData) -> TrainingFacts:
         frequency: dict[str, Counter[str]] = {}
         for sample in prepared.samples:
             folder = sample.item.path.parent.name
@@ -350,7 +352,7 @@ class _Run:
             base_hash=prepared.base_hash, started_at=time.time(),
         )  # fmt: skip
 
-    def _constant_state(self, prepared: Prepared) -> dict[str, str]:
+    def _constant_state(self, prepared: PreparedData) -> dict[str, str]:
         return {
             "base": prepared.base_id,
             "data": prepared.data_hash,

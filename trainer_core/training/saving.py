@@ -11,7 +11,7 @@ from trainer_core.training.export import TrainingFacts, export_adapter
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saved:
+class SaveResult:
     """What one save has written."""
 
     step: int
@@ -26,14 +26,14 @@ class Saver:
         self._run = run
         self._config = config
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="saving")
-        self._under_way: Future[Saved] | None = None
+        self._under_way: Future[SaveResult] | None = None
 
     def begin(self, checkpoint: Checkpoint, facts: TrainingFacts) -> None:
         """Copy what belongs to a save and have it written. The save before must have been collected."""
         assert self._under_way is None, "a save is still under way"
         self._under_way = self._pool.submit(self._write, checkpoint.copied(), facts)
 
-    def collect(self, *, wait: bool) -> Saved | None:
+    def collect(self, *, wait: bool) -> SaveResult | None:
         """The save that was begun, once it is whole; None if there is none, or without ``wait`` not yet.
 
         Raises UserError `disk_full`, OSError.
@@ -47,11 +47,11 @@ class Saver:
         """Waits for what is being written."""
         self._pool.shutdown(wait=True)
 
-    def _write(self, checkpoint: Checkpoint, facts: TrainingFacts) -> Saved:
+    def _write(self, checkpoint: Checkpoint, facts: TrainingFacts) -> SaveResult:
         # The export comes first: a kill between the two is made good by doing the steps again, whereas a
         # checkpoint of the last step without its export would pass for a finished run.
         size = sum(value.numel() * 4 for value in checkpoint.adapter.values())
         require_space(self._run.exports, 2 * size, "an export")
         file = export_adapter(self._run.exports, checkpoint.adapter, self._config, facts)
         folder = save_checkpoint(self._run.checkpoints, checkpoint, keep=self._config.keep_last_n_checkpoints)
-        return Saved(step=facts.step, export=file, checkpoint=folder)
+        return SaveResult(step=facts.step, export=file, checkpoint=folder)

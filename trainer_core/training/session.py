@@ -20,9 +20,9 @@ from trainer_core.training.checkpoint import Checkpoint, optimizer_state
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import FeatureStore
-from trainer_core.training.loop import Launched, Meter, Trainer
+from trainer_core.training.loop import LaunchedStep, Meter, Trainer
 from trainer_core.training.phase_memory import PhaseMemory
-from trainer_core.training.reporting import Teller
+from trainer_core.training.reporting import EventSink
 from trainer_core.training.sampling import SampleSettings, decode, sample_latents, save_png
 from trainer_core.training.saving import Saver
 from trainer_core.training.stopping import StopSignal
@@ -48,7 +48,7 @@ class Session:
         store: FeatureStore,
         validator: Validator,
         advisor: Advisor,
-        teller: Teller,
+        teller: EventSink,
         memory: PhaseMemory,
         stop: StopSignal,
         facts: TrainingFacts,
@@ -72,7 +72,7 @@ class Session:
         self._state_written = 0.0
         self._saver = Saver(run, config)
         self._versions = {name: version(name) for name in VERSIONED}
-        self._under_way: Launched | None = None
+        self._under_way: LaunchedStep | None = None
         self._ahead = trainer.accelerator.device.type == "cuda"
         self.place = TRAINING
 
@@ -107,7 +107,7 @@ class Session:
         self._teller.emit("finished", step=total, message=f"{total} steps done")
         return "finished"
 
-    def _went_on(self, launched: Launched) -> None:
+    def _went_on(self, launched: LaunchedStep) -> None:
         """A card is given its next step before the one before is told of, and need not wait for us.
 
         Several cards do: they agree after each step on what was asked of them.
@@ -124,7 +124,7 @@ class Session:
             launched, self._under_way = self._under_way, None
             self._tell(launched)
 
-    def _tell(self, launched: Launched) -> None:
+    def _tell(self, launched: LaunchedStep) -> None:
         result, done, schedule = launched.result(), launched.step + 1, self._trainer.schedule
         told = {"step": done, "total_steps": schedule.total_steps, "epoch": schedule.epoch_of(launched.step) + 1}
         fields = self._meter.fields(done, result)

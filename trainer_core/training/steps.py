@@ -12,7 +12,7 @@ from trainer_core.training.optim import rate_of_step
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class EpochOrigin:
     """Where a run went on with epochs of another length: after ``step`` steps, ``place`` steps of the new length in."""
 
     step: int = 0
@@ -27,13 +27,13 @@ class Schedule:
     """
 
     def __init__(
-        self, config: TrainConfig, samples: Sequence[Sample], world_size: int = 1, origin: Origin | None = None
+        self, config: TrainConfig, samples: Sequence[Sample], world_size: int = 1, origin: EpochOrigin | None = None
     ) -> None:
         self._config = config
         self._samples = samples
         self._world_size = world_size
         self._epochs: OrderedDict[int, list[list[tuple[int, ...]]]] = OrderedDict()
-        self._origin = origin or Origin()
+        self._origin = origin or EpochOrigin()
         self.steps_per_epoch = len(self._groups(0))
         self.total_steps = config.max_train_steps or self._places + self._origin.step - self._origin.place
 
@@ -45,9 +45,9 @@ class Schedule:
     def going_on(self, state: Mapping[str, Any]) -> "Schedule":
         """This one after a checkpoint's ``state``: in the same epoch, and as far into it."""
         before, now = state.get("steps_per_epoch", self.steps_per_epoch), self.steps_per_epoch
-        origin = Origin(**state.get("origin", {}))
+        origin = EpochOrigin(**state.get("origin", {}))
         if before != now:
-            origin = Origin(step=state["step"], place=state["epoch"] * now + state["position"] * now // before)
+            origin = EpochOrigin(step=state["step"], place=state["epoch"] * now + state["position"] * now // before)
         return Schedule(self._config, self._samples, self._world_size, origin)
 
     def state(self, done: int) -> dict[str, Any]:

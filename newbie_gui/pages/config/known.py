@@ -14,7 +14,7 @@ from trainer_core.contracts.validation import PART_OPTIONS
 from trainer_core.dataset.facts import facts_of
 from trainer_core.dataset.scan import Scan, scan_dataset
 from trainer_core.planning.base import BaseSizes, read_base
-from trainer_core.planning.measured import Measured, find, fit_folder
+from trainer_core.planning.measured import MeasuredStep, find, fit_folder
 from trainer_core.planning.speed import SAME, Speed, known_speed
 
 _DATA = (
@@ -32,14 +32,14 @@ Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begun:
+class ExistingRun:
     """A run that is there already under the name in the settings: what it was begun with, None where unreadable."""
 
     config: TrainConfig | None
     checkpoints: bool
 
 
-class Known:
+class KnownFacts:
     """Asks in the background; every method answers at once with what is known."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Known:
         self._data = Lookup(self._find_data, fresh_s=3.0)
         self._base: Lookup[Key, BaseSizes] = Lookup(lambda key: read_base(_config(_BASE, key)), fresh_s=10.0)
         self._pace: Lookup[Key, Speed | None] = Lookup(lambda key: known_speed(_config(_PACE, key)), fresh_s=30.0)
-        self._measured: Lookup[tuple[Path, str], Measured | None] = Lookup(lambda key: find(*key), fresh_s=3.0)
+        self._measured: Lookup[tuple[Path, str], MeasuredStep | None] = Lookup(lambda key: find(*key), fresh_s=3.0)
         self._missing = Lookup(_missing, fresh_s=3.0)
         self._run = Lookup(_begun, fresh_s=3.0)
 
@@ -61,7 +61,7 @@ class Known:
     def pace(self, config: TrainConfig) -> Answer[Speed | None]:
         return self._pace.get(_key(_PACE, config))
 
-    def measured(self, config: TrainConfig, key: str) -> Answer[Measured | None]:
+    def measured(self, config: TrainConfig, key: str) -> Answer[MeasuredStep | None]:
         """What Check fit found for settings of this key (see `fit_key`)."""
         return self._measured.get((fit_folder(config), key))
 
@@ -69,7 +69,7 @@ class Known:
         """The settings whose path is not there."""
         return self._missing.get(_key(_FILES, config))
 
-    def run(self, config: TrainConfig) -> Answer[Begun | None]:
+    def run(self, config: TrainConfig) -> Answer[ExistingRun | None]:
         return self._run.get(_key(_RUN, config))
 
     def _find_data(self, key: Key) -> DataFacts:
@@ -100,12 +100,12 @@ def _missing(key: Key) -> frozenset[str]:
     return frozenset(name for name, path in zip(_FILES, key, strict=True) if path and not Path(path).exists())
 
 
-def _begun(key: Key) -> Begun | None:
+def _begun(key: Key) -> ExistingRun | None:
     run = RunDir(Path(key[0]) / key[1])
     if not run.config_file.exists():
         return None
     checkpoints = run.has_begun()
     try:
-        return Begun(config=load_config(run.config_file), checkpoints=checkpoints)
+        return ExistingRun(config=load_config(run.config_file), checkpoints=checkpoints)
     except UserError:
-        return Begun(config=None, checkpoints=checkpoints)
+        return ExistingRun(config=None, checkpoints=checkpoints)

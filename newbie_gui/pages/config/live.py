@@ -1,6 +1,6 @@
 """The check of a form while it is filled in: every problem beside its setting, and what the run will need.
 
-Pure but for asking `Known`, which never waits.
+Pure but for asking `KnownFacts`, which never waits.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 from newbie_gui.figures import GIB, MIB, gib
 from newbie_gui.pages.config.form import problem_text, values_from
-from newbie_gui.pages.config.known import Begun, Known
+from newbie_gui.pages.config.known import ExistingRun, KnownFacts
 from newbie_gui.pages.config.lookup import Answer
 from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.ui import Ui
@@ -23,7 +23,7 @@ from trainer_core.planning.advice import chosen_gpus, device_name, memory_hints,
 from trainer_core.planning.base import BaseSizes
 from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.hardware import Gpu, Machine
-from trainer_core.planning.measured import Measured, fit_key
+from trainer_core.planning.measured import MeasuredStep, fit_key
 from trainer_core.planning.presets import PLACEHOLDERS, reserve_gib
 from trainer_core.planning.shapes import matching
 
@@ -67,7 +67,7 @@ class LiveReport:
     fits: tuple[Fit, ...]
 
 
-def check(form: Mapping[str, Any], known: Known, ui: Ui) -> LiveReport:
+def check(form: Mapping[str, Any], known: KnownFacts, ui: Ui) -> LiveReport:
     """Check the values of a form, by name as its controls hold them."""
     values = values_from(form)
     _, found = all_problems(options(), values)
@@ -122,7 +122,7 @@ def _in_order(problems: Mapping[str, str]) -> dict[str, str]:
 class _Check:
     """One check of a configuration that is usable (maybe with replaced values)."""
 
-    def __init__(self, config: TrainConfig, replaced: tuple[str, ...], known: Known, ui: Ui) -> None:
+    def __init__(self, config: TrainConfig, replaced: tuple[str, ...], known: KnownFacts, ui: Ui) -> None:
         self._config = config
         self._replaced = replaced
         self._ui = ui
@@ -155,7 +155,7 @@ class _Check:
             fits=fits,
         )
 
-    def _asked_measured(self, known: Known) -> Answer[Measured | None] | None:
+    def _asked_measured(self, known: KnownFacts) -> Answer[MeasuredStep | None] | None:
         """None while the batch that a check would try is unknown."""
         config, base, data = self._config, self._base.value, self._data.value if self._data else None
         if base is None or data is None:
@@ -236,7 +236,7 @@ def _too_large(fit: Fit, machine: Machine, ui: Ui) -> str:
     return ui.t("config.warning.card", **values)
 
 
-def refused_changes(begun: Begun, config: TrainConfig) -> tuple[str, ...]:
+def refused_changes(begun: ExistingRun, config: TrainConfig) -> tuple[str, ...]:
     """The settings that a begun run cannot take, by name."""
     if begun.config is None or not begun.checkpoints:
         return ()

@@ -20,7 +20,7 @@ _NAME = OptionSpec(name="name", type="str", required=True, help="A name for the 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadedSettings:
     """Values by name, defaults where the file has none, and the keys that are no settings."""
 
     values: Mapping[str, Any]
@@ -62,7 +62,7 @@ class ConfigStore:
         write_text_atomic(file, toml_of(values))
         return file
 
-    def load(self, name: str) -> Loaded:
+    def load(self, name: str) -> LoadedSettings:
         """Raises UserError `config_missing`, and ConfigError where the file is no TOML."""
         return read_config(self._existing(name), default_values(self._workspace))
 
@@ -86,7 +86,7 @@ class ConfigStore:
         return file
 
 
-def read_config(file: Path, defaults: Mapping[str, Any]) -> Loaded:
+def read_config(file: Path, defaults: Mapping[str, Any]) -> LoadedSettings:
     """A config file as values for the form, over ``defaults``; bad ones stay, for the form to show.
 
     Raises as `read_values`.
@@ -94,7 +94,7 @@ def read_config(file: Path, defaults: Mapping[str, Any]) -> Loaded:
     flat, _ = flattened(read_values(file))
     known = {spec.name for spec in options()}
     unknown = tuple(name for name in flat if name not in known and name not in IGNORED_KEYS)
-    return Loaded(values={**defaults, **{name: flat[name] for name in flat if name in known}}, unknown=unknown)
+    return LoadedSettings(values={**defaults, **{name: flat[name] for name in flat if name in known}}, unknown=unknown)
 
 
 def read_values(file: Path) -> dict[str, Any]:

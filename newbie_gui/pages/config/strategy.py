@@ -16,7 +16,7 @@ from trainer_core.planning.presets import Choice, Preset, choose, reserve_gib
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class StrategyPlan:
     """One strategy for this machine: what it sets, whether it fits, and why, as the engine's sentences."""
 
     preset: Preset
@@ -35,28 +35,28 @@ def title_of(preset: Preset, ui: Ui) -> str:
     return ui.t.pick((preset.title, preset.title_zh))
 
 
-def plan_for(machine: Machine, name: str | None = None) -> Plan:
+def plan_for(machine: Machine, name: str | None = None) -> StrategyPlan:
     """The strategy of that name for this machine; the proposed one for no name or an unknown one."""
     choice = choose(machine, presets())
     chosen = next((preset for preset in presets() if preset.name == name), choice.preset)
     if chosen is choice.preset:
-        return Plan(
+        return StrategyPlan(
             preset=chosen, proposed=True, fits=choice.fits, sentences=choice.sentences,
             values=proposed_values(choice),
         )  # fmt: skip
-    return Plan(
+    return StrategyPlan(
         preset=chosen, proposed=False, fits=_fits(chosen, machine), sentences=_why_not(choice, chosen),
         values={**chosen.values, **base_of(chosen)},
     )  # fmt: skip
 
 
-def changed_by(plan: Plan, form: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def changed_by(plan: StrategyPlan, form: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Setting -> (shown now, shown then) for each that the strategy would change in a form."""
     now = to_form(values_from(form))
     return {name: (now.get(name), value) for name, value in to_form(plan.values).items() if now.get(name) != value}
 
 
-def render_plan(plan: Plan, form: Mapping[str, Any], ui: Ui) -> Markup:
+def render_plan(plan: StrategyPlan, form: Mapping[str, Any], ui: Ui) -> Markup:
     """Why it is proposed, or why not; and what it would change."""
     sentences = bullets(translate(sentence, ui.lang) for sentence in plan.sentences)
     if not plan.fits:
@@ -70,7 +70,7 @@ def render_plan(plan: Plan, form: Mapping[str, Any], ui: Ui) -> Markup:
     return Markup("<div>{}{}</div>").format(reason, _changes(plan, form, ui))
 
 
-def _changes(plan: Plan, form: Mapping[str, Any], ui: Ui) -> Markup:
+def _changes(plan: StrategyPlan, form: Mapping[str, Any], ui: Ui) -> Markup:
     changed = changed_by(plan, form)
     if not changed:
         return Markup("<p class='muted'>{}</p>").format(ui.t("config.strategy.same"))

@@ -16,7 +16,7 @@ from newbie_gui.pages.config.fields import Fields, build_fields
 from newbie_gui.pages.config.files_panel import FilesPanel
 from newbie_gui.pages.config.fit_panel import FitPanel
 from newbie_gui.pages.config.form import dataset_folders, default_values, to_form, values_from
-from newbie_gui.pages.config.known import Known
+from newbie_gui.pages.config.known import KnownFacts
 from newbie_gui.pages.config.live import check
 from newbie_gui.pages.config.render import render, start_problem
 from newbie_gui.pages.config.strategy import plan_for, render_plan, titles
@@ -114,7 +114,7 @@ def problem_of(ui: Ui, config: TrainConfig) -> str:
 
     Waits a moment for what has to be read from disk.
     """
-    known, form = Known(), to_form(vars(config))
+    known, form = KnownFacts(), to_form(vars(config))
     deadline = time.monotonic() + _PATIENCE_S
     while (report := check(form, known, ui)).counting and time.monotonic() < deadline:
         time.sleep(_PATIENCE_S / 100)
@@ -130,7 +130,7 @@ class _Tab:
 
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
-        self._known = Known()
+        self._known = KnownFacts()
         self._draft = ui.draft
         self._base = BasePanel(ui)
         self._files = FilesPanel(ui)

@@ -7,10 +7,10 @@ from typing import Any, get_args
 import gradio as gr
 from markupsafe import Markup
 
-from newbie_gui.datasets.store import DatasetStore, Look
+from newbie_gui.datasets.store import DatasetSnapshot, DatasetStore
 from newbie_gui.pages.dataset.bulk_view import render_plan
 from newbie_gui.pages.dataset.layout import Parts
-from newbie_gui.pages.dataset.showing import Shower, Updates, Values
+from newbie_gui.pages.dataset.showing import DatasetRenderer, Updates, Values
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.bulk import BulkPlan, apply_edit, plan_edit, undo_edit
@@ -25,7 +25,7 @@ _NO_FIELDS = ("sort", "dedupe")
 class Editing:
     """Handlers; each returns updates or raises UserError. What was typed is saved before another picture opens."""
 
-    def __init__(self, ui: Ui, store: DatasetStore, parts: Parts, show: Shower) -> None:
+    def __init__(self, ui: Ui, store: DatasetStore, parts: Parts, show: DatasetRenderer) -> None:
         self._ui = ui
         self._store = store
         self._parts = parts
@@ -196,7 +196,7 @@ class Editing:
         closed = {**values, self._parts.editor.chosen: ""}
         return {**self._show.closed(), **self._show.content(self._show.look(values), closed), **self._unasked()}
 
-    def _plan(self, values: Values) -> tuple[Look, BulkPlan]:
+    def _plan(self, values: Values) -> tuple[DatasetSnapshot, BulkPlan]:
         bulk = self._parts.bulk
         edit = checked_edit(
             str(values[bulk.kind]),

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from newbie_gui.datasets.store import DatasetStore, Look
+from newbie_gui.datasets.store import DatasetSnapshot, DatasetStore
 from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
 from newbie_gui.pages.ui import Ui
@@ -95,7 +95,7 @@ GO_BACK = """() => {
 }"""
 
 
-def render_picture(ui: Ui, look: Look, picture: Picture) -> Markup:
+def render_picture(ui: Ui, look: DatasetSnapshot, picture: Picture) -> Markup:
     """The picture and what is to be known before its caption is changed."""
     marks = Markup("").join(Markup('<span class="ds-mark">{}</span>').format(m) for m in marks_of(ui, look, picture))
     notes = [ui.t("dataset.editor.encoding")] if picture.caption.state == "encoding" else []
@@ -106,7 +106,7 @@ def render_picture(ui: Ui, look: Look, picture: Picture) -> Markup:
     return Markup('<figure class="ds-large">{}{}</figure>').format(_framed(ui, look, picture), words)
 
 
-def render_facts(ui: Ui, store: DatasetStore, look: Look, picture: Picture, place: str) -> Markup:
+def render_facts(ui: Ui, store: DatasetStore, look: DatasetSnapshot, picture: Picture, place: str) -> Markup:
     """What is known of the picture. ``place``: "3 of 40" among the pictures shown."""
     rows = Markup("").join(
         Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in _facts(ui, store, look, picture, place)
@@ -121,7 +121,7 @@ def crop_frame(width: int, height: int, bucket: tuple[int, int]) -> tuple[float,
     return (100 - across) / 2, (100 - down) / 2, across, down
 
 
-def _framed(ui: Ui, look: Look, picture: Picture) -> Markup:
+def _framed(ui: Ui, look: DatasetSnapshot, picture: Picture) -> Markup:
     record = picture.record
     if record is None or not record.key:
         word = ui.t("dataset.mark.pending") if record is None else ui.t(f"dataset.problem.{record.problem}")
@@ -137,7 +137,7 @@ def _framed(ui: Ui, look: Look, picture: Picture) -> Markup:
     )
 
 
-def _facts(ui: Ui, store: DatasetStore, look: Look, picture: Picture, place: str) -> list[tuple[str, str]]:
+def _facts(ui: Ui, store: DatasetStore, look: DatasetSnapshot, picture: Picture, place: str) -> list[tuple[str, str]]:
     t, record = ui.t, picture.record
     facts = [(t("dataset.fact.file"), picture.relative), (t("dataset.fact.place"), place)]
     placed = look.view.placed.get(picture.relative)
@@ -160,7 +160,7 @@ def _facts(ui: Ui, store: DatasetStore, look: Look, picture: Picture, place: str
     return facts
 
 
-def _tokens(ui: Ui, store: DatasetStore, look: Look, picture: Picture) -> str:
+def _tokens(ui: Ui, store: DatasetStore, look: DatasetSnapshot, picture: Picture) -> str:
     config = look.wanted.config
     limit = config.max_gemma_tokens
     caption = picture.caption.text

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from newbie_gui.datasets.store import Look
+from newbie_gui.datasets.store import DatasetSnapshot
 from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
 from newbie_gui.pages.ui import Ui
@@ -22,7 +22,7 @@ element.addEventListener('click', (event) => {
 """
 
 
-def render_grid(ui: Ui, look: Look, pictures: Sequence[Picture], chosen: str) -> Markup:
+def render_grid(ui: Ui, look: DatasetSnapshot, pictures: Sequence[Picture], chosen: str) -> Markup:
     """The thumbnails of one page; ``chosen``: the picture that is open."""
     if not look.view.snapshot.pictures:
         return Markup('<p class="note">{}</p>').format(ui.t("dataset.grid.empty"))
@@ -38,7 +38,7 @@ def render_nothing(ui: Ui) -> Markup:
     return Markup('<p class="note">{}</p>').format(ui.t("dataset.nothing"))
 
 
-def render_tags(ui: Ui, look: Look) -> Markup:
+def render_tags(ui: Ui, look: DatasetSnapshot) -> Markup:
     """The most frequent tags; a click filters by one."""
     counts = look.view.snapshot.tag_counts
     if not counts:
@@ -54,7 +54,7 @@ def render_tags(ui: Ui, look: Look) -> Markup:
     return Markup('<p class="muted">{}</p><ul class="ds-tags">{}</ul>').format(intro, Markup("").join(rows))
 
 
-def _item(ui: Ui, look: Look, picture: Picture, chosen: str, group: int) -> Markup:
+def _item(ui: Ui, look: DatasetSnapshot, picture: Picture, chosen: str, group: int) -> Markup:
     marks = marks_of(ui, look, picture)
     if group:
         marks.append(ui.t("dataset.mark.twin", number=group))

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.datasets.store import Look
+from newbie_gui.datasets.store import DatasetSnapshot
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.dataset.health import MEGAPIXELS, Health
@@ -15,18 +15,18 @@ from trainer_core.planning.schedule import Bucket, count_steps
 SHOWN_PROBLEMS = 50
 
 
-def advised(look: Look) -> dict[str, Any]:
+def advised(look: DatasetSnapshot) -> dict[str, Any]:
     """Published settings for this number of pictures, by option name."""
     return dict(dataset_advice(look.health.usable).values)
 
 
-def steps_per_epoch(look: Look) -> int:
+def steps_per_epoch(look: DatasetSnapshot) -> int:
     """As training counts them, with the batch size of the settings."""
     buckets = [Bucket(width=b.width, height=b.height, images=b.images, shown=b.shown) for b in look.health.buckets]
     return count_steps(look.wanted.config, buckets).steps_per_epoch
 
 
-def render_health(ui: Ui, look: Look) -> Markup:
+def render_health(ui: Ui, look: DatasetSnapshot) -> Markup:
     health = look.health
     if not health.images:
         return Markup('<p class="muted">{}</p>').format(ui.t("dataset.health.nothing"))
@@ -46,7 +46,7 @@ def _no_captions(ui: Ui, health: Health) -> Markup:
     return Markup('<p class="note warning">{}</p>').format(ui.t("dataset.health.no_captions"))
 
 
-def _facts(ui: Ui, look: Look) -> Markup:
+def _facts(ui: Ui, look: DatasetSnapshot) -> Markup:
     t, health, config = ui.t, look.health, look.wanted.config
     rows = [
         (t("dataset.health.images"), t("dataset.health.images_text", usable=health.usable, images=health.images)),
@@ -70,12 +70,12 @@ def _count(ui: Ui, count: int) -> str:
     return ui.t("dataset.health.none") if not count else str(count)
 
 
-def _advice(ui: Ui, look: Look) -> Markup:
+def _advice(ui: Ui, look: DatasetSnapshot) -> Markup:
     sentence = translate(dataset_advice(look.health.usable).sentence, ui.lang)
     return Markup('<p class="note">{}</p>').format(sentence)
 
 
-def _buckets(ui: Ui, look: Look) -> Markup:
+def _buckets(ui: Ui, look: DatasetSnapshot) -> Markup:
     rows = [(f"{bucket.width} × {bucket.height}", bucket.images) for bucket in look.health.buckets]
     return _bars(ui.t("dataset.health.buckets", resolution=look.wanted.config.resolution), rows)
 
@@ -108,7 +108,7 @@ def _bars(title: str, rows: Sequence[tuple[str, int]]) -> Markup:
     return Markup('<h4>{}</h4><ul class="ds-bars">{}</ul>').format(title, Markup("").join(drawn))
 
 
-def _problems(ui: Ui, look: Look) -> Markup:
+def _problems(ui: Ui, look: DatasetSnapshot) -> Markup:
     found = [(str(problem.path.name), f"dataset.found.{problem.kind}") for problem in look.view.snapshot.problems]
     for picture in look.view.snapshot.pictures:
         if picture.record is not None and picture.record.problem:

@@ -15,7 +15,7 @@ from trainer_core.dataset.library import DatasetInfo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sure:
+class DeleteQuestion:
     """A question before something is deleted."""
 
     box: gr.Group
@@ -25,7 +25,7 @@ class Sure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manage:
+class ManageParts:
     """Data sets and their concepts. ``asked``: hidden, what the question is about: "data set" or "data set/concept"."""
 
     name: gr.Textbox
@@ -43,7 +43,7 @@ class Manage:
     add: gr.Button
     change: gr.Button
     delete_concept: gr.Button
-    sure: Sure
+    sure: DeleteQuestion
     asked: gr.Textbox
 
 
@@ -107,7 +107,7 @@ class Editor:
     delete: gr.Button
     said: gr.Markdown
     unsaved: Unsaved
-    sure: Sure
+    sure: DeleteQuestion
     chosen: gr.Textbox
     loaded: gr.Textbox
     leave: gr.Button
@@ -146,7 +146,7 @@ class Parts:
 
     dataset: gr.Dropdown
     manage_box: gr.Accordion
-    manage: Manage
+    manage: ManageParts
     add_box: gr.Accordion
     upload: Upload
     status: gr.HTML
@@ -207,13 +207,13 @@ def _shown(ui: Ui, info: DatasetInfo) -> str:
     return ui.t("dataset.external" if info.present else "dataset.external_gone", name=info.name, path=info.path)
 
 
-def _sure(ui: Ui, name: str) -> Sure:
+def _sure(ui: Ui, name: str) -> DeleteQuestion:
     with gr.Group(visible=False, elem_id=f"dataset-{name}-sure") as box:
         text = gr.Markdown()
         with gr.Row():
             yes = gr.Button(ui.t("dataset.sure.yes"), variant="stop", elem_id=f"dataset-{name}-yes")
             no = gr.Button(ui.t("frame.cancel"), elem_id=f"dataset-{name}-no")
-    return Sure(box=box, text=text, yes=yes, no=no)
+    return DeleteQuestion(box=box, text=text, yes=yes, no=no)
 
 
 def _repeats(ui: Ui, name: str, value: int) -> gr.Number:
@@ -227,7 +227,7 @@ def _button(ui: Ui, key: str, name: str, **look: Any) -> gr.Button:
     return gr.Button(ui.t(key), elem_id=f"dataset-{name}", min_width=80, **look)
 
 
-def _manage(ui: Ui) -> Manage:
+def _manage(ui: Ui) -> ManageParts:
     t = ui.t
     with gr.Row(equal_height=True, elem_classes="ds-form"):
         name = gr.Textbox(label=t("dataset.new.name"), max_length=120, elem_id="dataset-name", min_width=160)
@@ -252,7 +252,7 @@ def _manage(ui: Ui) -> Manage:
         add = _button(ui, "dataset.concept.add", "concept-add")
         change = _button(ui, "dataset.concept.change", "concept-change")
         delete_concept = _button(ui, "dataset.concept.delete", "concept-delete", variant="stop")
-    return Manage(
+    return ManageParts(
         name=name,
         repeats=repeats,
         create=create,

@@ -8,7 +8,7 @@ import gradio as gr
 
 from newbie_gui.datasets.store import DatasetStore
 from newbie_gui.pages.dataset.layout import Parts
-from newbie_gui.pages.dataset.showing import Shower, Updates, Values
+from newbie_gui.pages.dataset.showing import DatasetRenderer, Updates, Values
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.bulk import follow_rename
@@ -19,7 +19,7 @@ from trainer_core.dataset.index_file import IndexPlaces
 class Manager:
     """Handlers; each returns updates or raises UserError."""
 
-    def __init__(self, ui: Ui, store: DatasetStore, parts: Parts, show: Shower) -> None:
+    def __init__(self, ui: Ui, store: DatasetStore, parts: Parts, show: DatasetRenderer) -> None:
         self._ui = ui
         self._store = store
         self._library = store.library

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from newbie_gui.datasets.store import DatasetStore, Look
+from newbie_gui.datasets.store import DatasetSnapshot, DatasetStore
 from newbie_gui.pages.dataset import layout
 from newbie_gui.pages.dataset.editor_view import render_facts, render_picture
 from newbie_gui.pages.dataset.grid_view import render_grid, render_nothing, render_tags
@@ -27,7 +27,7 @@ Updates = dict[Any, Any]
 Choices = list[tuple[str, str]]
 
 
-class Shower:
+class DatasetRenderer:
     """Makes updates; changes nothing but what is remembered."""
 
     def __init__(self, ui: Ui, store: DatasetStore, parts: layout.Parts) -> None:
@@ -59,14 +59,14 @@ class Shower:
             parts.lists,
         ]  # fmt: skip
 
-    def look(self, values: Values) -> Look:
+    def look(self, values: Values) -> DatasetSnapshot:
         """The chosen data set as it is now. Raises UserError `dataset_none`, and as `DatasetStore.look`."""
         name = values.get(self._parts.dataset)
         if not name:
             raise UserError("dataset_none", "No data set is chosen.", ["Choose one, or make a new one."])
         return self._store.look(str(name))
 
-    def open_look(self, values: Values) -> Look:
+    def open_look(self, values: Values) -> DatasetSnapshot:
         """The data set of the open picture, which the list may have left. Raises UserError as `DatasetStore.look`."""
         return self._store.look(str(values[self._parts.shown]))
 
@@ -108,7 +108,7 @@ class Shower:
             **self.jobs(look),
         }
 
-    def concepts(self, look: Look, chosen: str = "") -> Updates:
+    def concepts(self, look: DatasetSnapshot, chosen: str = "") -> Updates:
         """The lists of concepts, with ``chosen`` (a folder) or the first one in them."""
         parts, manage = self._parts, self._parts.manage
         choices = self._choices(look)
@@ -121,7 +121,7 @@ class Shower:
             parts.upload.target: gr.update(choices=choices[parts.upload.target], value=value or ""),
         }
 
-    def lists(self, look: Look | None, values: Values) -> Updates:
+    def lists(self, look: DatasetSnapshot | None, values: Values) -> Updates:
         """What there is to choose from, where it is not what the browser was told. What is chosen stays so."""
         choices = self._choices(look)
         before = _read_told(values.get(self._parts.lists))
@@ -135,7 +135,7 @@ class Shower:
         updates = {part: gr.update(choices=found) for part, found in choices.items()}
         return {**updates, self._parts.lists: _told(choices)}
 
-    def content(self, look: Look, values: Values) -> Updates:
+    def content(self, look: DatasetSnapshot, values: Values) -> Updates:
         """Thumbnails, numbers, tags: what changes with the pictures and captions."""
         facts = self._parts.facts
         undo = self._store.undo(look)
@@ -154,7 +154,7 @@ class Shower:
             self._parts.look: str(look.number),
         }
 
-    def grid(self, look: Look, values: Values, *, page: int | None = None) -> Updates:
+    def grid(self, look: DatasetSnapshot, values: Values, *, page: int | None = None) -> Updates:
         """The thumbnails that the filters leave. ``page``: another one than the hidden number says."""
         browse, t = self._parts.browse, self._ui.t
         pictures = select(look.view, self.filter(values))
@@ -183,13 +183,13 @@ class Shower:
             search=str(values.get(browse.search) or ""),
         )
 
-    def jobs(self, look: Look) -> Updates:
+    def jobs(self, look: DatasetSnapshot) -> Updates:
         """What the jobs tell."""
         dismissed = str(self._ui.remember.get(DISMISSED, ""))
         status = render_status(self._ui, self._store.jobs(look.info), dismissed)
         return {self._parts.status: str(status), self._parts.jobs: self._store.stamps(look.info.name)[0]}
 
-    def opened(self, look: Look, relative: str, values: Values) -> Updates:
+    def opened(self, look: DatasetSnapshot, relative: str, values: Values) -> Updates:
         """The large view of a picture, with the page of thumbnails it is on."""
         picture = look.picture(relative)
         editor = self._parts.editor
@@ -208,14 +208,14 @@ class Shower:
             **self.grid(look, {**values, editor.chosen: relative}, page=page),
         }
 
-    def open_facts(self, look: Look, values: Values) -> Updates:
+    def open_facts(self, look: DatasetSnapshot, values: Values) -> Updates:
         """The facts of the picture that is open, if one is."""
         picture = look.view.snapshot.by_path.get(str(values.get(self._parts.editor.chosen) or ""))
         if picture is None:
             return {}
         return self.facts(look, picture, [one.relative for one in select(look.view, self.filter(values))])
 
-    def facts(self, look: Look, picture: Picture, names: list[str]) -> Updates:
+    def facts(self, look: DatasetSnapshot, picture: Picture, names: list[str]) -> Updates:
         """The picture of the large view and what is known of it."""
         t, editor = self._ui.t, self._parts.editor
         known = picture.relative in names
@@ -262,7 +262,7 @@ class Shower:
             parts.look: "",
         }
 
-    def _choices(self, look: Look | None) -> dict[Any, Choices]:
+    def _choices(self, look: DatasetSnapshot | None) -> dict[Any, Choices]:
         """By its component, what each list holds. Without a data set only the list of them."""
         parts, t = self._parts, self._ui.t
         datasets = layout.dataset_choices(self._ui, self._store.library.list())

@@ -12,7 +12,7 @@ from newbie_gui.pages.dataset.editing import Editing
 from newbie_gui.pages.dataset.editor_view import GO_BACK, GO_TO_EDITOR, GO_TO_QUESTION
 from newbie_gui.pages.dataset.layout import Parts, hidden, place
 from newbie_gui.pages.dataset.managing import Manager
-from newbie_gui.pages.dataset.showing import DISMISSED, EVERYWHERE, Shower, Updates, Values
+from newbie_gui.pages.dataset.showing import DISMISSED, EVERYWHERE, DatasetRenderer, Updates, Values
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
 from trainer_core.contracts.errors import UserError
 
@@ -67,7 +67,7 @@ class _Tab:
         self._ui = ui
         self._store = store
         self._parts = parts
-        self._show = Shower(ui, store, parts)
+        self._show = DatasetRenderer(ui, store, parts)
         self._manager = Manager(ui, store, parts, self._show)
         self._editing = Editing(ui, store, parts, self._show)
 

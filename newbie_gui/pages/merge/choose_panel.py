@@ -10,7 +10,7 @@ from newbie_gui.figures import size_text
 from newbie_gui.pages.merge.incoming import receive
 from newbie_gui.pages.merge.plans import MOST_LORAS, STRENGTH, Stack, read_stack, title_of
 from newbie_gui.pages.merge.render import received_view
-from newbie_gui.pages.merge.stock import Lora, Shelf, Stock, base_of, base_of_text
+from newbie_gui.pages.merge.stock import Inventory, InventoryCache, Lora, base_of, base_of_text
 from newbie_gui.pages.ui import Ui
 from trainer_core.planning.demo import TINY_BASE
 
@@ -25,7 +25,7 @@ class ChoosePanel:
     upload: gr.File
     report: gr.HTML
 
-    def __init__(self, ui: Ui, shelf: Shelf) -> None:
+    def __init__(self, ui: Ui, shelf: InventoryCache) -> None:
         self._ui = ui
         self._shelf = shelf
         self.rows: list[gr.Row] = []
@@ -73,14 +73,14 @@ class ChoosePanel:
     def chosen(self, values: Values) -> list[str]:
         return [str(values[lora]) for lora in self.loras if values[lora]]
 
-    def lists(self, stock: Stock) -> dict[Any, Any]:
+    def lists(self, stock: Inventory) -> dict[Any, Any]:
         """Updates of what can be chosen; what is chosen stays."""
         loras = [("", ""), *lora_choices(self._ui, stock.loras)]
         updates: dict[Any, Any] = {lora: gr.update(choices=loras) for lora in self.loras}
         updates[self.base] = gr.update(choices=base_choices(self._ui, stock))
         return updates
 
-    def filled(self, stock: Stock, remembered: Mapping[str, Any]) -> dict[Any, Any]:
+    def filled(self, stock: Inventory, remembered: Mapping[str, Any]) -> dict[Any, Any]:
         """A fresh page: what was chosen last, as far as it is still there; else the newest LoRA and its base."""
         entries = [entry for entry in remembered.get("loras", []) if Path(str(entry.get("path", ""))).exists()]
         if not entries and stock.loras:
@@ -145,7 +145,7 @@ def lora_choices(ui: Ui, loras: tuple[Lora, ...]) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def base_choices(ui: Ui, stock: Stock) -> list[tuple[str, str]]:
+def base_choices(ui: Ui, stock: Inventory) -> list[tuple[str, str]]:
     """(what is shown, path)."""
     builtin = str(TINY_BASE)
     return [(ui.t("merge.base.builtin") if path == builtin else Path(path).name, path) for path in stock.bases]

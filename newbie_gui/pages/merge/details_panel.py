@@ -9,7 +9,7 @@ from newbie_gui.pages.merge.choose_panel import Values, lora_choices
 from newbie_gui.pages.merge.jobs_panel import planned_outputs
 from newbie_gui.pages.merge.plans import convert_spec, free_name, other_form, precision_choices, read_path, title_of
 from newbie_gui.pages.merge.render import facts_view, problem
-from newbie_gui.pages.merge.stock import Stock
+from newbie_gui.pages.merge.stock import Inventory
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import LIGHT
@@ -55,7 +55,7 @@ class DetailsPanel:
     def inputs(self) -> set[Any]:
         return {self.lora, self.form, self.precision, self.name, self._base}
 
-    def lists(self, stock: Stock) -> dict[Any, Any]:
+    def lists(self, stock: Inventory) -> dict[Any, Any]:
         return {self.lora: gr.update(choices=[("", ""), *lora_choices(self._ui, stock.loras)])}
 
     def looked(self, values: Values) -> dict[Any, Any]:

@@ -12,7 +12,7 @@ from trainer_core.planning.lora_facts import SUFFIX, LoraFacts, lora_facts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Received:
+class ReceivedFile:
     """One uploaded file: where it lies now and what it is, or why it was refused."""
 
     name: str
@@ -21,22 +21,22 @@ class Received:
     error: UserError | OSError | None = None
 
 
-def receive(files: Iterable[Path], loras: Path) -> tuple[Received, ...]:
+def receive(files: Iterable[Path], loras: Path) -> tuple[ReceivedFile, ...]:
     """Move every usable file into the folder ``loras``; the others are deleted. Never raises."""
     return tuple(_received(file, loras) for file in files)
 
 
-def _received(file: Path, loras: Path) -> Received:
+def _received(file: Path, loras: Path) -> ReceivedFile:
     try:
         facts = lora_facts(file)
-        return Received(name=file.name, path=_kept(file, loras), facts=facts)
+        return ReceivedFile(name=file.name, path=_kept(file, loras), facts=facts)
     except UserError as error:
         file.unlink(missing_ok=True)
         # The upload's own path tells nobody anything.
         told = UserError(error.code, error.message.replace(str(file), file.name), error.hints)
-        return Received(name=file.name, error=told)
+        return ReceivedFile(name=file.name, error=told)
     except OSError as error:
-        return Received(name=file.name, error=error)
+        return ReceivedFile(name=file.name, error=error)
 
 
 def _kept(file: Path, loras: Path) -> Path:

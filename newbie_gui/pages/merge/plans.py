@@ -43,7 +43,7 @@ class Stack:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
+class DiskRoom:
     """What a merged model will take, in bytes, and what is free there; size 0: not known."""
 
     size: int
@@ -119,7 +119,7 @@ def output_path(t: Texts, folder: Path, name: object, *, file: bool, planned: Se
     return output
 
 
-def room_for(report: BaseReport, form: str, precision: str, models: Path) -> Room:
+def room_for(report: BaseReport, form: str, precision: str, models: Path) -> DiskRoom:
     """What merging into this base will write below ``models``. Raises OSError."""
     free = shutil.disk_usage(models).free
     transformer = next(part for part in report.parts if part.part == "transformer")
@@ -127,7 +127,7 @@ def room_for(report: BaseReport, form: str, precision: str, models: Path) -> Roo
     size = transformer.size * BYTES[precision] // stored if precision != "keep" and stored else transformer.size
     if form == "folder" and transformer.path and Path(transformer.path).stat().st_dev != models.stat().st_dev:
         size += report.size - transformer.size
-    return Room(size=size, free=free)
+    return DiskRoom(size=size, free=free)
 
 
 def merge_spec(

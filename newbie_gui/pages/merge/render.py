@@ -10,9 +10,9 @@ from markupsafe import Markup
 from newbie_gui.figures import MIB, gib, size_text
 from newbie_gui.links import file_url, zip_url
 from newbie_gui.pages.html import table
-from newbie_gui.pages.merge.incoming import Received
-from newbie_gui.pages.merge.plans import Room, cpu_memory, title_of
-from newbie_gui.pages.merge.stock import Thing
+from newbie_gui.pages.merge.incoming import ReceivedFile
+from newbie_gui.pages.merge.plans import DiskRoom, cpu_memory, title_of
+from newbie_gui.pages.merge.stock import Asset
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import hints, say
 from trainer_core.contracts.errors import UserError
@@ -63,7 +63,7 @@ def base_view(ui: Ui, report: BaseReport) -> Markup:
     return note("good", f"{text} {ui.t('merge.base.only_merging')}")
 
 
-def room_view(ui: Ui, room: Room) -> Markup:
+def room_view(ui: Ui, room: DiskRoom) -> Markup:
     """Size and free disk."""
     text = ui.t("merge.room", size=size_text(room.size), free=size_text(room.free))
     return note("", text) if room.enough else note("error", f"{text} {ui.t('merge.room.not')}")
@@ -113,7 +113,7 @@ def _value(ui: Ui, text: str) -> Markup | str:
     return Markup("<details><summary>{}</summary><pre>{}</pre></details>").format(summary, shown)
 
 
-def received_view(ui: Ui, received: Sequence[Received]) -> Markup:
+def received_view(ui: Ui, received: Sequence[ReceivedFile]) -> Markup:
     """What became of uploaded files."""
     parts = []
     for one in received:
@@ -219,7 +219,7 @@ def _figure(ui: Ui, entry: Entry, picture: Mapping[str, Any]) -> Markup:
     ).format(url, url, alt, text)
 
 
-def things_view(ui: Ui, things: Sequence[Thing]) -> Markup:
+def things_view(ui: Ui, things: Sequence[Asset]) -> Markup:
     """LoRAs and models of the workspace, with download and delete."""
     if not things:
         return Markup('<p class="muted">{}</p>').format(ui.t("merge.things.none"))
@@ -227,7 +227,7 @@ def things_view(ui: Ui, things: Sequence[Thing]) -> Markup:
     return table(heads, [_thing(ui, thing) for thing in things])
 
 
-def _thing(ui: Ui, thing: Thing) -> tuple[object, ...]:
+def _thing(ui: Ui, thing: Asset) -> tuple[object, ...]:
     word = ui.t("merge.things.delete")
     button = _BUTTON.format("delete", thing.key, f"{word}: {thing.path.name}", word)
     actions = Markup('<span class="merge-actions">{}{}</span>').format(download(ui, thing.path), button)

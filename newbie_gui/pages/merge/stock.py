@@ -35,7 +35,7 @@ class Lora:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thing:
+class Asset:
     """A LoRA or a model of the workspace that can be downloaded and deleted; `size` in bytes."""
 
     kind: Kind
@@ -49,40 +49,42 @@ class Thing:
         return f"{self.kind}/{self.path.name}"
 
 
-T = TypeVar("T", Lora, Thing)
+T = TypeVar("T", Lora, Asset)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stock:
+class Inventory:
     """All of it at one moment; newest first, bases in the order in which they should be offered."""
 
     loras: tuple[Lora, ...] = ()
     bases: tuple[str, ...] = ()
-    things: tuple[Thing, ...] = ()
+    things: tuple[Asset, ...] = ()
 
 
-class Shelf:
+class InventoryCache:
     """Looks at the disk at most every two seconds, however many pages ask. For any thread."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._lock = threading.Lock()
-        self._seen: tuple[float, Stock] | None = None
+        self._seen: tuple[float, Inventory] | None = None
 
-    def now(self, *, anew: bool = False) -> Stock:
+    def now(self, *, anew: bool = False) -> Inventory:
         with self._lock:
             if anew or self._seen is None or time.monotonic() - self._seen[0] > _FRESH_S:
                 self._seen = (time.monotonic(), look(self._workspace))
             return self._seen[1]
 
 
-def look(workspace: Workspace) -> Stock:
+def look(workspace: Workspace) -> Inventory:
     """Everything there is now. What vanishes meanwhile is left out."""
     things = _newest([*_things("lora", workspace.loras), *_things("model", workspace.models)])
     exports = _newest(_exports(workspace.output))[:_MOST_EXPORTS]
     own = [Lora(path=t.path, run="", size=t.size, time=t.time) for t in things if t.kind == "lora"]
     models = [str(thing.path) for thing in things if thing.kind == "model"]
-    return Stock(loras=(*exports, *own), bases=tuple(dict.fromkeys([*models, str(TINY_BASE)])), things=tuple(things))
+    return Inventory(
+        loras=(*exports, *own), bases=tuple(dict.fromkeys([*models, str(TINY_BASE)])), things=tuple(things)
+    )
 
 
 def base_of(lora: Path) -> str:
@@ -118,12 +120,12 @@ def _exports(output: Path) -> Iterator[Lora]:
                 yield Lora(path=file, run=folder.name, size=status[0], time=status[1])
 
 
-def _things(kind: Kind, folder: Path) -> Iterator[Thing]:
+def _things(kind: Kind, folder: Path) -> Iterator[Asset]:
     for path in _entries(folder):
         if path.is_dir() and kind == "lora" and not (path / PEFT_WEIGHTS[0]).is_file():
             continue
         if (path.is_dir() or path.suffix == SUFFIX) and (status := _status(path)):
-            yield Thing(kind=kind, path=path, size=status[0], time=status[1])
+            yield Asset(kind=kind, path=path, size=status[0], time=status[1])
 
 
 def _status(path: Path) -> tuple[int, float] | None:
@@ -141,7 +143,7 @@ def _entries(folder: Path) -> Sequence[Path]:
         return []
 
 
-def remove(workspace: Workspace, thing: Thing, in_use: Sequence[str]) -> None:
+def remove(workspace: Workspace, thing: Asset, in_use: Sequence[str]) -> None:
     """Move it to the trash. ``in_use``: texts of jobs that are not done, in which paths stand.
 
     Raises UserError `thing_in_use`, OSError.

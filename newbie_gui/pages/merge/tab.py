@@ -13,7 +13,7 @@ from newbie_gui.pages.merge.details_panel import DetailsPanel
 from newbie_gui.pages.merge.jobs_panel import JobsPanel
 from newbie_gui.pages.merge.merge_panel import MergePanel
 from newbie_gui.pages.merge.render import base_view, problem
-from newbie_gui.pages.merge.stock import Shelf, base_of_text
+from newbie_gui.pages.merge.stock import InventoryCache, base_of_text
 from newbie_gui.pages.merge.things_panel import ThingsPanel
 from newbie_gui.pages.merge.try_panel import TryPanel
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
@@ -58,7 +58,7 @@ class _Tab:
 
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
-        self._shelf = Shelf(ui.workspace)
+        self._shelf = InventoryCache(ui.workspace)
         self.choose = ChoosePanel(ui, self._shelf)
         self.merge = MergePanel(ui, self.choose)
         self._trying = TryPanel(ui, self.choose)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from newbie_gui.pages.merge.jobs_panel import texts_of_live_jobs
 from newbie_gui.pages.merge.render import CLICKS, things_view
-from newbie_gui.pages.merge.stock import Shelf, Thing, remove
+from newbie_gui.pages.merge.stock import Asset, InventoryCache, remove
 from newbie_gui.pages.ui import ACTION, Ui
 from trainer_core.contracts.errors import UserError
 
@@ -15,7 +15,7 @@ from trainer_core.contracts.errors import UserError
 class ThingsPanel:
     view: gr.HTML
 
-    def __init__(self, ui: Ui, shelf: Shelf) -> None:
+    def __init__(self, ui: Ui, shelf: InventoryCache) -> None:
         self._ui = ui
         self._shelf = shelf
 
@@ -55,7 +55,7 @@ class ThingsPanel:
         gr.Info(self._ui.t("merge.things.removed", name=thing.path.name))
         return gr.update(visible=False), "", str(self.html())
 
-    def _thing(self, key: object) -> Thing:
+    def _thing(self, key: object) -> Asset:
         """Raises UserError `thing_missing`."""
         found = next((thing for thing in self._shelf.now(anew=True).things if thing.key == key), None)
         if found is None:

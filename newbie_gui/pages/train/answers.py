@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from newbie_gui.pages.train import plot_view
-from newbie_gui.pages.train.looking import Looker, Sight, Wish, stamps_from
+from newbie_gui.pages.train.looking import TrainRenderer, ViewRequest, ViewUpdate, stamps_from
 from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.plot import PlotChoice
@@ -19,10 +19,10 @@ Values = Mapping[Block, Any]
 Updates = dict[Block, Any]
 
 
-class Answers:
+class Responses:
     """Answers the handlers of one page. Values come from a browser and are checked here."""
 
-    def __init__(self, ui: Ui, parts: Parts, looker: Looker) -> None:
+    def __init__(self, ui: Ui, parts: Parts, looker: TrainRenderer) -> None:
         self._ui = ui
         self._parts = parts
         self._looker = looker
@@ -48,10 +48,10 @@ class Answers:
         row: Row = self._ui.runs.row(_text(values.get(self._parts.selected)))
         return row
 
-    def _wish(self, values: Values, selected: str | None) -> Wish:
+    def _wish(self, values: Values, selected: str | None) -> ViewRequest:
         parts, plots = self._parts, self._parts.plots
         state = _text(values.get(parts.state))
-        return Wish(
+        return ViewRequest(
             selected=_text(values.get(parts.selected)) if selected is None else selected,
             stamps=stamps_from(_text(values.get(parts.stamps))),
             text=_text(values.get(parts.text))[:200],
@@ -67,7 +67,7 @@ class Answers:
             search=_text(values.get(parts.search))[:200],
         )
 
-    def _updates(self, sight: Sight, wish: Wish) -> Updates:
+    def _updates(self, sight: ViewUpdate, wish: ViewRequest) -> Updates:
         parts, found = self._parts, sight.parts
         updates: Updates = {
             getattr(parts, name): found[name]
@@ -88,7 +88,7 @@ class Answers:
             updates.update(self._plot(found["plot"], wish))
         return updates
 
-    def _plot(self, found: Mapping[str, Any], wish: Wish) -> Updates:
+    def _plot(self, found: Mapping[str, Any], wish: ViewRequest) -> Updates:
         plots = self._parts.plots
         return {
             # Nothing may come with the curves: for a new axis title or legend the plot draws itself anew, and then it

@@ -7,13 +7,13 @@ import gradio as gr
 from markupsafe import Markup
 
 from newbie_gui.pages.html import Cell, table
-from newbie_gui.pages.train.answers import Answers, Updates, Values
+from newbie_gui.pages.train.answers import Responses, Updates, Values
 from newbie_gui.pages.train.form_link import FormLink
 from newbie_gui.pages.train.looking import REMEMBERED
 from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs import actions
-from newbie_gui.runs.actions import Planned
+from newbie_gui.runs.actions import PlannedChange
 from newbie_gui.runs.failure import apply, remedies
 from newbie_gui.runs.report import report_of
 from newbie_gui.runs.store import Row, RunStore, key_of
@@ -24,10 +24,10 @@ from trainer_core.contracts.errors import UserError
 _SHORT = 80
 
 
-class Doing:
+class Handlers:
     """The handlers of one page's buttons."""
 
-    def __init__(self, ui: Ui, parts: Parts, answers: Answers, form: FormLink) -> None:
+    def __init__(self, ui: Ui, parts: Parts, answers: Responses, form: FormLink) -> None:
         self._ui = ui
         self._parts = parts
         self._answers = answers
@@ -190,7 +190,7 @@ class Doing:
         return self._answers.look(values, selected=key)
 
 
-def changes_table(ui: Ui, changes: tuple[Planned, ...]) -> Markup:
+def changes_table(ui: Ui, changes: tuple[PlannedChange, ...]) -> Markup:
     """Each changed setting, old and new, and what it does to the run in words."""
     if not changes:
         return Markup('<p role="status">{}</p>').format(ui.t("train.change.none"))

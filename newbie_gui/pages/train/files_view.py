@@ -9,12 +9,12 @@ from newbie_gui.links import file_url, zip_url
 from newbie_gui.pages.html import table
 from newbie_gui.pages.train.places import Place
 from newbie_gui.pages.ui import Ui
-from newbie_gui.runs.results import Saved
+from newbie_gui.runs.results import SavedFile
 
 _ROWS = 100
 
 
-def render(ui: Ui, place: Place, entries: Sequence[Saved]) -> Markup:
+def render(ui: Ui, place: Place, entries: Sequence[SavedFile]) -> Markup:
     """Buttons carry ``data-merge`` (name of the file) or ``data-pin`` (step) with ``data-on``."""
     if not entries:
         return Markup('<p class="muted">{}</p>').format(ui.t("train.files.none"))
@@ -27,7 +27,7 @@ def render(ui: Ui, place: Place, entries: Sequence[Saved]) -> Markup:
     )
 
 
-def _row(ui: Ui, place: Place, step: int, entries: Sequence[Saved]) -> tuple[str | Markup, ...]:
+def _row(ui: Ui, place: Place, step: int, entries: Sequence[SavedFile]) -> tuple[str | Markup, ...]:
     kinds = {entry.kind: entry for entry in entries}
     export, checkpoint = kinds.get("export"), kinds.get("checkpoint")
     marks = Markup("").join(
@@ -45,7 +45,7 @@ def _row(ui: Ui, place: Place, step: int, entries: Sequence[Saved]) -> tuple[str
     )
 
 
-def _export(ui: Ui, place: Place, entry: Saved) -> Markup:
+def _export(ui: Ui, place: Place, entry: SavedFile) -> Markup:
     peft = Markup("")
     if entry.peft:
         peft = Markup('<a class="small-button" href="{}" download aria-label="{}">{}</a>').format(
@@ -68,7 +68,7 @@ def _export(ui: Ui, place: Place, entry: Saved) -> Markup:
     )
 
 
-def _checkpoint(ui: Ui, place: Place, entry: Saved) -> Markup:
+def _checkpoint(ui: Ui, place: Place, entry: SavedFile) -> Markup:
     verb = "unpin" if entry.pinned else "pin"
     return Markup(
         '<span class="file-actions"><span>{}</span><a class="small-button" href="{}" download aria-label="{}">{}</a>'

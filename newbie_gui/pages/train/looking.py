@@ -23,7 +23,7 @@ from newbie_gui.pages.train.places import place_of
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs import actions
 from newbie_gui.runs.failure import OUT_OF_MEMORY, Failure, Remedy, failure_of, remedies
-from newbie_gui.runs.history import Told
+from newbie_gui.runs.history import RunFacts
 from newbie_gui.runs.logs import log_stamp, read_log
 from newbie_gui.runs.plot import PlotChoice, plot_of
 from newbie_gui.runs.progress import progress_of
@@ -37,7 +37,7 @@ LIVE_S, IDLE_S = 1.0, 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class ViewRequest:
     """What a page shows and wants to see.
 
     Attributes:
@@ -58,7 +58,7 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class ViewUpdate:
     """What to change on the page: parts by name, the run shown, and the stamps to send next time."""
 
     selected: str
@@ -71,12 +71,12 @@ class _Shown:
     """The run at hand, as of this look."""
 
     row: Row
-    told: Told
+    told: RunFacts
     config: TrainConfig | None
     failure: Failure | None
 
 
-class Looker:
+class TrainRenderer:
     """Makes the parts for one language's pages."""
 
     def __init__(self, ui: Ui, translate: Callable[[str], str]) -> None:
@@ -84,7 +84,7 @@ class Looker:
         self._translate = translate
         self._store: RunStore = ui.runs
 
-    def look(self, wish: Wish) -> Sight:
+    def look(self, wish: ViewRequest) -> ViewUpdate:
         """Every part that is not as its stamp says."""
         rows = self._store.rows()
         row = self._chosen(rows, wish.selected)
@@ -97,7 +97,7 @@ class Looker:
             parts.update(self._run_parts(row, wish))
         stamps = {name: stamp for name, (stamp, _) in parts.items()}
         changed = {name: make() for name, (stamp, make) in parts.items() if wish.stamps.get(name) != stamp}
-        return Sight(selected=row.key if row else "", parts=changed, stamps=stamps)
+        return ViewUpdate(selected=row.key if row else "", parts=changed, stamps=stamps)
 
     def _chosen(self, rows: tuple[Row, ...], key: str) -> Row | None:
         """The run asked for; else the one shown last, unless it has ended and another is at work; else the newest.
@@ -112,7 +112,7 @@ class Looker:
         at_work = next((row for row in rows if row.live and row.state != "waiting"), None)
         return at_work or shown_last or (rows[0] if rows else None)
 
-    def _list(self, wish: Wish, row: Row | None) -> tuple[str, Callable[[], Any]]:
+    def _list(self, wish: ViewRequest, row: Row | None) -> tuple[str, Callable[[], Any]]:
         rows = self._store.rows(text=wish.text, state=wish.state)
         filtered = bool(wish.text or wish.state)
         selected = row.key if row else ""
@@ -121,7 +121,7 @@ class Looker:
             list_view.render(self._ui, rows, selected, filtered=filtered)
         )
 
-    def _run_parts(self, row: Row, wish: Wish) -> dict[str, tuple[str, Callable[[], Any]]]:
+    def _run_parts(self, row: Row, wish: ViewRequest) -> dict[str, tuple[str, Callable[[], Any]]]:
         history = self._store.history(row.folder)
         told, config = history.refresh(), self._store.config(row)
         failure = failure_of(row, told, self._store.entry(row))
@@ -151,7 +151,7 @@ class Looker:
             ),
         }
 
-    def _plot(self, shown: _Shown, wish: Wish) -> tuple[str, Callable[[], Any]]:
+    def _plot(self, shown: _Shown, wish: ViewRequest) -> tuple[str, Callable[[], Any]]:
         row, told = shown.row, shown.told
         other = next((each for each in self._store.rows() if wish.other and each.key == wish.other), None)
         beside = self._store.history(other.folder) if other and other.key != row.key else None
@@ -173,7 +173,7 @@ class Looker:
 
         return digest(row.key, told.version, failed, wish.choice, version, other.key if other else ""), make
 
-    def _notes(self, told: Told) -> Any:
+    def _notes(self, told: RunFacts) -> Any:
         speed = [advice for advice in told.advice if advice.get("topic") != "loss"]
         return plot_view.notes(self._ui, told.warnings, speed, self._translate)
 

@@ -12,10 +12,10 @@ from markupsafe import Markup
 
 from newbie_gui.pages.train import parts as layout
 from newbie_gui.pages.train import queue_panel
-from newbie_gui.pages.train.answers import Answers, Values
-from newbie_gui.pages.train.doing import Doing
+from newbie_gui.pages.train.answers import Responses, Values
+from newbie_gui.pages.train.doing import Handlers
 from newbie_gui.pages.train.form_link import FormLink
-from newbie_gui.pages.train.looking import LIVE_S, Looker
+from newbie_gui.pages.train.looking import LIVE_S, TrainRenderer
 from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
 from newbie_gui.translate import translate
@@ -90,10 +90,10 @@ def build(ui: Ui, form: FormLink) -> TrainTab:
         plots=plots, samples=samples, files=files, search=search, log=log, report=report, report_text=report_text,
         lora=lora,
     )  # fmt: skip
-    answers = Answers(ui, parts, Looker(ui, lambda message: translate(message, ui.lang)))
+    answers = Responses(ui, parts, TrainRenderer(ui, lambda message: translate(message, ui.lang)))
     outputs = _outputs(parts)
     _wire_looks(parts, answers, outputs)
-    doing = Doing(ui, parts, answers, form)
+    doing = Handlers(ui, parts, answers, form)
     _wire_buttons(ui, parts, doing, outputs)
     picked = _wire_rows(ui, parts, doing, outputs)
     _wire_form(ui, parts, doing, form, outputs, starting=starting, changing=changing)
@@ -139,7 +139,7 @@ def _outputs(parts: Parts) -> list[Block]:
     ]  # fmt: skip
 
 
-def _wire_looks(parts: Parts, answers: Answers, outputs: list[Block]) -> None:
+def _wire_looks(parts: Parts, answers: Responses, outputs: list[Block]) -> None:
     """The tick, and whatever changes what is looked at."""
     wishes, plots = set(parts.wishes), parts.plots
 
@@ -162,7 +162,7 @@ def _wire_looks(parts: Parts, answers: Answers, outputs: list[Block]) -> None:
     gr.on([plots.loss.double_click, plots.everything.click], lambda: (0, 0), None, span, **QUIET)
 
 
-def _wire_buttons(ui: Ui, parts: Parts, doing: Doing, outputs: list[Block]) -> None:
+def _wire_buttons(ui: Ui, parts: Parts, doing: Handlers, outputs: list[Block]) -> None:
     wishes = set(parts.wishes)
     deeds: Mapping[str, Callable[[Values], Any]] = {
         "save_stop": lambda values: doing.stop(values, now=False),
@@ -180,7 +180,7 @@ def _wire_buttons(ui: Ui, parts: Parts, doing: Doing, outputs: list[Block]) -> N
     ready.then(None, parts.report_text, None, js=_COPY, **QUIET)
 
 
-def _wire_rows(ui: Ui, parts: Parts, doing: Doing, outputs: list[Block]) -> Dependency:
+def _wire_rows(ui: Ui, parts: Parts, doing: Handlers, outputs: list[Block]) -> Dependency:
     """Buttons inside the tables and lists. Returns what follows a LoRA that was picked for merging."""
     wishes = set(parts.wishes)
 
@@ -205,7 +205,7 @@ def _wire_rows(ui: Ui, parts: Parts, doing: Doing, outputs: list[Block]) -> Depe
 
 
 def _wire_form(
-    ui: Ui, parts: Parts, doing: Doing, form: FormLink, outputs: list[Block], *, starting: _Starting,
+    ui: Ui, parts: Parts, doing: Handlers, form: FormLink, outputs: list[Block], *, starting: _Starting,
     changing: _Changing,
 ) -> None:  # fmt: skip
     both = set(parts.wishes) | set(form.inputs)

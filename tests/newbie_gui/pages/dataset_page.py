@@ -12,7 +12,7 @@ from PIL import Image
 from newbie_gui.pages.dataset.editing import Editing
 from newbie_gui.pages.dataset.layout import Parts, place
 from newbie_gui.pages.dataset.managing import Manager
-from newbie_gui.pages.dataset.showing import Shower
+from newbie_gui.pages.dataset.showing import DatasetRenderer
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import make_services
 from newbie_gui.texts import Lang, Texts
@@ -48,7 +48,7 @@ class Page:
         self.ui = Ui(lang, make_services(self.workspace, queue=Quiet(self.workspace)))
         self.store = self.ui.datasets
         self.parts = components(lang)
-        self.show = Shower(self.ui, self.store, self.parts)
+        self.show = DatasetRenderer(self.ui, self.store, self.parts)
         self.manager = Manager(self.ui, self.store, self.parts, self.show)
         self.editing = Editing(self.ui, self.store, self.parts, self.show)
         inputs = self.manager.inputs | self.editing.bulk_inputs | {self.parts.lists}

@@ -11,7 +11,7 @@ from settings_parts import NO_GPU, card, make_dataset, make_ui, settled
 from newbie_gui.pages.config.fit_panel import FitPanel, ask
 from newbie_gui.pages.config.fit_view import render_fit
 from newbie_gui.pages.config.form import default_values, to_form, values_from
-from newbie_gui.pages.config.known import Known
+from newbie_gui.pages.config.known import KnownFacts
 from newbie_gui.pages.config.live import check
 from newbie_gui.pages.config.render import render
 from newbie_gui.pages.ui import Ui
@@ -26,10 +26,10 @@ from trainer_core.planning.base import read_base
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.estimate import work_of
 from trainer_core.planning.hardware import Gpu, Machine
-from trainer_core.planning.measured import Measured, fit_folder, fit_key, keep
+from trainer_core.planning.measured import MeasuredStep, fit_folder, fit_key, keep
 
 GIB = 2**30
-FOUND = Measured(
+FOUND = MeasuredStep(
     key="k", cuda=True, device="<b>RTX</b>", peak=9 * GIB, process=4 * GIB, seconds_per_step=2.0, steps=2,
     images_per_step=8, width=832, height=1216, images=2, caption_tokens=77,
 )  # fmt: skip
@@ -149,8 +149,8 @@ def test_the_forecast_follows_the_measured_step(peak: int, verdict: str, tmp_pat
     config = parse_config(values_from(form))
     device = device_name(config, card(20), cuda=True)
     key = fit_key(config, work_of(config, read_facts(config)), read_base(config).transformer, device)
-    keep(fit_folder(config), Measured(**{**asdict(FOUND), "key": key, "peak": peak * GIB}))
-    known = Known()
+    keep(fit_folder(config), MeasuredStep(**{**asdict(FOUND), "key": key, "peak": peak * GIB}))
+    known = KnownFacts()
     report = settled(lambda: check(form, known, ui), lambda found: found.counting)
     html = render(report, ui)
     assert f"measured: {peak}.0 GiB" in html and "at most" in html and f">{verdict}<" in html

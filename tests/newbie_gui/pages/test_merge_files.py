@@ -6,7 +6,7 @@ import pytest
 from merge_stock import TINY, run_with_exports, workspace_in, write_lora
 
 from newbie_gui.pages.merge.incoming import receive
-from newbie_gui.pages.merge.stock import Shelf, base_of, look, remove
+from newbie_gui.pages.merge.stock import InventoryCache, base_of, look, remove
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.planning.demo import TINY_BASE
@@ -65,7 +65,7 @@ def test_the_newest_exports_and_everything_kept_can_be_chosen(workspace: Workspa
 
 
 def test_the_shelf_looks_again_when_asked(workspace: Workspace) -> None:
-    shelf = Shelf(workspace)
+    shelf = InventoryCache(workspace)
     assert shelf.now().things == ()
     write_lora(workspace.loras / "own.safetensors")
     assert shelf.now().things == () and len(shelf.now(anew=True).things) == 1

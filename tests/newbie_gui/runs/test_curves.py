@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from newbie_gui.runs.curves import Curve, Growing
+from newbie_gui.runs.curves import Curve, GrowingColumns
 from trainer_core.training.loop import Meter, StepResult
 
 
@@ -50,7 +50,7 @@ def test_a_range_of_steps_includes_its_ends() -> None:
 
 
 def test_steps_told_anew_replace_what_was_there() -> None:
-    growing = Growing(2)
+    growing = GrowingColumns(2)
     for step in range(1, 600):
         growing.append(step, 1.0)
     growing.append(400, 7.0)

@@ -22,7 +22,7 @@ LORAS = Sequence[tuple[Path, float]]
 
 
 @dataclass(frozen=True)
-class Obedience:
+class AttributeScores:
     """Share of pictures, 0 to 1, in which each asked attribute was found."""
 
     shares: dict[str, float]
@@ -57,7 +57,7 @@ def pictures(base: Path, loras: LORAS, prompts: Sequence[str], seed: int) -> lis
     return made
 
 
-def obedience(base: Path, loras: LORAS, *, count: int, seed: int) -> tuple[Obedience, list[Image.Image]]:
+def obedience(base: Path, loras: LORAS, *, count: int, seed: int) -> tuple[AttributeScores, list[Image.Image]]:
     """Ask for `count` unseen combinations, every other one in XML, and read each attribute back."""
     asked = unseen_portraits(count, seed)
     prompts = [xml_caption(p) if i % 2 else tag_caption(p) for i, p in enumerate(asked)]
@@ -65,7 +65,7 @@ def obedience(base: Path, loras: LORAS, *, count: int, seed: int) -> tuple[Obedi
     right: Counter[str] = Counter()
     for portrait, image in zip(asked, made, strict=True):
         right.update(name for name, reader in READERS.items() if reader(image) == getattr(portrait, name))
-    return Obedience({name: right[name] / count for name in READERS}, count), made
+    return AttributeScores({name: right[name] / count for name in READERS}, count), made
 
 
 def is_character(image: Image.Image) -> bool:
