@@ -133,7 +133,7 @@ def _train(config: TrainConfig, samples: list[Sample], tick: Callable[[], None])
     run = RunDir(Path(config.output_dir) / config.output_name)
     run.create(config)
     trainer = Instant(config, Schedule(config, samples), world, tick)
-    teller = Reporter(EventLog(run.events_file), run.log_file)
+    events = Reporter(EventLog(run.events_file), run.log_file)
     facts = TrainingFacts(
         step=0, epoch=0, images=len(samples), tag_frequency={}, buckets={}, base_hash="", started_at=time.time()
     )
@@ -142,12 +142,12 @@ def _train(config: TrainConfig, samples: list[Sample], tick: Callable[[], None])
             Session(
                 config, base_of(config), run, trainer, world=world, store=None, # type: ignore[arg-type]
                 validator=Validator(config, [], None, world),  # type: ignore[arg-type]
-                advisor=Advisor(config, samples, teller, device="cpu", machine=Machine),
-                teller=teller, memory=PhaseMemory(teller, torch.device("cpu")), stop=stop, facts=facts, state={},
+                advisor=Advisor(config, samples, events, device="cpu", machine=Machine),
+                events=events, memory=PhaseMemory(events, torch.device("cpu")), stop=stop, facts=facts, state={},
             ).train({})  # fmt: skip
     finally:
         trainer.close()
-        teller.close()
+        events.close()
 
 
 def main(arguments: list[str] | None = None) -> int:

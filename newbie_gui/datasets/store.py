@@ -1,4 +1,4 @@
-"""What the Dataset tabs know of the data sets: the newest look at each, and the jobs that work on them."""
+"""What the Dataset tabs know of the data sets: the newest state of each, and the jobs that work on them."""
 
 import threading
 import time
@@ -25,10 +25,10 @@ from trainer_core.jobs.queue import Entry, Queue
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetSnapshot:
+class DatasetState:
     """One data set at one moment, through the settings of that moment.
 
-    ``number`` differs from look to look, also after a restart; ``seen``: the content stamp when it was taken;
+    ``number`` differs from one state to the next, also after a restart; ``seen``: the content stamp when it was taken;
     ``folders``: those with pictures, by name.
     """
 
@@ -69,8 +69,8 @@ class DatasetStore:
         # Held from the look at what was asked for to the asking, which writes to disk.
         self._asking = threading.Lock()
         self._indexes: dict[Path, DatasetIndex] = {}
-        self._looks: dict[str, DatasetSnapshot] = {}
-        self._looking: set[str] = set()
+        self._states: dict[str, DatasetState] = {}
+        self._refreshing: set[str] = set()
         # For which pictures and texts a job was asked: one that cannot be read must not be asked for over and over.
         self._asked: dict[str, frozenset[str]] = {}
         self._counts: tuple[TokenQuestion, TokenCounts] | None = None
@@ -82,7 +82,7 @@ class DatasetStore:
     def places(self, info: DatasetInfo) -> IndexPlaces:
         return IndexPlaces(self.workspace, info.path)
 
-    def look(self, name: str) -> DatasetSnapshot:
+    def current(self, name: str) -> DatasetState:
         """The data set as it is on disk now. Raises UserError as `Library.get` and `DatasetIndex.snapshot`."""
         info = self.library.get(name)
         places = self.places(info)
@@ -92,30 +92,30 @@ class DatasetStore:
         snapshot = index.snapshot()
         wanted = wanted_settings(self._draft.read(), self._starting())
         concepts = self.library.concepts(name)
-        before = self._looks.get(name)
+        before = self._states.get(name)
         if before and before.view.snapshot is snapshot and before.wanted == wanted and before.concepts == concepts:
-            look = replace(before, seen=seen)
+            dataset = replace(before, seen=seen)
         else:
             view = view_of(snapshot, BucketPlan.from_config(wanted.config))
-            look = DatasetSnapshot(
+            dataset = DatasetState(
                 info=info, places=places, concepts=concepts, wanted=wanted, view=view, health=health_of(view),
                 folders=tuple(sorted({picture.folder for picture in snapshot.pictures})), number=time.time_ns(),
                 seen=seen,
             )  # fmt: skip
-        self._looks[name] = look
-        return look
+        self._states[name] = dataset
+        return dataset
 
-    def latest(self, name: str) -> DatasetSnapshot | None:
-        """The last look, without touching the disk."""
-        return self._looks.get(name)
+    def latest(self, name: str) -> DatasetState | None:
+        """The last state read, without touching the disk."""
+        return self._states.get(name)
 
-    def look_soon(self, name: str) -> None:
+    def refresh_soon(self, name: str) -> None:
         """Look again in the background: a tick must not wait for a large folder."""
         with self._lock:
-            if name in self._looking:
+            if name in self._refreshing:
                 return
-            self._looking.add(name)
-        threading.Thread(target=self._look_quietly, args=(name,), daemon=True).start()
+            self._refreshing.add(name)
+        threading.Thread(target=self._refresh_quietly, args=(name,), daemon=True).start()
 
     def jobs(self, info: DatasetInfo) -> list[Entry]:
         """Import and index jobs of a data set, running ones first, then waiting, then ended ones, newest first."""
@@ -138,20 +138,22 @@ class DatasetStore:
         if any(entry.active and entry.job.kind == "import" for entry in self.jobs(info)):
             raise _in_use(info)
 
-    def ensure_index(self, look: DatasetSnapshot, title: str, *, opened: bool = False) -> bool:
+    def ensure_index(self, dataset: DatasetState, title: str, *, opened: bool = False) -> bool:
         """Ask for an index job if pictures are new; returns whether one was queued.
 
         Args:
             opened: a person opened the data set: what a job left out, because it was stopped, failed or could not read
                 it, is tried once more.
         """
-        pending = frozenset(p.relative for p in look.view.snapshot.pictures if p.record is None or self._lost(look, p))
+        pending = frozenset(
+            p.relative for p in dataset.view.snapshot.pictures if p.record is None or self._lost(dataset, p)
+        )
         with self._asking:
-            new = self._not_asked(look.info.name, pending)
-            if not (pending if opened else new) or self.busy(look.info):
+            new = self._not_asked(dataset.info.name, pending)
+            if not (pending if opened else new) or self.busy(dataset.info):
                 return False
-            self._asked[look.info.name] = pending
-            self.queue.add("index", title, self.spec(look.info), resources=(self.resource(look.info),))
+            self._asked[dataset.info.name] = pending
+            self.queue.add("index", title, self.spec(dataset.info), resources=(self.resource(dataset.info),))
         return True
 
     def spec(self, info: DatasetInfo) -> dict[str, object]:
@@ -171,16 +173,16 @@ class DatasetStore:
             self._counts = question, TokenCounts(self.workspace.token_counts, question)
         return self._counts[1]
 
-    def ensure_tokens(self, look: DatasetSnapshot, title: str) -> bool:
+    def ensure_tokens(self, dataset: DatasetState, title: str) -> bool:
         """Ask for the captions' tokens to be counted if some are unknown; returns whether a count is under way."""
-        if not look.wanted.has_base:
+        if not dataset.wanted.has_base:
             return False
         with self._asking:
             if any(entry.job.kind == "tokens" and entry.active for entry in self.queue.entries()):
                 return True
-            counts = self.counts(look.wanted)
-            missing = counts.missing(picture.caption.text for picture in look.view.snapshot.pictures)
-            asked = f"tokens {look.info.name}"
+            counts = self.counts(dataset.wanted)
+            missing = counts.missing(picture.caption.text for picture in dataset.view.snapshot.pictures)
+            asked = f"tokens {dataset.info.name}"
             if not self._not_asked(asked, frozenset(missing)):
                 return False
             self._asked[asked] = frozenset(missing)
@@ -188,11 +190,11 @@ class DatasetStore:
             self.queue.add("tokens", title, job.spec, resources=("tokens",), files=job.files)
         return True
 
-    def undo(self, look: DatasetSnapshot) -> Undo | None:
-        return last_edit(look.places)
+    def undo(self, dataset: DatasetState) -> Undo | None:
+        return last_edit(dataset.places)
 
     def stamps(self, name: str) -> tuple[str, str]:
-        """(jobs, content): the first changes with what the jobs tell, the second with what a look would show."""
+        """(jobs, content): the first changes with what the jobs tell, the second with what the data set would show."""
         try:
             info = self.library.get(name)
         except UserError:
@@ -201,23 +203,23 @@ class DatasetStore:
         files = (self.places(info).index, self._draft.file, self.workspace.token_counts)
         return repr(told), repr([_time_of(file) for file in files])
 
-    def _look_quietly(self, name: str) -> None:
+    def _refresh_quietly(self, name: str) -> None:
         try:
-            self.look(name)
+            self.current(name)
         except (UserError, OSError):
             # The page asks again, and then says it.
-            self._looks.pop(name, None)
+            self._states.pop(name, None)
         finally:
-            self._looking.discard(name)
+            self._refreshing.discard(name)
 
     def _not_asked(self, work: str, left: frozenset[str]) -> frozenset[str]:
         """What no job was asked for yet. What was done is forgotten: it may have to be done again."""
         self._asked[work] = self._asked.get(work, frozenset()) & left
         return left - self._asked[work]
 
-    def _lost(self, look: DatasetSnapshot, picture: Picture) -> bool:
+    def _lost(self, dataset: DatasetState, picture: Picture) -> bool:
         record = picture.record
-        return record is not None and bool(record.key) and not look.places.thumbnail(record.key).is_file()
+        return record is not None and bool(record.key) and not dataset.places.thumbnail(record.key).is_file()
 
     def _uses(self, entry: Entry, info: DatasetInfo) -> bool:
         if entry.job.kind == "train":

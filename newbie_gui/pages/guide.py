@@ -7,7 +7,7 @@ from gradio.events import Dependency
 from markupsafe import Markup
 
 from newbie_gui.demo import start_demo
-from newbie_gui.pages.train.looking import REMEMBERED
+from newbie_gui.pages.train.renderer import REMEMBERED
 from newbie_gui.pages.ui import ACTION, QUIET, Ui
 from newbie_gui.runs.store import key_of
 

@@ -42,7 +42,7 @@ class Failure:
     hints: tuple[str, ...] = ()
 
 
-def failure_of(row: Row, told: RunFacts, entry: Entry | None) -> Failure | None:
+def failure_of(row: Row, facts: RunFacts, entry: Entry | None) -> Failure | None:
     """``None`` for a run that did not fail."""
     if row.state == "interrupted":
         # What ended the process is known where the queue's worker saw it end.
@@ -54,7 +54,7 @@ def failure_of(row: Row, told: RunFacts, entry: Entry | None) -> Failure | None:
     if row.entry_failed and entry is not None and entry.code:
         code, message, hints = entry.code, entry.message, tuple(entry.hints)
     else:
-        code, message, hints = _told(row, told)
+        code, message, hints = _stated(row, facts)
     return Failure(code=code, message=message, hints=hints)
 
 
@@ -79,8 +79,8 @@ def apply(config: TrainConfig, remedy: Remedy, free_name: str) -> TrainConfig:
     return replace(config, **{**remedy.values, "output_name": name})
 
 
-def _told(row: Row, told: RunFacts) -> tuple[str, str, tuple[str, ...]]:
-    state, event = row.run.read_state(), told.last.get("failed", {})
+def _stated(row: Row, facts: RunFacts) -> tuple[str, str, tuple[str, ...]]:
+    state, event = row.run.read_state(), facts.last.get("failed", {})
     code = str(state.get("code") or event.get("code") or "internal")
     message = str(state.get("message") or event.get("message") or "")
     hints = event.get("hints") if event.get("code") == code else None

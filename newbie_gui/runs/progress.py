@@ -47,10 +47,10 @@ class Progress:
     temperature: int | None = None
 
 
-def progress_of(row: Row, told: RunFacts, config: TrainConfig | None, machine: Machine) -> Progress:
+def progress_of(row: Row, facts: RunFacts, config: TrainConfig | None, machine: Machine) -> Progress:
     """The line of one run. Speed, time left and hardware are only told of a run that is at work."""
-    step, phase = told.last.get("step", {}), told.last.get("phase", {})
-    begun = told.last.get("started", {})
+    step, phase = facts.last.get("step", {}), facts.last.get("phase", {})
+    begun = facts.last.get("started", {})
     trains = bool(step) and step.get("order", 0) > phase.get("order", 0)
     name, done, total = _where(row, step, phase, trains)
     figures: dict[str, Any] = {
@@ -64,7 +64,7 @@ def progress_of(row: Row, told: RunFacts, config: TrainConfig | None, machine: M
         if trains:
             figures.update({key: _number(step.get(key)) for key in _SPEED})
         figures["elapsed_seconds"] = max(0.0, time.time() - begun["time"]) if "time" in begun else None
-        figures["silent_seconds"] = _silence(told)
+        figures["silent_seconds"] = _silence(facts)
         figures["halted"] = row.run.halted()
         figures.update(_hardware(step, begun, config, machine))
     return Progress(**figures)
@@ -73,9 +73,9 @@ def progress_of(row: Row, told: RunFacts, config: TrainConfig | None, machine: M
 _SPEED = ("seconds_per_step", "images_per_second", "eta_seconds")
 
 
-def _silence(told: RunFacts) -> float | None:
+def _silence(facts: RunFacts) -> float | None:
     """Loading a large base says nothing for a minute or two; after five, or ten steps, something hangs."""
-    at, pace = _number(told.newest.get("time")), _number(told.last.get("step", {}).get("seconds_per_step"))
+    at, pace = _number(facts.newest.get("time")), _number(facts.last.get("step", {}).get("seconds_per_step"))
     silent = time.time() - at if at is not None else 0.0
     return silent if silent > max(_SILENT_S, 10.0 * (pace or 0.0)) else None
 

@@ -33,7 +33,7 @@ class HealthWatch:
         self._judged: OrderedDict[Path, _Verdict] = OrderedDict()
 
     def health(
-        self, folder: Path, history: History, told: RunFacts, failure: Failure | None, config: TrainConfig | None
+        self, folder: Path, history: History, facts: RunFacts, failure: Failure | None, config: TrainConfig | None
     ) -> Health:
         """How the run does, at most one percent of its steps old."""
         code = failure.code if failure else ""
@@ -42,7 +42,7 @@ class HealthWatch:
         validation = history.validation()
         settled = known is not None and known.health.key != "early"
         if known is not None and settled and (known.code, known.measured) == (code, len(validation)):
-            new = told.steps - known.steps
+            new = facts.steps - known.steps
             if 0 <= new < max(_LEAST_NEW_STEPS, _NEW_SHARE * known.steps):
                 return known.health
         health = health_of(
@@ -50,18 +50,18 @@ class HealthWatch:
             validation,
             failure_code=code,
             failure=failure.message if failure else "",
-            hints=_flat_hints(told, config),
+            hints=_flat_hints(facts, config),
         )
         with self._lock:
-            self._judged[folder] = _Verdict(steps=told.steps, code=code, measured=len(validation), health=health)
+            self._judged[folder] = _Verdict(steps=facts.steps, code=code, measured=len(validation), health=health)
             if len(self._judged) > _KEPT:
                 self._judged.popitem(last=False)
         return health
 
 
-def _flat_hints(told: RunFacts, config: TrainConfig | None) -> tuple[str, ...]:
+def _flat_hints(facts: RunFacts, config: TrainConfig | None) -> tuple[str, ...]:
     """The trainer's own advice where it gave some: it knows the data set."""
-    for advice in told.advice:
+    for advice in facts.advice:
         if advice.get("topic") == "loss" and isinstance(advice.get("hints"), list):
             return tuple(map(str, advice["hints"]))
-    return () if config is None else flat_loss_hints(config, images=0, steps=told.steps)
+    return () if config is None else flat_loss_hints(config, images=0, steps=facts.steps)

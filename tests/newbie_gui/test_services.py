@@ -49,8 +49,8 @@ def test_both_pages_type_into_one_draft(services: Services):
 def test_threads_that_find_the_same_pictures_new_ask_for_one_job(services: Services):
     folder = services.datasets.library.create("cats").path
     Image.new("RGB", (64, 64)).save(folder / "a.png")
-    look = services.datasets.look("cats")
-    asked = at_once(lambda _: services.datasets.ensure_index(look, "t", opened=True), 8)
+    dataset = services.datasets.current("cats")
+    asked = at_once(lambda _: services.datasets.ensure_index(dataset, "t", opened=True), 8)
     assert sorted(asked) == [False] * 7 + [True] and len(services.queue.entries()) == 1
 
 
@@ -59,5 +59,6 @@ def test_threads_that_miss_the_same_counts_ask_for_one_job(services: Services):
     folder = services.datasets.library.create("cats").path
     Image.new("RGB", (64, 64)).save(folder / "a.png")
     (folder / "a.txt").write_text("a cat")
-    look = services.datasets.look("cats")
-    assert all(at_once(lambda _: services.datasets.ensure_tokens(look, "t"), 8)) and len(services.queue.entries()) == 1
+    dataset = services.datasets.current("cats")
+    assert all(at_once(lambda _: services.datasets.ensure_tokens(dataset, "t"), 8))
+    assert len(services.queue.entries()) == 1

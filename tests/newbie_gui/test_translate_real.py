@@ -24,7 +24,7 @@ from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.planning.lora_facts import lora_facts
 from trainer_core.planning.presets import choose, load_presets
-from trainer_core.training.recovery import told as told_of
+from trainer_core.training.recovery import recovery_message
 
 # Names, formats and terms that are written in Latin letters in Chinese too.
 TERMS = frozenset(
@@ -187,7 +187,7 @@ def test_the_memory_ladder_and_the_estimate():
 def test_what_a_run_says_that_recovers_from_a_full_card():
     settings = config(train_batch_size=4, recover_from_oom=True)
     for rung in memory_ladder(settings):
-        assert_chinese([told_of(rung, place, step) for place, step in (("training", 0), ("drawing samples", 12))])
+        assert_chinese([recovery_message(rung, "training", 0), recovery_message(rung, "drawing samples", 12)])
 
 
 def test_advice():

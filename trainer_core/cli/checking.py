@@ -29,11 +29,11 @@ def _settings(config: TrainConfig) -> Iterator[UserError]:
     from trainer_core.model.hub import cached_part
     from trainer_core.planning.hub_place import parse_place
     from trainer_core.training.checks import adapted, base_of, check_early, named_parts, pick_device
-    from trainer_core.training.rerun import check_rerun, settled
+    from trainer_core.training.rerun import check_rerun, resumed_config
 
     run = RunDir(Path(config.output_dir) / config.output_name)
     try:
-        config = settled(run, config)
+        config = resumed_config(run, config)
         device = pick_device(config.device)
         carried_out, notes = adapted(config, device)
         for sentence in notes:

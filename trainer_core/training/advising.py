@@ -32,7 +32,7 @@ class Advisor:
         self,
         config: TrainConfig,
         samples: Sequence[Sample],
-        teller: EventSink,
+        events: EventSink,
         *,
         device: str,
         machine: Callable[[], Machine],
@@ -40,7 +40,7 @@ class Advisor:
     ) -> None:
         self._config = config
         self._samples = samples
-        self._teller = teller
+        self._events = events
         self._device = device
         self._machine = machine
         self._losses = [*losses[:_JUDGED]]
@@ -90,4 +90,4 @@ class Advisor:
 
     def _tell(self, topic: str, step: int, message: str, hints: Sequence[str]) -> None:
         self._told.add(topic)
-        self._teller.emit("advice", topic=topic, step=step, message=message, hints=tuple(hints))
+        self._events.emit("advice", topic=topic, step=step, message=message, hints=tuple(hints))

@@ -16,8 +16,8 @@ class PhaseMemory:
     memory at the phase's end).
     """
 
-    def __init__(self, teller: EventSink, device: torch.device) -> None:
-        self._teller = teller
+    def __init__(self, events: EventSink, device: torch.device) -> None:
+        self._events = events
         self._cuda = device.type == "cuda"
         self._phase = ""
         self._told: dict[str, float] = {}
@@ -38,4 +38,4 @@ class PhaseMemory:
         size = process if peak is None else peak
         if size > _MORE * self._told.get(phase, 0.0):
             self._told[phase] = size
-            self._teller.emit("memory", phase=phase, peak_gib=peak, process_gib=process)
+            self._events.emit("memory", phase=phase, peak_gib=peak, process_gib=process)

@@ -72,18 +72,18 @@ def _can_swap(config: TrainConfig, rung: Rung, processes: int) -> bool:
     """Every block is checkpointed, and main memory has room for them."""
     if not config.gradient_checkpointing or config.checkpoint_skip_every:
         return False
-    needed = swapped_bytes(taken(config, rung), read_base(config).transformer).host
+    needed = swapped_bytes(with_rung(config, rung), read_base(config).transformer).host
     return main_memory().free > processes * needed + _HOST_SPARE
 
 
-def taken(config: TrainConfig, rung: Rung) -> TrainConfig:
+def with_rung(config: TrainConfig, rung: Rung) -> TrainConfig:
     """The config with a rung taken."""
     return replace(config, **rung.values)
 
 
-def take(run: RunDir, config: TrainConfig, rung: Rung) -> TrainConfig:
+def apply_rung(run: RunDir, config: TrainConfig, rung: Rung) -> TrainConfig:
     """The run's own config, with a rung taken, is what goes on, here and after an interruption."""
-    changed = taken(config, rung)
+    changed = with_rung(config, rung)
     if rung.new_run:
         earlier = own_changes(run)
         first = {name: earlier.get(name, {}).get("old", getattr(config, name)) for name in rung.values}
@@ -93,7 +93,7 @@ def take(run: RunDir, config: TrainConfig, rung: Rung) -> TrainConfig:
     return changed
 
 
-def told(rung: Rung, place: str, step: int) -> str:
+def recovery_message(rung: Rung, place: str, step: int) -> str:
     """The sentence of the event."""
     where = f"its checkpoint of step {step}" if step else "its beginning"
     # The note about a new name is for a person who changes a begun run.

@@ -10,7 +10,7 @@ from trainer_core.contracts.config import load_config
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.training.checks import adapted, pick_device
-from trainer_core.training.recovery import next_rung, take, told
+from trainer_core.training.recovery import apply_rung, next_rung, recovery_message
 from trainer_core.training.reporting import Reporter
 
 
@@ -25,8 +25,8 @@ def take_next_rung(run: RunDir, place: str, processes: int) -> bool:
     rung = next_rung(carried_out, place, begun=bool(steps), processes=processes)
     if rung is None:
         return False
-    take(run, config, rung)
-    _tell(run, "warning", message=told(rung, place, max(steps, default=0)), settings=rung.values)
+    apply_rung(run, config, rung)
+    _tell(run, "warning", message=recovery_message(rung, place, max(steps, default=0)), settings=rung.values)
     run.write_state("running")
     return True
 

@@ -27,7 +27,7 @@ def own_changes(run: RunDir) -> dict[str, dict[str, Any]]:
     return found if isinstance(found, dict) else {}
 
 
-def settled(run: RunDir, config: TrainConfig) -> TrainConfig:
+def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:
     """The config as a begun run carries it out: where it still says what the run had to change, that change holds."""
     if not run.has_begun():
         return config

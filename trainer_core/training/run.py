@@ -32,9 +32,9 @@ from trainer_core.training.export import TrainingFacts
 from trainer_core.training.loop import Trainer
 from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.preparation import Preparation, PreparedData
-from trainer_core.training.recovery import free_memory, next_rung, take, taken, told
+from trainer_core.training.recovery import apply_rung, free_memory, next_rung, recovery_message, with_rung
 from trainer_core.training.reporting import EventSink, FailureReporter, Reporter
-from trainer_core.training.rerun import check_rerun, settled, warnings_of
+from trainer_core.training.rerun import check_rerun, resumed_config, warnings_of
 from trainer_core.training.session import Session
 from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal
@@ -51,7 +51,7 @@ def run_training(config: TrainConfig) -> str:
     """
     since = time.time()
     run = RunDir(Path(config.output_dir) / config.output_name)
-    config = settled(run, config)
+    config = resumed_config(run, config)
     base = base_of(config)
     device = pick_device(config.device)
     carried_out, notes = adapted(config, device)
@@ -60,19 +60,19 @@ def run_training(config: TrainConfig) -> str:
     with ExitStack() as stack:
         stack.push(world.leave)
         changed = world.on_main(lambda: _open(run, config, stack))
-        teller: EventSink = (
+        events: EventSink = (
             Reporter(EventLog(run.events_file), run.log_file)
             if world.main
             else FailureReporter(run.events_file, world.rank)
         )
-        stack.callback(teller.close)
+        stack.callback(events.close)
         attempts: _Attempts | None = None
         try:
             with StopSignal(run, main=world.main) as stop:
                 for message in [*warnings_of(changed), *notes]:
-                    teller.emit("warning", message=message)
-                attempts = _Attempts(config, carried_out, run, world, teller)
-                return attempts.until_it_fits(lambda now: _Run(now, base, run, world, teller=teller, stop=stop))
+                    events.emit("warning", message=message)
+                attempts = _Attempts(config, carried_out, run, world, events)
+                return attempts.until_it_fits(lambda now: _Run(now, base, run, world, events=events, stop=stop))
         except StopRequested:
             # Asked by who ends the others of a process that failed.
             if world.size > 1 and (cause := _failure_elsewhere(run, since)):
@@ -80,21 +80,21 @@ def run_training(config: TrainConfig) -> str:
             if world.main:
                 run.write_state("stopped")
             step = run.read_state().get("step", 0)
-            teller.emit("stopped", step=step, message="stopped before training began; what was encoded is kept")
+            events.emit("stopped", step=step, message="stopped before training began; what was encoded is kept")
             return "stopped"
         except Exception as error:
             problem = as_user_error(error, attempts.carried_out if attempts else carried_out)
             if world.size > 1 and (cause := _failure_elsewhere(run, since)):
                 raise cause from error
             if problem.code == "internal":
-                teller.traceback()
+                events.traceback()
             # On a full disk these two may fail as well; the problem itself must still reach the user.
             run.free_reserve()
             with suppress(OSError):
                 run.write_state("failed", code=problem.code, message=problem.message)
             with suppress(OSError):
                 place = {"place": attempts.place} if attempts and attempts.place else {}
-                teller.emit("failed", code=problem.code, message=problem.message, hints=problem.hints, **place)
+                events.emit("failed", code=problem.code, message=problem.message, hints=problem.hints, **place)
             if problem is error:
                 raise
             raise problem from error
@@ -153,7 +153,7 @@ class _Attempts:
     """One run after the other, each with less need of memory, until one does not run out of it."""
 
     def __init__(
-        self, config: TrainConfig, carried_out: TrainConfig, run: RunDir, world: World, teller: EventSink
+        self, config: TrainConfig, carried_out: TrainConfig, run: RunDir, world: World, events: EventSink
     ) -> None:
         self.carried_out = carried_out
         # Where memory ran out for good; "" as long as it did not.
@@ -161,7 +161,7 @@ class _Attempts:
         self._config = config
         self._run = run
         self._world = world
-        self._teller = teller
+        self._events = events
 
     def until_it_fits(self, make: Callable[[TrainConfig], "_Run"]) -> str:
         """Raises the OutOfMemoryError that only the user can help against, and whatever else ends a run."""
@@ -181,8 +181,10 @@ class _Attempts:
             del attempt
             self._world.release()
             free_memory()
-            self._config, self.carried_out = take(self._run, self._config, rung), taken(self.carried_out, rung)
-            self._teller.emit("warning", message=told(rung, place, max(steps, default=0)), settings=rung.values)
+            self._config = apply_rung(self._run, self._config, rung)
+            self.carried_out = with_rung(self.carried_out, rung)
+            message = recovery_message(rung, place, max(steps, default=0))
+            self._events.emit("warning", message=message, settings=rung.values)
 
 
 class _Run:
@@ -193,17 +195,17 @@ class _Run:
         run: RunDir,
         world: World,
         *,
-        teller: EventSink,
+        events: EventSink,
         stop: StopSignal,
     ) -> None:
         self.config = config
         self.base = base
         self.run = run
         self.world = world
-        self.teller = teller
+        self.events = events
         self.stop = stop
         self._last_phase = 0.0
-        self._memory = PhaseMemory(teller, world.accelerator.device)
+        self._memory = PhaseMemory(events, world.accelerator.device)
         self._place = PREPARING
         self._session: Session | None = None
 
@@ -214,7 +216,7 @@ class _Run:
 
     def go(self) -> str:
         config, world = self.config, self.world
-        self.teller.emit(
+        self.events.emit(
             "started", message=f"run {self.run.path}", pid=os.getpid(), device=str(world.accelerator.device),
             processes=world.size,
         )  # fmt: skip
@@ -231,7 +233,7 @@ class _Run:
         if checkpoint and first >= total:
             if world.main:
                 self.run.write_state("finished", step=first, total_steps=total)
-            self.teller.emit("finished", step=first, message=f"already finished: {first} of {total} steps are done")
+            self.events.emit("finished", step=first, message=f"already finished: {first} of {total} steps are done")
             return "already finished"
         if config.lr_warmup_steps >= total:
             self._warn(f"lr_warmup_steps = {config.lr_warmup_steps} covers all {total} steps; the rate never peaks.")
@@ -243,16 +245,16 @@ class _Run:
             # Without a checkpoint the run begins anew, with the pictures and the validation before its first step.
             kept = first if checkpoint else -1
             truncate_after_step(self.run.events_file, kept)
-            if config.tensorboard and isinstance(self.teller, Reporter):
-                self.teller.add_board(Board(self.run.board, self.run.path, step=kept))
+            if config.tensorboard and isinstance(self.events, Reporter):
+                self.events.add_board(Board(self.run.board, self.run.path, step=kept))
         validator = Validator(config, prepared.validation, prepared.store, world)
         advisor = Advisor(
-            config, prepared.samples, self.teller, device=world.accelerator.device.type,
+            config, prepared.samples, self.events, device=world.accelerator.device.type,
             machine=lambda: detect(self.run.path), losses=self._earlier_losses(),
         )  # fmt: skip
         self._session = session = Session(
             config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
-            advisor=advisor, teller=self.teller, memory=self._memory, stop=self.stop, facts=self._facts(prepared),
+            advisor=advisor, events=self.events, memory=self._memory, stop=self.stop, facts=self._facts(prepared),
             state=self._constant_state(prepared),
         )  # fmt: skip
         try:
@@ -370,7 +372,7 @@ class _Run:
         now = time.monotonic()
         if done == 0 or now - self._last_phase > 0.5:
             self._last_phase = now
-            self.teller.emit("phase", phase=name, done=done, total=total)
+            self.events.emit("phase", phase=name, done=done, total=total)
 
     def _warn(self, message: str) -> None:
-        self.teller.emit("warning", message=message)
+        self.events.emit("warning", message=message)

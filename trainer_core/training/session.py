@@ -48,7 +48,7 @@ class Session:
         store: FeatureStore,
         validator: Validator,
         advisor: Advisor,
-        teller: EventSink,
+        events: EventSink,
         memory: PhaseMemory,
         stop: StopSignal,
         facts: TrainingFacts,
@@ -62,7 +62,7 @@ class Session:
         self._store = store
         self._validator = validator
         self._advisor = advisor
-        self._teller = teller
+        self._events = events
         self._memory = memory
         self._stop = stop
         self._facts = facts
@@ -104,7 +104,7 @@ class Session:
             self._saver.close()
         self._memory.enter("")
         self._write_state("finished", step=total, total_steps=total, epoch=schedule.epoch_of(total - 1) + 1)
-        self._teller.emit("finished", step=total, message=f"{total} steps done")
+        self._events.emit("finished", step=total, message=f"{total} steps done")
         return "finished"
 
     def _went_on(self, launched: LaunchedStep) -> None:
@@ -128,7 +128,7 @@ class Session:
         result, done, schedule = launched.result(), launched.step + 1, self._trainer.schedule
         told = {"step": done, "total_steps": schedule.total_steps, "epoch": schedule.epoch_of(launched.step) + 1}
         fields = self._meter.fields(done, result)
-        self._teller.emit("step", **told, **fields)
+        self._events.emit("step", **told, **fields)
         self._write_progress(**told)
         if self._world.main:
             ends = schedule.ended_epochs(done) > 0
@@ -151,7 +151,7 @@ class Session:
             self._tell_saved(wait=True)
             epoch = self._trainer.schedule.epoch_of(done - 1) + 1
             self._write_state("stopped", step=done, total_steps=total, epoch=epoch)
-            self._teller.emit("stopped", step=done, message=f"stopped after step {done} of {total}; saved")
+            self._events.emit("stopped", step=done, message=f"stopped after step {done} of {total}; saved")
             return False
         validated = self._validate(done) if validate else None
         if save:
@@ -192,7 +192,7 @@ class Session:
         seconds = time.monotonic() - started
         if self._world.main:
             record_validation(self._run, done, result)
-        self._teller.emit(
+        self._events.emit(
             "validation", step=done, loss=result.loss, bands=result.bands, images=result.images, seconds=seconds
         )
         return result
@@ -233,9 +233,9 @@ class Session:
         if saved is None:
             return
         best = mark_best(self._run) if self._validator.active else None
-        self._teller.emit("export", step=saved.step, path=self._relative(saved.export))
+        self._events.emit("export", step=saved.step, path=self._relative(saved.export))
         path = self._relative(saved.checkpoint)
-        self._teller.emit("checkpoint", step=saved.step, path=path, best=best == saved.step)
+        self._events.emit("checkpoint", step=saved.step, path=path, best=best == saved.step)
 
     def _checkpoint(self, done: int, validated: ValidationResult | None) -> Checkpoint:
         """As training has it in memory."""
@@ -295,7 +295,7 @@ class Session:
             file = self._sample_file(done, number)
             save_png(decode(codec, latents), file, settings, step=done)
             seconds = time.monotonic() - started
-            self._teller.emit(
+            self._events.emit(
                 "sample", step=done, number=number, prompt=prompt, path=self._relative(file), seconds=seconds
             )
 

@@ -7,10 +7,10 @@ from typing import Any, get_args
 import gradio as gr
 from markupsafe import Markup
 
-from newbie_gui.datasets.store import DatasetSnapshot, DatasetStore
+from newbie_gui.datasets.store import DatasetState, DatasetStore
 from newbie_gui.pages.dataset.bulk_view import render_plan
 from newbie_gui.pages.dataset.layout import Parts
-from newbie_gui.pages.dataset.showing import DatasetRenderer, Updates, Values
+from newbie_gui.pages.dataset.renderer import DatasetRenderer, Updates, Values
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.bulk import BulkPlan, apply_edit, plan_edit, undo_edit
@@ -49,7 +49,7 @@ class Editing:
 
         def turned(values: Values) -> Updates:
             # Before saving: afterwards a filter such as "no caption" may not show this picture any more.
-            names = [p.relative for p in select(self._show.look(values).view, self._show.filter(values))]
+            names = [p.relative for p in select(self._show.current(values).view, self._show.filter(values))]
             chosen = values[self._parts.editor.chosen]
             place = names.index(chosen) + step if chosen in names else 0
 
@@ -82,7 +82,7 @@ class Editing:
             if text == checked_caption(self._last(values)):
                 return gr.skip()
             # Thumbnails and numbers follow with a tick: made anew at once, they would be gone under the mouse.
-            self._store.look_soon(shown)
+            self._store.refresh_soon(shown)
             return {editor.kept: json.dumps([shown, values[editor.chosen], values[editor.loaded], text])}
 
         return self.leave(values, noted) if values[editor.chosen] else gr.skip()
@@ -110,13 +110,13 @@ class Editing:
     def keep(self, values: Values) -> Updates:
         """What was typed goes over what somebody else wrote."""
         editor = self._parts.editor
-        picture = self._show.open_look(values).picture(str(values[editor.chosen]))
+        picture = self._show.of_open_picture(values).picture(str(values[editor.chosen]))
         return self.save({**values, editor.loaded: picture.caption.text, editor.kept: ""})
 
     def drop(self, values: Values) -> Updates:
         """What was typed is given up: the picture as it is on the disk, closed where it is there no more."""
         try:
-            return self._show.opened(self._show.open_look(values), str(values[self._parts.editor.chosen]), values)
+            return self._show.opened(self._show.of_open_picture(values), str(values[self._parts.editor.chosen]), values)
         except (UserError, OSError):
             return self._show.closed()
 
@@ -130,17 +130,17 @@ class Editing:
 
     def delete(self, values: Values) -> Updates:
         """Move the open picture to the trash and open the next one."""
-        look = self._show.look(values)
-        picture = look.picture(str(values[self._parts.editor.chosen]))
-        names = [p.relative for p in select(look.view, self._show.filter(values))]
+        dataset = self._show.current(values)
+        picture = dataset.picture(str(values[self._parts.editor.chosen]))
+        names = [p.relative for p in select(dataset.view, self._show.filter(values))]
         place = names.index(picture.relative) if picture.relative in names else -1
-        shared = sum(other.caption_file == picture.caption_file for other in look.view.snapshot.pictures) > 1
-        self._store.library.delete_image(look.info.name, picture.path, None if shared else picture.caption_file)
+        shared = sum(other.caption_file == picture.caption_file for other in dataset.view.snapshot.pictures) > 1
+        self._store.library.delete_image(dataset.info.name, picture.path, None if shared else picture.caption_file)
         rest = names[place + 1 : place + 2] or names[max(place - 1, 0) : max(place, 0)]
         emptied = {**values, self._parts.editor.chosen: ""}
-        look = self._show.look(emptied)
-        updates = {**self._show.content(look, emptied), **self._unasked()}
-        opened = self._show.opened(look, rest[0], emptied) if rest else self._show.closed()
+        dataset = self._show.current(emptied)
+        updates = {**self._show.content(dataset, emptied), **self._unasked()}
+        opened = self._show.opened(dataset, rest[0], emptied) if rest else self._show.closed()
         return {**updates, **opened}
 
     def preview(self, values: Values) -> Updates:
@@ -148,17 +148,17 @@ class Editing:
         return {self._parts.bulk.view: str(render_plan(self._ui, plan))}
 
     def apply(self, values: Values) -> Updates:
-        look, plan = self._plan(values)
-        self._store.require_no_import(look.info)
-        count = apply_edit(plan, look.places)
+        dataset, plan = self._plan(values)
+        self._store.require_no_import(dataset.info)
+        count = apply_edit(plan, dataset.places)
         gr.Info(self._ui.t("dataset.bulk.done", count=count))
         said = self._ui.t("dataset.bulk.done", count=count)
         return {**self._after_bulk(values), self._parts.bulk.view: said}
 
     def undo(self, values: Values) -> Updates:
-        look = self._show.look(values)
-        self._store.require_no_import(look.info)
-        done = undo_edit(look.info.path, look.places)
+        dataset = self._show.current(values)
+        self._store.require_no_import(dataset.info)
+        done = undo_edit(dataset.info.path, dataset.places)
         said = self._ui.t("dataset.bulk.undone", restored=done.restored, kept=done.kept)
         gr.Info(said)
         return {**self._after_bulk(values), self._parts.bulk.view: said}
@@ -180,23 +180,27 @@ class Editing:
         }
 
     def _opened(self, values: Values, relative: str) -> Updates:
-        look = self._show.look(values)
-        self._store.ensure_tokens(look, self._ui.t("dataset.job.tokens", name=look.info.name))
-        return {**self._show.content(look, values), **self._show.opened(look, relative, values), **self._unasked()}
+        dataset = self._show.current(values)
+        self._store.ensure_tokens(dataset, self._ui.t("dataset.job.tokens", name=dataset.info.name))
+        return {
+            **self._show.content(dataset, values),
+            **self._show.opened(dataset, relative, values),
+            **self._unasked(),
+        }
 
     def _stayed(self, values: Values, said: str) -> Updates:
         relative = str(values[self._parts.editor.chosen] or "")
         if not relative:
             return self._show.closed()
-        look = self._show.look(values)
-        updates = {**self._show.content(look, values), **self._show.opened(look, relative, values)}
+        dataset = self._show.current(values)
+        updates = {**self._show.content(dataset, values), **self._show.opened(dataset, relative, values)}
         return {**updates, self._parts.editor.said: said}
 
     def _closed(self, values: Values) -> Updates:
         closed = {**values, self._parts.editor.chosen: ""}
-        return {**self._show.closed(), **self._show.content(self._show.look(values), closed), **self._unasked()}
+        return {**self._show.closed(), **self._show.content(self._show.current(values), closed), **self._unasked()}
 
-    def _plan(self, values: Values) -> tuple[DatasetSnapshot, BulkPlan]:
+    def _plan(self, values: Values) -> tuple[DatasetState, BulkPlan]:
         bulk = self._parts.bulk
         edit = checked_edit(
             str(values[bulk.kind]),
@@ -204,14 +208,14 @@ class Editing:
             str(values[bulk.new] or ""),
             match_case=bool(values[bulk.match_case]),
         )
-        look = self._show.look(values)
-        return look, plan_edit(select(look.view, self._show.filter(values)), edit)
+        dataset = self._show.current(values)
+        return dataset, plan_edit(select(dataset.view, self._show.filter(values)), edit)
 
     def _after_bulk(self, values: Values) -> Updates:
-        look = self._show.look(values)
+        dataset = self._show.current(values)
         chosen = str(values[self._parts.editor.chosen] or "")
-        opened = self._show.opened(look, chosen, values) if chosen else {}
-        return {**self._show.content(look, values), **opened}
+        opened = self._show.opened(dataset, chosen, values) if chosen else {}
+        return {**self._show.content(dataset, values), **opened}
 
     def _write(self, values: Values, *, rewrite: bool) -> str | None:
         """Write the open caption if it was changed; returns what was written.
@@ -227,7 +231,7 @@ class Editing:
         typed = text != checked_caption(loaded)
         if not relative or not (typed or rewrite):
             return None
-        picture = self._show.open_look(values).picture(relative)
+        picture = self._show.of_open_picture(values).picture(relative)
         caption = picture.caption
         if (not typed or text == caption.text) and not (rewrite and caption.state == "encoding"):
             return None

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from newbie_gui.datasets.store import DatasetSnapshot, DatasetStore
+from newbie_gui.datasets.store import DatasetState, DatasetStore
 from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
 from newbie_gui.pages.ui import Ui
@@ -95,21 +95,22 @@ GO_BACK = """() => {
 }"""
 
 
-def render_picture(ui: Ui, look: DatasetSnapshot, picture: Picture) -> Markup:
+def render_picture(ui: Ui, dataset: DatasetState, picture: Picture) -> Markup:
     """The picture and what is to be known before its caption is changed."""
-    marks = Markup("").join(Markup('<span class="ds-mark">{}</span>').format(m) for m in marks_of(ui, look, picture))
+    marks = Markup("").join(Markup('<span class="ds-mark">{}</span>').format(m) for m in marks_of(ui, dataset, picture))
     notes = [ui.t("dataset.editor.encoding")] if picture.caption.state == "encoding" else []
     if picture.caption.mark:
         notes.append(ui.t("dataset.editor.mark"))
     said = Markup("").join(Markup('<p class="note warning">{}</p>').format(note) for note in notes)
     words = Markup("<figcaption>{}{}</figcaption>").format(marks, said) if marks or said else Markup("")
-    return Markup('<figure class="ds-large">{}{}</figure>').format(_framed(ui, look, picture), words)
+    return Markup('<figure class="ds-large">{}{}</figure>').format(_framed(ui, dataset, picture), words)
 
 
-def render_facts(ui: Ui, store: DatasetStore, look: DatasetSnapshot, picture: Picture, place: str) -> Markup:
+def render_facts(ui: Ui, store: DatasetStore, dataset: DatasetState, picture: Picture, place: str) -> Markup:
     """What is known of the picture. ``place``: "3 of 40" among the pictures shown."""
     rows = Markup("").join(
-        Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in _facts(ui, store, look, picture, place)
+        Markup("<dt>{}</dt><dd>{}</dd>").format(name, value)
+        for name, value in _facts(ui, store, dataset, picture, place)
     )
     return Markup('<dl class="ds-facts">{}</dl>').format(rows)
 
@@ -121,12 +122,12 @@ def crop_frame(width: int, height: int, bucket: tuple[int, int]) -> tuple[float,
     return (100 - across) / 2, (100 - down) / 2, across, down
 
 
-def _framed(ui: Ui, look: DatasetSnapshot, picture: Picture) -> Markup:
+def _framed(ui: Ui, dataset: DatasetState, picture: Picture) -> Markup:
     record = picture.record
     if record is None or not record.key:
         word = ui.t("dataset.mark.pending") if record is None else ui.t(f"dataset.problem.{record.problem}")
         return Markup('<p class="note">{}</p>').format(word)
-    placed = look.view.placed.get(picture.relative)
+    placed = dataset.view.placed.get(picture.relative)
     frame = Markup("")
     if placed is not None:
         left, top, across, down = crop_frame(record.width, record.height, placed.bucket)
@@ -137,10 +138,10 @@ def _framed(ui: Ui, look: DatasetSnapshot, picture: Picture) -> Markup:
     )
 
 
-def _facts(ui: Ui, store: DatasetStore, look: DatasetSnapshot, picture: Picture, place: str) -> list[tuple[str, str]]:
+def _facts(ui: Ui, store: DatasetStore, dataset: DatasetState, picture: Picture, place: str) -> list[tuple[str, str]]:
     t, record = ui.t, picture.record
     facts = [(t("dataset.fact.file"), picture.relative), (t("dataset.fact.place"), place)]
-    placed = look.view.placed.get(picture.relative)
+    placed = dataset.view.placed.get(picture.relative)
     if record is not None and record.width:
         facts.append((t("dataset.fact.size"), f"{record.width} × {record.height}"))
     if placed is not None:
@@ -153,21 +154,21 @@ def _facts(ui: Ui, store: DatasetStore, look: DatasetSnapshot, picture: Picture,
         facts.append((t("dataset.fact.bucket"), text))
     facts += [
         (t("dataset.fact.repeats"), str(picture.repeats)),
-        (t("dataset.fact.tokens"), _tokens(ui, store, look, picture)),
+        (t("dataset.fact.tokens"), _tokens(ui, store, dataset, picture)),
     ]
     if record is not None and record.reason:
         facts.append((t("dataset.fact.problem"), translate(record.reason, ui.lang)))
     return facts
 
 
-def _tokens(ui: Ui, store: DatasetStore, look: DatasetSnapshot, picture: Picture) -> str:
-    config = look.wanted.config
+def _tokens(ui: Ui, store: DatasetStore, dataset: DatasetState, picture: Picture) -> str:
+    config = dataset.wanted.config
     limit = config.max_gemma_tokens
     caption = picture.caption.text
-    count = store.counts(look.wanted).get(caption) if look.wanted.has_base else None
+    count = store.counts(dataset.wanted).get(caption) if dataset.wanted.has_base else None
     if count is not None:
         over = count > limit
         return ui.t("dataset.tokens.over" if over else "dataset.tokens.counted", count=count, limit=limit)
     prompt = config.system_prompts[0]
-    key = "dataset.tokens.counting" if look.wanted.has_base else "dataset.tokens.no_base"
+    key = "dataset.tokens.counting" if dataset.wanted.has_base else "dataset.tokens.no_base"
     return ui.t(key, count=tokens_of(prompt + caption), limit=limit)

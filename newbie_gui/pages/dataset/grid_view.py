@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from newbie_gui.datasets.store import DatasetSnapshot
+from newbie_gui.datasets.store import DatasetState
 from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
 from newbie_gui.pages.ui import Ui
@@ -22,14 +22,14 @@ element.addEventListener('click', (event) => {
 """
 
 
-def render_grid(ui: Ui, look: DatasetSnapshot, pictures: Sequence[Picture], chosen: str) -> Markup:
+def render_grid(ui: Ui, dataset: DatasetState, pictures: Sequence[Picture], chosen: str) -> Markup:
     """The thumbnails of one page; ``chosen``: the picture that is open."""
-    if not look.view.snapshot.pictures:
+    if not dataset.view.snapshot.pictures:
         return Markup('<p class="note">{}</p>').format(ui.t("dataset.grid.empty"))
     if not pictures:
         return Markup('<p class="note">{}</p>').format(ui.t("dataset.grid.nothing"))
-    groups = {name: number for number, group in enumerate(look.view.snapshot.groups, 1) for name in group}
-    items = [_item(ui, look, picture, chosen, groups.get(picture.relative, 0)) for picture in pictures]
+    groups = {name: number for number, group in enumerate(dataset.view.snapshot.groups, 1) for name in group}
+    items = [_item(ui, dataset, picture, chosen, groups.get(picture.relative, 0)) for picture in pictures]
     return Markup('<ul class="ds-grid">{}</ul>').format(Markup("").join(items))
 
 
@@ -38,9 +38,9 @@ def render_nothing(ui: Ui) -> Markup:
     return Markup('<p class="note">{}</p>').format(ui.t("dataset.nothing"))
 
 
-def render_tags(ui: Ui, look: DatasetSnapshot) -> Markup:
+def render_tags(ui: Ui, dataset: DatasetState) -> Markup:
     """The most frequent tags; a click filters by one."""
-    counts = look.view.snapshot.tag_counts
+    counts = dataset.view.snapshot.tag_counts
     if not counts:
         return Markup('<p class="muted">{}</p>').format(ui.t("dataset.tags.none"))
     rows = [
@@ -54,8 +54,8 @@ def render_tags(ui: Ui, look: DatasetSnapshot) -> Markup:
     return Markup('<p class="muted">{}</p><ul class="ds-tags">{}</ul>').format(intro, Markup("").join(rows))
 
 
-def _item(ui: Ui, look: DatasetSnapshot, picture: Picture, chosen: str, group: int) -> Markup:
-    marks = marks_of(ui, look, picture)
+def _item(ui: Ui, dataset: DatasetState, picture: Picture, chosen: str, group: int) -> Markup:
+    marks = marks_of(ui, dataset, picture)
     if group:
         marks.append(ui.t("dataset.mark.twin", number=group))
     record = picture.record

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.datasets.store import DatasetSnapshot
+from newbie_gui.datasets.store import DatasetState
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.dataset.health import MEGAPIXELS, Health
@@ -15,28 +15,28 @@ from trainer_core.planning.schedule import Bucket, count_steps
 SHOWN_PROBLEMS = 50
 
 
-def advised(look: DatasetSnapshot) -> dict[str, Any]:
+def advised(dataset: DatasetState) -> dict[str, Any]:
     """Published settings for this number of pictures, by option name."""
-    return dict(dataset_advice(look.health.usable).values)
+    return dict(dataset_advice(dataset.health.usable).values)
 
 
-def steps_per_epoch(look: DatasetSnapshot) -> int:
+def steps_per_epoch(dataset: DatasetState) -> int:
     """As training counts them, with the batch size of the settings."""
-    buckets = [Bucket(width=b.width, height=b.height, images=b.images, shown=b.shown) for b in look.health.buckets]
-    return count_steps(look.wanted.config, buckets).steps_per_epoch
+    buckets = [Bucket(width=b.width, height=b.height, images=b.images, shown=b.shown) for b in dataset.health.buckets]
+    return count_steps(dataset.wanted.config, buckets).steps_per_epoch
 
 
-def render_health(ui: Ui, look: DatasetSnapshot) -> Markup:
-    health = look.health
+def render_health(ui: Ui, dataset: DatasetState) -> Markup:
+    health = dataset.health
     if not health.images:
         return Markup('<p class="muted">{}</p>').format(ui.t("dataset.health.nothing"))
     return Markup("{}{}{}{}{}{}").format(
         _no_captions(ui, health),
-        _facts(ui, look),
-        _advice(ui, look),
-        _buckets(ui, look),
+        _facts(ui, dataset),
+        _advice(ui, dataset),
+        _buckets(ui, dataset),
         _sizes(ui, health),
-        _problems(ui, look),
+        _problems(ui, dataset),
     )
 
 
@@ -46,14 +46,14 @@ def _no_captions(ui: Ui, health: Health) -> Markup:
     return Markup('<p class="note warning">{}</p>').format(ui.t("dataset.health.no_captions"))
 
 
-def _facts(ui: Ui, look: DatasetSnapshot) -> Markup:
-    t, health, config = ui.t, look.health, look.wanted.config
+def _facts(ui: Ui, dataset: DatasetState) -> Markup:
+    t, health, config = ui.t, dataset.health, dataset.wanted.config
     rows = [
         (t("dataset.health.images"), t("dataset.health.images_text", usable=health.usable, images=health.images)),
         (t("dataset.health.shown"), t("dataset.health.shown_text", count=health.shown)),
         (
             t("dataset.health.steps"),
-            t("dataset.health.steps_text", count=steps_per_epoch(look), batch=config.train_batch_size),
+            t("dataset.health.steps_text", count=steps_per_epoch(dataset), batch=config.train_batch_size),
         ),
         (t("dataset.health.missing"), _count(ui, health.missing)),
         (t("dataset.health.small"), _count(ui, health.small)),
@@ -70,14 +70,14 @@ def _count(ui: Ui, count: int) -> str:
     return ui.t("dataset.health.none") if not count else str(count)
 
 
-def _advice(ui: Ui, look: DatasetSnapshot) -> Markup:
-    sentence = translate(dataset_advice(look.health.usable).sentence, ui.lang)
+def _advice(ui: Ui, dataset: DatasetState) -> Markup:
+    sentence = translate(dataset_advice(dataset.health.usable).sentence, ui.lang)
     return Markup('<p class="note">{}</p>').format(sentence)
 
 
-def _buckets(ui: Ui, look: DatasetSnapshot) -> Markup:
-    rows = [(f"{bucket.width} × {bucket.height}", bucket.images) for bucket in look.health.buckets]
-    return _bars(ui.t("dataset.health.buckets", resolution=look.wanted.config.resolution), rows)
+def _buckets(ui: Ui, dataset: DatasetState) -> Markup:
+    rows = [(f"{bucket.width} × {bucket.height}", bucket.images) for bucket in dataset.health.buckets]
+    return _bars(ui.t("dataset.health.buckets", resolution=dataset.wanted.config.resolution), rows)
 
 
 def _sizes(ui: Ui, health: Health) -> Markup:
@@ -108,9 +108,9 @@ def _bars(title: str, rows: Sequence[tuple[str, int]]) -> Markup:
     return Markup('<h4>{}</h4><ul class="ds-bars">{}</ul>').format(title, Markup("").join(drawn))
 
 
-def _problems(ui: Ui, look: DatasetSnapshot) -> Markup:
-    found = [(str(problem.path.name), f"dataset.found.{problem.kind}") for problem in look.view.snapshot.problems]
-    for picture in look.view.snapshot.pictures:
+def _problems(ui: Ui, dataset: DatasetState) -> Markup:
+    found = [(str(problem.path.name), f"dataset.found.{problem.kind}") for problem in dataset.view.snapshot.problems]
+    for picture in dataset.view.snapshot.pictures:
         if picture.record is not None and picture.record.problem:
             found.append((picture.relative, f"dataset.problem.{picture.record.problem}"))
         if picture.caption.state in ("encoding", "unreadable"):

@@ -141,7 +141,7 @@ class Parts:
     """The whole tab.
 
     Hidden: ``shown``, the data set on the page, whose picture is open, while ``dataset`` may be a new choice already;
-    ``jobs``, ``look`` and ``lists``, what of each the browser has.
+    ``jobs``, ``stamp`` and ``lists``, what of each the browser has.
     """
 
     dataset: gr.Dropdown
@@ -156,7 +156,7 @@ class Parts:
     facts: Facts
     shown: gr.Textbox
     jobs: gr.Textbox
-    look: gr.Textbox
+    stamp: gr.Textbox
     lists: gr.Textbox
 
 
@@ -197,7 +197,7 @@ def place(ui: Ui, infos: tuple[DatasetInfo, ...]) -> Parts:
     return Parts(
         dataset=dataset, manage_box=box, manage=manage, add_box=add_box, upload=upload, status=status, browse=browse,
         editor=editor, bulk=bulk, facts=facts, shown=hidden("shown"), jobs=hidden("jobs-stamp"),
-        look=hidden("look-stamp"), lists=hidden("lists-stamp"),
+        stamp=hidden("stamp"), lists=hidden("lists-stamp"),
     )  # fmt: skip
 
 
@@ -223,8 +223,8 @@ def _repeats(ui: Ui, name: str, value: int) -> gr.Number:
     )  # fmt: skip
 
 
-def _button(ui: Ui, key: str, name: str, **look: Any) -> gr.Button:
-    return gr.Button(ui.t(key), elem_id=f"dataset-{name}", min_width=80, **look)
+def _button(ui: Ui, key: str, name: str, **options: Any) -> gr.Button:
+    return gr.Button(ui.t(key), elem_id=f"dataset-{name}", min_width=80, **options)
 
 
 def _manage(ui: Ui) -> ManageParts:

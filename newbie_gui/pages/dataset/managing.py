@@ -8,7 +8,7 @@ import gradio as gr
 
 from newbie_gui.datasets.store import DatasetStore
 from newbie_gui.pages.dataset.layout import Parts
-from newbie_gui.pages.dataset.showing import DatasetRenderer, Updates, Values
+from newbie_gui.pages.dataset.renderer import DatasetRenderer, Updates, Values
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.bulk import follow_rename
@@ -54,10 +54,10 @@ class Manager:
         return {**updates, self._parts.manage.folder: ""}
 
     def rename(self, values: Values) -> Updates:
-        look = self._show.look(values)
-        self._store.require_idle(look.info)
-        info = self._library.rename(look.info.name, str(values[self._parts.manage.new_name]))
-        look.places.follow(IndexPlaces(self._store.workspace, info.path))
+        dataset = self._show.current(values)
+        self._store.require_idle(dataset.info)
+        info = self._library.rename(dataset.info.name, str(values[self._parts.manage.new_name]))
+        dataset.places.follow(IndexPlaces(self._store.workspace, info.path))
         return self._show.dataset(info.name)
 
     def ask(self, what: str) -> Any:
@@ -65,7 +65,7 @@ class Manager:
 
         def asked(values: Values) -> Updates:
             manage = self._parts.manage
-            name = self._show.look(values).info.name
+            name = self._show.current(values).info.name
             concept = values[manage.concept]
             if what == "concept" and not concept:
                 raise UserError("concept_missing", f"{name} has no concept in a folder named ''.")
@@ -97,35 +97,35 @@ class Manager:
         if not values.get(self._parts.dataset):
             # Leaving an empty list counts as choosing from it.
             return gr.skip()
-        look, concept = self._show.look(values), str(values[self._parts.manage.concept])
+        dataset, concept = self._show.current(values), str(values[self._parts.manage.concept])
         asked = str(values[self._parts.manage.asked] or "")
         # A question that was asked since then, about this very concept, stays.
-        closed = self._show.unasked() if "/" in asked and asked != f"{look.info.name}/{concept}" else {}
-        return {**self._show.concepts(look, concept), **closed}
+        closed = self._show.unasked() if "/" in asked and asked != f"{dataset.info.name}/{concept}" else {}
+        return {**self._show.concepts(dataset, concept), **closed}
 
     def add_concept(self, values: Values) -> Updates:
         manage = self._parts.manage
-        look = self._show.look(values)
+        dataset = self._show.current(values)
         repeats = _repeats(values[manage.concept_repeats])
-        concept = self._library.add_concept(look.info.name, str(values[manage.label]), repeats)
-        return self._show.concepts(self._show.look(values), concept.folder)
+        concept = self._library.add_concept(dataset.info.name, str(values[manage.label]), repeats)
+        return self._show.concepts(self._show.current(values), concept.folder)
 
     def change_concept(self, values: Values) -> Updates:
         manage = self._parts.manage
-        look = self._show.look(values)
-        self._store.require_idle(look.info)
+        dataset = self._show.current(values)
+        self._store.require_idle(dataset.info)
         folder = str(values[manage.concept] or "")
         concept = self._library.change_concept(
-            look.info.name,
+            dataset.info.name,
             folder,
             label=str(values[manage.label]),
             repeats=_repeats(values[manage.concept_repeats]),
         )
-        follow_rename(look.places, folder, concept.folder)
-        updates = self._show.dataset(look.info.name)
-        self.index(look.info.name)
+        follow_rename(dataset.places, folder, concept.folder)
+        updates = self._show.dataset(dataset.info.name)
+        self.index(dataset.info.name)
         gr.Info(self._ui.t("dataset.concept.changed", folder=concept.folder))
-        return {**updates, **self._show.concepts(self._show.look(values), concept.folder)}
+        return {**updates, **self._show.concepts(self._show.current(values), concept.folder)}
 
     def take(self, values: Values) -> Updates:
         """Queue an import of what was uploaded; without a data set, one is made for it.
@@ -160,11 +160,11 @@ class Manager:
         if chosen and name != chosen:
             gr.Info(title)
             return emptied
-        return {**updates, **emptied, **self._show.jobs(self._store.look(name))}
+        return {**updates, **emptied, **self._show.jobs(self._store.current(name))}
 
     def index(self, name: str) -> None:
         """See to it that the pictures of a data set just opened are looked at."""
-        self._store.ensure_index(self._store.look(name), self._ui.t("dataset.job.index", name=name), opened=True)
+        self._store.ensure_index(self._store.current(name), self._ui.t("dataset.job.index", name=name), opened=True)
 
     def _require_uploaded(self, files: Sequence[Any]) -> None:
         """Only what came through the page: a call from outside could name any file."""

@@ -82,8 +82,8 @@ def _failed(ui: Ui, entry: Entry, key: str) -> Markup:
     return _closable(ui, entry, "error", Markup("{}<ul>{}</ul>").format(sentence, hints))
 
 
-def _closable(ui: Ui, entry: Entry, look: str, text: Markup) -> Markup:
+def _closable(ui: Ui, entry: Entry, dataset: str, text: Markup) -> Markup:
     return Markup(
         '<div class="note {}">{} <button type="button" class="small-button" data-pick="dismiss" data-value="{}">{}'
         "</button></div>"
-    ).format(look, text, entry.job.id, ui.t("dataset.status.dismiss"))
+    ).format(dataset, text, entry.job.id, ui.t("dataset.status.dismiss"))

@@ -12,7 +12,7 @@ from newbie_gui.pages.dataset.editing import Editing
 from newbie_gui.pages.dataset.editor_view import GO_BACK, GO_TO_EDITOR, GO_TO_QUESTION
 from newbie_gui.pages.dataset.layout import Parts, hidden, place
 from newbie_gui.pages.dataset.managing import Manager
-from newbie_gui.pages.dataset.showing import DISMISSED, EVERYWHERE, DatasetRenderer, Updates, Values
+from newbie_gui.pages.dataset.renderer import DISMISSED, EVERYWHERE, DatasetRenderer, Updates, Values
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
 from trainer_core.contracts.errors import UserError
 
@@ -83,7 +83,7 @@ class _Tab:
         parts = self._parts
         # Without the list of data sets: Gradio refuses a choice that is on it no more, and a tick that sets out while a
         # data set is being renamed would end as an error.
-        stamps = {parts.jobs, parts.look, parts.lists, *self._show.inputs} - {parts.dataset}
+        stamps = {parts.jobs, parts.stamp, parts.lists, *self._show.inputs} - {parts.dataset}
         on_news(gr.Timer(_TICK_S), self._ticked, stamps, self._show.outputs)
 
     def _wire_manager(self) -> None:
@@ -211,7 +211,7 @@ class _Tab:
         return updates
 
     def _filtered(self, values: Values) -> Updates:
-        return self._show.grid(self._show.look(values), values, page=1)
+        return self._show.grid(self._show.current(values), values, page=1)
 
     def _cleared(self, values: Values) -> Updates:
         browse = self._parts.browse
@@ -222,7 +222,7 @@ class _Tab:
         def turned(values: Values) -> Updates:
             page = str(values[self._parts.browse.page])
             number = int(page) + step if page.isdecimal() else 1
-            return self._show.grid(self._show.look(values), values, page=number)
+            return self._show.grid(self._show.current(values), values, page=number)
 
         return turned
 
@@ -234,9 +234,10 @@ class _Tab:
             return {self._parts.browse.tag: value, **self._filtered(filled)}
         if kind == "dismiss":
             self._ui.remember.set(DISMISSED, value)
-        elif kind == "stop" and any(entry.job.id == value for entry in self._store.jobs(self._show.look(values).info)):
+        dataset = self._show.current(values)
+        if kind == "stop" and any(entry.job.id == value for entry in self._store.jobs(dataset.info)):
             self._store.queue.stop(value)
-        return self._show.jobs(self._show.look(values))
+        return self._show.jobs(dataset)
 
     def _ticked(self, values: Values) -> Any:
         """Only what changed since the browser was told; nothing is read here but a few dates and names."""
@@ -246,13 +247,13 @@ class _Tab:
             return self._show.lists(None, values) or gr.skip()
         latest = self._store.latest(name)
         if latest is None or latest.seen != content:
-            self._store.look_soon(name)
+            self._store.refresh_soon(name)
         if latest is None:
             return gr.skip()
         updates = self._show.lists(latest, values)
         if jobs != values[self._parts.jobs]:
             updates |= self._show.jobs(latest)
-        if str(latest.number) != values[self._parts.look]:
+        if str(latest.number) != values[self._parts.stamp]:
             self._store.ensure_index(latest, self._ui.t("dataset.job.index", name=name))
             updates |= self._show.content(latest, values)
             updates |= self._show.open_facts(latest, values)

@@ -1,15 +1,15 @@
 """Small words that several parts of the Dataset tab share."""
 
-from newbie_gui.datasets.store import DatasetSnapshot
+from newbie_gui.datasets.store import DatasetState
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.dataset_index import Picture
 
 _PHASES = frozenset({"reading the list of files", "looking at pictures", "taking in pictures", "counting tokens"})
 
 
-def marks_of(ui: Ui, look: DatasetSnapshot, picture: Picture) -> list[str]:
+def marks_of(ui: Ui, dataset: DatasetState, picture: Picture) -> list[str]:
     """What is to be known about a picture, in short words; empty where all is well."""
-    t, view, record = ui.t, look.view, picture.record
+    t, view, record = ui.t, dataset.view, picture.record
     marks = []
     if record is None:
         marks.append(t("dataset.mark.pending"))

@@ -8,9 +8,9 @@ import gradio as gr
 
 from newbie_gui.figures import size_text
 from newbie_gui.pages.merge.incoming import receive
+from newbie_gui.pages.merge.inventory import Inventory, InventoryCache, Lora, base_of, base_of_text
 from newbie_gui.pages.merge.plans import MOST_LORAS, STRENGTH, Stack, read_stack, title_of
 from newbie_gui.pages.merge.render import received_view
-from newbie_gui.pages.merge.stock import Inventory, InventoryCache, Lora, base_of, base_of_text
 from newbie_gui.pages.ui import Ui
 from trainer_core.planning.demo import TINY_BASE
 
@@ -25,9 +25,9 @@ class ChoosePanel:
     upload: gr.File
     report: gr.HTML
 
-    def __init__(self, ui: Ui, shelf: InventoryCache) -> None:
+    def __init__(self, ui: Ui, inventory: InventoryCache) -> None:
         self._ui = ui
-        self._shelf = shelf
+        self._inventory = inventory
         self.rows: list[gr.Row] = []
         self.loras: list[gr.Dropdown] = []
         self.strengths: list[gr.Slider] = []
@@ -73,27 +73,27 @@ class ChoosePanel:
     def chosen(self, values: Values) -> list[str]:
         return [str(values[lora]) for lora in self.loras if values[lora]]
 
-    def lists(self, stock: Inventory) -> dict[Any, Any]:
+    def lists(self, inventory: Inventory) -> dict[Any, Any]:
         """Updates of what can be chosen; what is chosen stays."""
-        loras = [("", ""), *lora_choices(self._ui, stock.loras)]
+        loras = [("", ""), *lora_choices(self._ui, inventory.loras)]
         updates: dict[Any, Any] = {lora: gr.update(choices=loras) for lora in self.loras}
-        updates[self.base] = gr.update(choices=base_choices(self._ui, stock))
+        updates[self.base] = gr.update(choices=base_choices(self._ui, inventory))
         return updates
 
-    def filled(self, stock: Inventory, remembered: Mapping[str, Any]) -> dict[Any, Any]:
+    def filled(self, inventory: Inventory, remembered: Mapping[str, Any]) -> dict[Any, Any]:
         """A fresh page: what was chosen last, as far as it is still there; else the newest LoRA and its base."""
         entries = [entry for entry in remembered.get("loras", []) if Path(str(entry.get("path", ""))).exists()]
-        if not entries and stock.loras:
-            entries = [{"path": str(stock.loras[0].path), "strength": 1.0}]
+        if not entries and inventory.loras:
+            entries = [{"path": str(inventory.loras[0].path), "strength": 1.0}]
         base = str(remembered.get("base", ""))
         if not base or not Path(base).exists():
             first = base_of(Path(str(entries[0]["path"]))) if entries else ""
             base = first or str(TINY_BASE)
-        updates = self.lists(stock)
-        updates[self.base] = gr.update(choices=base_choices(self._ui, stock), value=base)
+        updates = self.lists(inventory)
+        updates[self.base] = gr.update(choices=base_choices(self._ui, inventory), value=base)
         for number, (lora, strength) in enumerate(zip(self.loras, self.strengths, strict=True)):
             entry: Mapping[str, Any] = entries[number] if number < len(entries) else {"path": ""}
-            choices = [("", ""), *lora_choices(self._ui, stock.loras)]
+            choices = [("", ""), *lora_choices(self._ui, inventory.loras)]
             updates[lora] = gr.update(choices=choices, value=str(entry["path"]))
             updates[strength] = float(entry.get("strength", 1.0))
             updates[self.rows[number]] = gr.update(visible=number <= len(entries))
@@ -117,7 +117,7 @@ class ChoosePanel:
         return {**updates, self.base: base} if base else updates
 
     def _choices(self, path: str) -> list[tuple[str, str]]:
-        choices = [("", ""), *lora_choices(self._ui, self._shelf.now(anew=True).loras)]
+        choices = [("", ""), *lora_choices(self._ui, self._inventory.now(anew=True).loras)]
         known = any(value == path for _, value in choices)
         return choices if known else [*choices, (title_of(Path(path)), path)]
 
@@ -126,7 +126,7 @@ class ChoosePanel:
         ui = self._ui
         received = receive([Path(str(file)) for file in values[self.upload] or []], ui.workspace.loras)
         updates: dict[Any, Any] = {self.upload: None, self.report: str(received_view(ui, received))}
-        updates |= self.lists(self._shelf.now(anew=True))
+        updates |= self.lists(self._inventory.now(anew=True))
         first = next((one.path for one in received if one.path is not None), None)
         return updates if first is None else {**updates, **self.put(values, str(first))}
 
@@ -145,7 +145,7 @@ def lora_choices(ui: Ui, loras: tuple[Lora, ...]) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def base_choices(ui: Ui, stock: Inventory) -> list[tuple[str, str]]:
+def base_choices(ui: Ui, inventory: Inventory) -> list[tuple[str, str]]:
     """(what is shown, path)."""
     builtin = str(TINY_BASE)
-    return [(ui.t("merge.base.builtin") if path == builtin else Path(path).name, path) for path in stock.bases]
+    return [(ui.t("merge.base.builtin") if path == builtin else Path(path).name, path) for path in inventory.bases]

@@ -6,10 +6,10 @@ from typing import Any
 import gradio as gr
 
 from newbie_gui.pages.merge.choose_panel import Values, lora_choices
+from newbie_gui.pages.merge.inventory import Inventory
 from newbie_gui.pages.merge.jobs_panel import planned_outputs
 from newbie_gui.pages.merge.plans import convert_spec, free_name, other_form, precision_choices, read_path, title_of
 from newbie_gui.pages.merge.render import facts_view, problem
-from newbie_gui.pages.merge.stock import Inventory
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import LIGHT
@@ -55,8 +55,8 @@ class DetailsPanel:
     def inputs(self) -> set[Any]:
         return {self.lora, self.form, self.precision, self.name, self._base}
 
-    def lists(self, stock: Inventory) -> dict[Any, Any]:
-        return {self.lora: gr.update(choices=[("", ""), *lora_choices(self._ui, stock.loras)])}
+    def lists(self, inventory: Inventory) -> dict[Any, Any]:
+        return {self.lora: gr.update(choices=[("", ""), *lora_choices(self._ui, inventory.loras)])}
 
     def looked(self, values: Values) -> dict[Any, Any]:
         """Another LoRA was chosen: what it is, and the form that it does not have yet."""

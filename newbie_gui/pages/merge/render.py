@@ -11,8 +11,8 @@ from newbie_gui.figures import MIB, gib, size_text
 from newbie_gui.links import file_url, zip_url
 from newbie_gui.pages.html import table
 from newbie_gui.pages.merge.incoming import ReceivedFile
+from newbie_gui.pages.merge.inventory import Asset
 from newbie_gui.pages.merge.plans import DiskRoom, cpu_memory, title_of
-from newbie_gui.pages.merge.stock import Asset
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import hints, say
 from trainer_core.contracts.errors import UserError
@@ -219,16 +219,16 @@ def _figure(ui: Ui, entry: Entry, picture: Mapping[str, Any]) -> Markup:
     ).format(url, url, alt, text)
 
 
-def things_view(ui: Ui, things: Sequence[Asset]) -> Markup:
+def assets_view(ui: Ui, assets: Sequence[Asset]) -> Markup:
     """LoRAs and models of the workspace, with download and delete."""
-    if not things:
-        return Markup('<p class="muted">{}</p>').format(ui.t("merge.things.none"))
-    heads = [ui.t(f"merge.things.{key}") for key in ("name", "kind", "size", "actions")]
-    return table(heads, [_thing(ui, thing) for thing in things])
+    if not assets:
+        return Markup('<p class="muted">{}</p>').format(ui.t("merge.assets.none"))
+    heads = [ui.t(f"merge.assets.{key}") for key in ("name", "kind", "size", "actions")]
+    return table(heads, [_asset(ui, asset) for asset in assets])
 
 
-def _thing(ui: Ui, thing: Asset) -> tuple[object, ...]:
-    word = ui.t("merge.things.delete")
-    button = _BUTTON.format("delete", thing.key, f"{word}: {thing.path.name}", word)
-    actions = Markup('<span class="merge-actions">{}{}</span>').format(download(ui, thing.path), button)
-    return thing.path.name, ui.t(f"merge.things.{thing.kind}"), size_text(thing.size), actions
+def _asset(ui: Ui, asset: Asset) -> tuple[object, ...]:
+    word = ui.t("merge.assets.delete")
+    button = _BUTTON.format("delete", asset.key, f"{word}: {asset.path.name}", word)
+    actions = Markup('<span class="merge-actions">{}{}</span>').format(download(ui, asset.path), button)
+    return asset.path.name, ui.t(f"merge.assets.{asset.kind}"), size_text(asset.size), actions

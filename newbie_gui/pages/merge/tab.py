@@ -8,13 +8,13 @@ from typing import Any
 import gradio as gr
 
 from newbie_gui.pages.html import digest
+from newbie_gui.pages.merge.assets_panel import AssetsPanel
 from newbie_gui.pages.merge.choose_panel import ChoosePanel, Values
 from newbie_gui.pages.merge.details_panel import DetailsPanel
+from newbie_gui.pages.merge.inventory import InventoryCache, base_of_text
 from newbie_gui.pages.merge.jobs_panel import JobsPanel
 from newbie_gui.pages.merge.merge_panel import MergePanel
 from newbie_gui.pages.merge.render import base_view, problem
-from newbie_gui.pages.merge.stock import InventoryCache, base_of_text
-from newbie_gui.pages.merge.things_panel import ThingsPanel
 from newbie_gui.pages.merge.try_panel import TryPanel
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
 from trainer_core.contracts.errors import UserError
@@ -58,12 +58,12 @@ class _Tab:
 
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
-        self._shelf = InventoryCache(ui.workspace)
-        self.choose = ChoosePanel(ui, self._shelf)
+        self._inventory = InventoryCache(ui.workspace)
+        self.choose = ChoosePanel(ui, self._inventory)
         self.merge = MergePanel(ui, self.choose)
         self._trying = TryPanel(ui, self.choose)
         self._jobs = JobsPanel(ui)
-        self._things = ThingsPanel(ui, self._shelf)
+        self._assets = AssetsPanel(ui, self._inventory)
 
     def place(self) -> None:
         with gr.Row(elem_classes="merge-page"):
@@ -74,7 +74,7 @@ class _Tab:
                 self._trying.place()
                 self._details = DetailsPanel(self._ui, self.choose.base)
                 self._details.place()
-                self._things.place()
+                self._assets.place()
             with gr.Column(scale=2, min_width=320, elem_classes="merge-side"):
                 self._jobs.place()
         self._stamp = gr.Textbox("", visible="hidden", show_label=False, elem_id="merge-stamp")
@@ -84,7 +84,7 @@ class _Tab:
         choose, merge = self.choose, self.merge
         return [
             choose.base, *choose.loras, *choose.strengths, *choose.rows, choose.base_note, merge.name, merge.room,
-            *self._trying.fields.values(), self._trying.memory, self._details.lora, self._things.view, self._jobs.view,
+            *self._trying.fields.values(), self._trying.memory, self._details.lora, self._assets.view, self._jobs.view,
             self._stamp,
         ]  # fmt: skip
 
@@ -106,7 +106,7 @@ class _Tab:
             lambda values: details.named(values, values[details.form]) or {details.name: gr.skip()},
             details.inputs, details.name, **QUIET,
         )  # fmt: skip
-        lists = [*choose.loras, choose.base, *choose.rows, details.lora, self._things.view]
+        lists = [*choose.loras, choose.base, *choose.rows, details.lora, self._assets.view]
         choose.upload.upload(
             self._ui.guarded(self._took), choose.inputs | {choose.upload},
             [*lists, choose.upload, choose.report], **ACTION,
@@ -120,22 +120,22 @@ class _Tab:
         for deed in begun:
             deed.success(None, None, None, js=_TO_JOBS, **QUIET)
         self._jobs.view.select(self._ui.guarded(self._pressed), self._stamp, [self._jobs.view, self._stamp], **ACTION)
-        self._things.wire()
+        self._assets.wire()
         on_news(gr.Timer(_TICK_S), self._tick, self._stamp, [*lists, self._jobs.view, self._stamp])
 
     def load(self) -> dict[Any, Any]:
         """A fresh page, from disk and what was chosen last."""
         ui = self._ui
-        stock = self._shelf.now(anew=True)
+        inventory = self._inventory.now(anew=True)
         kept = ui.remember.get(_REMEMBERED)
         remembered: dict[str, Any] = kept if isinstance(kept, dict) else {}
-        updates = self.choose.filled(stock, remembered)
+        updates = self.choose.filled(inventory, remembered)
         base = updates[self.choose.base]["value"]
         updates |= self._trying.filled(remembered.get("try") or {}, base)
-        updates |= self._details.lists(stock)
-        jobs, things = str(self._jobs.html()), str(self._things.html())
-        stamp = f"{digest(jobs)} {digest(things, stock)}"
-        return {**updates, self._jobs.view: jobs, self._things.view: things, self._stamp: stamp}
+        updates |= self._details.lists(inventory)
+        jobs, assets = str(self._jobs.html()), str(self._assets.html())
+        stamp = f"{digest(jobs)} {digest(assets, inventory)}"
+        return {**updates, self._jobs.view: jobs, self._assets.view: assets, self._stamp: stamp}
 
     def use(self, values: Values, path: str) -> dict[Any, Any]:
         """See `MergeTab.use`."""
@@ -161,7 +161,7 @@ class _Tab:
 
     def _took(self, values: Values) -> dict[Any, Any]:
         updates = self.choose.took(values)
-        return {**updates, **self._details.lists(self._shelf.now()), self._things.view: str(self._things.html())}
+        return {**updates, **self._details.lists(self._inventory.now()), self._assets.view: str(self._assets.html())}
 
     def _acting(self, deed: Callable[[Values], dict[Any, Any]]) -> Callable[[Values], dict[Any, Any]]:
         """A button's handler: what it refuses stays readable in the tab until the next try."""
@@ -195,15 +195,15 @@ class _Tab:
     def _tick(self, stamp: str) -> dict[Any, Any]:
         seen = (stamp or "").split()
         jobs = str(self._jobs.html())
-        stock, things = self._shelf.now(), str(self._things.html())
-        now = [digest(jobs), digest(things, stock)]
+        inventory, assets = self._inventory.now(), str(self._assets.html())
+        now = [digest(jobs), digest(assets, inventory)]
         if now == seen:
             return {self._stamp: gr.skip()}
         updates: dict[Any, Any] = {self._stamp: " ".join(now)}
         if now[0] != (seen[0] if seen else ""):
             updates[self._jobs.view] = jobs
         if now[1] != (seen[1] if len(seen) > 1 else ""):
-            updates |= self.choose.lists(stock) | self._details.lists(stock) | {self._things.view: things}
+            updates |= self.choose.lists(inventory) | self._details.lists(inventory) | {self._assets.view: assets}
         return updates
 
 

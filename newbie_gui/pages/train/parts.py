@@ -76,7 +76,7 @@ class Parts:
     lora: gr.Textbox
 
     @property
-    def wishes(self) -> frozenset[Block]:
+    def inputs(self) -> frozenset[Block]:
         """What tells which run is looked at and how."""
         plots = self.plots
         chosen = (plots.smoothing, plots.first, plots.last, plots.log, plots.other)

@@ -47,7 +47,7 @@ def build(ui: Ui) -> None:
     stamp = gr.Textbox("", visible="hidden", show_label=False, elem_id="queue-stamp")
     outputs = [now, ended, stamp]
 
-    def look(seen: str) -> tuple[Any, Any, Any]:
+    def refresh(seen: str) -> tuple[Any, Any, Any]:
         ui.queue.ensure_worker()
         return shown(ui, seen)
 
@@ -59,7 +59,7 @@ def build(ui: Ui) -> None:
         return shown(ui, "")
 
     gr.on(None, fill, None, outputs, **QUIET)
-    gr.Timer(_TICK_S).tick(look, stamp, outputs, **QUIET)
+    gr.Timer(_TICK_S).tick(refresh, stamp, outputs, **QUIET)
     for view in (now, ended):
         view.select(ui.guarded(act), None, outputs, **ACTION)
 

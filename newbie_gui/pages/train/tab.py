@@ -12,11 +12,11 @@ from markupsafe import Markup
 
 from newbie_gui.pages.train import parts as layout
 from newbie_gui.pages.train import queue_panel
-from newbie_gui.pages.train.answers import Responses, Values
-from newbie_gui.pages.train.doing import Handlers
 from newbie_gui.pages.train.form_link import FormLink
-from newbie_gui.pages.train.looking import LIVE_S, TrainRenderer
+from newbie_gui.pages.train.handlers import Handlers
 from newbie_gui.pages.train.parts import Parts
+from newbie_gui.pages.train.renderer import LIVE_S, TrainRenderer
+from newbie_gui.pages.train.responses import Responses, Values
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
 from newbie_gui.translate import translate
 
@@ -90,16 +90,16 @@ def build(ui: Ui, form: FormLink) -> TrainTab:
         plots=plots, samples=samples, files=files, search=search, log=log, report=report, report_text=report_text,
         lora=lora,
     )  # fmt: skip
-    answers = Responses(ui, parts, TrainRenderer(ui, lambda message: translate(message, ui.lang)))
+    responses = Responses(ui, parts, TrainRenderer(ui, lambda message: translate(message, ui.lang)))
     outputs = _outputs(parts)
-    _wire_looks(parts, answers, outputs)
-    doing = Handlers(ui, parts, answers, form)
-    _wire_buttons(ui, parts, doing, outputs)
-    picked = _wire_rows(ui, parts, doing, outputs)
-    _wire_form(ui, parts, doing, form, outputs, starting=starting, changing=changing)
+    _wire_refresh(parts, responses, outputs)
+    handlers = Handlers(ui, parts, responses, form)
+    _wire_buttons(ui, parts, handlers, outputs)
+    picked = _wire_rows(ui, parts, handlers, outputs)
+    _wire_form(ui, parts, handlers, form, outputs, starting=starting, changing=changing)
     return TrainTab(
-        lora=lora, picked=picked, load=answers.look, suited=partial(answers.look, selected=""),
-        inputs=set(parts.wishes), outputs=outputs,
+        lora=lora, picked=picked, load=responses.refresh, suited=partial(responses.refresh, selected=""),
+        inputs=set(parts.inputs), outputs=outputs,
     )  # fmt: skip
 
 
@@ -139,15 +139,15 @@ def _outputs(parts: Parts) -> list[Block]:
     ]  # fmt: skip
 
 
-def _wire_looks(parts: Parts, answers: Responses, outputs: list[Block]) -> None:
+def _wire_refresh(parts: Parts, responses: Responses, outputs: list[Block]) -> None:
     """The tick, and whatever changes what is looked at."""
-    wishes, plots = set(parts.wishes), parts.plots
+    inputs, plots = set(parts.inputs), parts.plots
 
-    on_news(parts.timer, answers.look, wishes, outputs)
+    on_news(parts.timer, responses.refresh, inputs, outputs)
     gr.on(
         [plots.smoothing.release, plots.log.input, plots.first.change, plots.last.change, plots.other.input,
          parts.text.input, parts.state.input, parts.search.input],
-        answers.look, wishes, outputs, trigger_mode="always_last", **QUIET,
+        responses.refresh, inputs, outputs, trigger_mode="always_last", **QUIET,
     )  # fmt: skip
 
     def dragged(event: gr.EventData) -> tuple[Any, Any]:
@@ -162,59 +162,59 @@ def _wire_looks(parts: Parts, answers: Responses, outputs: list[Block]) -> None:
     gr.on([plots.loss.double_click, plots.everything.click], lambda: (0, 0), None, span, **QUIET)
 
 
-def _wire_buttons(ui: Ui, parts: Parts, doing: Handlers, outputs: list[Block]) -> None:
-    wishes = set(parts.wishes)
+def _wire_buttons(ui: Ui, parts: Parts, handlers: Handlers, outputs: list[Block]) -> None:
+    inputs = set(parts.inputs)
     deeds: Mapping[str, Callable[[Values], Any]] = {
-        "save_stop": lambda values: doing.stop(values, now=False),
-        "stop_now": lambda values: doing.stop(values, now=True),
-        "save_now": lambda values: doing.request(values, "save"),
-        "sample_now": lambda values: doing.request(values, "sample"),
-        "resume": doing.resume,
+        "save_stop": lambda values: handlers.stop(values, now=False),
+        "stop_now": lambda values: handlers.stop(values, now=True),
+        "save_now": lambda values: handlers.request(values, "save"),
+        "sample_now": lambda values: handlers.request(values, "sample"),
+        "resume": handlers.resume,
     }
     for name, deed in deeds.items():
-        parts.buttons[name].click(ui.guarded(deed), wishes, outputs, **ACTION)
-    parts.buttons["delete"].click(ui.guarded(doing.ask_delete), wishes, [parts.sure, parts.sure_text], **ACTION)
+        parts.buttons[name].click(ui.guarded(deed), inputs, outputs, **ACTION)
+    parts.buttons["delete"].click(ui.guarded(handlers.ask_delete), inputs, [parts.sure, parts.sure_text], **ACTION)
     parts.no.click(lambda: gr.update(visible=False), None, parts.sure, **QUIET)
-    parts.yes.click(ui.guarded(doing.delete), wishes, outputs, **ACTION)
-    ready = parts.report.click(ui.guarded(doing.report), wishes, parts.report_text, **ACTION)
+    parts.yes.click(ui.guarded(handlers.delete), inputs, outputs, **ACTION)
+    ready = parts.report.click(ui.guarded(handlers.report), inputs, parts.report_text, **ACTION)
     ready.then(None, parts.report_text, None, js=_COPY, **QUIET)
 
 
-def _wire_rows(ui: Ui, parts: Parts, doing: Handlers, outputs: list[Block]) -> Dependency:
+def _wire_rows(ui: Ui, parts: Parts, handlers: Handlers, outputs: list[Block]) -> Dependency:
     """Buttons inside the tables and lists. Returns what follows a LoRA that was picked for merging."""
-    wishes = set(parts.wishes)
+    inputs = set(parts.inputs)
 
     def select(values: Values, event: gr.EventData) -> Any:
-        return doing.select(values, _said(event, "value"))
+        return handlers.select(values, _said(event, "value"))
 
     def apply(values: Values, event: gr.EventData) -> Any:
-        return doing.apply(values, _said(event, "value"))
+        return handlers.apply(values, _said(event, "value"))
 
     def merge(values: Values, event: gr.EventData) -> Any:
-        return doing.use_for_merge(values, _said(event, "value"))
+        return handlers.use_for_merge(values, _said(event, "value"))
 
     def pin(values: Values, event: gr.EventData) -> Any:
-        return doing.pin(values, _said(event, "value"), on=bool(_said(event, "on")))
+        return handlers.pin(values, _said(event, "value"), on=bool(_said(event, "on")))
 
-    parts.list.select(ui.guarded(select), wishes, outputs, **ACTION)
-    parts.failure.select(ui.guarded(apply), wishes, outputs, **ACTION)
-    picked = parts.files.select(ui.guarded(merge), wishes, parts.lora, **ACTION)
+    parts.list.select(ui.guarded(select), inputs, outputs, **ACTION)
+    parts.failure.select(ui.guarded(apply), inputs, outputs, **ACTION)
+    picked = parts.files.select(ui.guarded(merge), inputs, parts.lora, **ACTION)
     picked.success(None, None, None, js=_TO_MERGE, **QUIET)
-    parts.files.input(ui.guarded(pin), wishes, outputs, **ACTION)
+    parts.files.input(ui.guarded(pin), inputs, outputs, **ACTION)
     return picked
 
 
 def _wire_form(
-    ui: Ui, parts: Parts, doing: Handlers, form: FormLink, outputs: list[Block], *, starting: _Starting,
+    ui: Ui, parts: Parts, handlers: Handlers, form: FormLink, outputs: list[Block], *, starting: _Starting,
     changing: _Changing,
 ) -> None:  # fmt: skip
-    both = set(parts.wishes) | set(form.inputs)
+    both = set(parts.inputs) | set(form.inputs)
     several = len(ui.machine.now().gpus) > 1
 
     def starter(front: bool) -> Callable[[Values], Any]:
         def begin(values: Values) -> Any:
             chosen = values.get(starting.cards)
-            return doing.start(values, list(chosen or []) if several else None, front=front)
+            return handlers.start(values, list(chosen or []) if several else None, front=front)
 
         return begin
 
@@ -227,12 +227,12 @@ def _wire_form(
     starting.start.click(ui.guarded(starter(True)), both | {starting.cards}, outputs, **ACTION)
     starting.queue_up.click(ui.guarded(starter(False)), both | {starting.cards}, outputs, **ACTION)
     fields = list(form.inputs)
-    duplicate = parts.buttons["duplicate"].click(ui.guarded(doing.duplicate), set(parts.wishes), fields, **ACTION)
-    loaded = changing.load.click(ui.guarded(doing.load), set(parts.wishes), fields, **ACTION)
+    duplicate = parts.buttons["duplicate"].click(ui.guarded(handlers.duplicate), set(parts.inputs), fields, **ACTION)
+    loaded = changing.load.click(ui.guarded(handlers.load), set(parts.inputs), fields, **ACTION)
     for filled in (duplicate, loaded):
         filled.success(None, None, None, js=_TO_CONFIG, **QUIET)
-    changing.check.click(ui.guarded(doing.planned), both, changing.table, **ACTION)
-    changing.go.click(ui.guarded(doing.go_on), both, outputs, **ACTION)
+    changing.check.click(ui.guarded(handlers.planned), both, changing.table, **ACTION)
+    changing.go.click(ui.guarded(handlers.go_on), both, outputs, **ACTION)
 
 
 def _why_not(ui: Ui, problem: str) -> str:

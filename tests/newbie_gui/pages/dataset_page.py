@@ -12,7 +12,7 @@ from PIL import Image
 from newbie_gui.pages.dataset.editing import Editing
 from newbie_gui.pages.dataset.layout import Parts, place
 from newbie_gui.pages.dataset.managing import Manager
-from newbie_gui.pages.dataset.showing import DatasetRenderer
+from newbie_gui.pages.dataset.renderer import DatasetRenderer
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import make_services
 from newbie_gui.texts import Lang, Texts

@@ -128,7 +128,7 @@ def test_renaming_keeps_thumbnails_and_undo(page: Page):
     page.do(page.editing.apply, bulk__kind="append", bulk__text="x")
     page.do(page.manager.rename, manage__new_name="dogs")
     assert page.shown("dataset") == "dogs" and "Append" in page.shown("bulk__undo")
-    assert page.store.look("dogs").view.snapshot.pending == 0 and not page.jobs("index")
+    assert page.store.current("dogs").view.snapshot.pending == 0 and not page.jobs("index")
 
 
 def test_other_repeats_rename_the_folder_and_need_no_new_look(page: Page):
@@ -168,7 +168,7 @@ def test_what_was_looked_at_is_looked_at_again_when_it_has_to_be(page: Page):
     folder = page.fill("cats", {"1_a/a.png": "tag", "1_a/b.png": "tag"})
 
     def asked(*, opened: bool = False) -> bool:
-        return page.store.ensure_index(page.store.look("cats"), "t", opened=opened)
+        return page.store.ensure_index(page.store.current("cats"), "t", opened=opened)
 
     def ended(*, done: bool) -> None:
         page.store.queue.cancel(page.jobs("index")[0].id)
@@ -193,7 +193,7 @@ def test_a_picture_that_cannot_be_read_makes_no_jobs_by_itself(page: Page, monke
     page.store.queue.cancel(page.jobs("index")[0].id)
     monkeypatch.setattr("trainer_core.dataset.indexing.hash_of", _refused)
     update_index(folder, IndexPlaces(page.workspace, folder), page.context())
-    assert not page.store.ensure_index(page.store.look("cats"), "t")
+    assert not page.store.ensure_index(page.store.current("cats"), "t")
 
 
 def _refused(path: Path) -> str:
@@ -205,7 +205,7 @@ def test_lists_are_told_anew_and_leave_what_is_chosen(page: Page):
     page.fill("cats", {"1_a/a.png": "tag", "2_b/b.png": "tag"})
 
     def told() -> dict[str, list[str]]:
-        updates = page.do(lambda values: page.show.lists(page.store.look("cats"), values))
+        updates = page.do(lambda values: page.show.lists(page.store.current("cats"), values))
         assert all("value" not in update for update in updates.values() if isinstance(update, dict))
         names = ("dataset", "manage__concept", "upload__target", "browse__folder")
         return {n: [value for _, value in updates[page.part(n)]["choices"]] for n in names if page.part(n) in updates}
@@ -259,7 +259,7 @@ def test_before_anything_is_typed_the_settings_are_those_that_the_form_begins_wi
     page.store._starting = lambda: {"resolution": 128, "train_batch_size": 4, "base_model_path": "base"}
     page.fill("cats", {"1_a/a.png": "tag"})
     assert "at resolution 128" in page.shown("facts__health") and "batch size 4" in page.shown("facts__health")
-    assert page.store.look("cats").wanted.has_base and "All files can be read" in page.shown("facts__health")
+    assert page.store.current("cats").wanted.has_base and "All files can be read" in page.shown("facts__health")
 
 
 def test_the_draft_of_the_settings_decides_the_buckets(page: Page):

@@ -6,7 +6,7 @@ import pytest
 from merge_stock import TINY, run_with_exports, workspace_in, write_lora
 
 from newbie_gui.pages.merge.incoming import receive
-from newbie_gui.pages.merge.stock import InventoryCache, base_of, look, remove
+from newbie_gui.pages.merge.inventory import InventoryCache, base_of, read_inventory, remove
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.planning.demo import TINY_BASE
@@ -54,28 +54,28 @@ def test_the_newest_exports_and_everything_kept_can_be_chosen(workspace: Workspa
     (workspace.loras / "no lora").mkdir()
     (workspace.models / "merged").mkdir()
     (workspace.models / ".half.part").touch()
-    stock = look(workspace)
-    assert {lora.path.name for lora in stock.loras} == {
+    inventory = read_inventory(workspace)
+    assert {lora.path.name for lora in inventory.loras} == {
         "own.safetensors", *(f"nekorin-step-{step:08d}.safetensors" for step in (2, 3, 4, 10))
     }  # fmt: skip
-    assert sorted(thing.key for thing in stock.things) == ["lora/own.safetensors", "model/merged"]
-    assert stock.bases == (str(workspace.models / "merged"), str(TINY_BASE))
+    assert sorted(asset.key for asset in inventory.assets) == ["lora/own.safetensors", "model/merged"]
+    assert inventory.bases == (str(workspace.models / "merged"), str(TINY_BASE))
     assert base_of(exports / "nekorin-step-00000010.safetensors") == str(TINY)
     assert base_of(workspace.loras / "own.safetensors") == ""
 
 
-def test_the_shelf_looks_again_when_asked(workspace: Workspace) -> None:
-    shelf = InventoryCache(workspace)
-    assert shelf.now().things == ()
+def test_the_inventory_reads_again_when_asked(workspace: Workspace) -> None:
+    inventory = InventoryCache(workspace)
+    assert inventory.now().assets == ()
     write_lora(workspace.loras / "own.safetensors")
-    assert shelf.now().things == () and len(shelf.now(anew=True).things) == 1
+    assert inventory.now().assets == () and len(inventory.now(anew=True).assets) == 1
 
 
 def test_deleting_goes_to_the_trash_unless_a_job_needs_it(workspace: Workspace) -> None:
     file = write_lora(workspace.loras / "own.safetensors")
-    (thing,) = look(workspace).things
+    (asset,) = read_inventory(workspace).assets
     with pytest.raises(UserError, match="used by a job") as caught:
-        remove(workspace, thing, [f'{{"loras": [{{"path": "{file}"}}]}}'])
-    assert caught.value.code == "thing_in_use" and file.exists()
-    remove(workspace, thing, ["{}"])
+        remove(workspace, asset, [f'{{"loras": [{{"path": "{file}"}}]}}'])
+    assert caught.value.code == "asset_in_use" and file.exists()
+    remove(workspace, asset, ["{}"])
     assert not file.exists() and len(list(workspace.trash.iterdir())) == 1

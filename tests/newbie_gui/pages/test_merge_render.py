@@ -9,8 +9,8 @@ from merge_stock import TINY, workspace_in, write_lora
 
 from newbie_gui.pages.merge import render
 from newbie_gui.pages.merge.incoming import receive
+from newbie_gui.pages.merge.inventory import read_inventory
 from newbie_gui.pages.merge.jobs_panel import JobsPanel
-from newbie_gui.pages.merge.stock import look
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import make_services
 from trainer_core.contracts.errors import UserError
@@ -105,8 +105,8 @@ def test_uploads_and_kept_things_are_listed(ui: Ui) -> None:
     bad.write_text("junk")
     html = render.received_view(ui, receive([good, bad], ui.workspace.loras))
     assert "Added good.safetensors" in html and "Refused: bad.safetensors cannot be read as a LoRA" in html
-    things = render.things_view(ui, look(ui.workspace).things)
-    assert 'data-do="delete" data-key="lora/good.safetensors"' in things and "/files/loras/good.safetensors" in things
+    assets = render.assets_view(ui, read_inventory(ui.workspace).assets)
+    assert 'data-do="delete" data-key="lora/good.safetensors"' in assets and "/files/loras/good.safetensors" in assets
 
 
 def test_a_button_acts_on_this_tabs_jobs_only(ui: Ui) -> None:

@@ -71,7 +71,7 @@ class _Shown:
     """The run at hand, as of this look."""
 
     row: Row
-    told: RunFacts
+    facts: RunFacts
     config: TrainConfig | None
     failure: Failure | None
 
@@ -84,19 +84,19 @@ class TrainRenderer:
         self._translate = translate
         self._store: RunStore = ui.runs
 
-    def look(self, wish: ViewRequest) -> ViewUpdate:
+    def refresh(self, request: ViewRequest) -> ViewUpdate:
         """Every part that is not as its stamp says."""
         rows = self._store.rows()
-        row = self._chosen(rows, wish.selected)
+        row = self._chosen(rows, request.selected)
         pace = LIVE_S if any(each.live for each in rows) else IDLE_S
-        parts = {"list": self._list(wish, row), "others": _others(rows, row), "pace": (str(pace), lambda: pace)}
+        parts = {"list": self._list(request, row), "others": _others(rows, row), "pace": (str(pace), lambda: pace)}
         if row is None:
             parts["empty"] = ("1", lambda: True)
         else:
             parts["empty"] = ("", lambda: False)
-            parts.update(self._run_parts(row, wish))
+            parts.update(self._run_parts(row, request))
         stamps = {name: stamp for name, (stamp, _) in parts.items()}
-        changed = {name: make() for name, (stamp, make) in parts.items() if wish.stamps.get(name) != stamp}
+        changed = {name: make() for name, (stamp, make) in parts.items() if request.stamps.get(name) != stamp}
         return ViewUpdate(selected=row.key if row else "", parts=changed, stamps=stamps)
 
     def _chosen(self, rows: tuple[Row, ...], key: str) -> Row | None:
@@ -112,70 +112,70 @@ class TrainRenderer:
         at_work = next((row for row in rows if row.live and row.state != "waiting"), None)
         return at_work or shown_last or (rows[0] if rows else None)
 
-    def _list(self, wish: ViewRequest, row: Row | None) -> tuple[str, Callable[[], Any]]:
-        rows = self._store.rows(text=wish.text, state=wish.state)
-        filtered = bool(wish.text or wish.state)
+    def _list(self, request: ViewRequest, row: Row | None) -> tuple[str, Callable[[], Any]]:
+        rows = self._store.rows(text=request.text, state=request.state)
+        filtered = bool(request.text or request.state)
         selected = row.key if row else ""
         shown = [(each.key, each.state, each.step, int(each.time) // 60) for each in rows[: list_view.MOST]]
         return digest(shown, selected, filtered), lambda: str(
             list_view.render(self._ui, rows, selected, filtered=filtered)
         )
 
-    def _run_parts(self, row: Row, wish: ViewRequest) -> dict[str, tuple[str, Callable[[], Any]]]:
+    def _run_parts(self, row: Row, request: ViewRequest) -> dict[str, tuple[str, Callable[[], Any]]]:
         history = self._store.history(row.folder)
-        told, config = history.refresh(), self._store.config(row)
-        failure = failure_of(row, told, self._store.entry(row))
-        shown = _Shown(row=row, told=told, config=config, failure=failure)
-        progress = str(progress_view.render(self._ui, row, progress_of(row, told, config, self._ui.machine.now())))
+        facts, config = history.refresh(), self._store.config(row)
+        failure = failure_of(row, facts, self._store.entry(row))
+        shown = _Shown(row=row, facts=facts, config=config, failure=failure)
+        progress = str(progress_view.render(self._ui, row, progress_of(row, facts, config, self._ui.machine.now())))
         log = row.run.log_file
         return {
             "progress": (digest(progress), lambda: progress),
             "buttons": (digest(row.key, row.state, row.begun), lambda: row),
             "failure": (digest(row.key, failure, config), lambda: self._failure(shown)),
-            "plot": self._plot(shown, wish),
+            "plot": self._plot(shown, request),
             "samples": (digest(row.key, _changed(row.run.samples)), lambda: self._samples(shown)),
             "files": (
-                digest(row.key, *map(_changed, (row.run.checkpoints, row.run.exports)), "validation" in told.last),
+                digest(row.key, *map(_changed, (row.run.checkpoints, row.run.exports)), "validation" in facts.last),
                 lambda: self._files(shown),
             ),
             "log": (
-                digest(row.key, log_stamp(log), wish.search),
+                digest(row.key, log_stamp(log), request.search),
                 lambda: str(
                     log_view.render(
                         self._ui,
                         place_of(self._ui.workspace, row),
-                        read_log(log, search=wish.search),
-                        searched=bool(wish.search),
+                        read_log(log, search=request.search),
+                        searched=bool(request.search),
                     )
                 ),
             ),
         }
 
-    def _plot(self, shown: _Shown, wish: ViewRequest) -> tuple[str, Callable[[], Any]]:
-        row, told = shown.row, shown.told
-        other = next((each for each in self._store.rows() if wish.other and each.key == wish.other), None)
+    def _plot(self, shown: _Shown, request: ViewRequest) -> tuple[str, Callable[[], Any]]:
+        row, facts = shown.row, shown.facts
+        other = next((each for each in self._store.rows() if request.other and each.key == request.other), None)
         beside = self._store.history(other.folder) if other and other.key != row.key else None
         version = beside.refresh().version if beside else ""
         failed = shown.failure.code if shown.failure else ""
 
         def make() -> Any:
             history = self._store.history(row.folder)
-            plot = plot_of(history, wish.choice, beside)
-            health = self._ui.health.health(row.folder, history, told, shown.failure, shown.config)
+            plot = plot_of(history, request.choice, beside)
+            health = self._ui.health.health(row.folder, history, facts, shown.failure, shown.config)
             words = {hint: self._translate(hint) for hint in health.hints}
             return {
                 "other": other.name if other and beside else "",
                 "loss": plot_view.loss_data(self._ui, plot),
                 "rate": plot_view.rate_data(self._ui, plot),
-                "health": str(plot_view.health(self._ui, health, words) + self._notes(told)),
+                "health": str(plot_view.health(self._ui, health, words) + self._notes(facts)),
                 "table": str(plot_view.table(self._ui, plot, history.validation())),
             }
 
-        return digest(row.key, told.version, failed, wish.choice, version, other.key if other else ""), make
+        return digest(row.key, facts.version, failed, request.choice, version, other.key if other else ""), make
 
-    def _notes(self, told: RunFacts) -> Any:
-        speed = [advice for advice in told.advice if advice.get("topic") != "loss"]
-        return plot_view.notes(self._ui, told.warnings, speed, self._translate)
+    def _notes(self, facts: RunFacts) -> Any:
+        speed = [advice for advice in facts.advice if advice.get("topic") != "loss"]
+        return plot_view.notes(self._ui, facts.warnings, speed, self._translate)
 
     def _samples(self, shown: _Shown) -> str:
         prompts = shown.config.sample_prompts if shown.config else ()

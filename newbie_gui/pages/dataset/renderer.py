@@ -1,4 +1,4 @@
-"""From a look at a data set to updates of the page: everything but what a person is typing."""
+"""From the state of a data set to updates of the page: everything but what a person is typing."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from newbie_gui.datasets.store import DatasetSnapshot, DatasetStore
+from newbie_gui.datasets.store import DatasetState, DatasetStore
 from newbie_gui.pages.dataset import layout
 from newbie_gui.pages.dataset.editor_view import render_facts, render_picture
 from newbie_gui.pages.dataset.grid_view import render_grid, render_nothing, render_tags
@@ -55,20 +55,20 @@ class DatasetRenderer:
             parts.status, browse.search, browse.show, browse.folder, browse.tag, browse.grid, browse.count,
             browse.before, browse.after, browse.page, editor.box, editor.picture, editor.facts, editor.caption,
             editor.said, editor.chosen, editor.loaded, editor.kept, editor.unsaved.box, editor.unsaved.text,
-            parts.bulk.undo, facts.health, facts.apply, facts.values, facts.tags, parts.shown, parts.jobs, parts.look,
+            parts.bulk.undo, facts.health, facts.apply, facts.values, facts.tags, parts.shown, parts.jobs, parts.stamp,
             parts.lists,
         ]  # fmt: skip
 
-    def look(self, values: Values) -> DatasetSnapshot:
-        """The chosen data set as it is now. Raises UserError `dataset_none`, and as `DatasetStore.look`."""
+    def current(self, values: Values) -> DatasetState:
+        """The chosen data set as it is now. Raises UserError `dataset_none`, and as `DatasetStore.current`."""
         name = values.get(self._parts.dataset)
         if not name:
             raise UserError("dataset_none", "No data set is chosen.", ["Choose one, or make a new one."])
-        return self._store.look(str(name))
+        return self._store.current(str(name))
 
-    def open_look(self, values: Values) -> DatasetSnapshot:
-        """The data set of the open picture, which the list may have left. Raises UserError as `DatasetStore.look`."""
-        return self._store.look(str(values[self._parts.shown]))
+    def of_open_picture(self, values: Values) -> DatasetState:
+        """The data set of the open picture, which the list may have left. Raises as `DatasetStore.current`."""
+        return self._store.current(str(values[self._parts.shown]))
 
     def remembered(self) -> str:
         """Name of the data set chosen last, else of the only one, else ""."""
@@ -86,33 +86,33 @@ class DatasetRenderer:
             choices = self._choices(None)
             listed = {parts.dataset: gr.update(choices=choices[parts.dataset], value=None), parts.lists: _told(choices)}
             return {**cleared, **self._nothing(), **listed}
-        look = self._store.look(name)
-        self._ui.remember.set(REMEMBERED, str(look.info.path))
-        external = look.info.external
+        dataset = self._store.current(name)
+        self._ui.remember.set(REMEMBERED, str(dataset.info.path))
+        external = dataset.info.external
         manage = parts.manage
-        choices = self._choices(look)
+        choices = self._choices(dataset)
         return {
             **cleared,
             parts.lists: _told(choices),
             parts.dataset: gr.update(choices=choices[parts.dataset], value=name),
             parts.manage_box: gr.update(open=False),
             # Where there are pictures, they are what one comes for.
-            parts.add_box: gr.update(open=not look.view.snapshot.pictures),
+            parts.add_box: gr.update(open=not dataset.view.snapshot.pictures),
             manage.new_name: gr.update(value="", interactive=not external),
             manage.rename: gr.update(interactive=not external),
             manage.delete: gr.update(visible=not external),
             manage.forget: gr.update(visible=external),
-            **self.concepts(look),
+            **self.concepts(dataset),
             browse.folder: gr.update(choices=choices[browse.folder], value=EVERYWHERE),
-            **self.content(look, {parts.dataset: name}),
-            **self.jobs(look),
+            **self.content(dataset, {parts.dataset: name}),
+            **self.jobs(dataset),
         }
 
-    def concepts(self, look: DatasetSnapshot, chosen: str = "") -> Updates:
+    def concepts(self, dataset: DatasetState, chosen: str = "") -> Updates:
         """The lists of concepts, with ``chosen`` (a folder) or the first one in them."""
         parts, manage = self._parts, self._parts.manage
-        choices = self._choices(look)
-        concept = next((c for c in look.concepts if c.folder == chosen), next(iter(look.concepts), None))
+        choices = self._choices(dataset)
+        concept = next((c for c in dataset.concepts if c.folder == chosen), next(iter(dataset.concepts), None))
         value = concept.folder if concept else None
         return {
             manage.concept: gr.update(choices=choices[manage.concept], value=value),
@@ -121,9 +121,9 @@ class DatasetRenderer:
             parts.upload.target: gr.update(choices=choices[parts.upload.target], value=value or ""),
         }
 
-    def lists(self, look: DatasetSnapshot | None, values: Values) -> Updates:
+    def lists(self, dataset: DatasetState | None, values: Values) -> Updates:
         """What there is to choose from, where it is not what the browser was told. What is chosen stays so."""
-        choices = self._choices(look)
+        choices = self._choices(dataset)
         before = _read_told(values.get(self._parts.lists))
         for found, told in zip(choices.values(), before, strict=False):
             # What is gone may be chosen: Gradio refuses a choice that is on its list no more, also where a handler
@@ -135,35 +135,35 @@ class DatasetRenderer:
         updates = {part: gr.update(choices=found) for part, found in choices.items()}
         return {**updates, self._parts.lists: _told(choices)}
 
-    def content(self, look: DatasetSnapshot, values: Values) -> Updates:
+    def content(self, dataset: DatasetState, values: Values) -> Updates:
         """Thumbnails, numbers, tags: what changes with the pictures and captions."""
         facts = self._parts.facts
-        undo = self._store.undo(look)
+        undo = self._store.undo(dataset)
         t = self._ui.t
         words = t("dataset.bulk.undo_none")
         if undo:
             when = time.strftime("%H:%M", time.localtime(undo.time))
             words = t("dataset.bulk.undo", kind=t(f"dataset.bulk.{undo.kind}"), count=undo.captions, time=when)
         return {
-            **self.grid(look, values),
-            facts.health: str(render_health(self._ui, look)),
-            facts.values: json.dumps(advised(look)) if look.health.usable else "",
-            facts.apply: gr.update(interactive=look.health.usable > 0),
-            facts.tags: str(render_tags(self._ui, look)),
+            **self.grid(dataset, values),
+            facts.health: str(render_health(self._ui, dataset)),
+            facts.values: json.dumps(advised(dataset)) if dataset.health.usable else "",
+            facts.apply: gr.update(interactive=dataset.health.usable > 0),
+            facts.tags: str(render_tags(self._ui, dataset)),
             self._parts.bulk.undo: gr.update(value=words, interactive=undo is not None),
-            self._parts.look: str(look.number),
+            self._parts.stamp: str(dataset.number),
         }
 
-    def grid(self, look: DatasetSnapshot, values: Values, *, page: int | None = None) -> Updates:
+    def grid(self, dataset: DatasetState, values: Values, *, page: int | None = None) -> Updates:
         """The thumbnails that the filters leave. ``page``: another one than the hidden number says."""
         browse, t = self._parts.browse, self._ui.t
-        pictures = select(look.view, self.filter(values))
+        pictures = select(dataset.view, self.filter(values))
         wanted = page if page is not None else _whole(values.get(browse.page))
         number, pages, shown = page_of(pictures, wanted)
         chosen = str(values.get(self._parts.editor.chosen) or "")
-        total = len(look.view.snapshot.pictures)
+        total = len(dataset.view.snapshot.pictures)
         return {
-            browse.grid: str(render_grid(self._ui, look, shown, chosen)),
+            browse.grid: str(render_grid(self._ui, dataset, shown, chosen)),
             browse.count: t("dataset.count", shown=len(pictures), total=total, page=number, pages=pages),
             browse.before: gr.update(interactive=number > 1),
             browse.after: gr.update(interactive=number < pages),
@@ -183,46 +183,46 @@ class DatasetRenderer:
             search=str(values.get(browse.search) or ""),
         )
 
-    def jobs(self, look: DatasetSnapshot) -> Updates:
+    def jobs(self, dataset: DatasetState) -> Updates:
         """What the jobs tell."""
         dismissed = str(self._ui.remember.get(DISMISSED, ""))
-        status = render_status(self._ui, self._store.jobs(look.info), dismissed)
-        return {self._parts.status: str(status), self._parts.jobs: self._store.stamps(look.info.name)[0]}
+        status = render_status(self._ui, self._store.jobs(dataset.info), dismissed)
+        return {self._parts.status: str(status), self._parts.jobs: self._store.stamps(dataset.info.name)[0]}
 
-    def opened(self, look: DatasetSnapshot, relative: str, values: Values) -> Updates:
+    def opened(self, dataset: DatasetState, relative: str, values: Values) -> Updates:
         """The large view of a picture, with the page of thumbnails it is on."""
-        picture = look.picture(relative)
+        picture = dataset.picture(relative)
         editor = self._parts.editor
-        names = [one.relative for one in select(look.view, self.filter(values))]
+        names = [one.relative for one in select(dataset.view, self.filter(values))]
         page = names.index(relative) // PAGE + 1 if relative in names else None
         return {
             editor.box: gr.update(visible=True),
-            self._parts.shown: look.info.name,
+            self._parts.shown: dataset.info.name,
             editor.chosen: relative,
             editor.caption: picture.caption.text,
             editor.loaded: picture.caption.text,
             editor.kept: "",
             editor.said: "",
             editor.unsaved.box: gr.update(visible=False),
-            **self.facts(look, picture, names),
-            **self.grid(look, {**values, editor.chosen: relative}, page=page),
+            **self.facts(dataset, picture, names),
+            **self.grid(dataset, {**values, editor.chosen: relative}, page=page),
         }
 
-    def open_facts(self, look: DatasetSnapshot, values: Values) -> Updates:
+    def open_facts(self, dataset: DatasetState, values: Values) -> Updates:
         """The facts of the picture that is open, if one is."""
-        picture = look.view.snapshot.by_path.get(str(values.get(self._parts.editor.chosen) or ""))
+        picture = dataset.view.snapshot.by_path.get(str(values.get(self._parts.editor.chosen) or ""))
         if picture is None:
             return {}
-        return self.facts(look, picture, [one.relative for one in select(look.view, self.filter(values))])
+        return self.facts(dataset, picture, [one.relative for one in select(dataset.view, self.filter(values))])
 
-    def facts(self, look: DatasetSnapshot, picture: Picture, names: list[str]) -> Updates:
+    def facts(self, dataset: DatasetState, picture: Picture, names: list[str]) -> Updates:
         """The picture of the large view and what is known of it."""
         t, editor = self._ui.t, self._parts.editor
         known = picture.relative in names
         place = t("dataset.place", number=names.index(picture.relative) + 1, total=len(names)) if known else "–"
         return {
-            editor.picture: str(render_picture(self._ui, look, picture)),
-            editor.facts: str(render_facts(self._ui, self._store, look, picture, place)),
+            editor.picture: str(render_picture(self._ui, dataset, picture)),
+            editor.facts: str(render_facts(self._ui, self._store, dataset, picture, place)),
         }
 
     def closed(self) -> Updates:
@@ -259,20 +259,20 @@ class DatasetRenderer:
             parts.upload.target: gr.update(choices=[(t("dataset.target.new"), "")], value=""),
             parts.status: "",
             parts.jobs: "",
-            parts.look: "",
+            parts.stamp: "",
         }
 
-    def _choices(self, look: DatasetSnapshot | None) -> dict[Any, Choices]:
+    def _choices(self, dataset: DatasetState | None) -> dict[Any, Choices]:
         """By its component, what each list holds. Without a data set only the list of them."""
         parts, t = self._parts, self._ui.t
         datasets = layout.dataset_choices(self._ui, self._store.library.list())
-        if look is None:
+        if dataset is None:
             return {parts.dataset: datasets}
         concepts = [
             (t("dataset.concept.choice", label=c.label, repeats=c.repeats, folder=c.folder), c.folder)
-            for c in look.concepts
+            for c in dataset.concepts
         ]
-        folders = [(folder or t("dataset.in_folder.root"), folder) for folder in look.folders]
+        folders = [(folder or t("dataset.in_folder.root"), folder) for folder in dataset.folders]
         return {
             parts.dataset: datasets,
             parts.manage.concept: concepts,

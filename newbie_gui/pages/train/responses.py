@@ -9,8 +9,8 @@ import gradio as gr
 from gradio.blocks import Block
 
 from newbie_gui.pages.train import plot_view
-from newbie_gui.pages.train.looking import TrainRenderer, ViewRequest, ViewUpdate, stamps_from
 from newbie_gui.pages.train.parts import Parts
+from newbie_gui.pages.train.renderer import TrainRenderer, ViewRequest, ViewUpdate, stamps_from
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.plot import PlotChoice
 from newbie_gui.runs.store import STATES, Row
@@ -22,24 +22,24 @@ Updates = dict[Block, Any]
 class Responses:
     """Answers the handlers of one page. Values come from a browser and are checked here."""
 
-    def __init__(self, ui: Ui, parts: Parts, looker: TrainRenderer) -> None:
+    def __init__(self, ui: Ui, parts: Parts, renderer: TrainRenderer) -> None:
         self._ui = ui
         self._parts = parts
-        self._looker = looker
+        self._renderer = renderer
 
-    def look(self, values: Values, *, selected: str | None = None) -> Updates:
+    def refresh(self, values: Values, *, selected: str | None = None) -> Updates:
         """Updates for whatever changed; another run is shown where ``selected`` says so."""
         whole: Updates = {}
         if selected is not None and selected != values.get(self._parts.selected):
             # The steps chosen were another run's.
             whole = {self._parts.plots.first: 0, self._parts.plots.last: 0}
-        wish = self._wish({**values, **whole}, selected)
-        sight = self._looker.look(wish)
-        updates = whole | self._updates(sight, wish)
-        if sight.stamps != wish.stamps:
-            updates[self._parts.stamps] = json.dumps(dict(sight.stamps))
-        if sight.selected != values.get(self._parts.selected):
-            updates[self._parts.selected] = sight.selected
+        request = self._request({**values, **whole}, selected)
+        update = self._renderer.refresh(request)
+        updates = whole | self._updates(update, request)
+        if update.stamps != request.stamps:
+            updates[self._parts.stamps] = json.dumps(dict(update.stamps))
+        if update.selected != values.get(self._parts.selected):
+            updates[self._parts.selected] = update.selected
         # Gradio wants at least one output in an answer by component.
         return updates or {self._parts.stamps: gr.skip()}
 
@@ -48,7 +48,7 @@ class Responses:
         row: Row = self._ui.runs.row(_text(values.get(self._parts.selected)))
         return row
 
-    def _wish(self, values: Values, selected: str | None) -> ViewRequest:
+    def _request(self, values: Values, selected: str | None) -> ViewRequest:
         parts, plots = self._parts, self._parts.plots
         state = _text(values.get(parts.state))
         return ViewRequest(
@@ -67,8 +67,8 @@ class Responses:
             search=_text(values.get(parts.search))[:200],
         )
 
-    def _updates(self, sight: ViewUpdate, wish: ViewRequest) -> Updates:
-        parts, found = self._parts, sight.parts
+    def _updates(self, update: ViewUpdate, request: ViewRequest) -> Updates:
+        parts, found = self._parts, update.parts
         updates: Updates = {
             getattr(parts, name): found[name]
             for name in ("list", "progress", "failure", "samples", "files", "log")
@@ -85,16 +85,16 @@ class Responses:
             none = (self._ui.t("train.loss.compare_none"), "")
             updates[parts.plots.other] = gr.update(choices=[none, *found["others"]])
         if "plot" in found:
-            updates.update(self._plot(found["plot"], wish))
+            updates.update(self._plot(found["plot"], request))
         return updates
 
-    def _plot(self, found: Mapping[str, Any], wish: ViewRequest) -> Updates:
+    def _plot(self, found: Mapping[str, Any], request: ViewRequest) -> Updates:
         plots = self._parts.plots
         return {
             # Nothing may come with the curves: for a new axis title or legend the plot draws itself anew, and then it
             # stays with the curves before these.
             plots.loss: found["loss"],
-            plots.heading: plot_view.heading(self._ui, log=wish.choice.log, other=found["other"]),
+            plots.heading: plot_view.heading(self._ui, log=request.choice.log, other=found["other"]),
             plots.rate: found["rate"],
             plots.health: found["health"],
             plots.table: found["table"],

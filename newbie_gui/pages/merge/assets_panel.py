@@ -5,30 +5,30 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from newbie_gui.pages.merge.inventory import Asset, InventoryCache, remove
 from newbie_gui.pages.merge.jobs_panel import texts_of_live_jobs
-from newbie_gui.pages.merge.render import CLICKS, things_view
-from newbie_gui.pages.merge.stock import Asset, InventoryCache, remove
+from newbie_gui.pages.merge.render import CLICKS, assets_view
 from newbie_gui.pages.ui import ACTION, Ui
 from trainer_core.contracts.errors import UserError
 
 
-class ThingsPanel:
+class AssetsPanel:
     view: gr.HTML
 
-    def __init__(self, ui: Ui, shelf: InventoryCache) -> None:
+    def __init__(self, ui: Ui, inventory: InventoryCache) -> None:
         self._ui = ui
-        self._shelf = shelf
+        self._inventory = inventory
 
     def place(self) -> None:
         t = self._ui.t
-        with gr.Accordion(t("merge.things"), open=False, elem_id="merge-things-box"):
-            gr.Markdown(t("merge.things.help"))
-            self.view = gr.HTML(elem_id="merge-things", js_on_load=CLICKS)
-            self._key = gr.Textbox("", visible="hidden", show_label=False, elem_id="merge-thing-key")
+        with gr.Accordion(t("merge.assets"), open=False, elem_id="merge-assets-box"):
+            gr.Markdown(t("merge.assets.help"))
+            self.view = gr.HTML(elem_id="merge-assets", js_on_load=CLICKS)
+            self._key = gr.Textbox("", visible="hidden", show_label=False, elem_id="merge-asset-key")
             with gr.Column(visible=False, elem_id="merge-sure") as self._sure:
                 self._question = gr.Markdown("")
                 with gr.Row():
-                    self._yes = gr.Button(t("merge.things.sure"), variant="stop", elem_id="merge-sure-yes")
+                    self._yes = gr.Button(t("merge.assets.sure"), variant="stop", elem_id="merge-sure-yes")
                     self._no = gr.Button(t("frame.cancel"), elem_id="merge-sure-no")
 
     def wire(self) -> None:
@@ -39,25 +39,25 @@ class ThingsPanel:
 
     def html(self) -> Markup:
         """As of now."""
-        return things_view(self._ui, self._shelf.now().things)
+        return assets_view(self._ui, self._inventory.now().assets)
 
     def _asked(self, event: gr.EventData) -> tuple[Any, Any, Any]:
         data = event._data if isinstance(event._data, dict) else {}
-        thing = self._thing(data.get("key"))
+        asset = self._asset(data.get("key"))
         # Backticks show a name as it is, whatever Markdown it holds.
-        name = thing.path.name.replace("`", "'")
-        return thing.key, gr.update(visible=True), self._ui.t("merge.things.ask", name=f"`{name}`")
+        name = asset.path.name.replace("`", "'")
+        return asset.key, gr.update(visible=True), self._ui.t("merge.assets.ask", name=f"`{name}`")
 
     def _removed(self, key: str) -> tuple[Any, Any, Any]:
-        thing = self._thing(key)
-        remove(self._ui.workspace, thing, texts_of_live_jobs(self._ui))
-        self._shelf.now(anew=True)
-        gr.Info(self._ui.t("merge.things.removed", name=thing.path.name))
+        asset = self._asset(key)
+        remove(self._ui.workspace, asset, texts_of_live_jobs(self._ui))
+        self._inventory.now(anew=True)
+        gr.Info(self._ui.t("merge.assets.removed", name=asset.path.name))
         return gr.update(visible=False), "", str(self.html())
 
-    def _thing(self, key: object) -> Asset:
-        """Raises UserError `thing_missing`."""
-        found = next((thing for thing in self._shelf.now(anew=True).things if thing.key == key), None)
+    def _asset(self, key: object) -> Asset:
+        """Raises UserError `asset_missing`."""
+        found = next((asset for asset in self._inventory.now(anew=True).assets if asset.key == key), None)
         if found is None:
-            raise UserError("thing_missing", self._ui.t("merge.error.thing_gone"))
+            raise UserError("asset_missing", self._ui.t("merge.error.asset_gone"))
         return found

@@ -58,7 +58,7 @@ class Inventory:
 
     loras: tuple[Lora, ...] = ()
     bases: tuple[str, ...] = ()
-    things: tuple[Asset, ...] = ()
+    assets: tuple[Asset, ...] = ()
 
 
 class InventoryCache:
@@ -72,18 +72,18 @@ class InventoryCache:
     def now(self, *, anew: bool = False) -> Inventory:
         with self._lock:
             if anew or self._seen is None or time.monotonic() - self._seen[0] > _FRESH_S:
-                self._seen = (time.monotonic(), look(self._workspace))
+                self._seen = (time.monotonic(), read_inventory(self._workspace))
             return self._seen[1]
 
 
-def look(workspace: Workspace) -> Inventory:
+def read_inventory(workspace: Workspace) -> Inventory:
     """Everything there is now. What vanishes meanwhile is left out."""
-    things = _newest([*_things("lora", workspace.loras), *_things("model", workspace.models)])
+    assets = _newest([*_assets("lora", workspace.loras), *_assets("model", workspace.models)])
     exports = _newest(_exports(workspace.output))[:_MOST_EXPORTS]
-    own = [Lora(path=t.path, run="", size=t.size, time=t.time) for t in things if t.kind == "lora"]
-    models = [str(thing.path) for thing in things if thing.kind == "model"]
+    own = [Lora(path=t.path, run="", size=t.size, time=t.time) for t in assets if t.kind == "lora"]
+    models = [str(asset.path) for asset in assets if asset.kind == "model"]
     return Inventory(
-        loras=(*exports, *own), bases=tuple(dict.fromkeys([*models, str(TINY_BASE)])), things=tuple(things)
+        loras=(*exports, *own), bases=tuple(dict.fromkeys([*models, str(TINY_BASE)])), assets=tuple(assets)
     )
 
 
@@ -120,7 +120,7 @@ def _exports(output: Path) -> Iterator[Lora]:
                 yield Lora(path=file, run=folder.name, size=status[0], time=status[1])
 
 
-def _things(kind: Kind, folder: Path) -> Iterator[Asset]:
+def _assets(kind: Kind, folder: Path) -> Iterator[Asset]:
     for path in _entries(folder):
         if path.is_dir() and kind == "lora" and not (path / PEFT_WEIGHTS[0]).is_file():
             continue
@@ -143,15 +143,15 @@ def _entries(folder: Path) -> Sequence[Path]:
         return []
 
 
-def remove(workspace: Workspace, thing: Asset, in_use: Sequence[str]) -> None:
+def remove(workspace: Workspace, asset: Asset, in_use: Sequence[str]) -> None:
     """Move it to the trash. ``in_use``: texts of jobs that are not done, in which paths stand.
 
-    Raises UserError `thing_in_use`, OSError.
+    Raises UserError `asset_in_use`, OSError.
     """
-    if any(json.dumps(str(thing.path))[1:-1] in text or str(thing.path) in text for text in in_use):
+    if any(json.dumps(str(asset.path))[1:-1] in text or str(asset.path) in text for text in in_use):
         raise UserError(
-            "thing_in_use",
-            f"{thing.path.name} is used by a job that waits or runs.",
+            "asset_in_use",
+            f"{asset.path.name} is used by a job that waits or runs.",
             ["Wait for the job, or stop it first."],
         )
-    to_trash(workspace.trash, thing.path, f"{thing.kind}-{thing.path.name}")
+    to_trash(workspace.trash, asset.path, f"{asset.kind}-{asset.path.name}")
