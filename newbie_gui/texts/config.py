@@ -163,7 +163,7 @@ TEXTS = MappingProxyType(
         "config.strategy.proposed": ("Proposed for this machine", "推荐用于本机"),
         "config.strategy.other": ("Not the proposed one", "不是推荐的策略"),
         "config.strategy.short": ("It will probably not fit", "很可能放不下"),
-        "config.strategy.changes": ("It would change {count} settings", "将改变 {count} 项设置"),
+        "config.strategy.changes": ("Settings it would change: {count}", "将改变 {count} 项设置"),
         "config.strategy.same": ("All its values are set.", "它的值都已设好。"),
         "config.strategy.was": ("{name}: {old} → {new}", "{name}：由 {old} 改为 {new}"),
         "config.files": ("Saved settings", "保存的参数"),

@@ -83,7 +83,7 @@ TEXTS = MappingProxyType(
             "Taken in: {added} pictures, {captions} captions. Refused: {refused}.",
             "已导入：{added} 张图片，{captions} 个描述。拒绝：{refused} 个。",
         ),
-        "dataset.status.refused": ("{count} files were refused", "{count} 个文件被拒绝"),
+        "dataset.status.refused": ("Files refused: {count}", "{count} 个文件被拒绝"),
         "dataset.status.more": (
             "And {count} more; all are in refused.json of the job.",
             "另有 {count} 个，完整列表见该任务的 refused.json。",
@@ -308,10 +308,10 @@ TEXTS = MappingProxyType(
         "dataset.bulk.match_case": ("Capital and small letters differ", "区分大小写"),
         "dataset.bulk.preview": ("Preview", "预览"),
         "dataset.bulk.apply": ("Apply to all shown", "应用到全部所示图片"),
-        "dataset.bulk.undo": ("Undo “{kind}” ({count} captions, {time})", "撤销“{kind}”（{count} 个描述，{time}）"),
+        "dataset.bulk.undo": ("Undo “{kind}” (captions: {count}, {time})", "撤销“{kind}”（{count} 个描述，{time}）"),
         "dataset.bulk.undo_none": ("Nothing to undo", "没有可撤销的操作"),
-        "dataset.bulk.would": ("{count} of {total} captions would change.", "{total} 个描述中有 {count} 个会改变。"),
-        "dataset.bulk.done": ("{count} captions were changed.", "已修改 {count} 个描述。"),
+        "dataset.bulk.would": ("Captions that would change: {count} of {total}.", "{total} 个描述中有 {count} 个会改变。"),
+        "dataset.bulk.done": ("Captions changed: {count}.", "已修改 {count} 个描述。"),
         "dataset.bulk.undone": (
             "{restored} captions are as before. Changed since and left alone: {kept}.",
             "已恢复 {restored} 个描述。之后又被修改而保留的：{kept} 个。",
