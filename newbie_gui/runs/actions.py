@@ -10,7 +10,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.run_names import CONFIG_FILE
 from trainer_core.contracts.trash import to_trash
 from trainer_core.jobs.queue import Queue
-from trainer_core.planning.advice import uses_gpu
+from trainer_core.planning.advice import chosen_gpus, uses_gpu
 from trainer_core.planning.hardware import Machine
 
 # What a changed setting does to a begun run: nothing to what is learnt, something, too much; or the run has no
@@ -44,7 +44,7 @@ def resources(config: TrainConfig, machine: Machine) -> tuple[str, ...]:
     if not (uses_gpu(config, machine) and machine.gpus):
         return ("cpu",)
     if config.gpus == "all":
-        return tuple(dict.fromkeys(f"gpu:{gpu.index}" for gpu in machine.gpus))
+        return tuple(dict.fromkeys(f"gpu:{gpu.index}" for gpu in chosen_gpus(config, machine)))
     return tuple(dict.fromkeys(f"gpu:{int(number)}" for number in config.gpus.split(",")))
 
 

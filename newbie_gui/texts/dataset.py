@@ -310,7 +310,10 @@ TEXTS = MappingProxyType(
         "dataset.bulk.apply": ("Apply to all shown", "应用到全部所示图片"),
         "dataset.bulk.undo": ("Undo “{kind}” (captions: {count}, {time})", "撤销“{kind}”（{count} 个描述，{time}）"),
         "dataset.bulk.undo_none": ("Nothing to undo", "没有可撤销的操作"),
-        "dataset.bulk.would": ("Captions that would change: {count} of {total}.", "{total} 个描述中有 {count} 个会改变。"),
+        "dataset.bulk.would": (
+            "Captions that would change: {count} of {total}.",
+            "{total} 个描述中有 {count} 个会改变。",
+        ),
         "dataset.bulk.done": ("Captions changed: {count}.", "已修改 {count} 个描述。"),
         "dataset.bulk.undone": (
             "{restored} captions are as before. Changed since and left alone: {kept}.",

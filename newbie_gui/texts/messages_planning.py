@@ -276,6 +276,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("It fits on {} GPUs, which share the images of a step: {}.", "有 {} 张显卡放得下，会分担每步的图片：{}。"),
     ("it has {} GiB free of the {} GiB needed", "需要 {1} GiB，只空闲 {0} GiB"),
+    (
+        "PyTorch cannot join GPUs on Windows (it has no NCCL)",
+        "在 Windows 上 PyTorch 无法让多张显卡一起训练（没有 NCCL）",
+    ),
     ("GPU {} ({}) stays out: {}.", "不使用显卡 {}（{x}）：{t}。"),
     ('Write gpus = "{}".', '请写 gpus = "{}"。'),
     (

@@ -18,6 +18,10 @@ TEXTS = MappingProxyType(
             "Several cards train one LoRA together.",
             "选多张显卡时，它们共同训练一个 LoRA。",
         ),
+        "train.start.one_gpu": (
+            "One card trains a LoRA: PyTorch cannot join several on Windows.",
+            "请选一张显卡：在 Windows 上 PyTorch 无法让多张显卡共同训练。",
+        ),
         "train.started": ("{name} is starting.", "{name} 正在启动。"),
         "train.queued": ("{name} is in the queue; {count} before it.", "{name} 已加入队列，前面还有 {count} 个任务。"),
         "train.already": (

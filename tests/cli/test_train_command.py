@@ -1,5 +1,6 @@
 """`train`: which GPUs are used, and what is said when they cannot be."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,12 @@ def test_without_nccl_as_on_windows_one_gpu_is_used_and_that_is_said(
     monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: nccl)
     assert count(monkeypatch, 2) == used
     assert ("one of 2 is used" in capsys.readouterr().out) is not nccl
+
+
+def test_where_gpus_cannot_be_joined_the_freest_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = tuple(Gpu(index=i, name="x", total_mib=24000, free_mib=free) for i, free in enumerate((9000, 23000)))
+    monkeypatch.setattr(train, "detect", lambda path: Machine(gpus=cards, joins_gpus=False))
+    assert count(monkeypatch, 1) == 1 and os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
 
 def test_a_gpu_that_is_not_there_is_refused_and_not_replaced_by_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

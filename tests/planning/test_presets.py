@@ -114,6 +114,13 @@ def test_of_two_unequal_cards_the_smaller_stays_out():
     assert any("GPU 0 (Card 12288) stays out" in sentence for sentence in made.sentences)
 
 
+def test_on_windows_one_of_several_cards_is_used():
+    made = choose(Machine(gpus=(gpu(24564, used=4000), gpu(24564, index=1)), joins_gpus=False), PRESETS)
+    assert (len(made.gpus), made.values) == (1, {"gpus": "1"})
+    assert any("GPU 0 (Card 24564) stays out: PyTorch cannot join GPUs" in sentence for sentence in made.sentences)
+    assert not any("share the images" in sentence for sentence in made.sentences)
+
+
 def test_cards_that_all_fit_are_all_used():
     made = choice(gpu(24564), gpu(32607, index=1, used=4000))
     assert (made.preset.name, len(made.gpus), made.values) == ("24gb", 2, {})

@@ -11,6 +11,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.jobs.ranks import child_environment, is_launched, told_to_use_cpu
+from trainer_core.planning.advice import chosen_gpus
 from trainer_core.planning.hardware import detect
 
 
@@ -77,7 +78,7 @@ def _gpu_count(config: TrainConfig) -> int:
     if config.device == "cpu" or (config.device == "auto" and told_to_use_cpu(os.environ)):
         return 0
     # Before torch is loaded: it reads these variables once.
-    os.environ.update(child_environment(os.environ, config.gpus))
+    os.environ.update(child_environment(os.environ, _numbers(config)))
     import torch
 
     count = torch.cuda.device_count()
@@ -92,6 +93,14 @@ def _gpu_count(config: TrainConfig) -> int:
         print(f"note: PyTorch cannot join GPUs on this system (it has no NCCL), so one of {count} is used.")
         return 1
     return count
+
+
+def _numbers(config: TrainConfig) -> str:
+    """The option `gpus`; where GPUs cannot be joined, "all" means the one that the plan was made for."""
+    machine = detect(Path())
+    if config.gpus != "all" or machine.joins_gpus or len(machine.gpus) < 2:
+        return config.gpus
+    return str(chosen_gpus(config, machine)[0].index)
 
 
 def _has_cards() -> bool:

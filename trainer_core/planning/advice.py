@@ -274,10 +274,16 @@ def uses_gpu(config: TrainConfig, machine: Machine) -> bool:
 
 
 def chosen_gpus(config: TrainConfig, machine: Machine) -> tuple[Gpu, ...]:
-    """The GPUs of the machine that the config's `gpus` means."""
+    """The GPUs of the machine that a training uses: those of the config's `gpus`, where they can be joined.
+
+    Where they cannot, one: of "all" the one with the most free memory, else the first of those named.
+    """
     if config.gpus == "all":
-        return machine.gpus
-    return tuple(gpu for gpu in machine.gpus if str(gpu.index) in config.gpus.split(","))
+        named = sorted(machine.gpus, key=lambda gpu: -gpu.free_mib) if not machine.joins_gpus else machine.gpus
+    else:
+        by_number = {str(gpu.index): gpu for gpu in machine.gpus}
+        named = [by_number[number] for number in config.gpus.split(",") if number in by_number]
+    return tuple(named if machine.joins_gpus else named[:1])
 
 
 def device_name(config: TrainConfig, machine: Machine, *, cuda: bool) -> str:

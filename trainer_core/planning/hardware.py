@@ -53,6 +53,7 @@ class Machine:
     Attributes:
         gpus: those that CUDA programs may use here, in the order in which CUDA_VISIBLE_DEVICES lists them.
         hidden: those that CUDA_VISIBLE_DEVICES hides.
+        joins_gpus: PyTorch can train on several at once; on Windows it has no NCCL.
         shared_memory: the driver moves GPU memory to system memory instead of failing (Windows, also below WSL).
         notes: what could not be asked and why, one sentence each.
     """
@@ -64,6 +65,7 @@ class Machine:
     cpu_count: int = 1
     disk_total_mib: int = 0
     disk_free_mib: int = 0
+    joins_gpus: bool = True
     shared_memory: bool = False
     notes: tuple[str, ...] = ()
 
@@ -89,6 +91,7 @@ def detect(disk_path: Path, *, nvml: Any = None, environment: Mapping[str, str] 
         cpu_count=psutil.cpu_count() or 1,
         disk_total_mib=disk[0],
         disk_free_mib=disk[1],
+        joins_gpus=platform.system() != "Windows",
         shared_memory=platform.system() == "Windows" or "microsoft" in platform.release().lower(),
         notes=(*notes, *order_notes),
     )

@@ -134,7 +134,7 @@ def choose(machine: Machine, presets: Sequence[Preset]) -> Choice:
     if not fitting:
         return _too_small(machine, best, demo, for_gpu)
     preset = fitting[-1]
-    gpus = tuple(gpu for gpu in usable if _fits(gpu, preset, reserve))
+    gpus = tuple(gpu for gpu in usable if _fits(gpu, preset, reserve)) if machine.joins_gpus else (best,)
     left_out = [gpu for gpu in machine.gpus if gpu not in gpus]
     sentences = [
         f"{preset.name}: {_free(best)}; this preset asks for {preset.needs_gib:g} GiB plus {reserve:g} GiB reserve.",
@@ -214,11 +214,18 @@ def _several(gpus: Sequence[Gpu], left_out: Sequence[Gpu], preset: Preset, reser
         names = ", ".join(f"{gpu.index} ({gpu.name})" for gpu in gpus)
         sentences.append(f"It fits on {len(gpus)} GPUs, which share the images of a step: {names}.")
     for gpu in left_out:
-        short = f"it has {_gib(gpu.free_mib)} GiB free of the {preset.needs_gib + reserve:g} GiB needed"
-        sentences.append(f"GPU {gpu.index} ({gpu.name}) stays out: {_unusable(gpu) or short}.")
+        sentences.append(f"GPU {gpu.index} ({gpu.name}) stays out: {_why_out(gpu, preset, reserve)}.")
     if left_out:
         sentences.append(f'Write gpus = "{_numbers(gpus)}".')
     return sentences
+
+
+def _why_out(gpu: Gpu, preset: Preset, reserve: float) -> str:
+    if unusable := _unusable(gpu):
+        return unusable
+    if _fits(gpu, preset, reserve):
+        return "PyTorch cannot join GPUs on Windows (it has no NCCL)"
+    return f"it has {_gib(gpu.free_mib)} GiB free of the {preset.needs_gib + reserve:g} GiB needed"
 
 
 def _old_card(gpus: Sequence[Gpu]) -> list[str]:

@@ -179,8 +179,11 @@ class Handlers:
             raise UserError("run_in_use", self._ui.t("train.already", name=row.name))
 
     def _cards(self, cards: list[str]) -> str:
-        known = {str(gpu.index) for gpu in self._ui.machine.now().gpus}
+        machine = self._ui.machine.now()
+        known = {str(gpu.index) for gpu in machine.gpus}
         chosen = [card for card in cards if card in known]
+        if len(chosen) > 1 and not machine.joins_gpus:
+            raise UserError("device_unavailable", self._ui.t("train.start.one_gpu"))
         if not chosen:
             raise UserError("device_unavailable", self._ui.t("train.no_gpu_chosen"))
         return ",".join(sorted(chosen, key=int))

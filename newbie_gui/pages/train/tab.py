@@ -106,9 +106,13 @@ def build(ui: Ui, form: FormLink) -> TrainTab:
 def _starting(ui: Ui) -> _Starting:
     t = ui.t
     gr.Markdown(f"### {t('train.start.heading')}\n{t('train.start.help')}")
-    cards = [(f"{gpu.index}: {gpu.name}", str(gpu.index)) for gpu in ui.machine.now().gpus]
+    machine = ui.machine.now()
+    cards = [(f"{gpu.index}: {gpu.name}", str(gpu.index)) for gpu in machine.gpus]
+    free_first = sorted(machine.gpus, key=lambda gpu: -gpu.free_mib)
+    usual = [str(gpu.index) for gpu in (machine.gpus if machine.joins_gpus else free_first[:1])]
     chosen = gr.CheckboxGroup(
-        cards, value=[card for _, card in cards], label=t("train.start.gpus"), info=t("train.start.gpus_help"),
+        cards, value=usual, label=t("train.start.gpus"),
+        info=t("train.start.gpus_help" if machine.joins_gpus else "train.start.one_gpu"),
         visible=len(cards) > 1, elem_id="train-gpus",
     )  # fmt: skip
     with gr.Row():

@@ -213,7 +213,9 @@ def test_a_deleted_picture_goes_to_the_trash_and_the_next_one_opens(page: Page):
 def test_an_edit_of_many_is_shown_done_and_undone_for_the_filtered_only(page: Page):
     typed = {"bulk__kind": "prefix", "bulk__text": "sks", "browse__tag": "1girl"}
     page.do(page.editing.preview, **typed)
-    assert "Captions that would change: 1 of 1" in page.shown("bulk__view") and "sks, 1girl, hat" in page.shown("bulk__view")
+    assert "Captions that would change: 1 of 1" in page.shown("bulk__view") and "sks, 1girl, hat" in page.shown(
+        "bulk__view"
+    )
     page.do(page.editing.apply)
     assert (caption(page, "a"), caption(page, "c")) == ("sks, 1girl, hat", "1boy")
     assert "trigger word" in page.shown("bulk__undo")

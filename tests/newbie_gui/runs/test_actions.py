@@ -113,3 +113,9 @@ def test_a_run_at_work_or_waiting_is_not_deleted(workspace: Workspace, store: Ru
     with pytest.raises(UserError) as caught:
         actions.delete(store.rows()[0], store)
     assert caught.value.code == "run_in_use" and run.state_file.exists()
+
+
+def test_where_gpus_cannot_be_joined_a_training_occupies_the_freest(workspace: Workspace) -> None:
+    cards = (replace(CARDS.gpus[0], free_mib=9000), CARDS.gpus[1])
+    machine = replace(CARDS, gpus=cards, joins_gpus=False)
+    assert actions.resources(config(workspace, "a", gpus="all"), machine) == ("gpu:2",)
