@@ -88,7 +88,11 @@ _OPTIONS = MappingProxyType(
         ),
         "seed": ("Seed", "随机种子", "所有随机性的起点；种子相同，结果相同。"),
         "learning_rate": ("Learning rate", "学习率", "学习率的峰值，例如 1e-4 或 0.0001。"),
-        "lr_scheduler": ("Learning-rate schedule", "学习率调度", "预热之后学习率如何变化。"),
+        "lr_scheduler": (
+            "Learning-rate schedule",
+            "学习率调度",
+            "预热之后学习率如何变化。多项式（polynomial）的幂为 1，因此与线性相同。",
+        ),
         "lr_warmup_steps": ("Warm-up (steps)", "预热（步）", "学习率从 0 升到峰值所用的优化器步数。"),
         "lr_restarts": ("Restarts of the cosine", "余弦重启次数", "cosine_with_restarts 中余弦的个数。"),
         "optimizer_type": (
@@ -296,7 +300,7 @@ _CHOICES = MappingProxyType(
         "lr_scheduler=constant": ("constant", "恒定（constant）"),
         "lr_scheduler=constant_with_warmup": ("constant (its other name)", "恒定（constant_with_warmup，同上）"),
         "lr_scheduler=cosine_with_restarts": ("cosine with restarts", "带重启的余弦（cosine_with_restarts）"),
-        "lr_scheduler=polynomial": ("polynomial", "多项式（polynomial）"),
+        "lr_scheduler=polynomial": ("polynomial (as linear)", "多项式（polynomial，同线性）"),
         "optimizer_type=AdamW8bit": ("AdamW8bit (less memory)", "AdamW8bit（省显存）"),
         "timestep_sampling=uniform": ("uniform: all noise levels alike", "均匀（uniform）"),
         "timestep_sampling=lognorm": (

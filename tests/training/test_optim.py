@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.config import TrainConfig, options
 from trainer_core.contracts.errors import UserError
 from trainer_core.training.optim import build_optimizer, rate_of_step
 
@@ -40,6 +40,12 @@ def test_each_schedule(name: str, half_way: float, end: float) -> None:
     rate = rate_of_step(replace(CONFIG, lr_scheduler=name), 110)
     assert rate(60) == pytest.approx(half_way, abs=1e-6) and rate(110) == pytest.approx(end, abs=1e-6)
     assert rate(5) == 0.5
+
+
+def test_polynomial_is_linear_as_its_help_says() -> None:
+    linear, polynomial = (rate_of_step(replace(CONFIG, lr_scheduler=name), 110) for name in ("linear", "polynomial"))
+    assert [polynomial(step) for step in range(111)] == pytest.approx([linear(step) for step in range(111)], abs=2e-7)
+    assert "polynomial has power 1" in next(spec.help for spec in options() if spec.name == "lr_scheduler")
 
 
 def test_without_a_warm_up_a_constant_rate_is_whole_from_the_first_step() -> None:

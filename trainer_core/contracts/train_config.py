@@ -142,7 +142,7 @@ class TrainConfig:
     learning_rate: float = option(1e-4, "Peak learning rate.", group="Optimizer", above=0, maximum=1, level="basic")
     lr_scheduler: str = option(
         "cosine",
-        "Course of the learning rate after the warm-up.",
+        "Course of the learning rate after the warm-up. polynomial has power 1, so it is linear.",
         choices=("cosine", "linear", "constant", "constant_with_warmup", "cosine_with_restarts", "polynomial"),
     )
     lr_warmup_steps: int = option(
@@ -194,10 +194,7 @@ class TrainConfig:
     )
 
     mixed_precision: str = option(
-        "bf16",
-        "Number format of the forward pass; fp16 needs a GPU.",
-        group="Hardware",
-        choices=("bf16", "fp16", "no"),
+        "bf16", "Number format of the forward pass; fp16 needs a GPU.", group="Hardware", choices=("bf16", "fp16", "no")
     )
     quantize_base: str = option(
         "no",
@@ -243,8 +240,7 @@ class TrainConfig:
         choices=("sdpa", "varlen", "flash"),
     )
     use_flash_attention_2: bool = option(
-        False,
-        "Use the flash-attn package where it can run, else PyTorch's own kernels (which include a flash kernel).",
+        False, "Use the flash-attn package where it can run, else PyTorch's own kernels (which include a flash kernel)."
     )
     compile_blocks: bool = option(
         False,
@@ -297,12 +293,7 @@ class TrainConfig:
         rerun="continue",
     )
     save_every_n_steps: int = option(
-        0,
-        "Save every so many optimizer steps as well.",
-        minimum=1,
-        maximum=100_000_000,
-        zero="off",
-        rerun="continue",
+        0, "Save every so many optimizer steps as well.", minimum=1, maximum=100_000_000, zero="off", rerun="continue"
     )
     keep_last_n_checkpoints: int = option(
         3,
