@@ -193,7 +193,11 @@ _OPTIONS = MappingProxyType(
             "打乱标签顺序",
             "打乱描述中标签的顺序；标签以逗号（包括“，”和“、”）或换行分隔。",
         ),
-        "keep_tokens": ("Tags kept in front", "保持在最前的标签数", "打乱时开头有多少个标签保持不动。"),
+        "keep_tokens": (
+            "Tags kept in front",
+            "保持在最前的标签数",
+            "打乱时开头有多少个标签保持不动；XML 描述中每个元素分别计算。",
+        ),
         "caption_variants": (
             "Shuffled variants of a caption",
             "每条描述的打乱版本数",

@@ -83,6 +83,13 @@ def test_xml_is_shuffled_inside_each_leaf_only() -> None:
     assert re.findall("<[^>]+>", result) == re.findall("<[^>]+>", XML)
 
 
+def test_the_first_tags_of_each_element_stay() -> None:
+    results = [shuffled(XML, seed, keep=2) for seed in range(5)]
+    assert len(set(results)) > 1
+    for name, first in (("appearance", "red_hair, long_hair"), ("style", "flat, lineart")):
+        assert all(leaf(result, name).startswith(first) for result in results)
+
+
 @pytest.mark.parametrize("name", ["n", "caption", "gender"])
 def test_prose_and_names_stay_as_they_are(name: str) -> None:
     assert all(leaf(shuffled(XML, seed), name) == leaf(XML, name) for seed in range(5))

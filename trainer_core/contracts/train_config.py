@@ -266,7 +266,9 @@ class TrainConfig:
         False, "Drop the caption for Jina too; the base was trained with dropout for Gemma only."
     )
     shuffle_caption: bool = option(False, "Shuffle the tags of a caption, parted by commas of any width or new lines.")
-    keep_tokens: int = option(0, "Tags at the start that shuffling leaves in place.", minimum=0, maximum=1000)
+    keep_tokens: int = option(
+        0, "Tags at the start that shuffling leaves in place; in XML those of each element.", minimum=0, maximum=1000
+    )
     caption_variants: int = option(
         4, "Shuffled variants of a caption that are encoded and cached.", minimum=1, maximum=32
     )

@@ -43,11 +43,10 @@ def tags_of(caption: str) -> list[str]:
 def shuffle_tags(caption: str, *, keep_tokens: int, rng: random.Random) -> str:
     """Shuffle tags, the first `keep_tokens` staying in place, and so what separates them.
 
-    In XML each innermost element's list is shuffled by itself, never across elements, and `keep_tokens` does not
-    count; <caption> prose and <n> names stay as they are.
+    In XML each innermost element's list is shuffled by itself, never across elements, and keeps its own first tags;
+    <caption> prose and <n> names stay as they are.
     """
-    keep = 0 if is_xml(caption) else keep_tokens
-    return _in_lists(caption, lambda text: _shuffled(text, keep, rng))
+    return _in_lists(caption, lambda text: _shuffled(text, keep_tokens, rng))
 
 
 def with_tags(caption: str, change: Callable[[list[str]], list[str]]) -> str:
