@@ -59,6 +59,21 @@ def test_check_lists_buckets_and_what_is_cropped(tmp_path: Path, capsys: Capture
     assert "wide.png" in told and "352x176" in told.replace(" ", "") and "1 images" in told
 
 
+@pytest.mark.parametrize(("settings", "words"), [("validation_split = 0.05", "holds out 50% of these 2 images")])
+def test_check_notes_settings_that_do_more_than_they_seem(
+    settings: str, words: str, tmp_path: Path, capsys: Captured
+) -> None:
+    from PIL import Image
+
+    for name in ("one.png", "two.png"):
+        Image.new("RGB", (64, 64)).save(tmp_path / name)
+    config = tmp_path / "c.toml"
+    text = f"base_model_path = '{TINY_BASE}'\ntrain_data_dir = '{tmp_path}'\nresolution = 64\n{settings}\n"
+    config.write_text(text, encoding="utf-8")
+    assert main(["train", "--check", str(config)]) == 0
+    assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [

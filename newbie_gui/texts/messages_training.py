@@ -169,6 +169,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "每台机器都要在相同路径下有相同的数据集，训练期间不能改动。",
     ),
     ("{} of {} images are held out for validation, not trained on.", "{1} 张图片中有 {0} 张留作验证，不参与训练。"),
+    (
+        "validation_split = {} holds out {} of these {} images: at least one is always held out.",
+        "validation_split = {} 实际留出了这 {2} 张图片的 {1}：至少会留出一张。",
+    ),
     ("strict_data is on and images are broken: {}", "已开启 strict_data，而有图片损坏：{x}"),
     # Going on with a run.
     (

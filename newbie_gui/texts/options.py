@@ -265,7 +265,7 @@ _OPTIONS = MappingProxyType(
         "validation_split": (
             "Share held out for validation",
             "留作验证的比例",
-            "改为从训练图片中留出这一比例；0 表示不留。",
+            "改为从训练图片中留出这一比例（有两张以上图片时至少留一张）；0 表示不留。",
         ),
         "validation_every_n_steps": (
             "Validate every (steps)",

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from trainer_core.dataset.holdout import split
+from trainer_core.dataset.holdout import share_note, split
 from trainer_core.dataset.scan import ImageItem
 
 
@@ -44,3 +44,8 @@ def test_small_sets_get_their_share_by_every_seed(count: int, share: float, held
 def test_both_sides_get_an_image_where_there_are_two(count: int, share: float, held_out: int) -> None:
     trained, found = split(items(*MANY[:count]), share, seed=3)
     assert len(found) == held_out and len(trained) == count - held_out
+
+
+def test_a_share_that_a_few_images_cannot_give_is_spoken_of() -> None:
+    assert "0.05 holds out 50% of these 2 images" in share_note(1, 2, 0.05)
+    assert not share_note(1, 10, 0.05) and not share_note(5, 100, 0.05) and not share_note(0, 1, 0.0)

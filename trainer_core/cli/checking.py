@@ -9,6 +9,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.buckets import BucketPlan
+from trainer_core.dataset.holdout import share_note, split
 from trainer_core.dataset.images import ImageProblem, load_rgb
 from trainer_core.dataset.scan import ImageItem, Scan, none_readable, refused_by_strict_data, scan_dataset
 
@@ -57,6 +58,10 @@ def _images(config: TrainConfig, option: str) -> Iterator[UserError]:
         yield error
         return
     usable, broken = _listed(scan, config)
+    if option == "train_data_dir" and not config.validation_data_dir:
+        _, held_out = split(scan.items, config.validation_split, config.seed)
+        if told := share_note(len(held_out), len(scan.items), config.validation_split):
+            note(told)
     severe = [problem.message for problem in scan.problems if problem.severe]
     for message in [*(problem.message for problem in scan.problems), *(f"left out: {message}" for message in broken)]:
         print(f"warning: {message}")

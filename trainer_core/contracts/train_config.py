@@ -358,7 +358,10 @@ class TrainConfig:
         rerun="continue",
     )
     validation_split: float = option(
-        0.0, "Share of the training images that is held out instead; 0 holds none out.", minimum=0, maximum=0.5
+        0.0,
+        "Share of the training images that is held out instead, at least one of two or more; 0 holds none out.",
+        minimum=0,
+        maximum=0.5,
     )
     validation_every_n_steps: int = option(
         0,

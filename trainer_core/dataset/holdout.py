@@ -19,3 +19,13 @@ def split(items: Sequence[ImageItem], share: float, seed: int) -> tuple[list[Ima
         [item for item in items if item.relative not in chosen],
         [item for item in items if item.relative in chosen],
     )
+
+
+def share_note(held_out: int, images: int, share: float) -> str:
+    """A sentence where more than twice the share that was asked for is held out; else ""."""
+    if held_out <= 2 * share * images:
+        return ""
+    return (
+        f"validation_split = {share:g} holds out {held_out / images:.0%} of these {images} images: at least one is "
+        "always held out."
+    )

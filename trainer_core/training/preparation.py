@@ -8,7 +8,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.phase_names import Report
 from trainer_core.dataset.captions import spaced
-from trainer_core.dataset.holdout import split
+from trainer_core.dataset.holdout import share_note, split
 from trainer_core.dataset.scan import ImageItem, Scan, none_readable, scan_dataset
 from trainer_core.model.folder import BaseFolder
 from trainer_core.training.cache import FeatureCache, MemoryCache, cache_root, key_of, part_id
@@ -118,6 +118,8 @@ class Preparation:
         trained, held_out = split(scan.items, config.validation_split, config.seed)
         if held_out:
             self._warn(f"{len(held_out)} of {len(scan.items)} images are held out for validation, not trained on.")
+        if note := share_note(len(held_out), len(scan.items), config.validation_split):
+            self._warn(note)
         return trained, held_out
 
     def _scanned(self, option: str) -> Scan:
