@@ -64,16 +64,29 @@ _OPTIONS = MappingProxyType(
             "数据有问题时停止",
             "遇到损坏的图片或描述时停止训练，而不是跳过它。",
         ),
-        "resolution": ("Resolution (px)", "分辨率（像素）", "每张训练图片都会缩放到与该边长的正方形面积相同。"),
+        "resolution": (
+            "Resolution (px)",
+            "分辨率（像素）",
+            "训练图片会缩放到与该边长的正方形面积相同。未开启“放大小图”时，边长差 5% 以上的图片保持自己较小的尺寸，"
+            "并裁到整步长。",
+        ),
         "enable_bucket": (
             "Keep aspect ratios (buckets)",
             "保持宽高比（分桶）",
             "按相同面积分桶，保持图片的宽高比；关闭则裁剪为正方形。",
         ),
-        "min_bucket_reso": ("Shortest bucket side (px)", "分桶最短边（像素）", "桶的最短边长。"),
+        "min_bucket_reso": (
+            "Shortest bucket side (px)",
+            "分桶最短边（像素）",
+            "面积足够的桶的最短边长；小图片使用的较小尺寸可以更短。",
+        ),
         "max_bucket_reso": ("Longest bucket side (px)", "分桶最长边（像素）", "桶的最长边长。"),
         "bucket_reso_step": ("Step between bucket sides (px)", "分桶步长（像素）", "相邻桶边长之间的差。"),
-        "bucket_upscale": ("Enlarge small images", "放大小图", "把比桶小的图片放大。"),
+        "bucket_upscale": (
+            "Enlarge small images",
+            "放大小图",
+            "把比桶小的图片放大；边长只差 5% 以内的图片总是会放大。",
+        ),
         "train_batch_size": ("Batch size (images)", "批大小（张）", "一次前向计算的图片数。"),
         "gradient_accumulation_steps": (
             "Gradient accumulation (passes a step)",

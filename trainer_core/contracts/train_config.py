@@ -80,7 +80,8 @@ class TrainConfig:
 
     resolution: int = option(
         1024,
-        "Side of the square whose area every training image is brought to.",
+        "Side of the square whose area training images are brought to. Without bucket_upscale one that lacks more than "
+        "5 % of a side keeps its own smaller size, cut to whole steps.",
         group="Image sizes",
         unit="px",
         minimum=64,
@@ -91,7 +92,7 @@ class TrainConfig:
     enable_bucket: bool = option(True, "Keep aspect ratios in buckets of equal area; false crops to squares.")
     min_bucket_reso: int = option(
         0,
-        "Shortest side of a bucket.",
+        "Shortest side of a bucket of full area; the smaller sizes of small images can be shorter.",
         unit="px",
         minimum=32,
         maximum=2048,
@@ -116,7 +117,9 @@ class TrainConfig:
         multiple_of=16,
         zero="automatic: 64, or 16 for a resolution below 512",
     )
-    bucket_upscale: bool = option(False, "Enlarge images that are smaller than their bucket.")
+    bucket_upscale: bool = option(
+        False, "Enlarge images that are smaller than their bucket; one that lacks up to 5 % of a side always is."
+    )
 
     train_batch_size: int = option(
         1, "Images in one forward pass.", group="Length and batches", minimum=1, maximum=256, level="basic"

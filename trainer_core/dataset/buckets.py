@@ -9,6 +9,8 @@ from trainer_core.contracts.config import TrainConfig
 
 MAX_ASPECT = 4
 GRAIN = 16
+# Blurs less than leaving out a whole step of 64 px loses: 1000 x 1000 becomes 1024 x 1024, not 960 x 960.
+SLIGHT_ENLARGEMENT = 1.05
 Size = tuple[int, int]
 
 
@@ -47,7 +49,7 @@ class BucketPlan:
         step: sides are multiples of it; itself a multiple of 16, at most ``resolution``.
         smallest, largest: limits of a side. Images too small for any bucket may get smaller ones.
         enabled: False leaves one square bucket of exactly ``resolution``.
-        upscale: enlarge small images into a full bucket.
+        upscale: enlarge small images into a full bucket, also by more than ``SLIGHT_ENLARGEMENT``.
     """
 
     def __init__(
@@ -91,12 +93,13 @@ class BucketPlan:
     def assign(self, width: int, height: int) -> Assignment:
         """The bucket nearest in log aspect ratio, the larger one in a tie.
 
-        An image that does not fill it gets, unless upscaling was asked for, the smaller size that it fills and that
-        keeps most of its pixels. Only one with a side below one step is enlarged then, to one step.
+        An image that needs more than a slight enlargement to fill it gets, unless upscaling was asked for, the smaller
+        size that it fills and that keeps most of its pixels. Only one with a side below one step is enlarged then, to
+        one step.
         """
         long, short = max(width, height), min(width, height)
         bucket = min(self._lying, key=lambda size: (abs(math.log(size[0] * short / size[1] / long)), -size[0]))
-        if not self._upscale and (long < bucket[0] or short < bucket[1]):
+        if not self._upscale and max(bucket[0] / long, bucket[1] / short) > SLIGHT_ENLARGEMENT:
             bucket = self._filled_by(long, short)
         bucket = bucket if width >= height else (bucket[1], bucket[0])
         scale = max(bucket[0] / width, bucket[1] / height)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.dataset.buckets import Assignment, BucketPlan
+from trainer_core.dataset.buckets import SLIGHT_ENLARGEMENT, Assignment, BucketPlan
 from trainer_core.dataset.dataset_index import Picture, Snapshot
 
 Show = Literal["all", "no_caption", "small", "cropped", "duplicates", "problems"]
@@ -40,9 +40,9 @@ class DatasetView:
     placed: Mapping[str, Assignment]
 
     def is_small(self, picture: Picture) -> bool:
-        """Too few pixels for a bucket of full size."""
+        """Too few pixels for a bucket of full size, by more than a little."""
         placed = self.placed.get(picture.relative)
-        return placed is not None and (placed.scale > 1 or placed.bucket not in self.plan.buckets)
+        return placed is not None and (placed.scale > SLIGHT_ENLARGEMENT or placed.bucket not in self.plan.buckets)
 
     def is_cropped(self, picture: Picture) -> bool:
         """Loses more than a fifth of its area to its bucket's shape."""
