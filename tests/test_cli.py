@@ -59,7 +59,13 @@ def test_check_lists_buckets_and_what_is_cropped(tmp_path: Path, capsys: Capture
     assert "wide.png" in told and "352x176" in told.replace(" ", "") and "1 images" in told
 
 
-@pytest.mark.parametrize(("settings", "words"), [("validation_split = 0.05", "holds out 50% of these 2 images")])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("validation_split = 0.05", "holds out 50% of these 2 images"),
+        ("lora_rank = 8\nlora_alpha = 32", "lora_alpha / lora_rank = 4"),
+    ],
+)
 def test_check_notes_settings_that_do_more_than_they_seem(
     settings: str, words: str, tmp_path: Path, capsys: Captured
 ) -> None:

@@ -82,6 +82,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("automatic: 64, or 16 for a resolution below 512", "自动：64；resolution 小于 512 时为 16"),
     ("num_epochs decides", "由 num_epochs 决定"),
     ("every epoch, as 1", "每轮一次，同 1"),
+    ("as lora_rank", "与 lora_rank 相同"),
     ("every block is recomputed", "所有模块都重新计算"),
     ("all weights stay on the GPU", "权重全部留在显卡上"),
     ("off", "关闭"),

@@ -350,6 +350,7 @@ _ZEROS = MappingProxyType(
         "automatic: 64, or 16 for a resolution below 512": "自动：64；分辨率低于 512 时为 16",
         "num_epochs decides": "由训练轮数决定",
         "every epoch, as 1": "每轮，与 1 相同",
+        "as lora_rank": "与秩（rank）相同",
         "every block is recomputed": "所有模块都重新计算",
         "all weights stay on the GPU": "权重全部留在显卡上",
         "off": "关闭",

@@ -262,6 +262,13 @@ def test_what_a_begun_run_refuses():
     assert {"seed", "train_data_dir", "num_epochs"}.isdisjoint(refused)
 
 
+def test_alpha_is_the_rank_unless_it_is_set():
+    for values in ({}, {"lora_alpha": 0}):
+        assert parse_config({**NEEDED, "lora_rank": 8, **values}).lora_alpha == 8.0
+    assert parse_config({**NEEDED, "lora_rank": 8, "lora_alpha": 4}).lora_alpha == 4.0
+    assert "lora_alpha = 8.0" in to_toml(parse_config({**NEEDED, "lora_rank": 8}))
+
+
 def test_the_system_prompts_end_in_a_space():
     cfg = TrainConfig(**NEEDED)
     assert cfg.system_prompt_tags.endswith("<Prompt Start> ") and cfg.system_prompt_xml.endswith("<Prompt Start> ")

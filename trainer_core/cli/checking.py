@@ -16,6 +16,9 @@ from trainer_core.dataset.scan import ImageItem, Scan, none_readable, refused_by
 
 def check(config: TrainConfig) -> int:
     """Print it all; returns the exit code: 1 if the training would not start, or would stop over its images."""
+    scale = config.lora_alpha / config.lora_rank
+    if not 0.25 <= scale <= 2:
+        note(f"lora_alpha / lora_rank = {scale:g}; 0.25 to 2 is usual, and lora_alpha = 0 takes lora_rank.")
     stops = [*_settings(config), *_images(config, "train_data_dir")]
     if config.validation_data_dir:
         stops += _images(config, "validation_data_dir")

@@ -6,9 +6,14 @@ A `TrainConfig` that exists is valid: all problems are found together; no file i
 from dataclasses import dataclass
 
 from trainer_core.contracts.errors import ConfigError
-from trainer_core.contracts.options import option, required, specs_of
+from trainer_core.contracts.options import Rerun, option, required, specs_of
 from trainer_core.contracts.system_prompts import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML
 from trainer_core.contracts.validation import all_problems
+
+
+def _side(help: str, *, zero: str, rerun: Rerun = "warn") -> int:
+    """An option that is a side of pictures in pixels; 0 has a meaning of its own."""
+    return option(0, help, unit="px", minimum=64, maximum=4096, multiple_of=16, zero=zero, rerun=rerun)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +104,7 @@ class TrainConfig:
         multiple_of=16,
         zero="automatic: half of resolution",
     )
-    max_bucket_reso: int = option(
-        0,
-        "Longest side of a bucket.",
-        unit="px",
-        minimum=64,
-        maximum=4096,
-        multiple_of=16,
-        zero="automatic: twice the resolution",
-    )
+    max_bucket_reso: int = _side("Longest side of a bucket.", zero="automatic: twice the resolution")
     bucket_reso_step: int = option(
         0,
         "Step between bucket sides.",
@@ -171,10 +168,11 @@ class TrainConfig:
         32, "Rank of the adapter.", group="LoRA", minimum=1, maximum=1024, level="basic", rerun="refuse"
     )
     lora_alpha: float = option(
-        32.0,
+        0.0,
         "Scale of the adapter: its output is multiplied by lora_alpha / lora_rank.",
         above=0,
         maximum=65536,
+        zero="as lora_rank",
         level="basic",
         rerun="refuse",
     )
@@ -332,26 +330,8 @@ class TrainConfig:
     sample_cfg: float = option(4.5, "Guidance scale; 1 means no guidance.", minimum=0, maximum=100, rerun="continue")
     sample_shift: float = option(6.0, "Time shift of the sampler.", above=0, maximum=100, rerun="continue")
     sample_seed: int = option(42, "Seed of the first prompt's noise.", minimum=0, maximum=2**32 - 1, rerun="continue")
-    sample_width: int = option(
-        0,
-        "Width of a sample.",
-        unit="px",
-        minimum=64,
-        maximum=4096,
-        multiple_of=16,
-        zero="resolution",
-        rerun="continue",
-    )
-    sample_height: int = option(
-        0,
-        "Height of a sample.",
-        unit="px",
-        minimum=64,
-        maximum=4096,
-        multiple_of=16,
-        zero="resolution",
-        rerun="continue",
-    )
+    sample_width: int = _side("Width of a sample.", zero="resolution", rerun="continue")
+    sample_height: int = _side("Height of a sample.", zero="resolution", rerun="continue")
 
     validation_data_dir: str = option(
         "",
@@ -396,3 +376,4 @@ class TrainConfig:
         for name, value in values.items():
             # Frozen, but a value must have its declared type (16 becomes 16.0, a list our own copy).
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "lora_alpha", self.lora_alpha or float(self.lora_rank))
