@@ -67,6 +67,12 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("without this key the other trainer drops no caption", "没有此键时，原训练器不会丢弃描述"),
     ("without this key the other trainer uses full precision", "没有此键时，原训练器使用全精度"),
     ("without this key the other trainer uses AdamW", "没有此键时，原训练器使用 AdamW"),
+    ("the other trainer always enlarges small images", "原训练器总是放大小图片"),
+    (
+        "the fork reads 1280 tokens of a caption, of which the base has places for 1023",
+        "该分支会读取描述的 1280 个 token，而底模只有 1023 个位置",
+    ),
+    ("the fork drops a caption for Jina too", "该分支对 Jina 也丢弃描述"),
     ("without this key the other trainer takes lora_rank", "没有此键时，原训练器取 lora_rank 的值"),
     ("it belongs to a config for {}", "它属于{t}的配置"),
     (

@@ -98,6 +98,19 @@ def test_what_the_other_trainer_does_without_saying_is_written_out():
     assert translated(lora_rank=8, **said).values.items() >= said.items()
 
 
+def test_what_only_the_fork_does_is_written_out_for_its_files():
+    found = translated(lora_rank=8)
+    assert found.values["bucket_upscale"] is True and "always enlarges" in lines(found)["bucket_upscale"]
+    assert not {"max_gemma_tokens", "caption_dropout_jina"} & found.values.keys()
+    found = translated(use_dora=False)
+    assert found.values["max_gemma_tokens"] == 1023 and "1280 tokens" in lines(found)["max_gemma_tokens"]
+    assert "caption_dropout_jina" not in found.values
+    found = translated(caption_dropout_rate=0.1)
+    assert found.values["max_gemma_tokens"] == 1023 and found.values["caption_dropout_jina"] is True
+    assert "for Jina too" in lines(found)["caption_dropout_jina"] and parse_config(found.values).bucket_upscale
+    assert translated(caption_dropout_rate=0.1, caption_dropout_jina=False).values["caption_dropout_jina"] is False
+
+
 def test_the_forks_second_loss_is_spoken_of_where_its_key_is_missing():
     assert "second loss" in lines(translated(use_dora=False))["use_multires_loss"]
     assert "use_multires_loss" not in lines(translated(lora_rank=8, cache_in_memory=True))

@@ -142,13 +142,19 @@ _OTHER_TRAINERS: Mapping[str, str] = MappingProxyType(
         ),
     }
 )
-# What both other trainers do where their file has no key for it. Key: (value, reason).
+# What both other trainers do where their file has no key for it, and only the fork. Key: (value, reason).
 _THEIR_DEFAULTS: Mapping[str, tuple[object, str]] = MappingProxyType(
     {
         "timestep_sampling": ("lognorm", "the other trainer always draws timesteps so"),
         "caption_dropout_rate": (0.0, "without this key the other trainer drops no caption"),
         "mixed_precision": ("no", "without this key the other trainer uses full precision"),
         "optimizer_type": ("AdamW", "without this key the other trainer uses AdamW"),
+        "bucket_upscale": (True, "the other trainer always enlarges small images"),
+    }
+)
+_FORKS_DEFAULTS: Mapping[str, tuple[object, str]] = MappingProxyType(
+    {
+        "max_gemma_tokens": (1023, "the fork reads 1280 tokens of a caption, of which the base has places for 1023"),
     }
 )
 
@@ -285,12 +291,19 @@ def _take_alpha(taken: dict[str, object], reports: dict[str, KeyReport]) -> None
 
 
 def _add_their_defaults(taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
-    for key, (value, reason) in _THEIR_DEFAULTS.items():
+    drops = taken.get("caption_dropout_rate", 0)
+    # Upstream drops no captions.
+    is_fork = bool(drops) or any(
+        FOREIGN_KEYS[name].blocks and name != "adapter_type" for name in reports if name in FOREIGN_KEYS
+    )
+    defaults = {**_THEIR_DEFAULTS, **(_FORKS_DEFAULTS if is_fork else {})}
+    if drops:
+        defaults["caption_dropout_jina"] = (True, "the fork drops a caption for Jina too")
+    for key, (value, reason) in defaults.items():
         if key not in taken and key not in reports:
             taken[key] = value
             reports[key] = KeyReport(key=key, value=value, verdict="added", reason=reason)
     key = "use_multires_loss"
-    is_fork = any(FOREIGN_KEYS[name].blocks and name != "adapter_type" for name in reports if name in FOREIGN_KEYS)
     if is_fork and key not in reports:
         reason = "there is no second loss here; some versions of the fork add it where this key is missing"
         reports[key] = KeyReport(key=key, value=None, verdict="ignored", reason=reason)
