@@ -55,6 +55,12 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "Give an output that ends in .safetensors: one file for ComfyUI.",
         "请把输出名改为以 .safetensors 结尾：生成 ComfyUI 用的单个文件。",
     ),
+    (
+        "{} was trained with another system prompt or token limit than {}, whose are taken for both.",
+        "{0} 训练时的系统提示词或 token 上限与 {1} 不同；两者都按 {1} 的设置。",
+    ),
+    ("prompt cut at {} tokens for Gemma: {}…", "提示词过长，对 Gemma 只保留前 {} 个 token：{}…"),
+    ("prompt cut at {} tokens for Jina: {}…", "提示词过长，对 Jina 只保留前 {} 个 token：{}…"),
     ("{} already exists.", "{} 已存在。"),
     ("{} already exists{}.", "{} 已存在{t}。"),
     ("and is not empty", "，而且不是空的"),

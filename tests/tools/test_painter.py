@@ -1,5 +1,6 @@
 """Pictures with LoRAs: the same as from the merged model, whatever the LoRA's form."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,17 @@ def test_a_dora_of_mixed_ranks_paints_what_the_merged_model_paints(tmp_path: Pat
     # The merged file rounds to the base's bf16, which painting in fp32 does not.
     assert np.abs(found - wanted).mean() < 1
     assert np.abs(found - picture(TINY_BASE, [])).mean() > 5
+
+
+def test_a_prompt_that_is_cut_is_named() -> None:
+    told: list[str] = []
+    limits = {"max_gemma_tokens": 8, "max_jina_tokens": 8}
+    wanted = replace(WANTED, prompt="1girl, " * 9, steps=1)
+    device = torch.device("cpu")
+    paint(TINY_BASE, [], [wanted], device=device, painted=lambda *_: None, tell=told.append, text=limits)
+    assert [sentence[:40] for sentence in told] == [
+        "prompt cut at 8 tokens for Gemma: 1girl,", "prompt cut at 8 tokens for Jina: 1girl, "
+    ]  # fmt: skip
 
 
 def test_a_lora_that_does_not_fit_is_refused_before_anything_is_encoded(

@@ -12,8 +12,10 @@ from safetensors.torch import load_file
 
 from trainer_core.contracts import fsutil
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.lora_files import read_lora
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.planning.lora_facts import PEFT_WEIGHTS
 from trainer_core.training.adapters import matching_modules
 from trainer_core.training.export import TrainingFacts, export_adapter
 
@@ -76,6 +78,9 @@ def test_no_key_makes_the_loader_node_scale_twice(file: Path) -> None:
     metadata = metadata_of(file)
     assert all(isinstance(value, str) for value in metadata.values())
     assert not {"lora_rank", "lora_alpha"} & set(metadata)
+    text = TextSettings.default().metadata()
+    assert metadata.items() >= text.items() and "<Prompt Start> " in text["newbie_system_prompt_xml"]
+    assert metadata_of(file.with_name("ann-step-00000120-peft") / PEFT_WEIGHTS[0]).items() >= text.items()
     assert metadata["ss_network_dim"] == "2" and metadata["ss_network_alpha"] == "1.0"
 
 

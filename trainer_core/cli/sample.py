@@ -3,12 +3,16 @@
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, add_loras, loras_of, note
+from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.options import checked, specs_of
 from trainer_core.planning.demo import TINY_BASE
 
+_LIMITS = ("max_gemma_tokens", "max_jina_tokens")
 _PICTURE = re.compile(r"([0-9]{2,9})-seed-[0-9]+\.png")
 
 
@@ -28,6 +32,13 @@ def add(commands: Commands) -> None:
     command.add_argument("--cfg", type=float, default=4.5, help="guidance scale (default: %(default)s)")
     command.add_argument("--shift", type=float, default=6.0, help="time shift (default: %(default)s)")
     command.add_argument("--seed", type=int, default=42, help="seed of the first picture (default: %(default)s)")
+    command.add_argument(
+        "--system-prompt",
+        help="what Gemma reads before every prompt (default: what the first LoRA was trained with, else the base)",
+    )
+    for name in _LIMITS:
+        text = "longer prompts are cut (default: as trained)"
+        command.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="TOKENS", help=text)
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     command.add_argument(
         "--output", type=user_path, default=Path("samples"), help="folder (default: %(default)s); pictures in it stay"
@@ -41,6 +52,7 @@ def _sample(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if not low <= value <= high:
             raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
+    text = _text(options)
     from trainer_core.tools.painter import paint
     from trainer_core.training.checks import pick_device
     from trainer_core.training.sampling import SampleSettings, save_png
@@ -60,7 +72,21 @@ def _sample(options: argparse.Namespace) -> None:
         save_png(image, file, settings)  # type: ignore[arg-type]
         print(file)
 
-    paint(options.base, loras_of(options), wanted, device=pick_device(options.device), painted=painted, tell=note)
+    device = pick_device(options.device)
+    paint(options.base, loras_of(options), wanted, device=device, painted=painted, tell=note, text=text)
+
+
+def _text(options: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for of how prompts are read, by field of `TextSettings`. Raises UserError `setting_invalid`."""
+    text: dict[str, Any] = {name: value for name in _LIMITS if (value := getattr(options, name)) is not None}
+    for spec in (spec for spec in specs_of(TrainConfig) if spec.name in text):
+        try:
+            checked(spec, text[spec.name])
+        except ValueError as error:
+            raise UserError("setting_invalid", f"--{spec.name.replace('_', '-')} {error}.") from error
+    if options.system_prompt is not None:
+        text |= dict.fromkeys(("system_prompt_tags", "system_prompt_xml"), options.system_prompt)
+    return text
 
 
 def _next_number(folder: Path) -> int:

@@ -20,8 +20,9 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
 
     spec: base (path), loras [{path, strength}], prompts (1 to 8) or prompt, negative, width and height (64 to 2048
     px, multiples of 16), steps, cfg, shift, seed, strengths (what each LoRA's own strength is multiplied by; 0 is the
-    base alone), device (cpu, cuda). Each picture lies in the job's samples with its settings inside, and is told as
-    an event with strength, seed, prompt (its number) and text. Returns pictures: their names.
+    base alone), device (cpu, cuda). Prompts are read as the LoRAs' training read captions. Each picture lies in the
+    job's samples with its settings inside, and is told as an event with strength, seed, prompt (its number) and text.
+    Returns pictures: their names.
 
     Raises UserError `job_invalid`, `device_unavailable`, and as painting does.
     """

@@ -1,14 +1,16 @@
 """Pictures from a base and any number of LoRAs, outside a run, for `sample`, the job `try`, the demo and the exam."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from PIL import Image
 
-from trainer_core.contracts.config import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML
 from trainer_core.contracts.phase_names import Report
+from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.dataset.captions import gemma_text
 from trainer_core.model.folder import BaseFolder, find_base, load_transformer
 from trainer_core.model.gemma import load_gemma
@@ -18,9 +20,11 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import load_vae
 from trainer_core.model.weights import TensorSource
 from trainer_core.tools.lora_stack import Adapter, Tell, applied, load_adapters, require_fit
+from trainer_core.tools.lora_text import text_settings
 from trainer_core.training.sampling import SampleSettings, TextFeatures, decode, sample_latents
 
 Painted = Callable[[int, SampleSettings, Image.Image], None]
+AS_THE_LORA: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +43,11 @@ def paint(
     device: torch.device,
     painted: Painted,
     tell: Tell = lambda sentence: None,
+    text: Mapping[str, Any] = AS_THE_LORA,
 ) -> None:
     """Make each wanted picture and hand it to `painted(index, settings, picture)`; `tell` gets notes on the LoRAs.
 
-    Raises UserError as loading does.
+    `text`: as for `paint_shots`. Raises UserError as loading does.
     """
 
     def handed_on(index: int, shot: PictureRequest, picture: Image.Image) -> None:
@@ -55,6 +60,7 @@ def paint(
         device=device,
         painted=handed_on,
         tell=tell,
+        text=text,
     )
 
 
@@ -67,20 +73,25 @@ def paint_shots(
     painted: Callable[[int, PictureRequest, Image.Image], None],
     tell: Tell = lambda sentence: None,
     report: Report = lambda phase, done, total: None,
+    text: Mapping[str, Any] = AS_THE_LORA,
 ) -> None:
     """Paint the shots in their order; the base is loaded once, whatever strengths they have.
 
+    Prompts are read as the LoRAs' training read captions, but for what `text` sets by field of `TextSettings`; the
+    settings that `painted` gets say how.
     LoRAs are read first, then encoders are loaded, used and dropped before the transformer is read. A change of
     strength rereads the weights that LoRAs change, so no second copy of them is held. Raises UserError as loading does.
     """
     base = find_base(base_path)
     adapters = load_adapters(loras, tell)
+    read = replace(text_settings(adapters, tell), **text)
+    shots = [replace(shot, settings=replace(shot.settings, text=read)) for shot in shots]
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     with open_transformer(base.transformer) as source:
         require_fit(adapters, source)
         report("reading prompts", 0, 1)
         prompts = {text for shot in shots for text in (shot.settings.prompt, shot.settings.negative_prompt)}
-        texts = _encode(base, prompts, dtype, device)
+        texts = _encode(base, prompts, read, dtype, device, tell)
         report("loading the base", 0, 1)
         model = load_transformer(base.transformer, dtype=dtype, device=device).eval()
         codec = load_vae(base.vae, dtype=dtype, device=device)
@@ -120,16 +131,26 @@ def _apply(adapters: Sequence[Adapter], model: NextDiT, source: TensorSource) ->
         weight.copy_(applied(stored, f"{name}.weight", adapters))
 
 
-def _encode(base: BaseFolder, texts: set[str], dtype: torch.dtype, device: torch.device) -> dict[str, TextFeatures]:
+def _encode(
+    base: BaseFolder, texts: set[str], read: TextSettings, dtype: torch.dtype, device: torch.device, tell: Tell
+) -> dict[str, TextFeatures]:
+    """The features of each text; `tell` hears of those that a token limit cuts."""
     ordered = sorted(texts)
     gemma = load_gemma(base.text_encoder, dtype=dtype, device=device)
     feats = []
     for text in ordered:
         # An empty prompt blanks both encoders, system prompt included.
-        read = gemma_text(text, SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML) if text.strip() else ""
-        features = gemma.encode([read])
+        whole = gemma_text(text, read.system_prompt_tags, read.system_prompt_xml) if text.strip() else ""
+        features = gemma.encode([whole], max_tokens=read.max_gemma_tokens)
+        if features.truncated[0]:
+            tell(f"prompt cut at {read.max_gemma_tokens} tokens for Gemma: {text[:100]}…")
         feats.append(features.hidden[0, : int(features.mask[0].sum())])
     del gemma
     jina = load_jina(base.clip_model, dtype=dtype, device=device)
-    pooled = [jina.encode([text]).pooled[0] for text in ordered]
+    pooled = []
+    for text in ordered:
+        summary = jina.encode([text], max_tokens=read.max_jina_tokens)
+        pooled.append(summary.pooled[0])
+        if summary.truncated[0]:
+            tell(f"prompt cut at {read.max_jina_tokens} tokens for Jina: {text[:100]}…")
     return {text: TextFeatures(cap_feats=f, pooled=p) for text, f, p in zip(ordered, feats, pooled, strict=True)}

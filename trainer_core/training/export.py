@@ -11,6 +11,7 @@ from torch import Tensor
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.forms import LICENSE
 from trainer_core.contracts.run_names import export_name, peft_name
+from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.lora_modules import LoraModule
 from trainer_core.model.lora_writing import write_comfy, write_peft
 
@@ -36,7 +37,8 @@ def export_adapter(folder: Path, weights: Mapping[str, Tensor], config: TrainCon
     modules = adapter_modules(weights, config.lora_alpha)
     file = folder / export_name(config.output_name, facts.step)
     write_comfy(file, modules, metadata(config, facts))
-    write_peft(folder / peft_name(file.name), modules, {}, dropout=config.lora_dropout, base=config.base_model_path)
+    text = TextSettings.of(config).metadata()
+    write_peft(folder / peft_name(file.name), modules, text, dropout=config.lora_dropout, base=config.base_model_path)
     return file
 
 
@@ -51,7 +53,7 @@ def adapter_modules(weights: Mapping[str, Tensor], alpha: float) -> dict[str, Lo
 
 
 def metadata(config: TrainConfig, facts: TrainingFacts) -> dict[str, str]:
-    """ss_* as kohya's readers expect and modelspec.* (SAI 1.0.0); every value is a string.
+    """ss_* as kohya's readers expect, modelspec.* (SAI 1.0.0) and how captions were read; every value is a string.
 
     The hash of the tensors is added when they are written.
     """
@@ -97,7 +99,7 @@ def metadata(config: TrainConfig, facts: TrainingFacts) -> dict[str, str]:
         "modelspec.date": finished.isoformat(timespec="seconds"),
         "modelspec.license": LICENSE,
     }
-    return {key: str(value) for key, value in values.items()}
+    return {key: str(value) for key, value in values.items()} | TextSettings.of(config).metadata()
 
 
 def _bucket_table(buckets: Mapping[str, int]) -> dict[str, dict[str, object]]:

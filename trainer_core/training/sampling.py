@@ -6,7 +6,7 @@ is another one; here the sigmas come from a table of 1,000 as "simple" takes the
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from trainer_core.contracts.fsutil import whole_file
+from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import LatentCodec
 
@@ -41,6 +42,7 @@ class SampleSettings:
     cfg: float
     shift: float
     seed: int
+    text: TextSettings = field(default_factory=TextSettings.default)
 
 
 def simple_sigmas(steps: int, shift: float) -> list[float]:
@@ -113,7 +115,9 @@ def decode(codec: LatentCodec, latents: Tensor) -> Image.Image:
 def save_png(image: Image.Image, file: Path, settings: SampleSettings, **extra: object) -> None:
     """Write atomically, with the settings as JSON in the text chunk `newbie` and as A1111-style `parameters`."""
     info = PngInfo()
-    info.add_itxt("newbie", json.dumps({**asdict(settings), **extra}, ensure_ascii=False))
+    values = asdict(settings)
+    values |= values.pop("text")
+    info.add_itxt("newbie", json.dumps({**values, **extra}, ensure_ascii=False))
     info.add_itxt(
         "parameters",
         f"{settings.prompt}\nNegative prompt: {settings.negative_prompt}\nSteps: {settings.steps}, Sampler: Euler, "

@@ -13,6 +13,7 @@ import torch
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.phase_names import DRAWING, TRAINING, VALIDATING
 from trainer_core.contracts.rundir import RunDir, Status
+from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.vae import load_vae
 from trainer_core.training.advising import Advisor
@@ -313,6 +314,7 @@ class Session:
             cfg=config.sample_cfg,
             shift=config.sample_shift,
             seed=seed,
+            text=TextSettings.of(config),
         )
 
     def _relative(self, path: Path) -> str:
