@@ -1,5 +1,6 @@
 """Optimizers by name, and learning rates as a function of the step."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from trainer_core.contracts.config import TrainConfig, options
 from trainer_core.contracts.errors import UserError
+from trainer_core.training.checkpoint import optimizer_state, restore_optimizer
 from trainer_core.training.optim import build_optimizer, rate_of_step
 
 CPU = torch.device("cpu")
@@ -23,6 +25,34 @@ def test_8_bit_without_a_gpu_is_refused_with_what_to_do() -> None:
     with pytest.raises(UserError, match="AdamW8bit") as error:
         build_optimizer(CONFIG, [torch.nn.Parameter(torch.zeros(2))], CPU)
     assert any("AdamW" in hint for hint in error.value.hints)
+
+
+def _trained(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    """Parameters and states after six steps, the states put back from a checkpoint's in between."""
+    noise = torch.Generator().manual_seed(0)
+    parameters = optimizer.param_groups[0]["params"]
+    for step in range(6):
+        for parameter in parameters[: 2 if step < 2 else 3]:
+            parameter.grad = torch.randn(parameter.shape, generator=noise)
+        assert optimizer.step(lambda: 7.0) == 7.0
+        if step == 3:
+            restore_optimizer(optimizer, deepcopy(optimizer_state(optimizer)))
+    states = [value for parameter in parameters for value in optimizer.state[parameter].values()]
+    return [*parameters, *map(torch.as_tensor, states)]
+
+
+def test_8_bit_is_bitsandbytes_own_without_its_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    waits: list[torch.Tensor] = []
+    monkeypatch.setattr(bitsandbytes.optim.optimizer, "sync_gpu", waits.append)
+    # In 8 bits, in 32 for its size, and one that has no gradient at first.
+    here, there = ([torch.nn.Parameter(torch.full((n,), 0.5)) for n in (8192, 64, 5000)] for _ in range(2))
+    ours = _trained(build_optimizer(CONFIG, here, torch.device("cuda")))
+    assert not waits
+    theirs = bitsandbytes.optim.AdamW8bit(there, lr=CONFIG.learning_rate, weight_decay=CONFIG.weight_decay)
+    wanted = _trained(theirs)
+    assert len(waits) == 16 and len(ours) == len(wanted) == 3 + 7 + 3 + 7
+    assert all(torch.equal(one, other) for one, other in zip(ours, wanted, strict=True))
 
 
 @pytest.mark.parametrize(

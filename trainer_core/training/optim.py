@@ -28,9 +28,9 @@ def build_optimizer(
     check_optimizer(config, device)
     if config.optimizer_type == "AdamW":
         return torch.optim.AdamW(list(parameters), **options)
-    from bitsandbytes.optim import AdamW8bit
+    from trainer_core.training.adamw_8bit import AsyncAdamW8bit
 
-    return AdamW8bit(list(parameters), **options)
+    return AsyncAdamW8bit(list(parameters), **options)
 
 
 def check_optimizer(config: TrainConfig, device: torch.device) -> None:
