@@ -8,7 +8,7 @@ from trainer_core.model.folder import load_transformer
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import QuantisedLinear, quantise_blocks
 from trainer_core.planning.demo import TINY_BASE
-from trainer_core.planning.quantised import base_bytes
+from trainer_core.planning.quantised import NF4_BLOCK, base_bytes
 from trainer_core.planning.shapes import Dimensions
 
 KINDS = ("int8", "nf4")
@@ -44,6 +44,18 @@ def test_the_gradient_belongs_to_the_forward_bit_for_bit(kind: str):
     x = torch.randn(5, 70, requires_grad=True)
     gradients = [torch.autograd.grad(layer(x).square().sum(), x)[0] for layer in (held, plain)]
     assert torch.equal(*gradients) and torch.equal(held(x), plain(x))
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.bfloat16, torch.float16))
+def test_nf4_is_unpacked_to_bitsandbytes_own_bits_without_a_table_from_the_host(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+):
+    functional = pytest.importorskip("bitsandbytes.functional")
+    packed, state = functional.quantize_4bit(linear().weight.to(dtype), blocksize=NF4_BLOCK, quant_type="nf4")
+    held = QuantisedLinear(linear().weight.to(dtype), None, "nf4")
+    monkeypatch.delattr(functional, "get_4bit_type")
+    assert torch.equal(held.qweight, packed)
+    assert torch.equal(held.unpacked(dtype), functional.dequantize_4bit(packed, state))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -97,11 +97,9 @@ def _pack(weight: Tensor, kind: str) -> tuple[Tensor, Tensor]:
 
 
 def _unpack_nf4(packed: Tensor, scale: Tensor, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    from bitsandbytes.functional import QuantState, dequantize_4bit, get_4bit_type
+    import bitsandbytes  # noqa: F401 - what registers the operation
 
-    code = get_4bit_type("nf4", device=packed.device)
-    state = QuantState(
-        absmax=scale, shape=torch.Size(shape), code=code, blocksize=NF4_BLOCK, quant_type="nf4", dtype=dtype
-    )
-    weight: Tensor = dequantize_4bit(packed, state)
+    # Not by `functional.dequantize_4bit`: its QuantState wants the table of values, which the operation has itself, and
+    # to bring it to a card for each of hundreds of weights holds the host up each time.
+    weight: Tensor = torch.ops.bitsandbytes.dequantize_4bit.default(packed, scale, NF4_BLOCK, "nf4", shape, dtype)
     return weight
