@@ -89,7 +89,7 @@ def test_the_loaded_transformer_computes_the_same(tmp_path: Path) -> None:
         torch.randn(1, 16, 4, 6),
         torch.tensor([0.3]),
         torch.randn(1, 5, 40),
-        torch.ones(1, 5),
+        (5,),
         torch.randn(1, 24),
     )
     with torch.no_grad():

@@ -67,9 +67,8 @@ class Training:
         latents, feats, pooled = (
             torch.randn(shape, generator=make).to(self.device) for shape in ((2, 16, 8, 8), (2, 24, 160), (2, 96))
         )
-        mask = torch.ones(2, 24, dtype=torch.int64, device=self.device)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return self.model(latents, torch.tensor([0.2, 0.7], device=self.device), feats, mask, pooled)
+            return self.model(latents, torch.tensor([0.2, 0.7], device=self.device), feats, (24, 24), pooled)
 
     @torch.no_grad()
     def look(self, number: int) -> Tensor:
@@ -244,7 +243,7 @@ def test_a_base_loaded_to_host_memory_gives_the_same_picture(kind: str):
     places = swapped_places(len(plain.layers), 4)
     assert [stored(frozen(layer)) == 0 for layer in swapped.layers] == [n in places for n in range(len(plain.layers))]
     width, pooled = (layer.in_features for layer in (plain.cap_embedder[1], plain.clip_text_pooled_proj[1]))
-    given = (torch.ones(1, 16, 8, 8), torch.tensor([0.5]), torch.ones(1, 5, width), torch.ones(1, 5),
+    given = (torch.ones(1, 16, 8, 8), torch.tensor([0.5]), torch.ones(1, 5, width), (5,),
              torch.ones(1, pooled))  # fmt: skip
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(plain(*given), swapped(*given))

@@ -83,11 +83,10 @@ class RealPass:
         self.model.gradient_checkpointing = case.checkpointing
         self.model.checkpoint_skip_every = case.skip_every
         self.model.train()
-        mask = torch.ones(case.batch, case.caption, dtype=torch.int64)
-        mask[case.batch - case.short :, case.caption // 2 :] = 0
+        lengths = [case.caption] * (case.batch - case.short) + [case.caption // 2] * case.short
         self.data = torch.randn(case.batch, 16, case.side, case.side)
         self.inputs = (
-            torch.randn(self.data.shape), torch.rand(case.batch), torch.randn(case.batch, case.caption, 160), mask,
+            torch.randn(self.data.shape), torch.rand(case.batch), torch.randn(case.batch, case.caption, 160), lengths,
             torch.randn(case.batch, 96),
         )  # fmt: skip
 

@@ -51,7 +51,7 @@ def test_merged_and_adapted_models_give_the_same_velocity(finished: TrainConfig,
     latents, feats, pooled = (torch.randn(shape, generator=generator) for shape in shapes)
     with torch.no_grad():
         untouched, one, other = (
-            model(latents, torch.tensor([0.4]), feats, torch.ones(1, 6), pooled) for model in (base, adapted, merged)
+            model(latents, torch.tensor([0.4]), feats, (6,), pooled) for model in (base, adapted, merged)
         )
     assert (one - other).norm() < 0.02 * (one - untouched).norm()
 

@@ -39,7 +39,7 @@ def velocity(model: torch.nn.Module) -> Tensor:
     generator = torch.Generator().manual_seed(9)
     x, feats, pooled = (torch.randn(shape, generator=generator) for shape in ((2, 4, 8, 8), (2, 5, 12), (2, 10)))
     with torch.no_grad():
-        return model(x, torch.tensor([0.2, 0.7]), feats, torch.ones(2, 5, dtype=torch.int64), pooled)
+        return model(x, torch.tensor([0.2, 0.7]), feats, (5, 5), pooled)
 
 
 def with_adapter(base: Path, file: Path, strength: float) -> Tensor:

@@ -66,13 +66,13 @@ def test_the_largest_bucket_is_tried_with_a_whole_batch_of_the_longest_captions(
 
     def losses(self: Trainer, work: Any) -> torch.Tensor:
         batch = self._batches.get(work)
-        batches.append((tuple(batch.data.shape), tuple(batch.cap_mask.shape), int(batch.cap_mask.min())))
+        batches.append((tuple(batch.data.shape), batch.cap_feats.shape[1], batch.cap_lengths))
         return real(self, work)
 
     monkeypatch.setattr(fit.Trainer, "_losses", losses)
     found = checked(config).measured
     # A warm-up step and two timed ones, of two micro-batches each.
-    assert found and batches == [((2, 16, 8, 8), (2, found.caption_tokens), 1)] * 6
+    assert found and batches == [((2, 16, 8, 8), found.caption_tokens, (found.caption_tokens,) * 2)] * 6
     assert (found.width, found.height, found.images, found.steps) == (64, 64, 2, 2)
     assert found.caption_tokens > 9 * 7 // 3
 

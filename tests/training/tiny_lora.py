@@ -34,14 +34,14 @@ def tiny_model(seed: int = 0) -> NextDiT:
     return model.eval()
 
 
-def inputs(seed: int = 1, batch: int = 2) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def inputs(seed: int = 1, batch: int = 2) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...], Tensor]:
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator)
 
-    mask = torch.ones(batch, 5, dtype=torch.int64)
-    return draw(batch, 4, 8, 8), torch.rand(batch, generator=generator), draw(batch, 5, 12), mask, draw(batch, 10)
+    lengths = (5,) * batch
+    return draw(batch, 4, 8, 8), torch.rand(batch, generator=generator), draw(batch, 5, 12), lengths, draw(batch, 10)
 
 
 def randomise(parameters: dict[str, torch.nn.Parameter], seed: int = 3) -> None:

@@ -214,7 +214,7 @@ class NextDiT(nn.Module):
         latents: Tensor,
         timesteps: Tensor,
         cap_feats: Tensor,
-        cap_mask: Tensor,
+        cap_lengths: Sequence[int],
         clip_text_pooled: Tensor | None,
     ) -> Tensor:
         """Velocity, shaped like `latents`.
@@ -223,23 +223,22 @@ class NextDiT(nn.Module):
             latents: [B, in_channels, H, W]; H and W multiples of patch_size.
             timesteps: [B] in [0, 1]; 0 is noise.
             cap_feats: [B, L, cap_feat_dim], right padded.
-            cap_mask: [B, L], nonzero on the real tokens, which come first. On the CPU for speed: the host needs the
-                lengths, and would have to wait for a device.
+            cap_lengths: real tokens of each caption, which come first, at most L. Numbers of the host: to ask a device
+                for them means to wait for it, and `DistributedDataParallel` brings every tensor there.
             clip_text_pooled: [B, clip_text_dim]. None means "time embedding alone", as upstream has it.
 
         Raises:
             ValueError: sides that patches do not divide, or positions beyond axes_lens.
         """
         rows, columns = self._grid(latents)
-        lengths = cap_mask.ne(0).sum(dim=1)
-        caption = Lengths(tuple(lengths.tolist()), cap_feats.shape[1])
+        caption = Lengths(tuple(cap_lengths), cap_feats.shape[1])
         self._check_positions(max(caption.each), rows, columns)
         condition = self._condition(timesteps, clip_text_pooled)
 
         text_turn = rotation(
             caption_positions(cap_feats.shape[0], cap_feats.shape[1], cap_feats.device), self.axes_dims
         )
-        lengths = lengths.to(latents.device, non_blocking=True)
+        lengths = torch.tensor(caption.each).to(latents.device, non_blocking=True)
         image_turn = rotation(image_positions(lengths, rows, columns), self.axes_dims)
         text = self._refine_text(cap_feats, caption, text_turn)
         image = self._refine_image(latents, image_turn, condition)

@@ -2,8 +2,8 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -30,13 +30,13 @@ class Features(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Model inputs. data and noise [B, C, H, W] fp32, t [B], text right padded [B, L, D] with mask."""
+    """Model inputs. data and noise [B, C, H, W] fp32, t [B], text right padded [B, L, D], its lengths [B]."""
 
     data: Tensor
     noise: Tensor
     t: Tensor
     cap_feats: Tensor
-    cap_mask: Tensor
+    cap_lengths: tuple[int, ...]
     pooled: Tensor
 
 
@@ -59,13 +59,12 @@ def make_batch(
         times.append(draw_time(config.timestep_sampling, generator))
         noise.append(torch.randn(data.shape[1:], generator=generator))
         texts.append(_choose_text(config, store, sample, random.Random(keyed_seed(*key, "caption"))))
-    lengths = torch.tensor([len(text.cap_feats) for text in texts])
     return Batch(
         data=data,
         noise=torch.stack(noise),
         t=shift_time(torch.stack(times), mu),
         cap_feats=pad_sequence([text.cap_feats.float() for text in texts], batch_first=True),
-        cap_mask=(torch.arange(int(lengths.max()))[None] < lengths[:, None]).long(),
+        cap_lengths=tuple(len(text.cap_feats) for text in texts),
         pooled=torch.stack([text.pooled.float() for text in texts]),
     )
 
@@ -80,9 +79,10 @@ def _choose_text(config: TrainConfig, store: Features, sample: Sample, rng: rand
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """All but the mask, which the host reads."""
-    tensors = {name: getattr(batch, name) for name in batch.__dataclass_fields__}
-    return Batch(**{name: one if name == "cap_mask" else _sent(one, device) for name, one in tensors.items()})
+    """All its tensors; the lengths are for the host."""
+    parts = vars(batch).items()
+    sent: dict[str, Any] = {name: _sent(part, device) for name, part in parts if isinstance(part, Tensor)}
+    return replace(batch, **sent)
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:

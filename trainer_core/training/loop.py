@@ -207,7 +207,7 @@ class Trainer:
         torch.manual_seed(keyed_seed(self._config.seed, work.step, first, "dropout"))
         x_t = interpolate(batch.data, batch.noise, batch.t)
         with self.accelerator.autocast():
-            velocity = self._wrapped(x_t, batch.t, batch.cap_feats, batch.cap_mask, batch.pooled)
+            velocity = self._wrapped(x_t, batch.t, batch.cap_feats, batch.cap_lengths, batch.pooled)
         return velocity_loss(velocity, batch.data, batch.noise)
 
     def _clip(self) -> Tensor:

@@ -66,8 +66,7 @@ def guided_velocity(
 
     def velocity(features: TextFeatures) -> Tensor:
         feats, pooled = features.cap_feats[None].to(x), features.pooled[None].to(x)
-        mask = torch.ones(1, feats.shape[1], dtype=torch.int64)
-        return model(x[None], torch.tensor([t], device=x.device), feats, mask, pooled)[0].float()
+        return model(x[None], torch.tensor([t], device=x.device), feats, (feats.shape[1],), pooled)[0].float()
 
     positive = velocity(conditions[0])
     if cfg == 1.0:

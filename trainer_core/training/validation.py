@@ -86,13 +86,12 @@ class Validator:
             t = torch.tensor(TIMES[start : start + size], device=device)
             clean = data.expand(len(t), *data.shape).to(device)
             noisy = torch.stack(noise[start : start + size]).to(device)
-            mask = torch.ones(len(t), feats.shape[1], dtype=torch.int64)
             with self._world.accelerator.autocast():
                 velocity = model(
                     interpolate(clean, noisy, t),
                     t,
                     feats.expand(len(t), -1, -1),
-                    mask,
+                    (feats.shape[1],) * len(t),
                     pooled.expand(len(t), -1),
                 )
             losses += velocity_loss(velocity, clean, noisy).tolist()

@@ -101,8 +101,8 @@ def _latents_of(portraits: list[Portrait], vae: AutoencoderKL, work: Path) -> Te
 
 def _text_features(
     portraits: list[Portrait], rng: random.Random, gemma: GemmaEncoder, jina: JinaEncoder
-) -> tuple[Tensor, Tensor, Tensor]:
-    """cap_feats, cap_mask and pooled vectors of freshly phrased captions."""
+) -> tuple[Tensor, list[int], Tensor]:
+    """cap_feats, their lengths and pooled vectors of freshly phrased captions."""
     texts, bare = [], []
     for portrait in portraits:
         as_xml = rng.random() < XML_SHARE
@@ -112,4 +112,4 @@ def _text_features(
         texts.append("" if dropped else prompt + caption)
         bare.append("" if dropped and rng.random() < DROP_JINA else caption)
     encoded = gemma.encode(texts)
-    return encoded.hidden.float(), encoded.mask, jina.encode(bare).pooled.float()
+    return encoded.hidden.float(), encoded.mask.sum(dim=1).tolist(), jina.encode(bare).pooled.float()
