@@ -19,7 +19,7 @@ from transformers import Gemma3TextConfig, Gemma3TextModel, JinaEmbeddingsV3Conf
 
 from bench.machine import machine
 from trainer_core.model.jina import JinaEncoder
-from trainer_core.model.vae import LatentCodec
+from trainer_core.model.vae import LatentCodec, vae_dtype
 from trainer_core.planning.phases import GIB, GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.checks import pick_device
 from trainer_core.training.metering import seconds_of
@@ -61,10 +61,10 @@ TINY = Sizes(
 )  # fmt: skip
 
 
-def build(make: Callable[[], nn.Module], device: torch.device) -> Any:
-    """Random weights straight on the device, in the encoders' own number format there."""
+def build(make: Callable[[], nn.Module], device: torch.device, dtype: torch.dtype | None = None) -> Any:
+    """Random weights straight on the device, in the text encoders' number format there unless another is given."""
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16 if device.type == "cuda" else torch.float32)
+    torch.set_default_dtype(dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32))
     try:
         with device:
             return make().eval()
@@ -93,7 +93,7 @@ def vae(sizes: Sizes, device: torch.device) -> Callable[[int], object]:
             block_out_channels=sizes.channels, layers_per_block=sizes.layers, latent_channels=16, norm_num_groups=8,
             down_block_types=["DownEncoderBlock2D"] * stages, up_block_types=["UpDecoderBlock2D"] * stages,
         ),
-        device,
+        device, vae_dtype(device),
     )  # fmt: skip
     codec = LatentCodec(model, scaling=1.0, shift=0.0)
     return lambda batch: codec.encode(torch.rand(batch, 3, sizes.side, sizes.side, device=device))
@@ -114,7 +114,7 @@ def speed(encode: Callable[[int], object], batch: int, device: torch.device, *, 
 
 
 def measure(sizes: Sizes, device: torch.device, repeats: int) -> dict[str, Any]:
-    pictures = gpu_image_batch(sizes.side, sizes.side)
+    pictures = gpu_image_batch(sizes.side, sizes.side, vae_dtype(device).itemsize)
     found: dict[str, Any] = {}
     for name, make, batch in (("gemma", gemma, GPU_TEXT_BATCH), ("jina", jina, GPU_TEXT_BATCH), ("vae", vae, pictures)):
         if device.type == "cuda":

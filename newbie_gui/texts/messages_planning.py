@@ -225,9 +225,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     (
         "Attention is counted as fused (flash or memory-efficient) in 16 bits; a card of compute capability below 8.0 "
-        "computes it in 32 bits and needs some hundred MB more. The encoders run in bfloat16.",
+        "computes it in 32 bits and needs some hundred MB more. The encoders run in bfloat16, but the VAE on such a "
+        "card in 32 bits.",
         "注意力按 16 位的融合内核（flash 或省显存版）计算；计算能力低于 8.0 的显卡以 32 位计算，需要多几百 MB 显存。"
-        "编码器以 bfloat16 运行。",
+        "编码器以 bfloat16 运行，但在这样的显卡上 VAE 以 32 位运行。",
     ),
     # Hardware.
     (

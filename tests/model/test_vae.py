@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.vae import load_vae
+from trainer_core.model.vae import load_vae, vae_dtype
 
 PIXELS = torch.linspace(-1, 1, 2 * 3 * 16 * 24).reshape(2, 3, 16, 24)
 
@@ -96,3 +96,11 @@ def test_loading_is_strict(saved: tuple[Path, Any]) -> None:
     with pytest.raises(UserError, match="AutoencoderDC") as kind:
         load_vae(saved[0], dtype=torch.float32)
     assert (shape.value.code, kind.value.code) == ("weights_mismatch", "wrong_model")
+
+
+@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), torch.float32), ((8, 6), torch.bfloat16)])
+def test_bf16_only_where_a_card_computes_it(
+    capability: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert vae_dtype(torch.device("cuda")) == dtype and vae_dtype(torch.device("cpu")) == torch.float32

@@ -99,7 +99,20 @@ def test_optimizer_state_in_8_bits_by_its_layout():
 def test_batches_of_the_encoders_are_those_of_the_feature_store():
     assert (features.gpu_image_batch, features.GPU_TEXT_BATCH) == (phases.gpu_image_batch, phases.GPU_TEXT_BATCH)
     sizes = ((512, 512), (1024, 1024), (1536, 1024), (1536, 1536), (4096, 1024), (2048, 2048))
-    assert [phases.gpu_image_batch(*size) for size in sizes] == [4, 4, 2, 1, 1, 1]
+    assert [phases.gpu_image_batch(*size, 2) for size in sizes] == [4, 4, 2, 1, 1, 1]
+    assert [phases.gpu_image_batch(*size, 4) for size in sizes] == [4, 2, 1, 1, 1, 1]
+
+
+def test_before_ampere_the_vae_counts_in_32_bits_and_encodes_fewer_pictures_at_once(tmp_path: Path):
+    settings = config(tmp_path, sample_prompts=["a"], resolution=1024)
+    new, old = (estimate(settings, DATA, base=BaseSizes(), old_card=card) for card in (False, True))
+    grown = {one.name: other.bytes - one.bytes for one, other in zip(new.phases, old.phases, strict=True)}
+    weights = 2 * BaseSizes().vae.parameters
+    # Strips have a fixed count of numbers; maps of half the pictures take what they took.
+    assert weights <= grown.pop("encoding images") < 1.5 * weights and part(old, "sampling", "VAE") == 2 * weights
+    assert grown.pop("sampling") > weights and not any(grown.values())
+    cpu = [estimate(settings, DATA, base=BaseSizes(), cuda=False, old_card=card).phases for card in (False, True)]
+    assert cpu[0] == cpu[1]
 
 
 def test_disk_grows_with_saves_and_the_cache_can_stay_in_memory(tmp_path: Path):

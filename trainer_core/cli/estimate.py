@@ -11,7 +11,7 @@ from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, config_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.planning.advice import chosen_gpus, device_name, uses_gpu
+from trainer_core.planning.advice import chosen_gpus, device_name, uses_gpu, uses_old_card
 from trainer_core.planning.base import read_base
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
@@ -53,7 +53,10 @@ def _estimate(options: argparse.Namespace) -> None:
     base = read_base(config)
     key = fit_key(config, work_of(config, data), base.transformer, device_name(config, machine, cuda=cuda))
     measured = find(fit_folder(config), key)
-    result = estimate(config, data, base=base, cuda=cuda, world_size=world_size, measured=measured)
+    result = estimate(
+        config, data, base=base, cuda=cuda, old_card=uses_old_card(config, machine), world_size=world_size,
+        measured=measured,
+    )  # fmt: skip
     if options.json:
         print(json.dumps(as_json(result, problem), ensure_ascii=False, indent=1))
         return

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.model.attention import before_ampere
 from trainer_core.model.light_imports import without_bitsandbytes
 from trainer_core.model.tokens import read_config
 from trainer_core.model.vae_names import VaeNames, vae_config
@@ -66,6 +67,15 @@ class LatentCodec:
     def _dtype(self) -> torch.dtype:
         dtype: torch.dtype = next(self.model.parameters()).dtype
         return dtype
+
+
+def vae_dtype(device: torch.device) -> torch.dtype:
+    """bf16 on GPUs that compute it, else fp32.
+
+    Before Ampere bf16 is emulated: convolutions without cuDNN, and attention with all its scores in memory, 2.6 GiB for
+    a picture of 1024 px. fp16 is no way out, for this VAE's activations overflow in it.
+    """
+    return torch.float32 if device.type == "cpu" or before_ampere(device) else torch.bfloat16
 
 
 def load_vae(path: Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> LatentCodec:

@@ -13,7 +13,7 @@ from trainer_core.contracts.config import TrainConfig, options
 from trainer_core.planning.base import read_base
 from trainer_core.planning.estimate import estimate
 from trainer_core.planning.hardware import Gpu, Machine
-from trainer_core.planning.presets import BF16_CAPABILITY
+from trainer_core.planning.presets import without_bf16
 from trainer_core.planning.swapped import RING
 
 # The modules of the published strategy 1; a test holds them equal to presets/16gb.toml.
@@ -286,6 +286,11 @@ def chosen_gpus(config: TrainConfig, machine: Machine) -> tuple[Gpu, ...]:
     return tuple(named if machine.joins_gpus else named[:1])
 
 
+def uses_old_card(config: TrainConfig, machine: Machine) -> bool:
+    """Whether one of those GPUs is older than bf16."""
+    return bool(without_bf16(chosen_gpus(config, machine)))
+
+
 def device_name(config: TrainConfig, machine: Machine, *, cuda: bool) -> str:
     """What a training of ``config`` computes on here: its first GPU's name, "" for one that is not there."""
     if not cuda:
@@ -323,7 +328,7 @@ def _crawl_hints(
 
 
 def _precision_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:
-    old = [gpu for gpu in used if gpu.compute_capability and gpu.compute_capability < BF16_CAPABILITY]
+    old = without_bf16(used)
     if config.mixed_precision == "no":
         return ['mixed_precision = "no" computes everything in 32 bits; "bf16" is several times faster.']
     if config.mixed_precision == "fp16" and not old:

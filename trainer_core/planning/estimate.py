@@ -111,6 +111,7 @@ def estimate(
     *,
     base: BaseSizes | None = None,
     cuda: bool = True,
+    old_card: bool = False,
     world_size: int = 1,
     pace: Callable[[TrainConfig], Speed | None] = known_speed,
     measured: MeasuredStep | None = None,
@@ -119,19 +120,21 @@ def estimate(
 
     Nothing is written; read are headers of the base's files (unless `base` is given), earlier runs' events in
     output_dir (unless `pace` looks elsewhere), and the disk's free space. What was `measured` for these very settings
-    takes the place of the training's estimate, and of the pace where no run tells it.
+    takes the place of the training's estimate, and of the pace where no run tells it. old_card: see `vae_bytes`.
     """
     base = base or read_base(config)
     targets = matching(base.transformer, config.lora_target_modules)
     work = work_of(config, data)
     steps = count_steps(config, data.buckets, world_size=world_size) if data and data.buckets else None
     speed = pace(config) or (tried_speed(measured) if measured else None)
-    encoding = encoding_phases(base, work, _jina_tokens(config, work), cuda=cuda, quantised=config.quantize_gemma)
+    encoding = encoding_phases(
+        base, work, _jina_tokens(config, work), cuda=cuda, old_card=old_card, quantised=config.quantize_gemma
+    )
     training = training_phase(config, base.transformer, targets, work, cuda=cuda, world_size=world_size)
     mapped = max(phase.components[0].bytes for phase in (*encoding, training))
     phases = [*encoding, _corrected(training, measured)]
     if config.sample_prompts:
-        phases.append(sampling_phase(config, base, targets, work, cuda=cuda))
+        phases.append(sampling_phase(config, base, targets, work, cuda=cuda, old_card=old_card))
     peak = max(phase.bytes for phase in phases)
     cache = _cache_bytes(config, base, data, cuda=cuda)
     return Estimate(
@@ -276,6 +279,7 @@ def _notes(
     if cuda:
         notes.append(
             "Attention is counted as fused (flash or memory-efficient) in 16 bits; a card of compute capability below "
-            "8.0 computes it in 32 bits and needs some hundred MB more. The encoders run in bfloat16."
+            "8.0 computes it in 32 bits and needs some hundred MB more. The encoders run in bfloat16, but the VAE on "
+            "such a card in 32 bits."
         )
     return tuple(notes)

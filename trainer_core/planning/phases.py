@@ -17,9 +17,9 @@ from trainer_core.planning.shapes import Dimensions, Linear, Targets
 from trainer_core.planning.swapped import SwapBytes, swap_bytes
 
 # As training/features.py batches them on a GPU; a CPU takes one at a time.
-# What a GPU encodes at once: texts, and pictures of up to 1024 x 1024; larger ones in smaller batches.
+# What a GPU encodes at once: texts, and pictures of up to 1024 x 1024 in bf16; larger ones, and in fp32, fewer.
 _GPU_IMAGE_BATCH = 4
-_GPU_IMAGE_PIXELS = _GPU_IMAGE_BATCH * 1024**2
+_GPU_IMAGE_BYTES = _GPU_IMAGE_BATCH * 1024**2 * 2
 GPU_TEXT_BATCH = 8
 # bitsandbytes: tensors below this many elements keep 32-bit state; one fp32 scale for each block of 256.
 MIN_8BIT = 4096
@@ -134,7 +134,9 @@ def _weight_bytes(config: TrainConfig) -> int:
     return 4 if config.mixed_precision == "no" else 2
 
 
-def sampling_phase(config: TrainConfig, base: BaseSizes, targets: Targets, work: Workload, *, cuda: bool) -> Phase:
+def sampling_phase(
+    config: TrainConfig, base: BaseSizes, targets: Targets, work: Workload, *, cuda: bool, old_card: bool = False
+) -> Phase:
     """A sample picture in the middle of training: the transformer stays, the VAE comes beside it."""
     dims = base.transformer
     width, height = work.sample_size
@@ -145,21 +147,26 @@ def sampling_phase(config: TrainConfig, base: BaseSizes, targets: Targets, work:
     drawing = rows * compute * (4 * dims.hidden + 2 * dims.dim)
     drawing += unpacked_bytes(dims, config.quantize_base, compute)
     drawing += compute * targets.parameters(config.lora_rank) if compute != FP32 else 0
-    encoder = encoder_bytes(cuda=cuda)
-    decoding = decoder_numbers(base.vae.channels, width * height) * encoder
+    number = vae_bytes(cuda=cuda, old_card=old_card)
+    decoding = decoder_numbers(base.vae.channels, width * height) * number
     return Phase(
         name=SAMPLING,
         components=(
             *_held(config, dims, targets),
-            Component(name="VAE", bytes=base.vae.parameters * encoder),
+            Component(name="VAE", bytes=base.vae.parameters * number),
             Component(name="temporaries", bytes=max(drawing, decoding)),
         ),
     )
 
 
 def encoder_bytes(*, cuda: bool) -> int:
-    """Bytes a number of the encoders: bfloat16 on GPUs that have it (all since 2020), fp32 on a CPU."""
-    return 2 if cuda else 4
+    """Bytes a number of the text encoders: bfloat16 on GPUs, fp32 on a CPU."""
+    return 2 if cuda else FP32
+
+
+def vae_bytes(*, cuda: bool, old_card: bool) -> int:
+    """Bytes a number of the VAE (`model.vae.vae_dtype`). old_card: the GPU is older than bf16, that is than Ampere."""
+    return 2 if cuda and not old_card else FP32
 
 
 def text_phase(
@@ -198,32 +205,32 @@ def _encoder_weights(encoder: TextEncoder, width: int, quantised: str) -> int:
     return encoder.largest * width + quantised_bytes(Linear(name="", inputs=encoder.hidden, outputs=rows), quantised)
 
 
-def gpu_image_batch(width: int, height: int) -> int:
-    """How many pictures of that size a GPU encodes at once."""
-    return max(1, min(_GPU_IMAGE_BATCH, _GPU_IMAGE_PIXELS // (width * height)))
+def gpu_image_batch(width: int, height: int, number: int) -> int:
+    """How many pictures of that size a GPU encodes at once, with `number` bytes a number."""
+    return max(1, min(_GPU_IMAGE_BATCH, _GPU_IMAGE_BYTES // (width * height * number)))
 
 
-def image_phase(base: BaseSizes, work: Workload, *, cuda: bool) -> Phase:
+def image_phase(base: BaseSizes, work: Workload, *, cuda: bool, old_card: bool) -> Phase:
     """One batch of the largest pictures through the VAE's encoder. An estimate: kernels' own workspace is left out."""
     width, height = work.largest_picture
-    numbers = encoder_bytes(cuda=cuda)
-    images = gpu_image_batch(width, height) if cuda else 1
+    number = vae_bytes(cuda=cuda, old_card=old_card)
+    images = gpu_image_batch(width, height, number) if cuda else 1
     return Phase(
         name=ENCODING_IMAGES,
         components=(
-            Component(name="weights", bytes=base.vae.parameters * numbers),
-            Component(name="temporaries", bytes=encoder_numbers(base.vae.channels, width * height * images) * numbers),
+            Component(name="weights", bytes=base.vae.parameters * number),
+            Component(name="temporaries", bytes=encoder_numbers(base.vae.channels, width * height * images) * number),
         ),
     )
 
 
 def encoding_phases(
-    base: BaseSizes, work: Workload, jina_tokens: int, *, cuda: bool, quantised: str = "no"
+    base: BaseSizes, work: Workload, jina_tokens: int, *, cuda: bool, old_card: bool = False, quantised: str = "no"
 ) -> tuple[Phase, ...]:
     """Captions through Gemma, then through Jina, then images through the VAE; one encoder in memory at a time.
 
-    quantised: how Gemma is held. It makes gate, up and product of its feed-forward part and two masks; Jina two
-    values and one mask.
+    old_card: see `vae_bytes`. quantised: how Gemma is held. It makes gate, up and product of its feed-forward part and
+    two masks; Jina two values and one mask.
     """
     return (
         text_phase(
@@ -236,5 +243,5 @@ def encoding_phases(
             quantised=quantised,
         ),
         text_phase(ENCODING_JINA, base.jina, jina_tokens, cuda=cuda, feed_forward_values=2, mask_bytes=1),
-        image_phase(base, work, cuda=cuda),
+        image_phase(base, work, cuda=cuda, old_card=old_card),
     )

@@ -228,14 +228,18 @@ def _why_out(gpu: Gpu, preset: Preset, reserve: float) -> str:
     return f"it has {_gib(gpu.free_mib)} GiB free of the {preset.needs_gib + reserve:g} GiB needed"
 
 
+def without_bf16(gpus: Sequence[Gpu]) -> list[Gpu]:
+    """Those before Ampere, as far as the driver tells."""
+    return [gpu for gpu in gpus if gpu.compute_capability and gpu.compute_capability < BF16_CAPABILITY]
+
+
 def _old_card(gpus: Sequence[Gpu]) -> list[str]:
     """bf16 stays: fp16 overflows in models of this family, and a slow run is better than a broken one."""
-    old = [gpu for gpu in gpus if gpu.compute_capability and gpu.compute_capability < BF16_CAPABILITY]
     return [
         f"GPU {gpu.index} ({gpu.name}, compute capability {_version(gpu.compute_capability or (0, 0))}) computes bf16 "
         f'without tensor cores, so it is slow. mixed_precision = "fp16" is faster there but may overflow with this '
         "model (the run then stops and says so); bf16 is the safe choice."
-        for gpu in old
+        for gpu in without_bf16(gpus)
     ]
 
 

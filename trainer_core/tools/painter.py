@@ -17,7 +17,7 @@ from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.model.vae import load_vae
+from trainer_core.model.vae import load_vae, vae_dtype
 from trainer_core.model.weights import TensorSource
 from trainer_core.tools.lora_stack import Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.tools.lora_text import text_settings
@@ -94,7 +94,7 @@ def paint_shots(
         texts = _encode(base, prompts, read, dtype, device, tell)
         report("loading the base", 0, 1)
         model = load_transformer(base.transformer, dtype=dtype, device=device).eval()
-        codec = load_vae(base.vae, dtype=dtype, device=device)
+        codec = load_vae(base.vae, dtype=vae_dtype(device), device=device)
         steps = _Steps(report, sum(shot.settings.steps for shot in shots))
         strength = 0.0
         for index, shot in enumerate(shots):

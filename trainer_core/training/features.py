@@ -36,7 +36,7 @@ from trainer_core.model.folder import BaseFolder, transformer_config
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.model.vae import load_vae
+from trainer_core.model.vae import load_vae, vae_dtype
 from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
 from trainer_core.training.fitting import FallbackEncoder, Item, Result
@@ -62,25 +62,28 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """What decides the encoders' output: dtype, device, token limits and the files' identities.
+    """What decides the encoders' output: dtypes, device, token limits and the files' identities.
 
     A quantised Gemma is another encoder, and so has another identity.
     """
 
     device: torch.device
     dtype: torch.dtype
+    vae_dtype: torch.dtype
     vae: str
     gemma: str
     jina: str
 
 
 def describe_encoding(base: BaseFolder, cache: Cache, device: torch.device, quantised: str) -> Encoding:
-    """Hash the encoders' files (remembered by size and time). bf16 on GPUs that have it, else fp32."""
+    """Hash the encoders' files (remembered by size and time). The text encoders' dtype: bf16 on GPUs, else fp32."""
     dtype = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     ids = [part_id(folder, cache.index) for folder in (base.vae, base.text_encoder, base.clip_model)]
     cache.index.save()
     gemma = ids[1] if quantised == "no" else f"{ids[1]}-{quantised}"
-    return Encoding(device=device, dtype=dtype, vae=ids[0], gemma=gemma, jina=ids[2])
+    return Encoding(
+        device=device, dtype=dtype, vae_dtype=vae_dtype(device), vae=ids[0], gemma=gemma, jina=ids[2]
+    )  # fmt: skip
 
 
 class FeatureStore:
@@ -120,7 +123,7 @@ class FeatureStore:
 
     def latents_key(self, image_hash: str, bucket: tuple[int, int]) -> str:
         e = self.encoding
-        return key_of(vae=e.vae, dtype=str(e.dtype), image=image_hash, bucket=bucket, crop="cover-centre-lanczos")
+        return key_of(vae=e.vae, dtype=str(e.vae_dtype), image=image_hash, bucket=bucket, crop="cover-centre-lanczos")
 
     # Reading
 
@@ -278,7 +281,7 @@ class FeatureStore:
         fixed = [
             batch
             for bucket in sorted(by_bucket)
-            for batch in self._batches(by_bucket[bucket], gpu_image_batch(*bucket))
+            for batch in self._batches(by_bucket[bucket], gpu_image_batch(*bucket, self.encoding.vae_dtype.itemsize))
         ]
         batches = self._to_do(fixed, self.cache.keys("latents").__contains__)
         if not batches:
@@ -289,7 +292,7 @@ class FeatureStore:
 
     def _make_latents(self, batches: Sequence[list[Sample]], report: Report) -> list[ImageProblem]:
         report(LOADING_VAE, 0, len(batches))
-        codec = load_vae(self._base.vae, dtype=self.encoding.dtype, device=self.encoding.device)
+        codec = load_vae(self._base.vae, dtype=self.encoding.vae_dtype, device=self.encoding.device)
         self._require_fit("VAE", self._base.vae, codec.channels, "in_channels")
         pictures = Prefetcher(
             lambda place: self._pictures(batches[place]),

@@ -22,7 +22,7 @@ from trainer_core.contracts.errors import system_problem
 from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING_TRANSFORMER, TRYING, Report
 from trainer_core.dataset.facts import read_facts
 from trainer_core.model.folder import BaseFolder
-from trainer_core.planning.advice import chosen_gpus, device_name
+from trainer_core.planning.advice import chosen_gpus, device_name, uses_old_card
 from trainer_core.planning.base import BaseSizes, read_base
 from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.hardware import Machine, detect
@@ -144,7 +144,8 @@ class _FitInputs:
 
     def forecast(self, measured: MeasuredStep | None) -> Estimate:
         return estimate(
-            self.config, self.data, base=self.base, cuda=self.cuda, world_size=self.cards, measured=measured
+            self.config, self.data, base=self.base, cuda=self.cuda, old_card=uses_old_card(self.config, self.machine),
+            world_size=self.cards, measured=measured,
         )  # fmt: skip
 
     @property

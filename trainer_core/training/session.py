@@ -280,7 +280,7 @@ class Session:
         model.eval()
         device = self._trainer.accelerator.device
         dtype = torch.float32 if self._config.mixed_precision == "no" else torch.bfloat16
-        codec = load_vae(self._base.vae, dtype=self._store.encoding.dtype, device=device)
+        codec = load_vae(self._base.vae, dtype=self._store.encoding.vae_dtype, device=device)
         negative = self._store.prompt(self._config.sample_negative_prompt)
         for number, prompt in enumerate(self._config.sample_prompts):
             settings = self._settings(prompt, self._config.sample_seed + number)

@@ -19,7 +19,7 @@ from trainer_core.contracts.config import TrainConfig, changes, options, parse_c
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.validation import all_problems
-from trainer_core.planning.advice import chosen_gpus, device_name, memory_hints, uses_gpu
+from trainer_core.planning.advice import chosen_gpus, device_name, memory_hints, uses_gpu, uses_old_card
 from trainer_core.planning.base import BaseSizes
 from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.hardware import Gpu, Machine
@@ -171,8 +171,8 @@ class _Check:
         cards = max(1, len(chosen_gpus(config, machine))) if cuda else 1
         pace = self._pace.value
         return estimate(
-            config, data, base=self._base.value, cuda=cuda, world_size=cards, pace=lambda _: pace,
-            measured=self._measured.value if self._measured else None,
+            config, data, base=self._base.value, cuda=cuda, old_card=uses_old_card(config, machine), world_size=cards,
+            pace=lambda _: pace, measured=self._measured.value if self._measured else None,
         )  # fmt: skip
 
     def _disk_problems(self) -> Iterator[tuple[str, str]]:
