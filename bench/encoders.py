@@ -21,7 +21,7 @@ from bench.machine import machine
 from trainer_core.model.jina import JinaEncoder
 from trainer_core.model.vae import LatentCodec, vae_dtype
 from trainer_core.planning.phases import GIB, GPU_TEXT_BATCH, gpu_image_batch
-from trainer_core.training.checks import pick_device
+from trainer_core.training.device import pick_device
 from trainer_core.training.metering import seconds_of
 
 

@@ -31,7 +31,8 @@ from trainer_core.planning.phases import GIB, Workload, training_pass, training_
 from trainer_core.planning.shapes import Dimensions, matching, parameter_count
 from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.building import make_trainable
-from trainer_core.training.checks import adapted, pick_device
+from trainer_core.training.checks import adapted
+from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.loop import LaunchedStep, Trainer
 from trainer_core.training.metering import PeakMemory, seconds_of

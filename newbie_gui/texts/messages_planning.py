@@ -300,10 +300,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("It fits too and leaves more memory free, but {} learns more.", "它也放得下，而且留出更多显存，但 {} 学得更多。"),
     ("GPU {} ({}) cannot be used: {}.", "显卡 {}（{x}）无法使用：{t}。"),
-    (
-        "An older PyTorch may run there: NEWBIE_TORCH_INDEX=https://download.pytorch.org/whl/cu126.",
-        "较旧的 PyTorch 也许能在上面运行：NEWBIE_TORCH_INDEX=https://download.pytorch.org/whl/cu126。",
-    ),
+    ("An older PyTorch may run there: {}.", "较旧的 PyTorch 也许能在上面运行：{}。"),
     ("{}: there is no NVIDIA GPU to train on.", "{}：没有可用于训练的 NVIDIA 显卡。"),
     ("It needs a GPU with {} GiB free.", "它需要一张空闲显存 {} GiB 的显卡。"),
     (

@@ -30,6 +30,27 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ('device = "cuda", but PyTorch sees no NVIDIA GPU here.', 'device = "cuda"，但 PyTorch 看不到 NVIDIA 显卡。'),
     ("Check the driver with nvidia-smi.", "请用 nvidia-smi 检查驱动。"),
     ('Set device = "auto" or "cpu".', '请设 device = "auto" 或 "cpu"。'),
+    ("PyTorch {} cannot use the GPU {} (driver {}): {}.", "PyTorch {} 无法使用显卡 {}（驱动 {}）：{t}。"),
+    ("this is its build for the CPU", "这是 CPU 版"),
+    ("its build for CUDA {} needs driver {} or newer", "CUDA {} 版需要 {} 或更新的驱动"),
+    ("CUDA does not say why", "CUDA 没有说明原因"),
+    (
+        "Close the program, delete its .venv and start launch.sh or launch.bat: it installs the right build.",
+        "请关闭程序，删除其中的 .venv 文件夹，再运行 launch.sh 或 launch.bat：它会安装适合的版本。",
+    ),
+    ("Update the NVIDIA driver, then restart the machine.", "请更新 NVIDIA 驱动，然后重启电脑。"),
+    (
+        "Or start launch.sh or launch.bat with {}: that build works with older drivers.",
+        "或以 {} 运行 launch.sh 或 launch.bat：这个版本支持较旧的驱动。",
+    ),
+    (
+        "Restart the machine, then check the driver with nvidia-smi.",
+        "请重启电脑，再用 nvidia-smi 检查驱动。",
+    ),
+    (
+        'Or choose the CPU (device = "cpu"): it suits the built-in base, a real one would take months.',
+        '或选择 CPU（device = "cpu"）：只适合内置的小模型，真正的底模要训练几个月。',
+    ),
     (
         "AdamW8bit needs an NVIDIA GPU; this run on the CPU uses AdamW: the same update, its state in 32 bits.",
         "AdamW8bit 需要 NVIDIA 显卡；这次用 CPU 训练，改用 AdamW：更新方式相同，状态为 32 位。",

@@ -24,6 +24,7 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def count(monkeypatch: pytest.MonkeyPatch, seen: int, **settings: str) -> int:
     """What is used where PyTorch sees that many GPUs."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: seen)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: seen > 0)
     return train._gpu_count(TrainConfig(base_model_path="b", train_data_dir="d", **settings))
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from newbie_gui import environment
-from newbie_gui.environment import CPU_INDEX, CUDA_INDEX, Project, SetupError, Stamp
+from newbie_gui.environment import CPU_INDEX, CUDA_INDEX, INDEX_VARIABLE, Project, SetupError, Stamp
+from trainer_core.planning.torch_builds import OLDER_BUILD
 
 WANTED = Stamp(python="3.12.1", runtime="r", dev="", nvidia=False, torch_index=CPU_INDEX)
 
@@ -181,3 +182,7 @@ def test_only_one_start_at_a_time_changes_the_venv(project: Project):
         assert not environment.try_lock(second)
     with environment.setup_lock(project) as lock:
         assert not lock.closed
+
+
+def test_the_trainers_errors_name_the_variable_that_is_read():
+    assert OLDER_BUILD.partition("=")[0] == INDEX_VARIABLE

@@ -32,7 +32,8 @@ def _settings(config: TrainConfig) -> Iterator[UserError]:
     """What the run would say before it writes anything; it says one thing at a time."""
     from trainer_core.model.hub import cached_part
     from trainer_core.planning.hub_place import parse_place
-    from trainer_core.training.checks import adapted, base_of, check_early, named_parts, pick_device
+    from trainer_core.training.checks import adapted, base_of, check_early, named_parts
+    from trainer_core.training.device import pick_device
     from trainer_core.training.rerun import check_rerun, resumed_config
 
     run = RunDir(Path(config.output_dir) / config.output_name)

@@ -54,7 +54,7 @@ def _sample(options: argparse.Namespace) -> None:
             raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
     text = _text(options)
     from trainer_core.tools.painter import paint
-    from trainer_core.training.checks import pick_device
+    from trainer_core.training.device import pick_device
     from trainer_core.training.sampling import SampleSettings, save_png
 
     wanted = [

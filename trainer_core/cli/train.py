@@ -74,14 +74,20 @@ def _is_hub_id(text: str) -> bool:
 
 
 def _gpu_count(config: TrainConfig) -> int:
-    """How many GPUs this training uses; from here on CUDA sees no others. 0 without any."""
+    """How many GPUs this training uses; from here on CUDA sees no others. 0 without any.
+
+    Raises UserError `device_unavailable`.
+    """
     if config.device == "cpu" or (config.device == "auto" and told_to_use_cpu(os.environ)):
         return 0
     # Before torch is loaded: it reads these variables once.
     os.environ.update(child_environment(os.environ, _numbers(config)))
     import torch
 
-    count = torch.cuda.device_count()
+    from trainer_core.training.device import cuda_usable
+
+    # NVML counts for torch, also the cards that it cannot use.
+    count = torch.cuda.device_count() if cuda_usable() else 0
     asked = 0 if config.gpus == "all" else len(config.gpus.split(","))
     if asked > count and (count or config.device == "cuda" or _has_cards()):
         raise UserError(

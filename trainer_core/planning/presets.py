@@ -11,6 +11,7 @@ from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.toml_text import read_toml
 from trainer_core.planning.hardware import Gpu, Machine
+from trainer_core.planning.torch_builds import OLDER_BUILD
 
 FOLDER = REPOSITORY / "presets"
 
@@ -258,7 +259,7 @@ def _without_gpu(machine: Machine, demo: Preset, for_gpu: Sequence[Preset]) -> C
     reasons = [f"GPU {gpu.index} ({gpu.name}) cannot be used: {_unusable(gpu)}." for gpu in machine.gpus]
     old = [gpu for gpu in machine.gpus if gpu.total_mib]
     if old:
-        reasons.append("An older PyTorch may run there: NEWBIE_TORCH_INDEX=https://download.pytorch.org/whl/cu126.")
+        reasons.append(f"An older PyTorch may run there: {OLDER_BUILD}.")
     return Choice(
         preset=demo,
         fits=True,

@@ -31,7 +31,7 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     device = values.choice("device", ("cpu", "cuda"), "cpu")
     shots = _shots(values)
     from trainer_core.tools.painter import paint_shots
-    from trainer_core.training.checks import pick_device
+    from trainer_core.training.device import pick_device
     from trainer_core.training.sampling import save_png
 
     names: list[str] = []

@@ -10,7 +10,6 @@ import torch
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.jobs.ranks import told_to_use_cpu
 from trainer_core.model.attention import backend_problem, check_backend
 from trainer_core.model.compiled import compile_problem
 from trainer_core.model.folder import BaseFolder, find_base, transformer_config
@@ -22,19 +21,6 @@ from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.adapters import adapter_shapes, check_weights, start_weights
 from trainer_core.training.cache import cache_root
 from trainer_core.training.optim import check_optimizer
-
-
-def pick_device(name: str) -> torch.device:
-    """auto = a GPU if there is one and accelerate was not told --cpu, else the CPU. Raises `device_unavailable`."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "device_unavailable",
-            'device = "cuda", but PyTorch sees no NVIDIA GPU here.',
-            ["Check the driver with nvidia-smi.", 'Set device = "auto" or "cpu".'],
-        )
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() and not told_to_use_cpu(os.environ) else "cpu"
-    return torch.device(name)
 
 
 def named_parts(config: TrainConfig) -> dict[str, str]:

@@ -31,7 +31,8 @@ from trainer_core.planning.measured import MeasuredStep, fit_folder, fit_key, ke
 from trainer_core.planning.phases import GIB, HELD, Workload
 from trainer_core.planning.presets import reserve_gib
 from trainer_core.training.building import load_base, make_trainable
-from trainer_core.training.checks import adapted, base_of, check_early, pick_device
+from trainer_core.training.checks import adapted, base_of, check_early
+from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.loop import Trainer
 from trainer_core.training.metering import PeakMemory, seconds_of
@@ -90,8 +91,8 @@ def check_fit(
     """
     started = time.monotonic()
     report(CHECKING_DATA, 0, 1)
-    base = base_of(config)
     device = pick_device(config.device)
+    base = base_of(config)
     carried_out, notes = adapted(config, device)
     for note in notes:
         warn(note)

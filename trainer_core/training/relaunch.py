@@ -9,7 +9,8 @@ from trainer_core.contracts.checkpoints import complete_checkpoints, step_of
 from trainer_core.contracts.config import load_config
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.training.checks import adapted, pick_device
+from trainer_core.training.checks import adapted
+from trainer_core.training.device import pick_device
 from trainer_core.training.recovery import apply_rung, next_rung, recovery_message
 from trainer_core.training.reporting import Reporter
 

@@ -26,7 +26,8 @@ from trainer_core.training.adapters import load_weights, start_weights
 from trainer_core.training.advising import Advisor
 from trainer_core.training.building import load_base, make_trainable
 from trainer_core.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, optimizer_kind
-from trainer_core.training.checks import adapted, base_of, check_early, pick_device
+from trainer_core.training.checks import adapted, base_of, check_early
+from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.loop import Trainer
@@ -52,8 +53,8 @@ def run_training(config: TrainConfig) -> str:
     since = time.time()
     run = RunDir(Path(config.output_dir) / config.output_name)
     config = resumed_config(run, config)
-    base = base_of(config)
     device = pick_device(config.device)
+    base = base_of(config)
     carried_out, notes = adapted(config, device)
     check_early(carried_out, base, device)
     world = World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu")
