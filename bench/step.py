@@ -20,7 +20,7 @@ import torch
 
 from bench.machine import machine
 from trainer_core.contracts.config import TrainConfig, load_config
-from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.errors import UserError, is_gpu_memory
 from trainer_core.model.attention import check_backend
 from trainer_core.model.fused import kernels_problem
 from trainer_core.model.nextdit import NextDiT
@@ -236,7 +236,9 @@ def run(measure: Measure, arguments: list[str] | None) -> int:
     try:
         config = config_of(options)
         figures = measure(config, dimensions_of(options), options)
-    except (UserError, torch.OutOfMemoryError) as error:
+    except (UserError, RuntimeError) as error:
+        if not isinstance(error, UserError) and not is_gpu_memory(error):
+            raise
         print(f"error: {as_user_error(error, config) if config else error}", file=sys.stderr)
         return 1
     print(json.dumps(figures))

@@ -1,6 +1,8 @@
 import pickle
 
-from trainer_core.contracts.errors import ConfigError, Problem, UserError
+import pytest
+
+from trainer_core.contracts.errors import ConfigError, Problem, UserError, is_gpu_memory, system_problem
 
 
 def test_the_text_of_a_user_error_is_its_message():
@@ -27,3 +29,25 @@ def test_errors_travel_between_processes():
     config = pickle.loads(pickle.dumps(ConfigError([Problem(field="a", value=1, message="b")])))  # noqa: S301
     assert (user.code, user.hints) == ("run_busy", ("wait",))
     assert config.problems == [Problem(field="a", value=1, message="b")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB.",
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "Triton Error [CUDA]: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "ncclUnhandledCudaError: Call to CUDA function failed.\nLast error:\nCuda failure 2 'out of memory'",
+    ],
+)
+def test_want_of_gpu_memory_has_many_voices(text: str):
+    problem = system_problem(RuntimeError(text))
+    assert is_gpu_memory(RuntimeError(text)) and problem is not None and problem.code == "gpu_memory_full"
+
+
+def test_other_errors_are_none_of_gpu_memory():
+    for text in ("CUDA error: an illegal memory access was encountered", "can't allocate memory: you tried 9 bytes"):
+        assert not is_gpu_memory(RuntimeError(text))
+    assert not is_gpu_memory(UserError("x", "CUDA out of memory"))

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer_core.contracts.config import parse_config
 from trainer_core.model import fused, rms_norm
 from trainer_core.model.fused import dropout_branch, gate, heads
 from trainer_core.model.rope import Rotation, rotate, rotation
@@ -153,8 +152,18 @@ def test_what_keeps_the_kernels_from_running_is_said(monkeypatch: pytest.MonkeyP
     assert fused._trial.__wrapped__() == (None, "failed here (no C compiler)")
 
 
+def test_a_full_card_says_nothing_about_the_kernels(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("triton", reason="Triton's wheels are for Linux")
+
+    def full(*given: object) -> None:
+        raise RuntimeError("Triton Error [CUDA]: out of memory")
+
+    monkeypatch.setattr(fused, "try_out", full)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fused._trial.__wrapped__()
+
+
 def test_a_run_on_a_card_without_the_kernels_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(checks, "kernels_problem", lambda: "failed here (no C compiler)")
-    config = parse_config({"base_model_path": "x", "train_data_dir": "x"})
-    [note] = checks.adapted(config, torch.device("cuda"))[1]
+    [note] = checks.kernel_notes(torch.device("cuda"))
     assert "Triton kernels failed here (no C compiler)" in note and "half as much time" in note

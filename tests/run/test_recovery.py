@@ -18,7 +18,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.gemma import GemmaEncoder
 from trainer_core.model.jina import JinaEncoder
 from trainer_core.model.vae import LatentCodec
-from trainer_core.training import building, features, recovery, session
+from trainer_core.training import building, features, recovery, run, session
 from trainer_core.training.loop import Trainer
 from trainer_core.training.recovery import next_rung
 from trainer_core.training.run import run_training
@@ -86,6 +86,29 @@ def test_a_run_goes_on_with_a_smaller_text_encoder_and_says_what_that_means(conf
     assert run_training(replace(made, max_train_steps=2)) == "finished"
     with pytest.raises(UserError, match="quantize_gemma: 'int8' -> 'nf4'"):
         run_training(replace(made, quantize_gemma="nf4"))
+
+
+def test_want_of_memory_beside_torchs_own_allocator_is_no_other(config: Make, monkeypatch: Patch) -> None:
+    def load(*args: Any, **named: Any) -> GemmaEncoder:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    monkeypatch.setattr(features, "load_gemma", load)
+    made = config(max_train_steps=1, use_cache=False)
+    with pytest.raises(UserError, match="CUBLAS_STATUS_ALLOC_FAILED") as caught:
+        run_training(made)
+    assert caught.value.code == "out_of_memory"
+    assert [event["settings"] for event in events(made, "warning") if "settings" in event] == [
+        {"quantize_gemma": "int8"}, {"quantize_gemma": "nf4"},
+    ]  # fmt: skip
+
+
+def test_a_card_too_full_to_try_the_kernels_is_written_down(config: Make, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(run, "kernel_notes", full)
+    made = config(max_train_steps=1)
+    with pytest.raises(UserError):
+        run_training(made)
+    state = run_of(made).read_state()
+    assert (state["status"], state["code"]) == ("failed", "out_of_memory")
 
 
 BITS = ["int8", "nf4"]

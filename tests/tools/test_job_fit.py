@@ -48,7 +48,7 @@ def job(tmp_path: Path) -> JobContext:
 
 
 def test_the_answer_is_plain_data(job: JobContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "_tried", lambda *args: FOUND)
+    monkeypatch.setattr(fit, "_tried", lambda *args, **named: FOUND)
     found = json.loads(json.dumps(run({"cards": 1}, job)))
     assert (found["verdict"], found["measured"]["peak"], found["seconds"]) == ("fits", 2**20, 6.0)
     assert found["needed"] > found["measured"]["peak"] and found["estimated"] > 0 and not found["hints"]

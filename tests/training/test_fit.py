@@ -54,6 +54,10 @@ def full(*args: Any, **named: Any) -> Any:
     raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB")
 
 
+def full_card(*args: Any, **named: Any) -> Any:
+    raise torch.AcceleratorError("CUDA error: out of memory")
+
+
 def full_machine(*args: Any, **named: Any) -> Any:
     raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
 
@@ -122,7 +126,10 @@ def test_a_begun_run_stays_as_it_is(config: TrainConfig) -> None:
     assert {path: path.stat().st_mtime_ns for path in (run, *run.rglob("*"))} == before
 
 
-@pytest.mark.parametrize(("place", "fails"), [("load_base", full), ("seconds_of", full), ("seconds_of", full_machine)])
+@pytest.mark.parametrize(
+    ("place", "fails"),
+    [("load_base", full), ("seconds_of", full), ("seconds_of", full_machine), ("kernel_notes", full_card)],
+)
 def test_out_of_memory_is_the_answer_with_advice(
     place: str,
     fails: Any,

@@ -9,11 +9,12 @@ from trainer_core.training.fitting import FallbackEncoder
 def test_from_the_first_batch_that_does_not_fit_on_it_is_one_at_a_time() -> None:
     tried: list[list[int]] = []
     told: list[int] = []
+    errors = [RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")]
 
     def encode(batch: list[int]) -> int:
         tried.append(list(batch))
         if len(batch) > 2:
-            raise torch.OutOfMemoryError
+            raise errors.pop()
         return sum(batch)
 
     fitting = FallbackEncoder(encode, told.append)
@@ -28,3 +29,11 @@ def test_what_does_not_fit_alone_fails() -> None:
 
     with pytest.raises(torch.OutOfMemoryError):
         list(FallbackEncoder(encode, lambda size: None)([1]))
+
+
+def test_another_error_is_not_tried_again() -> None:
+    def encode(batch: list[int]) -> int:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        list(FallbackEncoder(encode, lambda size: pytest.fail("shrunk"))([1, 2]))

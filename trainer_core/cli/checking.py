@@ -32,7 +32,7 @@ def _settings(config: TrainConfig) -> Iterator[UserError]:
     """What the run would say before it writes anything; it says one thing at a time."""
     from trainer_core.model.hub import cached_part
     from trainer_core.planning.hub_place import parse_place
-    from trainer_core.training.checks import adapted, base_of, check_early, named_parts
+    from trainer_core.training.checks import adapted, base_of, check_early, kernel_notes, named_parts
     from trainer_core.training.device import pick_device
     from trainer_core.training.rerun import check_rerun, resumed_config
 
@@ -41,7 +41,7 @@ def _settings(config: TrainConfig) -> Iterator[UserError]:
         config = resumed_config(run, config)
         device = pick_device(config.device)
         carried_out, notes = adapted(config, device)
-        for sentence in notes:
+        for sentence in [*notes, *kernel_notes(device)]:
             note(sentence)
         parts = named_parts(config).items()
         absent = [text for kind, text in parts if parse_place(text) and cached_part(text, kind) is None]

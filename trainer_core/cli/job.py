@@ -128,12 +128,6 @@ def as_user_error(error: Exception) -> UserError:
     """The error as something to act on; unknown ones keep their own text. Needs no torch."""
     if isinstance(error, UserError):
         return error
-    if type(error).__name__ == "OutOfMemoryError":
-        return UserError(
-            "gpu_memory_full",
-            f"The GPU ran out of memory. {error}",
-            ["Close other programs that use the GPU, or do it on the CPU."],
-        )
     if problem := system_problem(error):
         return problem
     if is_disk_full(error):

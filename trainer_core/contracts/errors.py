@@ -5,6 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _NO_MEMORY = re.compile("can't allocate memory|Cannot allocate memory|can't start new thread", re.IGNORECASE)
+# As CUDA, its libraries (cuBLAS, cuDNN), NCCL and Triton say it, each of which allocates beside torch.
+_NO_GPU_MEMORY = re.compile(
+    r"\b(CUDA|Triton|Cuda failure) [^\n]*out of memory|cudaErrorMemoryAllocation"
+    r"|CU\w+_STATUS_ALLOC_FAILED|DEVICE_ALLOCATION_FAILED"
+)
 
 
 class UserError(Exception):
@@ -73,8 +78,21 @@ def _shortened(value: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+def is_gpu_memory(error: BaseException) -> bool:
+    """Whether the GPU's memory ran out, in torch's own allocator or in a library beside it. Needs no torch."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and _NO_GPU_MEMORY.search(str(error)) is not None
+
+
 def system_problem(error: BaseException) -> UserError | None:
     """What the machine or the installation refused, as something to act on; None for any other error."""
+    if is_gpu_memory(error):
+        return UserError(
+            "gpu_memory_full",
+            f"The GPU ran out of memory. {error}",
+            ["Close other programs that use the GPU, or do it on the CPU."],
+        )
     if isinstance(error, ImportError):
         return UserError(
             "package_missing",

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from trainer_core.contracts.errors import is_gpu_memory
+
 FORMATS = (torch.bfloat16, torch.float16, torch.float32)
 
 
@@ -41,7 +43,7 @@ def _trial() -> tuple[ModuleType | None, str]:
         try_out(kernels, torch.device("cuda"))
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError, TritonError) as error:
         # The graphics memory may be full, which says nothing about the kernels.
-        if isinstance(error, torch.OutOfMemoryError):
+        if is_gpu_memory(error):
             raise
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
         return None, f"failed here ({first})"

@@ -63,10 +63,18 @@ def adapted(config: TrainConfig, device: torch.device) -> tuple[TrainConfig, lis
     if problem:
         config = replace(config, compile_blocks=False)
         notes.append(f"compile_blocks: to compile {problem}; blocks run as they are.")
-    problem = kernels_problem() if device.type == "cuda" else ""
-    if problem:
-        notes.append(f"Triton kernels {problem}; PyTorch's own do the same in up to half as much time again.")
     return config, notes
+
+
+def kernel_notes(device: torch.device) -> list[str]:
+    """What is slower without the Triton kernels, if they do not run on `device`, where they are tried.
+
+    Raises what torch or Triton raise where the GPU's memory is full.
+    """
+    problem = kernels_problem() if device.type == "cuda" else ""
+    if not problem:
+        return []
+    return [f"Triton kernels {problem}; PyTorch's own do the same in up to half as much time again."]
 
 
 def _check_folders(config: TrainConfig) -> None:

@@ -31,7 +31,7 @@ from trainer_core.planning.measured import MeasuredStep, fit_folder, fit_key, ke
 from trainer_core.planning.phases import GIB, HELD, Workload
 from trainer_core.planning.presets import reserve_gib
 from trainer_core.training.building import load_base, make_trainable
-from trainer_core.training.checks import adapted, base_of, check_early
+from trainer_core.training.checks import adapted, base_of, check_early, kernel_notes
 from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.loop import Trainer
@@ -98,7 +98,7 @@ def check_fit(
         warn(note)
     check_early(carried_out, base, device)
     question = _FitInputs.asked(config, read_facts(config), device, cards)
-    measured = _tried(question, carried_out, base, device, report)
+    measured = _tried(question, carried_out, base, device, report=report, warn=warn)
     if measured:
         # A disk that is full or may not be written to takes no note; the answer is told all the same.
         with suppress(OSError):
@@ -176,7 +176,13 @@ class _FitInputs:
 
 
 def _tried(
-    question: _FitInputs, config: TrainConfig, base: BaseFolder, device: torch.device, report: Report
+    question: _FitInputs,
+    config: TrainConfig,
+    base: BaseFolder,
+    device: torch.device,
+    *,
+    report: Report,
+    warn: Callable[[str], None],
 ) -> MeasuredStep | None:
     """None where memory does not suffice."""
     if device.type == "cpu" and question.free is not None and question.held > question.free:
@@ -184,8 +190,10 @@ def _tried(
         return None
     found = None
     try:
+        for note in kernel_notes(device):
+            warn(note)
         found = _measured(question, config, base, device, report)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError) as error:
         if not _is_memory(error):
             raise
     # Outside of the handler: the error holds the frames, and they the tensors.
@@ -196,13 +204,13 @@ def _tried(
 def _is_memory(error: Exception) -> bool:
     """Whether it was the GPU's memory that ran out, or the machine's."""
     problem = system_problem(error)
-    return isinstance(error, torch.OutOfMemoryError) or (problem is not None and problem.code == "memory_full")
+    return problem is not None and problem.code in ("gpu_memory_full", "memory_full")
 
 
 def _measured(
     question: _FitInputs, config: TrainConfig, base: BaseFolder, device: torch.device, report: Report
 ) -> MeasuredStep:
-    """Load, warm up, time. Raises OutOfMemoryError."""
+    """Load, warm up, time. Raises what `_is_memory` knows."""
     width, height, images = question.work.micro_batch
     with PeakMemory(device) as memory:
         report(LOADING_TRANSFORMER, 0, 1)

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-import torch
-
+from trainer_core.contracts.errors import is_gpu_memory
 from trainer_core.training.recovery import free_memory
 
 Item = TypeVar("Item")
@@ -25,12 +24,12 @@ class FallbackEncoder(Generic[Item, Result]):
         self._single = False
 
     def __call__(self, batch: list[Item]) -> Iterator[tuple[list[Item], Result]]:
-        """The batch, or each of its items as a batch, with its result. Raises OutOfMemoryError if not even one fits."""
+        """The batch, or each of its items as a batch, with its result. If not even one fits, its error is raised."""
         if not self._single:
             try:
                 yield batch, self._encode(batch)
-            except torch.OutOfMemoryError:
-                if len(batch) == 1:
+            except RuntimeError as error:
+                if len(batch) == 1 or not is_gpu_memory(error):
                     raise
                 self._single = True
             else:

@@ -8,11 +8,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from trainer_core.contracts.checkpoints import complete_checkpoints, step_of
 from trainer_core.contracts.config import Change, TrainConfig
-from trainer_core.contracts.errors import UserError, system_problem
+from trainer_core.contracts.errors import UserError, is_gpu_memory, system_problem
 from trainer_core.contracts.events import EventLog, failure_since, read_events, truncate_after_step
 from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING, LOADING_TRANSFORMER, PREPARING
@@ -26,7 +24,7 @@ from trainer_core.training.adapters import load_weights, start_weights
 from trainer_core.training.advising import Advisor
 from trainer_core.training.building import load_base, make_trainable
 from trainer_core.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, optimizer_kind
-from trainer_core.training.checks import adapted, base_of, check_early
+from trainer_core.training.checks import adapted, base_of, check_early, kernel_notes
 from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
@@ -70,7 +68,7 @@ def run_training(config: TrainConfig) -> str:
         attempts: _Attempts | None = None
         try:
             with StopSignal(run, main=world.main) as stop:
-                for message in [*warnings_of(changed), *notes]:
+                for message in [*warnings_of(changed), *notes, *kernel_notes(device)]:
                     events.emit("warning", message=message)
                 attempts = _Attempts(config, carried_out, run, world, events)
                 return attempts.until_it_fits(lambda now: _Run(now, base, run, world, events=events, stop=stop))
@@ -137,7 +135,7 @@ def as_user_error(error: Exception, config: TrainConfig) -> UserError:
     """The error as something to act on; unknown ones keep their own text."""
     if isinstance(error, UserError):
         return error
-    if isinstance(error, torch.OutOfMemoryError):
+    if is_gpu_memory(error):
         return UserError("out_of_memory", f"The GPU ran out of memory. {error}", ladder_hints(config))
     if is_disk_full(error):
         return UserError(
@@ -165,12 +163,14 @@ class _Attempts:
         self._events = events
 
     def until_it_fits(self, make: Callable[[TrainConfig], "_Run"]) -> str:
-        """Raises the OutOfMemoryError that only the user can help against, and whatever else ends a run."""
+        """Raises the want of memory that only the user can help against, and whatever else ends a run."""
         while True:
             attempt = make(self.carried_out)
             try:
                 return attempt.go()
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not is_gpu_memory(error):
+                    raise
                 # The others of several processes wait for a gradient that never comes: `relaunch` starts all again.
                 steps = [step_of(folder) for folder in complete_checkpoints(self._run.checkpoints)]
                 place, begun = attempt.place, bool(steps)
