@@ -35,6 +35,18 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("its build for CUDA {} needs driver {} or newer", "CUDA {} 版需要 {} 或更新的驱动"),
     ("CUDA does not say why", "CUDA 没有说明原因"),
     (
+        "PyTorch {} (CUDA {}) has no kernels for the GPU {}, whose compute capability is {}.{}.",
+        "PyTorch {}（CUDA {}）没有适用于显卡 {} 的内核，它的计算能力是 {}.{}。",
+    ),
+    (
+        "Start launch.sh or launch.bat with {}: that build has them.",
+        "请以 {} 运行 launch.sh 或 launch.bat：那个版本有所需的内核。",
+    ),
+    (
+        "Or leave this GPU out: set gpus to the numbers of the others.",
+        "或不使用这张显卡：在 gpus 中只写其他显卡的编号。",
+    ),
+    (
         "Close the program, delete its .venv and start launch.sh or launch.bat: it installs the right build.",
         "请关闭程序，删除其中的 .venv 文件夹，再运行 launch.sh 或 launch.bat：它会安装适合的版本。",
     ),

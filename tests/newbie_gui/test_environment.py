@@ -9,7 +9,7 @@ import pytest
 
 from newbie_gui import environment
 from newbie_gui.environment import CPU_INDEX, CUDA_INDEX, INDEX_VARIABLE, Project, SetupError, Stamp
-from trainer_core.planning.torch_builds import OLDER_BUILD
+from trainer_core.planning.torch_builds import CURRENT_BUILD, OLDER_BUILD
 
 WANTED = Stamp(python="3.12.1", runtime="r", dev="", nvidia=False, torch_index=CPU_INDEX)
 
@@ -186,3 +186,4 @@ def test_only_one_start_at_a_time_changes_the_venv(project: Project):
 
 def test_the_trainers_errors_name_the_variable_that_is_read():
     assert OLDER_BUILD.partition("=")[0] == INDEX_VARIABLE
+    assert CURRENT_BUILD == f"{INDEX_VARIABLE}={CUDA_INDEX}"

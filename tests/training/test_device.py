@@ -74,3 +74,32 @@ def test_a_card_that_is_hidden_on_purpose_is_left_alone(monkeypatch: Patch) -> N
     monkeypatch.setattr(device, "detect", lambda path: Machine(hidden=(CARD,)))
     assert pick_device("auto").type == "cpu"
     assert "sees no NVIDIA GPU" in refusal("cuda").message
+
+
+@pytest.mark.parametrize(
+    ("cuda", "capability", "build"),
+    [("13.0", (6, 1), "whl/cu126"), ("12.6", (12, 0), "whl/cu130"), ("13.0", (3, 5), "")],
+)
+def test_a_card_without_kernels_is_refused_with_the_build_that_has_them(
+    cuda: str, capability: tuple[int, int], build: str, monkeypatch: Patch
+) -> None:
+    card(monkeypatch, capability, ["sm_75", "sm_80", "sm_86", "sm_90"], cuda=cuda)
+    error = refusal()
+    assert f"GTX, whose compute capability is {capability[0]}.{capability[1]}" in error.message
+    assert build in error.hints[0] and len(error.hints) == 1 + bool(build)
+
+
+def test_a_card_with_kernels_is_taken(monkeypatch: Patch) -> None:
+    card(monkeypatch, (8, 9), ["sm_75", "sm_80", "sm_86", "sm_90"])
+    assert pick_device("auto").type == "cuda"
+
+
+def card(monkeypatch: Patch, capability: tuple[int, int], architectures: list[str], *, cuda: str = "13.0") -> None:
+    """A card that PyTorch sees, and what PyTorch was built for."""
+    answers = {
+        "is_available": True, "device_count": 1, "get_device_capability": capability, "get_device_name": "GTX",
+        "get_arch_list": architectures,
+    }  # fmt: skip
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *given, answer=answer: answer)
+    monkeypatch.setattr(torch.version, "cuda", cuda)

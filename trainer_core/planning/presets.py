@@ -11,7 +11,7 @@ from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.toml_text import read_toml
 from trainer_core.planning.hardware import Gpu, Machine
-from trainer_core.planning.torch_builds import OLDER_BUILD
+from trainer_core.planning.torch_builds import OLDER_BUILD, OLDEST_CAPABILITY
 
 FOLDER = REPOSITORY / "presets"
 
@@ -19,9 +19,8 @@ FOLDER = REPOSITORY / "presets"
 # at a tenth of the speed, so more must stay free there.
 RESERVE_GIB = 1.0
 RESERVE_SHARED_GIB = 1.5
-# bf16 in hardware begins with Ampere; PyTorch's CUDA 13 builds, which the launcher installs, begin with Turing.
+# bf16 in hardware begins with Ampere.
 BF16_CAPABILITY = (8, 0)
-OLDEST_CAPABILITY = (7, 5)
 
 _STRATEGY_TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {"name": (str,), "title": (str,), "title_zh": (str,), "device": (str,), "needs_gib": (int, float)}

@@ -9,12 +9,20 @@ import torch
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.ranks import told_to_use_cpu
 from trainer_core.planning.hardware import Gpu, detect
-from trainer_core.planning.torch_builds import OLDER_BUILD, needed_driver
+from trainer_core.planning.torch_builds import OLDER_BUILD, build_with_kernels, has_kernels, needed_driver
+
+CHOOSE_CPU = 'Or choose the CPU (device = "cpu"): it suits the built-in base, a real one would take months.'
 
 
 def pick_device(name: str) -> torch.device:
-    """The device for `device` = name. Raises `device_unavailable` as `device_type` does."""
-    return torch.device(device_type(name))
+    """The device for `device` = name.
+
+    Raises `device_unavailable` as `device_type` does, and for a GPU that this build of PyTorch has no kernels for.
+    """
+    device = torch.device(device_type(name))
+    if device.type == "cuda":
+        _check_kernels()
+    return device
 
 
 def device_type(name: str) -> Literal["cuda", "cpu"]:
@@ -66,7 +74,26 @@ def _unusable(card: Gpu) -> UserError:
     return UserError(
         "device_unavailable",
         f"PyTorch {torch.__version__} cannot use the GPU {card.name} (driver {card.driver or '?'}): {reason}.",
-        [*hints, 'Or choose the CPU (device = "cpu"): it suits the built-in base, a real one would take months.'],
+        [*hints, CHOOSE_CPU],
+    )
+
+
+def _check_kernels() -> None:
+    """Otherwise the first kernel would fail, with an error that names no way out."""
+    capability = torch.cuda.get_device_capability()
+    cuda = torch.version.cuda
+    if cuda is None or has_kernels(torch.cuda.get_arch_list(), capability):
+        return
+    hints = []
+    if build := build_with_kernels(capability, cuda):
+        hints.append(f"Start launch.sh or launch.bat with {build}: that build has them.")
+    if torch.cuda.device_count() > 1:
+        hints.append("Or leave this GPU out: set gpus to the numbers of the others.")
+    raise UserError(
+        "device_unavailable",
+        f"PyTorch {torch.__version__} (CUDA {cuda}) has no kernels for the GPU {torch.cuda.get_device_name()}, whose "
+        f"compute capability is {capability[0]}.{capability[1]}.",
+        [*hints, CHOOSE_CPU],
     )
 
 
