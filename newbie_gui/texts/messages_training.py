@@ -253,6 +253,12 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("loss", "损失"),
     ("gradient", "梯度"),
+    (
+        "The gradients of {} steps in a row overflowed in fp16, so these steps changed nothing. If that goes on, the "
+        'run stops; mixed_precision = "bf16" does not overflow.',
+        "连续 {} 步的梯度在 fp16 下溢出，这些步没有学到任何东西。如果持续如此，训练会停止；mixed_precision = "
+        '"bf16" 不会溢出。',
+    ),
     ("Look at those images and captions.", "请检查这些图片和描述。"),
     ("Lower learning_rate (to a half or a fifth).", "调低 learning_rate（降到二分之一或五分之一）。"),
     ('Use mixed_precision = "bf16" instead of "fp16".', '用 mixed_precision = "bf16" 代替 "fp16"。'),

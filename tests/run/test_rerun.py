@@ -1,6 +1,7 @@
 """What starting the same run again does, by what changed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,22 @@ def test_a_non_finite_loss_names_the_images_and_keeps_the_checkpoint(
         run_training(made)
     assert run_of(made).status() == "failed" and events(made, "failed")[-1]["code"] == "non_finite"
     assert [event["step"] for event in events(made, "checkpoint")] == [1, 2]
+
+
+def test_fp16_that_only_overflows_ends_instead_of_finishing(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU has no fp16: only what is read of each step is made up."""
+    launch, scales = loop.Trainer.launch, iter([0.5])
+
+    def overflowing(self: loop.Trainer, step: int) -> loop.LaunchedStep:
+        figures = loop.Readback(torch.tensor([0.5, float("inf")]))
+        return replace(launch(self, step), figures=figures, scaled=True)
+
+    monkeypatch.setattr(loop.Trainer, "launch", overflowing)
+    monkeypatch.setattr(loop.Trainer, "loss_scale", lambda self: next(scales))
+    made = config(num_epochs=1)
+    with pytest.raises(UserError, match="gradient of step 1 is not a finite number"):
+        run_training(made)
+    assert run_of(made).status() == "failed"
 
 
 def test_out_of_memory_names_the_steps_of_the_ladder_in_order(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,12 +73,13 @@ class LaunchedStep:
     def result(self) -> StepResult:
         """Waits for it. Raises UserError `non_finite` naming the step's images: what it did is worth nothing."""
         loss, norm = self.figures.read()
-        # With fp16 the scaler skips steps whose gradients overflow; only the loss tells of real trouble.
+        # With fp16 the scaler skips steps whose gradients overflow: overflow.py tells when that is real trouble.
         if not math.isfinite(loss) or not (self.scaled or math.isfinite(norm)):
-            raise self._not_finite("loss" if not math.isfinite(loss) else "gradient")
+            raise self.not_finite("loss" if not math.isfinite(loss) else "gradient")
         return StepResult(loss=loss, lr=self.lr, grad_norm=norm, images=sum(len(batch) for batch in self.group))
 
-    def _not_finite(self, what: str) -> UserError:
+    def not_finite(self, what: str) -> UserError:
+        """The error for its "loss" or "gradient"."""
         names = [sample.item.relative for batch in self.group for sample in batch]
         return UserError(
             "non_finite",
@@ -176,6 +177,10 @@ class Trainer:
         restore_optimizer(self.optimizer, optimizer)
         if self.accelerator.scaler is not None and scaler:
             self.accelerator.scaler.load_state_dict(dict(scaler))
+
+    def loss_scale(self) -> float:
+        """What fp16 multiplies the loss by, 1 otherwise; waits for the device."""
+        return 1.0 if self.accelerator.scaler is None else float(self.accelerator.scaler.get_scale())
 
     def scaler_state(self) -> dict[str, Any]:
         """The loss scale of fp16; empty otherwise."""

@@ -22,6 +22,7 @@ from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import FeatureStore
 from trainer_core.training.loop import LaunchedStep, Meter, Trainer
+from trainer_core.training.overflow import OverflowWatch
 from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.reporting import EventSink
 from trainer_core.training.sampling import SampleSettings, decode, sample_latents, save_png
@@ -72,6 +73,7 @@ class Session:
         self._saved = -1
         self._state_written = 0.0
         self._saver = Saver(run, config)
+        self._overflow = OverflowWatch(trainer.loss_scale)
         self._versions = {name: version(name) for name in VERSIONED}
         self._under_way: LaunchedStep | None = None
         self._ahead = trainer.accelerator.device.type == "cuda"
@@ -127,6 +129,8 @@ class Session:
 
     def _tell(self, launched: LaunchedStep) -> None:
         result, done, schedule = launched.result(), launched.step + 1, self._trainer.schedule
+        if warning := self._overflow.step(launched, result):
+            self._events.emit("warning", message=warning)
         told = {"step": done, "total_steps": schedule.total_steps, "epoch": schedule.epoch_of(launched.step) + 1}
         fields = self._meter.fields(done, result)
         self._events.emit("step", **told, **fields)
