@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from forked_ranks import forked, small_device_in_rank_1
 from runs import config_file, events, losses, run_of
 
@@ -20,11 +21,13 @@ from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.jobs.context import JobContext, JobStopped
 from trainer_core.jobs.ranks import RankOutcome, SignalRelay
+from trainer_core.model import fused
 from trainer_core.planning.base import read_base
 from trainer_core.planning.phases import swapped_bytes
 from trainer_core.training import recovery
 from trainer_core.training import run as training_run
 from trainer_core.training.recovery import next_rung
+from trainer_core.training.relaunch import take_next_rung
 from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]
@@ -53,6 +56,16 @@ def test_out_of_memory_in_any_process_all_go_on_from_the_checkpoint_with_less(co
     assert [event["processes"] for event in events(made, "started")] == [2, 2]
     assert load_config(run_of(made).config_file).gradient_checkpointing and load_config(file) == made
     assert job_train._told_by(run_of(made), since=0.0) is None
+
+
+def test_who_starts_the_processes_takes_no_memory_of_a_card(config: Make, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for module, name in ((torch.cuda, "set_device"), (torch.cuda, "get_device_capability"), (fused, "_trial")):
+        monkeypatch.setattr(module, name, lambda *given: pytest.fail("a card was opened"))
+    made = config(device="auto", optimizer_type="AdamW8bit", train_batch_size=2)
+    run_of(made).create(made)
+    assert take_next_rung(run_of(made), "training", 2)
+    assert load_config(run_of(made).config_file).train_batch_size == 1
 
 
 @pytest.mark.usefixtures("small")

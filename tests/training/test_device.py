@@ -89,6 +89,16 @@ def test_a_card_without_kernels_is_refused_with_the_build_that_has_them(
     assert build in error.hints[0] and len(error.hints) == 1 + bool(build)
 
 
+def test_each_process_takes_its_own_card_before_it_asks_it_anything(monkeypatch: Patch) -> None:
+    card(monkeypatch, (8, 9), ["sm_80"])
+    asked: list[int | str] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", asked.append)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (asked.append("capability"), (8, 9))[1])
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert pick_device("auto") == torch.device("cuda") and asked == [1, "capability"]
+
+
 def test_a_card_with_kernels_is_taken(monkeypatch: Patch) -> None:
     card(monkeypatch, (8, 9), ["sm_75", "sm_80", "sm_86", "sm_90"])
     assert pick_device("auto").type == "cuda"
@@ -98,7 +108,7 @@ def card(monkeypatch: Patch, capability: tuple[int, int], architectures: list[st
     """A card that PyTorch sees, and what PyTorch was built for."""
     answers = {
         "is_available": True, "device_count": 1, "get_device_capability": capability, "get_device_name": "GTX",
-        "get_arch_list": architectures,
+        "get_arch_list": architectures, "set_device": None,
     }  # fmt: skip
     for name, answer in answers.items():
         monkeypatch.setattr(torch.cuda, name, lambda *given, answer=answer: answer)

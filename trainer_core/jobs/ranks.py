@@ -49,6 +49,12 @@ def told_to_use_cpu(environment: Mapping[str, str]) -> bool:
     return environment.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
 
 
+def local_rank(environment: Mapping[str, str]) -> int:
+    """The place of this process among those of its machine; 0 where it is alone."""
+    text = environment.get("LOCAL_RANK", "")
+    return int(text) if text.isdecimal() else 0
+
+
 class SignalRelay(StopSignals):
     """SIGINT and SIGTERM while it is entered: passed on to the processes there are, and remembered.
 

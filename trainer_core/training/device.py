@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.jobs.ranks import told_to_use_cpu
+from trainer_core.jobs.ranks import local_rank, told_to_use_cpu
 from trainer_core.planning.hardware import Gpu, detect
 from trainer_core.planning.torch_builds import OLDER_BUILD, build_with_kernels, has_kernels, needed_driver
 
@@ -15,12 +15,14 @@ CHOOSE_CPU = 'Or choose the CPU (device = "cpu"): it suits the built-in base, a 
 
 
 def pick_device(name: str) -> torch.device:
-    """The device for `device` = name.
+    """The device for `device` = name; of several GPUs each process of a machine gets its own, as "cuda" from then on.
 
     Raises `device_unavailable` as `device_type` does, and for a GPU that this build of PyTorch has no kernels for.
     """
     device = torch.device(device_type(name))
     if device.type == "cuda":
+        # As accelerate will choose it, which comes later: whatever asks the GPU before must not open the first one.
+        torch.cuda.set_device(local_rank(os.environ) % torch.cuda.device_count())
         _check_kernels()
     return device
 

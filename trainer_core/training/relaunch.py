@@ -5,12 +5,14 @@ All of them have ended then, so that this process may write in the run folder; i
 
 from contextlib import closing
 
+import torch
+
 from trainer_core.contracts.checkpoints import complete_checkpoints, step_of
 from trainer_core.contracts.config import load_config
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.training.checks import adapted
-from trainer_core.training.device import pick_device
+from trainer_core.training.device import device_type
 from trainer_core.training.recovery import apply_rung, next_rung, recovery_message
 from trainer_core.training.reporting import Reporter
 
@@ -21,7 +23,8 @@ def take_next_rung(run: RunDir, place: str, processes: int) -> bool:
     The run is this process's from then on. False where the user has to decide; nothing is written then.
     """
     config = load_config(run.config_file)
-    carried_out, _ = adapted(config, pick_device(config.device))
+    # This process trains nothing: it takes no memory of a card.
+    carried_out, _ = adapted(config, torch.device(device_type(config.device)))
     steps = [step_of(folder) for folder in complete_checkpoints(run.checkpoints)]
     rung = next_rung(carried_out, place, begun=bool(steps), processes=processes)
     if rung is None:
