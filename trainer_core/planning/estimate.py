@@ -21,6 +21,7 @@ from trainer_core.planning.phases import (
     CONTEXT_BYTES,
     GIB,
     MIN_8BIT,
+    NCCL_BYTES,
     QMAP_BYTES,
     SLACK,
     Component,
@@ -72,7 +73,7 @@ class HostUse:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Bytes throughout; `reserve` (driver, allocator) is on top of the peak, per GPU.
+    """Bytes throughout; `reserve` (driver, allocator, NCCL) is on top of the peak, per GPU.
 
     steps, speed, seconds: None where the data set or the pace is unknown. flops_per_step counts what the
     mathematics of a full step needs, without recomputation. notes: what was assumed. measured: what the training
@@ -141,7 +142,7 @@ def estimate(
         cuda=cuda,
         world_size=world_size,
         phases=tuple(phases),
-        reserve=CONTEXT_BYTES + int(SLACK * peak) if cuda else 0,
+        reserve=_reserve(peak, world_size) if cuda else 0,
         host=_host(
             base,
             peak,
@@ -161,6 +162,11 @@ def estimate(
         training_estimate=training.bytes,
         measured=measured,
     )
+
+
+def _reserve(peak: int, world_size: int) -> int:
+    """What a GPU needs beside torch's own allocations."""
+    return CONTEXT_BYTES + int(SLACK * peak) + (NCCL_BYTES if world_size > 1 else 0)
 
 
 def _corrected(training: Phase, measured: MeasuredStep | None) -> Phase:

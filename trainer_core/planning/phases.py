@@ -29,6 +29,8 @@ GIB = 2**30
 # A CUDA context with PyTorch's kernels, and what the caching allocator loses to rounding and gaps (a share of the
 # peak). Rules of thumb, not derived.
 CONTEXT_BYTES = GIB // 2
+# NCCL's buffers where several GPUs share a step: what two A100 take over NVLink (NVIDIA/nccl issue 964).
+NCCL_BYTES = GIB // 2
 SLACK = 0.05
 _WEIGHTS, _SWAP_BUFFERS, _ADAPTER, _OPTIMIZER = "weights", "buffers of swapped blocks", "adapter", "optimizer"
 # Components that a training cannot do without, whatever the batch.
