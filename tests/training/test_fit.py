@@ -172,6 +172,15 @@ def test_the_verdict_follows_the_measured_peak(
     assert result.verdict == verdict and result.measured and bool(result.hints) is (verdict == "no")
 
 
+def test_free_memory_is_read_before_the_check_takes_any(config: TrainConfig, monkeypatch: Patch) -> None:
+    order: list[str] = []
+    for name in ("detect", "pick_device", "kernel_notes"):
+        real = getattr(fit, name)
+        monkeypatch.setattr(fit, name, lambda what, name=name, real=real: (order.append(name), real(what))[1])
+    checked(config)
+    assert order == ["detect", "pick_device", "kernel_notes"]
+
+
 def test_a_stop_comes_between_two_steps(config: TrainConfig) -> None:
     def report(name: str, done: int, total: int) -> None:
         if (name, done) == ("trying a step", 1):

@@ -91,13 +91,19 @@ def check_fit(
     """
     started = time.monotonic()
     report(CHECKING_DATA, 0, 1)
+    # Before CUDA takes memory for this process, which the forecast counts itself.
+    machine = detect(Path(config.output_dir))
     device = pick_device(config.device)
     base = base_of(config)
     carried_out, notes = adapted(config, device)
     for note in notes:
         warn(note)
     check_early(carried_out, base, device)
-    question = _FitInputs.asked(config, read_facts(config), device, cards)
+    data = read_facts(config)
+    question = _FitInputs(
+        config=config, data=data, base=read_base(config), work=work_of(config, data),
+        machine=machine, cuda=device.type == "cuda", cards=cards,
+    )  # fmt: skip
     measured = _tried(question, carried_out, base, device, report=report, warn=warn)
     if measured:
         # A disk that is full or may not be written to takes no note; the answer is told all the same.
@@ -108,7 +114,10 @@ def check_fit(
 
 @dataclass(frozen=True, kw_only=True)
 class _FitInputs:
-    """The settings as written, and all that an estimate of them needs."""
+    """The settings as written, and all that an estimate of them needs.
+
+    machine: before this process used a GPU.
+    """
 
     config: TrainConfig
     data: DataFacts
@@ -117,13 +126,6 @@ class _FitInputs:
     machine: Machine
     cuda: bool
     cards: int
-
-    @classmethod
-    def asked(cls, config: TrainConfig, data: DataFacts, device: torch.device, cards: int) -> "_FitInputs":
-        return cls(
-            config=config, data=data, base=read_base(config), work=work_of(config, data),
-            machine=detect(Path(config.output_dir)), cuda=device.type == "cuda", cards=cards,
-        )  # fmt: skip
 
     @property
     def device(self) -> str:
@@ -137,7 +139,7 @@ class _FitInputs:
 
     @property
     def free(self) -> int | None:
-        """Bytes that were free when this was asked."""
+        """Bytes that were free before the check."""
         if not self.cuda:
             return self.machine.memory_free_mib * 2**20
         gpu = next(iter(chosen_gpus(self.config, self.machine)), None)
