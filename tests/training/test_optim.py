@@ -33,7 +33,7 @@ def _trained(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     parameters = optimizer.param_groups[0]["params"]
     for step in range(6):
         for parameter in parameters[: 2 if step < 2 else 3]:
-            parameter.grad = torch.randn(parameter.shape, generator=noise)
+            parameter.grad = torch.randn(parameter.shape, generator=noise).to(parameter.device)
         assert optimizer.step(lambda: 7.0) == 7.0
         if step == 3:
             restore_optimizer(optimizer, deepcopy(optimizer_state(optimizer)))
@@ -41,12 +41,14 @@ def _trained(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     return [*parameters, *map(torch.as_tensor, states)]
 
 
-def test_8_bit_is_bitsandbytes_own_without_its_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_8_bit_is_bitsandbytes_own_without_its_waiting(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bitsandbytes = pytest.importorskip("bitsandbytes")
     waits: list[torch.Tensor] = []
     monkeypatch.setattr(bitsandbytes.optim.optimizer, "sync_gpu", waits.append)
     # In 8 bits, in 32 for its size, and one that has no gradient at first.
-    here, there = ([torch.nn.Parameter(torch.full((n,), 0.5)) for n in (8192, 64, 5000)] for _ in range(2))
+    sizes = (8192, 64, 5000)
+    here, there = ([torch.nn.Parameter(torch.full((n,), 0.5, device=device)) for n in sizes] for _ in range(2))
     ours = _trained(build_optimizer(CONFIG, here, torch.device("cuda")))
     assert not waits
     theirs = bitsandbytes.optim.AdamW8bit(there, lr=CONFIG.learning_rate, weight_decay=CONFIG.weight_decay)
