@@ -34,9 +34,9 @@ from trainer_core.training.building import make_trainable
 from trainer_core.training.checks import adapted
 from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
+from trainer_core.training.failures import as_user_error
 from trainer_core.training.loop import LaunchedStep, Trainer
 from trainer_core.training.metering import PeakMemory, seconds_of
-from trainer_core.training.run import as_user_error
 from trainer_core.training.stand_ins import RandomFeatures, stand_ins
 from trainer_core.training.steps import Schedule
 

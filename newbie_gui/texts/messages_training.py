@@ -158,6 +158,13 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("validating", "验证"),
     ("drawing samples", "画样图"),
     ('gpus = "{}" names {} GPUs; PyTorch finds {} of them.', 'gpus = "{}" 指定了 {} 张显卡；PyTorch 只找到 {} 张。'),
+    ("The processes of this run cannot be joined: {}", "这次训练的各个进程无法连接：{}"),
+    ("Set gpus to a single GPU: one process needs no others.", "把 gpus 设为一张显卡：单个进程不需要连接。"),
+    (
+        "With accelerate launch or torchrun choose a free port (--main_process_port, --master_port).",
+        "用 accelerate launch 或 torchrun 启动时请选一个空闲端口（--main_process_port、--master_port）。",
+    ),
+    ("NCCL_DEBUG=INFO makes NCCL say what it tries.", "设 NCCL_DEBUG=INFO 可让 NCCL 说明它在做什么。"),
     ("nvidia-smi lists the GPUs with their numbers.", "nvidia-smi 会列出显卡及其编号。"),
     ('Set gpus = "all" to use every one.', '设 gpus = "all" 可使用全部显卡。'),
     # Preparing.

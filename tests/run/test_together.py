@@ -24,7 +24,7 @@ from trainer_core.jobs.ranks import RankOutcome, SignalRelay
 from trainer_core.model import fused
 from trainer_core.planning.base import read_base
 from trainer_core.planning.phases import swapped_bytes
-from trainer_core.training import recovery
+from trainer_core.training import distributed, failures, recovery
 from trainer_core.training import run as training_run
 from trainer_core.training.recovery import next_rung
 from trainer_core.training.relaunch import take_next_rung
@@ -56,6 +56,58 @@ def test_out_of_memory_in_any_process_all_go_on_from_the_checkpoint_with_less(co
     assert [event["processes"] for event in events(made, "started")] == [2, 2]
     assert load_config(run_of(made).config_file).gradient_checkpointing and load_config(file) == made
     assert job_train._told_by(run_of(made), since=0.0) is None
+
+
+@pytest.fixture
+def unjoined(monkeypatch: Patch) -> None:
+    """One of two processes, whose port is taken."""
+
+    def refuse(**given: Any) -> None:
+        raise RuntimeError("The server socket has failed to listen.\nport: 29500, EADDRINUSE")
+
+    monkeypatch.setattr(distributed, "Accelerator", refuse)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+
+@pytest.mark.usefixtures("unjoined")
+def test_processes_that_do_not_find_each_other_are_written_down(config: Make) -> None:
+    made = config()
+    with pytest.raises(UserError, match="cannot be joined: The server socket .* port: 29500") as caught:
+        run_training(made)
+    state, [failed] = run_of(made).read_state(), events(made, "failed")
+    assert caught.value.code == failed["code"] == state["code"] == "processes_unavailable"
+    assert (state["status"], failed["rank"]) == ("failed", 1) and "gpus" in failed["hints"][0]
+
+
+@pytest.mark.usefixtures("unjoined")
+def test_the_run_of_another_trainer_is_left_alone(config: Make) -> None:
+    made = config()
+    with run_of(made).lock(), pytest.raises(UserError, match="cannot be joined"):
+        run_training(made)
+    assert not run_of(made).state_file.exists()
+
+
+@pytest.mark.usefixtures("unjoined")
+def test_a_process_that_failed_before_is_the_cause(config: Make, monkeypatch: Patch) -> None:
+    made = config()
+
+    def refuse(**given: Any) -> None:
+        EventLog(run_of(made).events_file).emit("failed", code="out_of_memory", message="full")
+        raise RuntimeError("Connection reset by peer")
+
+    run_of(made).create(made)
+    monkeypatch.setattr(distributed, "Accelerator", refuse)
+    with pytest.raises(UserError, match="^full$"):
+        run_training(made)
+
+
+def test_nccl_does_without_what_accelerate_would_refuse(monkeypatch: Patch) -> None:
+    for supported, wanted in ((True, {}), (False, {"NCCL_P2P_DISABLE": "0", "NCCL_IB_DISABLE": "1"})):
+        monkeypatch.setattr(distributed, "check_cuda_p2p_ib_support", lambda supported=supported: supported)
+        environment = {} if supported else {"NCCL_P2P_DISABLE": "0"}
+        distributed._limit_nccl(environment)
+        assert environment == wanted
 
 
 def test_who_starts_the_processes_takes_no_memory_of_a_card(config: Make, monkeypatch: Patch) -> None:
@@ -180,8 +232,8 @@ def test_in_a_process_that_lost_the_connection_neither(config: Make) -> None:
     made = config()
     run_of(made).create(made)
     failing(then=lambda made: run_of(made).write_state("running"))(made)(SignalRelay())
-    assert training_run._failure_elsewhere(run_of(made), since=2e10) is None
-    cause = training_run._failure_elsewhere(run_of(made), since=0.0)
+    assert failures.failure_elsewhere(run_of(made), since=2e10) is None
+    cause = failures.failure_elsewhere(run_of(made), since=0.0)
     assert cause is not None and cause.code == run_of(made).read_state()["code"] == "out_of_memory"
 
 

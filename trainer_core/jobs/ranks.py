@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from types import FrameType
+from typing import Literal
 
 from trainer_core.contracts.repository import REPOSITORY
 from trainer_core.contracts.stop_signals import StopSignals
@@ -49,9 +50,9 @@ def told_to_use_cpu(environment: Mapping[str, str]) -> bool:
     return environment.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
 
 
-def local_rank(environment: Mapping[str, str]) -> int:
-    """The place of this process among those of its machine; 0 where it is alone."""
-    text = environment.get("LOCAL_RANK", "")
+def rank_of(environment: Mapping[str, str], name: Literal["RANK", "LOCAL_RANK"]) -> int:
+    """The place of this process among all, or among those of its machine; 0 where it is alone."""
+    text = environment.get(name, "")
     return int(text) if text.isdecimal() else 0
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.jobs.ranks import local_rank, told_to_use_cpu
+from trainer_core.jobs.ranks import rank_of, told_to_use_cpu
 from trainer_core.planning.hardware import Gpu, detect
 from trainer_core.planning.torch_builds import OLDER_BUILD, build_with_kernels, has_kernels, needed_driver
 
@@ -22,7 +22,7 @@ def pick_device(name: str) -> torch.device:
     device = torch.device(device_type(name))
     if device.type == "cuda":
         # As accelerate will choose it, which comes later: whatever asks the GPU before must not open the first one.
-        torch.cuda.set_device(local_rank(os.environ) % torch.cuda.device_count())
+        torch.cuda.set_device(rank_of(os.environ, "LOCAL_RANK") % torch.cuda.device_count())
         _check_kernels()
     return device
 

@@ -5,7 +5,8 @@ one process with N times the accumulation sees. Gradients are summed, not averag
 already divided by the images of the whole step.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
@@ -13,11 +14,12 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, check_cuda_p2p_ib_support
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.errors import UserError, is_gpu_memory
+from trainer_core.jobs.ranks import is_launched
 
 # Others wait while the main process draws samples or writes to a slow disk; the default of NCCL is 10 minutes.
 PATIENCE = timedelta(hours=12)
@@ -29,15 +31,24 @@ class World:
     """The processes of this run; one alone is a world of size 1, for which every method is a plain no-op."""
 
     def __init__(self, *, mixed_precision: str, cpu: bool) -> None:
-        self.accelerator = Accelerator(
-            mixed_precision=mixed_precision,
-            cpu=cpu,
-            kwargs_handlers=[
-                InitProcessGroupKwargs(timeout=PATIENCE),
-                DistributedDataParallelKwargs(find_unused_parameters=False),
-            ],
-        )
-
+        """Waits for all processes. Raises UserError `processes_unavailable` where they do not find each other."""
+        if not cpu:
+            _limit_nccl(os.environ)
+        try:
+            self.accelerator = Accelerator(
+                mixed_precision=mixed_precision,
+                cpu=cpu,
+                kwargs_handlers=[
+                    InitProcessGroupKwargs(timeout=PATIENCE),
+                    DistributedDataParallelKwargs(find_unused_parameters=False),
+                ],
+            )
+            # NCCL connects with the first exchange, and fails there.
+            self.accelerator.wait_for_everyone()
+        except (OSError, RuntimeError, ValueError) as error:
+            if is_gpu_memory(error) or not is_launched(os.environ):
+                raise
+            raise _not_joined(error) from error
         # Accumulation is ours: a setting of accelerate's must not divide the loss a second time.
         self.accelerator.gradient_accumulation_steps = 1
 
@@ -139,6 +150,26 @@ class World:
         if failure is None:
             self.accelerator.wait_for_everyone()
             self.accelerator.end_training()
+
+
+def _limit_nccl(environment: MutableMapping[str, str]) -> None:
+    """Where accelerate would refuse to begin (RTX 40 with a driver of before 2024), do without what fails there."""
+    names = ("NCCL_P2P_DISABLE", "NCCL_IB_DISABLE")
+    if any(name not in environment for name in names) and not check_cuda_p2p_ib_support():
+        for name in names:
+            environment.setdefault(name, "1")
+
+
+def _not_joined(error: Exception) -> UserError:
+    return UserError(
+        "processes_unavailable",
+        f"The processes of this run cannot be joined: {' '.join(str(error).split())[:500]}",
+        [
+            "Set gpus to a single GPU: one process needs no others.",
+            "With accelerate launch or torchrun choose a free port (--main_process_port, --master_port).",
+            "NCCL_DEBUG=INFO makes NCCL say what it tries.",
+        ],
+    )
 
 
 def _add_up(state: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:

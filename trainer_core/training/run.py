@@ -8,18 +8,19 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from trainer_core.contracts.checkpoints import complete_checkpoints, step_of
 from trainer_core.contracts.config import Change, TrainConfig
-from trainer_core.contracts.errors import UserError, is_gpu_memory, system_problem
+from trainer_core.contracts.errors import UserError, is_gpu_memory
 from trainer_core.contracts.events import EventLog, failure_since, read_events, truncate_after_step
-from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING, LOADING_TRANSFORMER, PREPARING
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
+from trainer_core.jobs.ranks import rank_of
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.lora_files import read_lora
 from trainer_core.planning.hardware import detect
-from trainer_core.planning.ladder import ladder_hints
 from trainer_core.training.adapters import load_weights, start_weights
 from trainer_core.training.advising import Advisor
 from trainer_core.training.building import load_base, make_trainable
@@ -28,6 +29,7 @@ from trainer_core.training.checks import adapted, base_of, check_early, kernel_n
 from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
+from trainer_core.training.failures import as_user_error, failure_elsewhere, write_failure
 from trainer_core.training.loop import Trainer
 from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.preparation import Preparation, PreparedData
@@ -55,7 +57,7 @@ def run_training(config: TrainConfig) -> str:
     base = base_of(config)
     carried_out, notes = adapted(config, device)
     check_early(carried_out, base, device)
-    world = World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu")
+    world = _joined(run, config, device, since)
     with ExitStack() as stack:
         stack.push(world.leave)
         changed = world.on_main(lambda: _open(run, config, stack))
@@ -74,7 +76,7 @@ def run_training(config: TrainConfig) -> str:
                 return attempts.until_it_fits(lambda now: _Run(now, base, run, world, events=events, stop=stop))
         except StopRequested:
             # Asked by who ends the others of a process that failed.
-            if world.size > 1 and (cause := _failure_elsewhere(run, since)):
+            if world.size > 1 and (cause := failure_elsewhere(run, since)):
                 raise cause from None
             if world.main:
                 run.write_state("stopped")
@@ -83,20 +85,31 @@ def run_training(config: TrainConfig) -> str:
             return "stopped"
         except Exception as error:
             problem = as_user_error(error, attempts.carried_out if attempts else carried_out)
-            if world.size > 1 and (cause := _failure_elsewhere(run, since)):
+            if world.size > 1 and (cause := failure_elsewhere(run, since)):
                 raise cause from error
             if problem.code == "internal":
                 events.traceback()
-            # On a full disk these two may fail as well; the problem itself must still reach the user.
-            run.free_reserve()
-            with suppress(OSError):
-                run.write_state("failed", code=problem.code, message=problem.message)
-            with suppress(OSError):
-                place = {"place": attempts.place} if attempts and attempts.place else {}
-                events.emit("failed", code=problem.code, message=problem.message, hints=problem.hints, **place)
+            write_failure(run, events, problem, place=attempts.place if attempts else "")
             if problem is error:
                 raise
             raise problem from error
+
+
+def _joined(run: RunDir, config: TrainConfig, device: torch.device, since: float) -> World:
+    """This process among the others of the run; a failure is written down by the first that can open the run."""
+    try:
+        return World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu")
+    except Exception as error:
+        # The process that failed first knows why; to the others it is a connection that was lost.
+        if failure := failure_since(run.events_file, since):
+            raise UserError(failure["code"], failure["message"], failure.get("hints", ())) from error
+        problem = as_user_error(error, config)
+        with suppress(UserError, OSError), ExitStack() as stack:
+            _open(run, config, stack)
+            write_failure(run, FailureReporter(run.events_file, rank_of(os.environ, "RANK")), problem)
+        if problem is error:
+            raise
+        raise problem from error
 
 
 def _open(run: RunDir, config: TrainConfig, stack: ExitStack) -> tuple[Change, ...]:
@@ -116,36 +129,6 @@ def _open(run: RunDir, config: TrainConfig, stack: ExitStack) -> tuple[Change, .
         raise as_user_error(error, config) from error
     stack.callback(run.free_reserve)
     return changed
-
-
-def _failure_elsewhere(run: RunDir, since: float) -> UserError | None:
-    """What another process of this run failed of: this one's own error is then only the lost connection."""
-    state = run.read_state()
-    if state.get("status") == "failed" and state.get("pid") != os.getpid():
-        return UserError(state.get("code", "internal"), state.get("message", "Another process of this run failed."))
-    if told := failure_since(run.events_file, since):
-        # The main process wrote its progress over that state before it noticed.
-        with suppress(OSError):
-            run.write_state("failed", code=told["code"], message=told["message"])
-        return UserError(told["code"], told["message"])
-    return None
-
-
-def as_user_error(error: Exception, config: TrainConfig) -> UserError:
-    """The error as something to act on; unknown ones keep their own text."""
-    if isinstance(error, UserError):
-        return error
-    if is_gpu_memory(error):
-        return UserError("out_of_memory", f"The GPU ran out of memory. {error}", ladder_hints(config))
-    if is_disk_full(error):
-        return UserError(
-            "disk_full",
-            f"The disk is full: {error}.",
-            ["Free some space, then start the run again: it continues from its last checkpoint."],
-        )
-    if problem := system_problem(error):
-        return problem
-    return UserError("internal", f"{type(error).__name__}: {error}", ["See train.log; please report this."])
 
 
 class _Attempts:

@@ -1,0 +1,53 @@
+"""What ended a run, as something to act on, and how it is written down."""
+
+import os
+from contextlib import suppress
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError, is_gpu_memory, system_problem
+from trainer_core.contracts.events import failure_since
+from trainer_core.contracts.fsutil import is_disk_full
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.planning.ladder import ladder_hints
+from trainer_core.training.reporting import EventSink
+
+
+def as_user_error(error: Exception, config: TrainConfig) -> UserError:
+    """The error as something to act on; unknown ones keep their own text."""
+    if isinstance(error, UserError):
+        return error
+    if is_gpu_memory(error):
+        return UserError("out_of_memory", f"The GPU ran out of memory. {error}", ladder_hints(config))
+    if is_disk_full(error):
+        return UserError(
+            "disk_full",
+            f"The disk is full: {error}.",
+            ["Free some space, then start the run again: it continues from its last checkpoint."],
+        )
+    if problem := system_problem(error):
+        return problem
+    return UserError("internal", f"{type(error).__name__}: {error}", ["See train.log; please report this."])
+
+
+def failure_elsewhere(run: RunDir, since: float) -> UserError | None:
+    """What another process of this run failed of: this one's own error is then only the lost connection."""
+    state = run.read_state()
+    if state.get("status") == "failed" and state.get("pid") != os.getpid():
+        return UserError(state.get("code", "internal"), state.get("message", "Another process of this run failed."))
+    if told := failure_since(run.events_file, since):
+        # The main process wrote its progress over that state before it noticed.
+        with suppress(OSError):
+            run.write_state("failed", code=told["code"], message=told["message"])
+        return UserError(told["code"], told["message"])
+    return None
+
+
+def write_failure(run: RunDir, events: EventSink, problem: UserError, *, place: str = "") -> None:
+    """The run's last state and event. `place`: where memory ran out, for who starts several processes again."""
+    # On a full disk these two may fail as well; the problem itself must still reach the user.
+    run.free_reserve()
+    with suppress(OSError):
+        run.write_state("failed", code=problem.code, message=problem.message)
+    with suppress(OSError):
+        more = {"place": place} if place else {}
+        events.emit("failed", code=problem.code, message=problem.message, hints=problem.hints, **more)
