@@ -52,7 +52,7 @@ def test_all_of_it_interpreted() -> None:
     )
     environment = {**os.environ, INTERPRET: "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0 and "19 passed" in done.stdout, done.stdout
+    assert done.returncode == 0 and "21 passed" in done.stdout, done.stdout
 
 
 def numbers(*shape: int) -> Tensor:
@@ -126,13 +126,31 @@ def test_a_branch_with_dropout(on: tuple[torch.device, Use], dtype: torch.dtype)
     compare(on, dtype, compute, numbers(5, 300))
 
 
-def test_the_trial_finds_kernels_that_work_and_only_those(on: tuple[torch.device, Use], monkeypatch):
+@pytest.mark.parametrize("dtype", fused.FORMATS)
+def test_the_trial_finds_kernels_that_work_and_only_those(
+    on: tuple[torch.device, Use], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+):
     device, _ = on
     kernels = importlib.import_module("trainer_core.model.kernels")
-    fused.try_out(kernels, device)
-    monkeypatch.setattr(kernels, "gate_forward", lambda a, b: a)
+    fused.try_out(kernels, device, dtype)
+    real = kernels.gate_forward
+    monkeypatch.setattr(kernels, "gate_forward", lambda a, b: real(a, b) * 1.03)
     with pytest.raises(RuntimeError, match="differ"):
-        fused.try_out(kernels, device)
+        fused.try_out(kernels, device, dtype)
+
+
+def test_kernels_that_fail_in_a_format_are_left_out_in_that_one(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("triton", reason="Triton's wheels are for Linux")
+
+    def no_bf16(kernels: object, device: torch.device, dtype: torch.dtype) -> None:
+        if dtype == BF16:
+            raise RuntimeError("cannot convert to bf16")
+
+    monkeypatch.setattr(fused, "try_out", no_bf16)
+    monkeypatch.setattr(fused, "_trial", fused._trial.__wrapped__)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert fused._trial(FP32)[0] is not None and fused._trial(BF16)[0] is None
+    assert fused.kernels_problem() == "failed here (cannot convert to bf16)"
 
 
 def test_what_lies_on_a_cpu_needs_none():
@@ -141,7 +159,7 @@ def test_what_lies_on_a_cpu_needs_none():
 
 def test_what_keeps_the_kernels_from_running_is_said(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "triton.errors", None)
-    assert "package triton" in fused._trial.__wrapped__()[1]
+    assert "package triton" in fused._trial.__wrapped__(FP32)[1]
     monkeypatch.undo()
     pytest.importorskip("triton", reason="Triton's wheels are for Linux")
 
@@ -149,7 +167,7 @@ def test_what_keeps_the_kernels_from_running_is_said(monkeypatch: pytest.MonkeyP
         raise RuntimeError("\nno C compiler\nat all")
 
     monkeypatch.setattr(fused, "try_out", breaks)
-    assert fused._trial.__wrapped__() == (None, "failed here (no C compiler)")
+    assert fused._trial.__wrapped__(FP32) == (None, "failed here (no C compiler)")
 
 
 def test_a_full_card_says_nothing_about_the_kernels(monkeypatch: pytest.MonkeyPatch):
@@ -160,7 +178,7 @@ def test_a_full_card_says_nothing_about_the_kernels(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(fused, "try_out", full)
     with pytest.raises(RuntimeError, match="out of memory"):
-        fused._trial.__wrapped__()
+        fused._trial.__wrapped__(FP32)
 
 
 def test_a_run_on_a_card_without_the_kernels_says_so(monkeypatch: pytest.MonkeyPatch):

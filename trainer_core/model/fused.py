@@ -22,17 +22,20 @@ def kernels_for(x: Tensor) -> ModuleType | None:
     """The module `kernels` if they take `x`, which must lie on a card; else None."""
     if not x.is_cuda or x.dtype not in FORMATS:
         return None
-    return _trial()[0]
+    return _trial(x.dtype)[0]
 
 
 def kernels_problem() -> str:
-    """Why the kernels do not run on this machine's card, as the end of a sentence; empty if they do."""
-    return _trial()[1] if torch.cuda.is_available() else "need an NVIDIA GPU"
+    """Why the kernels do not run on this machine's card in some format, as the end of a sentence; empty if they do."""
+    if not torch.cuda.is_available():
+        return "need an NVIDIA GPU"
+    return next((problem for dtype in FORMATS if (problem := _trial(dtype)[1])), "")
 
 
 @cache
-def _trial() -> tuple[ModuleType | None, str]:
-    """The kernels, once they have run: Triton compiles them on the spot, which takes a driver and a C compiler."""
+def _trial(dtype: torch.dtype) -> tuple[ModuleType | None, str]:
+    """The kernels, once they have run in `dtype`: Triton compiles them on the spot, for each format anew, which takes a
+    driver and a C compiler."""
     try:
         from triton.errors import TritonError
     except ImportError:
@@ -40,7 +43,7 @@ def _trial() -> tuple[ModuleType | None, str]:
     try:
         from trainer_core.model import kernels
 
-        try_out(kernels, torch.device("cuda"))
+        try_out(kernels, torch.device("cuda"), dtype)
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError, TritonError) as error:
         # The graphics memory may be full, which says nothing about the kernels.
         if is_gpu_memory(error):
@@ -50,30 +53,33 @@ def _trial() -> tuple[ModuleType | None, str]:
     return kernels, ""
 
 
-def try_out(kernels: ModuleType, device: torch.device) -> None:
+def try_out(kernels: ModuleType, device: torch.device, dtype: torch.dtype) -> None:
     """Run each kernel on a few numbers. Raises RuntimeError where one is off, and whatever Triton raises."""
-    a, b = (torch.linspace(start, 2, 64, device=device).sin().view(2, 2, 16) for start in (-2, -1))
-    weight, scale = torch.linspace(1, 2, 16, device=device), torch.linspace(-1, 2, 32, device=device).view(2, 1, 16)
+    a, b = (torch.linspace(start, 2, 64, device=device).sin().view(2, 2, 16).to(dtype) for start in (-2, -1))
+    weight = torch.linspace(1, 2, 16, device=device).to(dtype)
+    scale = torch.linspace(-1, 2, 32, device=device).view(2, 1, 16).to(dtype)
     scaled = kernels.Factors(weight, scale, "scale")
     y, inverse = kernels.rms_forward(a, scaled, 1e-5, b)
     dx, dm = kernels.rms_backward(b, a, scaled, inverse, of_modulation=True)
     gated, (da, db) = kernels.gate_forward(a, b), kernels.gate_backward(b, a, b)
-    root = (a.square().mean(-1, keepdim=True) + 1e-5).rsqrt()
     unturned = torch.tensor((1.0, 0.0), device=device).expand(2, 2, 1, 8, 2).contiguous()
     qkv, head = torch.cat((a, a, b), dim=-1), (weight, weight)
     q, k = kernels.heads_forward(qkv, head, unturned, (1, 1), 1e-5)
     back = kernels.heads_backward((q, k, b.unsqueeze(2)), qkv, head, unturned, ((1, 1), 1e-5))
-    normed = a * root * weight
+    # From the same numbers in fp32, in which kernels compute too: only the results are rounded.
+    x, z = a.float(), b.float()
+    normed = x * (x.square().mean(-1, keepdim=True) + 1e-5).rsqrt() * weight.float()
     wanted = (
         (q.squeeze(2), normed),
-        (back[..., 32:], b),
-        (kernels.masked_sum(a, b, a > 0, 2.0), a + 2 * b * (a > 0)),
-        (y, normed * (1 + scale) + b),
-        (dm, (b * normed).sum(dim=1, keepdim=True)),
-        (gated, F.silu(a) * b),
-        (db, F.silu(a) * b),
+        (back[..., 32:], z),
+        (kernels.masked_sum(a, b, a > 0, 2.0), x + 2 * z * (x > 0)),
+        (y, normed * (1 + scale.float()) + z),
+        (dm, (z * normed).sum(dim=1, keepdim=True)),
+        (gated, F.silu(x) * z),
+        (db, F.silu(x) * z),
     )
-    if not all(torch.allclose(one, other, atol=1e-4) for one, other in wanted):
+    near = max(1e-4, torch.finfo(dtype).eps)
+    if not all(torch.allclose(one.float(), other, rtol=near, atol=near) for one, other in wanted):
         raise RuntimeError("its results differ from PyTorch's")
     if not all(torch.isfinite(one).all() for one in (dx, da, back)):
         raise RuntimeError("it gives no numbers")
