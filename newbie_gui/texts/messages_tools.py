@@ -61,6 +61,16 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("prompt cut at {} tokens for Gemma: {}…", "提示词过长，对 Gemma 只保留前 {} 个 token：{}…"),
     ("prompt cut at {} tokens for Jina: {}…", "提示词过长，对 Jina 只保留前 {} 个 token：{}…"),
+    (
+        "As the GPU has {} GiB free, Gemma3 is held in {} bits a number and the transformer in {}, {} of its blocks in "
+        "main memory.",
+        "显卡空闲显存 {} GiB，因此 Gemma3 每个数只占 {} 位，transformer 每个数只占 {} 位，其中 {} 个模块放在内存里。",
+    ),
+    (
+        "As the GPU has {} GiB free, Gemma3 is held in {} bits a number and the transformer in {}.",
+        "显卡空闲显存 {} GiB，因此 Gemma3 每个数只占 {} 位，transformer 每个数只占 {} 位。",
+    ),
+    ("Make smaller pictures.", "请画小一些的图片。"),
     ("{} already exists.", "{} 已存在。"),
     ("{} already exists{}.", "{} 已存在{t}。"),
     ("and is not empty", "，而且不是空的"),

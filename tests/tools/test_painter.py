@@ -7,12 +7,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_base import quiet, write_base, write_peft
+from small_base import TARGETS, quiet, write_base, write_lora, write_peft
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.text_settings import TextSettings
+from trainer_core.model.folder import find_base, load_transformer
+from trainer_core.model.layouts import open_transformer
 from trainer_core.planning.demo import TINY_BASE
+from trainer_core.planning.painting import Holding
+from trainer_core.planning.phases import GIB
+from trainer_core.tools import painter
+from trainer_core.tools.lora_stack import load_adapters
 from trainer_core.tools.merge import merge
-from trainer_core.tools.painter import paint
+from trainer_core.tools.painter import PictureRequest, _apply, _Place, _place, paint
+from trainer_core.training.adapters import add_lora
 from trainer_core.training.sampling import SampleSettings
 
 WANTED = SampleSettings(
@@ -53,3 +61,67 @@ def test_a_lora_that_does_not_fit_is_refused_before_anything_is_encoded(
     base = write_base(tmp_path / "base")
     with pytest.raises(UserError, match=r"layers\.0\.attention\.qkv"):
         picture(base, [(tmp_path / "peft", 1.0)])
+
+
+def on_a_card(monkeypatch: pytest.MonkeyPatch, holding: Holding) -> None:
+    """Let the CPU stand for a card for which the base is held so."""
+    place = _Place(device=torch.device("cpu"), dtype=torch.float32, holding=holding)
+    monkeypatch.setattr(painter, "_place", lambda *_, **named: place)
+
+
+@torch.no_grad()
+def test_a_lora_beside_8_bits_is_as_in_training(tmp_path: Path) -> None:
+    """There it lies beside the weight and is never rounded with it; one module is in no block, so not in 8 bits."""
+    base = write_base(tmp_path / "base")
+    adapters = load_adapters([(write_lora(base, tmp_path / "lora.safetensors", seed=1), 1.0)], print)
+    model, trained, alone = (
+        load_transformer(base / "transformer", dtype=torch.float32, quantise="int8") for _ in range(3)
+    )
+    with open_transformer(base / "transformer") as source:
+        _apply([adapter.on(torch.device("cpu")) for adapter in adapters], model, source)
+    for name, half in add_lora(trained, targets=TARGETS, rank=2, alpha=3.0, dropout=0.0, seed=0).items():
+        module, side = name.rsplit(".", 1)
+        loaded = adapters[0].lora.modules[module]
+        half.copy_(loaded.down if side == "lora_A" else loaded.up)
+    given = (torch.randn(1, 4, 8, 8), torch.tensor([0.5]), torch.randn(1, 5, 12), (5,), torch.randn(1, 10))
+    painting, training, without = (each(*given) for each in (model, trained, alone))
+    torch.testing.assert_close(painting, training, rtol=1e-4, atol=1e-5)
+    assert (painting - without).abs().max() > 0.01
+
+
+def test_a_base_in_8_bits_and_in_main_memory_paints_nearly_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_peft(TINY_BASE, tmp_path / "peft", use_dora=True)
+    loras = [(tmp_path / "peft", 0.5)]
+    exact, without = picture(TINY_BASE, loras), picture(TINY_BASE, [])
+    on_a_card(monkeypatch, Holding(gemma="int8", transformer="int8"))
+    near = picture(TINY_BASE, loras)
+    assert 0 < np.abs(near - exact).mean() < 0.2 * np.abs(without - exact).mean()
+    on_a_card(monkeypatch, Holding(gemma="int8", transformer="int8", swap=4))
+    assert np.array_equal(picture(TINY_BASE, loras), near)
+
+
+def test_what_a_card_has_free_decides_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB // 2, GIB))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    told: list[str] = []
+    request = [PictureRequest(settings=replace(WANTED, width=1024, height=2048))]
+    place = _place(
+        find_base(TINY_BASE), request, [], TextSettings.default(), device=torch.device("cuda"), tell=told.append
+    )
+    assert place.dtype == torch.bfloat16 and place.holding.transformer == "int8" and place.holding.swap
+    assert told == [place.holding.sentence(GIB // 2)]
+
+
+@pytest.mark.parametrize(("said", "code"), [("CUDA out of memory", "gpu_memory_full"), ("no kernel image", None)])
+def test_a_full_card_is_an_error_with_hints(said: str, code: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **named: object) -> None:
+        raise RuntimeError(f"CUDA error: {said}")
+
+    monkeypatch.setattr(painter, "load_transformer", full)
+    with pytest.raises(UserError if code else RuntimeError, match=said) as error:
+        picture(TINY_BASE, [])
+    assert getattr(error.value, "code", None) == code
+    if isinstance(error.value, UserError):
+        assert error.value.hints[0] == "Make smaller pictures." and len(error.value.hints) == 2

@@ -1,7 +1,7 @@
 """A LoRA in memory: per module A, B, alpha and perhaps a DoRA magnitude; the change that it makes to a weight."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -37,6 +37,16 @@ class LoraModule:
     def shape(self) -> tuple[int, int]:
         """(out, in) of the weight it changes."""
         return self.up.shape[0], self.down.shape[1]
+
+    def on(self, device: torch.device) -> "LoraModule":
+        """The same with its tensors there."""
+        magnitude = None if self.magnitude is None else self.magnitude.to(device)
+        return replace(self, down=self.down.to(device), up=self.up.to(device), magnitude=magnitude)
+
+    @property
+    def bytes(self) -> int:
+        """Of its tensors."""
+        return sum(tensor.nbytes for tensor in (self.down, self.up, self.magnitude) if tensor is not None)
 
     def delta(self, device: torch.device | str = "cpu", rows: slice = ALL_ROWS) -> Tensor:
         """scale * B A, fp32 [out, in], or some rows of it."""

@@ -4,6 +4,7 @@ int8: each row w as round(w / s) with s = max|w| / 127, in plain PyTorch. nf4: b
 Dettmers et al. 2023), blocks of 64 with an fp32 scale each; its functions also run on a CPU.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ class QuantisedLinear(nn.Linear):
 
     qweight: Tensor
     scale: Tensor
+    changed: Callable[[Tensor], Tensor] | None = None
+    """What becomes of the unpacked weight before each use: a LoRA's change, which is not rounded to so few bits."""
 
     def __init__(self, weight: Tensor, bias: nn.Parameter | None, kind: str) -> None:
         """weight: [out, in], not kept. bias: [out], kept as it is; may be on the meta device until it is loaded."""
@@ -38,8 +41,10 @@ class QuantisedLinear(nn.Linear):
     def unpacked(self, dtype: torch.dtype) -> Tensor:
         """The weight [out, in]; the same bits each time."""
         if self.kind == "int8":
-            return (self.qweight * self.scale).to(dtype)
-        return _unpack_nf4(self.qweight, self.scale, (self.out_features, self.in_features), dtype)
+            weight = (self.qweight * self.scale).to(dtype)
+        else:
+            weight = _unpack_nf4(self.qweight, self.scale, (self.out_features, self.in_features), dtype)
+        return weight if self.changed is None else self.changed(weight)
 
     def forward(self, input: Tensor) -> Tensor:
         device = input.device.type

@@ -18,18 +18,16 @@ from trainer_core.planning.base import BaseSizes, read_base
 from trainer_core.planning.flops import step_flops
 from trainer_core.planning.measured import MeasuredStep
 from trainer_core.planning.phases import (
-    CONTEXT_BYTES,
     GIB,
     MIN_8BIT,
-    NCCL_BYTES,
     QMAP_BYTES,
-    SLACK,
     Component,
     Phase,
     Workload,
     encoder_bytes,
     encoding_phases,
     optimizer_bytes,
+    reserve_bytes,
     sampling_phase,
     swapped_bytes,
     training_pass,
@@ -142,7 +140,7 @@ def estimate(
         cuda=cuda,
         world_size=world_size,
         phases=tuple(phases),
-        reserve=_reserve(peak, world_size) if cuda else 0,
+        reserve=reserve_bytes(peak, world_size) if cuda else 0,
         host=_host(
             base,
             peak,
@@ -162,11 +160,6 @@ def estimate(
         training_estimate=training.bytes,
         measured=measured,
     )
-
-
-def _reserve(peak: int, world_size: int) -> int:
-    """What a GPU needs beside torch's own allocations."""
-    return CONTEXT_BYTES + int(SLACK * peak) + (NCCL_BYTES if world_size > 1 else 0)
 
 
 def _corrected(training: Phase, measured: MeasuredStep | None) -> Phase:

@@ -65,6 +65,11 @@ class Workload:
     sample_size: tuple[int, int]
 
 
+def reserve_bytes(peak: int, world_size: int = 1) -> int:
+    """What a GPU needs beside torch's own allocations of `peak` bytes."""
+    return CONTEXT_BYTES + int(SLACK * peak) + (NCCL_BYTES if world_size > 1 else 0)
+
+
 def optimizer_bytes(kind: str, sizes: Iterable[int]) -> int:
     """Two states for every parameter: fp32, or one byte and its block's fp32 scale."""
     if kind == "AdamW":
@@ -176,6 +181,7 @@ def text_phase(
     encoder: TextEncoder,
     tokens: int,
     *,
+    texts: int,
     cuda: bool,
     feed_forward_values: int,
     mask_bytes: int,
@@ -183,9 +189,10 @@ def text_phase(
 ) -> Phase:
     """One batch of the longest captions: values of the feed-forward's width, four of the stream's, attention masks.
 
-    feed_forward_values: how many are alive at once; mask_bytes: of one query and key of a sample, all masks together.
+    texts: how many captions. feed_forward_values: of them alive at once; mask_bytes: of one query and key of a sample,
+    all masks together.
     """
-    width, rows = encoder_bytes(cuda=cuda), tokens * (GPU_TEXT_BATCH if cuda else 1)
+    width, rows = encoder_bytes(cuda=cuda), tokens * texts
     values = rows * width * (feed_forward_values * encoder.feed_forward + 4 * encoder.hidden)
     if quantised != "no":
         layer = Linear(name="", inputs=encoder.hidden, outputs=encoder.feed_forward)
@@ -226,24 +233,30 @@ def image_phase(base: BaseSizes, work: Workload, *, cuda: bool, old_card: bool) 
     )
 
 
+def gemma_phase(base: BaseSizes, tokens: int, *, texts: int, cuda: bool = True, quantised: str = "no") -> Phase:
+    """Captions through Gemma, held so: gate, up and product of its feed-forward part and two masks."""
+    return text_phase(
+        ENCODING_GEMMA,
+        base.gemma,
+        -(-tokens // 8) * 8,  # padded so
+        texts=texts,
+        cuda=cuda,
+        feed_forward_values=3,
+        mask_bytes=2,
+        quantised=quantised,
+    )
+
+
 def encoding_phases(
     base: BaseSizes, work: Workload, jina_tokens: int, *, cuda: bool, old_card: bool = False, quantised: str = "no"
 ) -> tuple[Phase, ...]:
     """Captions through Gemma, then through Jina, then images through the VAE; one encoder in memory at a time.
 
-    old_card: see `vae_bytes`. quantised: how Gemma is held. It makes gate, up and product of its feed-forward part and
-    two masks; Jina two values and one mask.
+    old_card: see `vae_bytes`. quantised: how Gemma is held. Jina makes two values and one mask.
     """
+    texts = GPU_TEXT_BATCH if cuda else 1
     return (
-        text_phase(
-            ENCODING_GEMMA,
-            base.gemma,
-            -(-work.caption_tokens // 8) * 8,  # padded so
-            cuda=cuda,
-            feed_forward_values=3,
-            mask_bytes=2,
-            quantised=quantised,
-        ),
-        text_phase(ENCODING_JINA, base.jina, jina_tokens, cuda=cuda, feed_forward_values=2, mask_bytes=1),
+        gemma_phase(base, work.caption_tokens, texts=texts, cuda=cuda, quantised=quantised),
+        text_phase(ENCODING_JINA, base.jina, jina_tokens, texts=texts, cuda=cuda, feed_forward_values=2, mask_bytes=1),
         image_phase(base, work, cuda=cuda, old_card=old_card),
     )

@@ -5,7 +5,7 @@ W + sum of strength * (W' - W), in fp32.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,6 +29,11 @@ class Adapter:
 
     lora: LoraFile
     strength: float
+
+    def on(self, device: torch.device) -> "Adapter":
+        """The same with its tensors there."""
+        modules = {name: module.on(device) for name, module in self.lora.modules.items()}
+        return replace(self, lora=replace(self.lora, modules=modules))
 
 
 def load_adapters(loras: Sequence[tuple[Path, float]], tell: Tell) -> list[Adapter]:

@@ -1,7 +1,9 @@
 """Pictures from a base and any number of LoRAs, outside a run, for `sample`, the job `try`, the demo and the exam."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -9,18 +11,23 @@ from typing import Any
 import torch
 from PIL import Image
 
+from trainer_core.contracts.errors import UserError, is_gpu_memory, system_problem
 from trainer_core.contracts.phase_names import Report
 from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.dataset.captions import gemma_text
+from trainer_core.model.attention import before_ampere
 from trainer_core.model.folder import BaseFolder, find_base, load_transformer
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.model.quantised import QuantisedLinear
 from trainer_core.model.vae import load_vae, vae_dtype
 from trainer_core.model.weights import TensorSource
+from trainer_core.planning.painting import Holding, choose_holding
 from trainer_core.tools.lora_stack import Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.tools.lora_text import text_settings
+from trainer_core.training.recovery import free_memory
 from trainer_core.training.sampling import SampleSettings, TextFeatures, decode, sample_latents
 
 Painted = Callable[[int, SampleSettings, Image.Image], None]
@@ -80,21 +87,29 @@ def paint_shots(
     Prompts are read as the LoRAs' training read captions, but for what `text` sets by field of `TextSettings`; the
     settings that `painted` gets say how.
     LoRAs are read first, then encoders are loaded, used and dropped before the transformer is read. A change of
-    strength rereads the weights that LoRAs change, so no second copy of them is held. Raises UserError as loading does.
+    strength rereads the weights that LoRAs change, so no second copy of them is held. Where a GPU has too little memory
+    free the base is held in fewer bits, which is told. Raises UserError as loading does, and `gpu_memory_full`.
     """
     base = find_base(base_path)
     adapters = load_adapters(loras, tell)
     read = replace(text_settings(adapters, tell), **text)
     shots = [replace(shot, settings=replace(shot.settings, text=read)) for shot in shots]
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    with open_transformer(base.transformer) as source:
+    with open_transformer(base.transformer) as source, _want_of_memory():
         require_fit(adapters, source)
+        place = _place(base, shots, adapters, read, device=device, tell=tell)
         report("reading prompts", 0, 1)
         prompts = {text for shot in shots for text in (shot.settings.prompt, shot.settings.negative_prompt)}
-        texts = _encode(base, prompts, read, dtype, device, tell)
+        texts = _encode(base, prompts, read, place, tell)
+        free_memory()
         report("loading the base", 0, 1)
-        model = load_transformer(base.transformer, dtype=dtype, device=device).eval()
+        model = load_transformer(
+            base.transformer, dtype=place.dtype, device=device, quantise=place.holding.transformer,
+            swap=place.holding.swap, warn=tell,
+        ).eval()  # fmt: skip
         codec = load_vae(base.vae, dtype=vae_dtype(device), device=device)
+        if place.holding.transformer != "no":
+            # Their changes are made anew for each use of a weight.
+            adapters = [adapter.on(device) for adapter in adapters]
         steps = _Steps(report, sum(shot.settings.steps for shot in shots))
         strength = 0.0
         for index, shot in enumerate(shots):
@@ -102,9 +117,54 @@ def paint_shots(
                 strength = shot.strength
                 _apply([replace(a, strength=a.strength * strength) for a in adapters], model, source)
             conditions = (texts[shot.settings.prompt], texts[shot.settings.negative_prompt])
-            latents = sample_latents(model, shot.settings, conditions, dtype=dtype, interrupted=steps)
+            latents = sample_latents(model, shot.settings, conditions, dtype=place.dtype, interrupted=steps)
             assert latents is not None
             painted(index, shot, decode(codec, latents))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where and in which format it is computed, and how the base is held there."""
+
+    device: torch.device
+    dtype: torch.dtype
+    holding: Holding
+
+
+def _place(
+    base: BaseFolder,
+    shots: Sequence[PictureRequest],
+    adapters: Sequence[Adapter],
+    read: TextSettings,
+    *,
+    device: torch.device,
+    tell: Tell,
+) -> _Place:
+    """On a GPU the base is held as its free memory asks for, which is told."""
+    if device.type == "cpu":
+        return _Place(device=device, dtype=torch.float32, holding=Holding())
+    free, _ = torch.cuda.mem_get_info(device)
+    largest = max((shot.settings for shot in shots), key=lambda settings: settings.width * settings.height)
+    holding = choose_holding(
+        base, (largest.width, largest.height), read.max_gemma_tokens,
+        lora_bytes=sum(module.bytes for adapter in adapters for module in adapter.lora.modules.values()),
+        free=free, old_card=before_ampere(device),
+    )  # fmt: skip
+    if sentence := holding.sentence(free):
+        tell(sentence)
+    return _Place(device=device, dtype=torch.bfloat16, holding=holding)
+
+
+@contextmanager
+def _want_of_memory() -> Iterator[None]:
+    """Turns want of a GPU's memory into a UserError `gpu_memory_full`."""
+    try:
+        yield
+    except RuntimeError as error:
+        problem = system_problem(error)
+        if problem is None or not is_gpu_memory(error):
+            raise
+        raise UserError(problem.code, problem.message, ["Make smaller pictures.", *problem.hints]) from error
 
 
 @dataclass
@@ -123,20 +183,23 @@ class _Steps:
 
 @torch.no_grad()
 def _apply(adapters: Sequence[Adapter], model: NextDiT, source: TensorSource) -> None:
-    """Put the base's weights, with the LoRAs in them, into the model."""
+    """Put the base's weights, with the LoRAs in them, into the model; beside those that it holds in fewer bits."""
     for name in {name for adapter in adapters for name in adapter.lora.modules}:
-        weight = model.get_submodule(name).weight
-        assert isinstance(weight, torch.Tensor)
-        stored = source.read(f"{name}.weight").to(device=weight.device, dtype=weight.dtype)
-        weight.copy_(applied(stored, f"{name}.weight", adapters))
+        layer, key = model.get_submodule(name), f"{name}.weight"
+        if isinstance(layer, QuantisedLinear):
+            layer.changed = partial(applied, name=key, adapters=adapters)
+            continue
+        assert isinstance(layer.weight, torch.Tensor)
+        stored = source.read(key).to(device=layer.weight.device, dtype=layer.weight.dtype)
+        layer.weight.copy_(applied(stored, key, adapters))
 
 
 def _encode(
-    base: BaseFolder, texts: set[str], read: TextSettings, dtype: torch.dtype, device: torch.device, tell: Tell
+    base: BaseFolder, texts: set[str], read: TextSettings, place: _Place, tell: Tell
 ) -> dict[str, TextFeatures]:
     """The features of each text; `tell` hears of those that a token limit cuts."""
     ordered = sorted(texts)
-    gemma = load_gemma(base.text_encoder, dtype=dtype, device=device)
+    gemma = load_gemma(base.text_encoder, dtype=place.dtype, device=place.device, quantise=place.holding.gemma)
     feats = []
     for text in ordered:
         # An empty prompt blanks both encoders, system prompt included.
@@ -146,7 +209,7 @@ def _encode(
             tell(f"prompt cut at {read.max_gemma_tokens} tokens for Gemma: {text[:100]}…")
         feats.append(features.hidden[0, : int(features.mask[0].sum())])
     del gemma
-    jina = load_jina(base.clip_model, dtype=dtype, device=device)
+    jina = load_jina(base.clip_model, dtype=place.dtype, device=place.device)
     pooled = []
     for text in ordered:
         summary = jina.encode([text], max_tokens=read.max_jina_tokens)
