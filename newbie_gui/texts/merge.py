@@ -104,7 +104,7 @@ TEXTS = MappingProxyType(
             "Seed {seed}, {width}×{height} px, {steps} steps, CFG {cfg}, shift {shift}",
             "种子 {seed}，{width}×{height} 像素，{steps} 步，CFG {cfg}，shift {shift}",
         ),
-        "merge.details": ("Details of a LoRA, and its other form", "LoRA 详情与格式转换"),
+        "merge.details": ("Details of a LoRA, and its other forms", "LoRA 详情与格式转换"),
         "merge.details.lora": ("LoRA to look at", "要查看的 LoRA"),
         "merge.facts.line": (
             "{form}; rank {rank}, alpha {alpha}, {modules} modules, {size}.",
@@ -122,6 +122,7 @@ TEXTS = MappingProxyType(
         "merge.facts.long": ("{count} characters", "{count} 个字符"),
         "merge.lora_form.comfyui": ("ComfyUI file", "ComfyUI 文件"),
         "merge.lora_form.peft": ("PEFT folder", "PEFT 文件夹"),
+        "merge.lora_form.diffusers": ("Diffusers file", "Diffusers 文件"),
         "merge.lora_form.other": ("File with other names", "其他命名方式的文件"),
         "merge.convert": ("Convert", "转换格式"),
         "merge.convert.help": (

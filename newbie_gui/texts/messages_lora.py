@@ -136,8 +136,13 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("{}: values up to {} do not fit into {}.", "{}：数值最大到 {}，{} 放不下。"),
     ("Choose bf16 or fp32.", "请选择 bf16 或 fp32。"),
     (
-        "A PEFT folder is either all LoRA or all DoRA; here {} have no magnitude, others have one.",
-        "PEFT 文件夹要么全是 LoRA，要么全是 DoRA；而这里{v}没有 magnitude，其他的有。",
+        "A LoRA for PEFT or diffusers is either all LoRA or all DoRA; here {} have no magnitude, others have one.",
+        "PEFT 和 diffusers 的 LoRA 要么全是 LoRA，要么全是 DoRA；而这里{v}没有 magnitude，其他的有。",
+    ),
+    ("{} cannot be split as diffusers has it: {}.", "{} 无法按 diffusers 的方式拆分：{x}。"),
+    (
+        "its {} rows over an input of {} are not a query, a key and a value",
+        "它有 {} 行、输入为 {}，不是 query、key 和 value",
     ),
     ("Write a ComfyUI file (.safetensors) instead.", "请改为写成 ComfyUI 文件（.safetensors）。"),
     (

@@ -1,7 +1,13 @@
 """What models and LoRAs can be written as, in the words of commands, jobs and pages."""
 
+from typing import Literal, get_args
+
+LoraForm = Literal["comfyui", "peft", "diffusers"]
+
 BASE_FORMS = ("official", "comfyui")
-LORA_FORMS = ("peft", "comfyui")
+LORA_FORMS: tuple[LoraForm, ...] = get_args(LoraForm)
+# One .safetensors file; the others are folders.
+LORA_FILES = ("comfyui", "diffusers")
 # "keep": as it is stored.
 DTYPES = ("keep", "bf16", "fp16", "fp32")
 # What the commands and jobs call the parts of a base.

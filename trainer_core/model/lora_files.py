@@ -60,8 +60,8 @@ def read_lora(path: Path) -> LoraFile:
     file = _weight_file(chosen)
     try:
         with _opened(file) as (names, read, metadata):
-            settings = settings_of(file, names, metadata)
             keys = read_keys(file, names)
+            settings = settings_of(file, keys, metadata)
             tensors = {name: _float_tensor(file, name, read(name)) for name in keys}
     except (OSError, SettingsError, SafetensorError) as error:
         raise unreadable(chosen, str(error)) from error
@@ -176,7 +176,7 @@ class _Assembly:
         whole: dict[str, LoraModule] = {}
         split: dict[str, dict[str, LoraModule]] = {}
         for (module, rows), slot in slots.items():
-            made = self._module(module, slot)
+            made = self._module(module, rows, slot)
             if rows:
                 split.setdefault(module, {})[rows] = made
             else:
@@ -195,24 +195,24 @@ class _Assembly:
             )
         return dict(sorted(whole.items()))
 
-    def _module(self, module: str, slot: Mapping[str, Tensor]) -> LoraModule:
+    def _module(self, module: str, rows: str, slot: Mapping[str, Tensor]) -> LoraModule:
         down, up = slot["down"], slot["up"]
         rank = down.shape[0]
         magnitude = slot.get("magnitude")
         if self.settings:
-            self._check_settings(module, rank, magnitude is not None)
+            self._check_settings(module, rows, rank, magnitude is not None)
         return LoraModule(
             down=down.float(),
             up=up.float(),
-            alpha=self._alpha(module, rank, slot.get("alpha")),
+            alpha=self._alpha(module, rows, rank, slot.get("alpha")),
             magnitude=None if magnitude is None else magnitude.float().reshape(-1),
             over_base=self.over_base and magnitude is not None,
             dtype=down.dtype if down.dtype == up.dtype else torch.float32,
         )
 
-    def _check_settings(self, module: str, rank: int, has_magnitude: bool) -> None:
+    def _check_settings(self, module: str, rows: str, rank: int, has_magnitude: bool) -> None:
         assert self.settings
-        stated = self.settings.rank_of(module)
+        stated = self.settings.rank_of(module, rows)
         if stated is not None and stated != rank:
             raise unreadable(self.file, f"{module} has rank {rank}, but {self.settings.source} states {stated}")
         if self.settings.use_dora != has_magnitude:
@@ -221,9 +221,9 @@ class _Assembly:
                 self.file, f"{self.settings.source} {told}, but {module} has {'a' if has_magnitude else 'no'} magnitude"
             )
 
-    def _alpha(self, module: str, rank: int, stored: Tensor | None) -> float:
+    def _alpha(self, module: str, rows: str, rank: int, stored: Tensor | None) -> float:
         if self.settings:
-            return self.settings.alpha_of(module, rank)
+            return self.settings.alpha_of(module, rank, rows)
         if stored is None:
             return self._ratio_in_metadata() * rank
         alpha = _shortest(stored)

@@ -117,8 +117,26 @@ def fused(parts: Mapping[str, LoraModule]) -> LoraModule:
     return LoraModule(
         down=down,
         up=up,
-        alpha=(ordered[0].scale if same_scale else 1.0) * down.shape[0],
+        # Not scale * rank, which may be another number in the last digit.
+        alpha=ordered[0].alpha if shared else (ordered[0].scale if same_scale else 1.0) * down.shape[0],
         magnitude=torch.cat(magnitudes) if magnitudes else None,
         over_base=ordered[0].over_base,
         dtype=ordered[0].dtype if len({part.dtype for part in ordered}) == 1 else torch.float32,
     )
+
+
+def split(module: LoraModule) -> dict[str, LoraModule]:
+    """q, k, v of a fused qkv: the same A, their rows of B. Raises ValueError with one clause that says why not."""
+    rows, width = module.shape
+    keys, odd = divmod(rows - width, 2)
+    if keys < 1 or odd:
+        raise ValueError(f"its {rows} rows over an input of {width} are not a query, a key and a value")
+    bounds = {"q": slice(0, width), "k": slice(width, width + keys), "v": slice(width + keys, rows)}
+    return {
+        name: replace(
+            module,
+            up=module.up[part],
+            magnitude=None if module.magnitude is None else module.magnitude[part],
+        )
+        for name, part in bounds.items()
+    }

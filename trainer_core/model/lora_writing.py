@@ -1,9 +1,10 @@
-"""Writing a LoRA: one ComfyUI file, or a PEFT folder.
+"""Writing a LoRA: one ComfyUI file, a PEFT folder, or one file for diffusers.
 
 ComfyUI core and the NewBie LoRA loader node both read `diffusion_model.<module>.lora_down/lora_up` with `.alpha`.
 Metadata keys named lora_rank or lora_alpha are never written: that node would apply the scale a second time.
 ComfyUI divides a DoRA's dora_scale by the row norms of the base, so the file carries the magnitude times
 |W| / |W + delta|, and says so in its metadata.
+Diffusers names the modules in its own way, splits qkv, and takes alpha from the metadata alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,14 +18,23 @@ from torch import Tensor
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import discard_folder, fsync_file, whole_folder
 from trainer_core.model.lora_files import DORA_KEY, DORA_OVER_BASE
-from trainer_core.model.lora_modules import LoraModule, row_norms
+from trainer_core.model.lora_modules import LoraModule, row_norms, split
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS
-from trainer_core.planning.lora_names import listing
-from trainer_core.planning.lora_peft import SETTINGS_FILE, settings_json
+from trainer_core.planning.lora_names import diffusers_module, listing
+from trainer_core.planning.lora_peft import (
+    DIFFUSERS_KEY,
+    DIFFUSERS_PART,
+    SETTINGS_FILE,
+    diffusers_json,
+    settings_json,
+)
 
 Modules = Mapping[str, LoraModule]
+_PEFT_PREFIX = "base_model.model."
 _SCALED_TWICE = ("lora_rank", "lora_alpha")
+# What the metadata of one form state about its tensors is not true of another's.
+_OF_ONE_FORM = (*_SCALED_TWICE, DORA_KEY, DIFFUSERS_KEY)
 
 
 def comfy_tensors(modules: Modules, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
@@ -44,12 +54,14 @@ def comfy_tensors(modules: Modules, dtype: torch.dtype | None = None) -> dict[st
     return tensors
 
 
-def peft_tensors(modules: Modules, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+def peft_tensors(
+    modules: Modules, dtype: torch.dtype | None = None, *, prefix: str = _PEFT_PREFIX
+) -> dict[str, Tensor]:
     """PEFT's names; alpha goes into the json. Raises UserError `dtype_overflow`."""
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         assert not module.over_base, f"{name}: magnitude in ComfyUI's form"
-        key = f"base_model.model.{name}"
+        key = f"{prefix}{name}"
         tensors[f"{key}.lora_A.weight"] = _cast(module.down, module, dtype, name)
         tensors[f"{key}.lora_B.weight"] = _cast(module.up, module, dtype, name)
         if module.magnitude is not None:
@@ -72,8 +84,7 @@ def _cast(value: Tensor, module: LoraModule, dtype: torch.dtype | None, name: st
 def write_comfy(file: Path, modules: Modules, metadata: Mapping[str, str], dtype: torch.dtype | None = None) -> None:
     """Write one ComfyUI file atomically. Raises UserError `dtype_overflow`, OSError."""
     tensors = comfy_tensors(modules, dtype)
-    kept = {key: value for key, value in metadata.items() if key not in (*_SCALED_TWICE, DORA_KEY)}
-    kept |= {"format": "pt", "sshs_model_hash": tensor_hash(tensors)}
+    kept = _passed_on(metadata) | {"format": "pt", "sshs_model_hash": tensor_hash(tensors)}
     if any(module.magnitude is not None for module in modules.values()):
         kept[DORA_KEY] = DORA_OVER_BASE
     _write(file, tensors, kept)
@@ -92,22 +103,16 @@ def write_peft(  # noqa: PLR0913 - what a PEFT folder states
 
     Raises UserError `dtype_overflow`, `lora_mixed` (PEFT knows no mixture of LoRA and DoRA), OSError.
     """
-    plain = [name for name, module in modules.items() if module.magnitude is None]
-    if 0 < len(plain) < len(modules):
-        raise UserError(
-            "lora_mixed",
-            f"A PEFT folder is either all LoRA or all DoRA; here {listing(plain)} have no magnitude, others have one.",
-            ["Write a ComfyUI file (.safetensors) instead."],
-        )
+    use_dora = _all_dora(modules)
     tensors = peft_tensors(modules, dtype)
     settings = settings_json(
         {name: module.rank for name, module in modules.items()},
         {name: module.alpha for name, module in modules.items()},
         dropout=dropout,
         base=base,
-        use_dora=not plain,
+        use_dora=use_dora,
     )
-    kept = {key: value for key, value in metadata.items() if key != DORA_KEY} | {"format": "pt"}
+    kept = {key: value for key, value in metadata.items() if key not in (DORA_KEY, DIFFUSERS_KEY)} | {"format": "pt"}
     with whole_folder(folder) as temporary:
         temporary.mkdir()
         _write(temporary / PEFT_WEIGHTS[0], tensors, kept)
@@ -115,6 +120,55 @@ def write_peft(  # noqa: PLR0913 - what a PEFT folder states
         fsync_file(temporary / SETTINGS_FILE)
         if folder.exists():
             discard_folder(folder)
+
+
+def diffusers_modules(modules: Modules) -> dict[str, LoraModule]:
+    """The same LoRA under diffusers' names, each qkv split. Raises UserError `lora_mismatch` for one that cannot be."""
+    named: dict[str, LoraModule] = {}
+    for module, whole in modules.items():
+        if name := diffusers_module(module):
+            named[name] = whole
+            continue
+        try:
+            parts = split(whole)
+        except ValueError as error:
+            raise UserError("lora_mismatch", f"{module} cannot be split as diffusers has it: {error}.") from error
+        named |= {str(diffusers_module(module, rows)): part for rows, part in parts.items()}
+    return named
+
+
+def write_diffusers(
+    file: Path, modules: Modules, metadata: Mapping[str, str], dtype: torch.dtype | None = None
+) -> None:
+    """Write one file for diffusers atomically; `modules` as `diffusers_modules` names them.
+
+    Raises UserError `dtype_overflow`, `lora_mixed` (as a PEFT folder), OSError.
+    """
+    stated = diffusers_json(
+        {name: module.rank for name, module in modules.items()},
+        {name: module.alpha for name, module in modules.items()},
+        use_dora=_all_dora(modules),
+    )
+    tensors = peft_tensors(modules, dtype, prefix=DIFFUSERS_PART)
+    hashed = {"format": "pt", "sshs_model_hash": tensor_hash(tensors), DIFFUSERS_KEY: stated}
+    _write(file, tensors, _passed_on(metadata) | hashed)
+
+
+def _passed_on(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in metadata.items() if key not in _OF_ONE_FORM}
+
+
+def _all_dora(modules: Modules) -> bool:
+    """Raises UserError `lora_mixed`: PEFT, which diffusers uses, knows no mixture of LoRA and DoRA."""
+    plain = [name for name, module in modules.items() if module.magnitude is None]
+    if 0 < len(plain) < len(modules):
+        raise UserError(
+            "lora_mixed",
+            f"A LoRA for PEFT or diffusers is either all LoRA or all DoRA; here {listing(plain)} have no magnitude, "
+            "others have one.",
+            ["Write a ComfyUI file (.safetensors) instead."],
+        )
+    return not plain
 
 
 def _write(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

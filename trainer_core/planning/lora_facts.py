@@ -6,7 +6,7 @@
 import math
 import struct
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,13 +14,14 @@ from typing import BinaryIO, Literal
 
 from trainer_core.contracts.checkpoints import checkpoint_at
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import LoraForm
 from trainer_core.contracts.run_names import checkpoint_step, export_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.headers import Header, HeaderProblem, StoredTensor, read_header
-from trainer_core.planning.lora_names import Key, listing, read_names
+from trainer_core.planning.lora_names import Key, in_diffusers_names, listing, read_names
 from trainer_core.planning.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError, read_settings, settings_in
 
-Form = Literal["peft", "comfyui", "other"]
+Form = LoraForm | Literal["other"]
 
 PEFT_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 ACCEPTED = (
@@ -45,7 +46,7 @@ class LoraFacts:
 
     Attributes:
         path: the weight file that was looked at.
-        form: "other" for names that neither PEFT nor ComfyUI writes, which are read all the same.
+        form: "other" for names that none of PEFT, ComfyUI and diffusers writes, which are read all the same.
         rank, alpha: of most modules; `mixed` tells that some have others. alpha None: none is stated.
         dora: whether it carries magnitudes (DoRA).
         modules: how many modules of the transformer it changes.
@@ -111,8 +112,9 @@ def lora_facts(path: Path) -> LoraFacts:
     file = chosen / PEFT_WEIGHTS[0] if chosen.is_dir() else chosen
     try:
         header = read_header(_safetensors(file, chosen), MAX_HEADER_BYTES)
-        slots = _slots(file, read_keys(file, list(header.tensors)), header)
-        alphas = _alphas(file, slots, header)
+        keys = read_keys(file, list(header.tensors))
+        slots = _slots(file, keys, header)
+        alphas = _alphas(file, slots, settings_of(file, keys, header.metadata))
         size = file.stat().st_size
     except (OSError, HeaderProblem, SettingsError) as error:
         raise unreadable(chosen, str(error)) from error
@@ -120,7 +122,7 @@ def lora_facts(path: Path) -> LoraFacts:
     weights = [tensor for slot in slots.values() for role, tensor in slot.items() if role != "alpha"]
     return LoraFacts(
         path=file,
-        form=_form(header.tensors),
+        form=_form(keys),
         rank=ranks.most_common(1)[0][0],
         alpha=alphas.most_common(1)[0][0] if alphas else None,
         mixed=len(ranks) > 1 or len(alphas) > 1,
@@ -231,7 +233,7 @@ def other_width(file: Path, shapes: Mapping[str, tuple[int, int]]) -> UserError 
     )
 
 
-def settings_of(file: Path, names: Collection[str], metadata: Mapping[str, str]) -> PeftSettings | None:
+def settings_of(file: Path, keys: Mapping[str, Key], metadata: Mapping[str, str]) -> PeftSettings | None:
     """What states the alphas in place of the tensors: the json beside a PEFT file, or diffusers' metadata; else None.
 
     A renamed file's json counts where its tensors state no alpha and no other file there can be meant by it.
@@ -240,19 +242,18 @@ def settings_of(file: Path, names: Collection[str], metadata: Mapping[str, str])
     beside = file.with_name(SETTINGS_FILE)
     if file.name in PEFT_WEIGHTS and beside.is_file():
         return read_settings(beside)
-    if any(name.endswith(".alpha") for name in names):
+    if any(key.role == "alpha" for key in keys.values()):
         return None
     alone = not any(file.with_name(name).is_file() for name in PEFT_WEIGHTS)
-    if alone and all(name.startswith(_PEFT_PREFIX) for name in names) and beside.is_file():
+    if alone and all(name.startswith(_PEFT_PREFIX) for name in keys) and beside.is_file():
         return read_settings(beside)
-    return settings_in(metadata)
+    return settings_in(metadata, own_names=in_diffusers_names(keys))
 
 
-def _alphas(file: Path, slots: Slots, header: Header) -> Counter[float]:
+def _alphas(file: Path, slots: Slots, settings: PeftSettings | None) -> Counter[float]:
     """How many modules have which alpha; with rsLoRA the one that gives the same scale without it."""
-    settings = settings_of(file, header.tensors, header.metadata)
     if settings is not None:
-        return Counter(settings.alpha_of(module, slot["down"].shape[0]) for (module, _), slot in slots.items())
+        return Counter(settings.alpha_of(module, slot["down"].shape[0], rows) for (module, rows), slot in slots.items())
     alphas: Counter[float] = Counter()
     with open(file, "rb") as stream:
         for (module, _), slot in slots.items():
@@ -282,11 +283,13 @@ def _number(stream: BinaryIO, tensor: StoredTensor) -> float:
     return float(f"{struct.unpack(_NUMBERS[tensor.dtype], data)[0]:.6g}")
 
 
-def _form(names: Collection[str]) -> Form:
-    if all(name.startswith(_PEFT_PREFIX) for name in names):
+def _form(keys: Mapping[str, Key]) -> Form:
+    if all(name.startswith(_PEFT_PREFIX) for name in keys):
         return "peft"
-    ours = all(name.startswith("diffusion_model.") for name in names)
-    return "comfyui" if ours and any(".lora_down." in name for name in names) else "other"
+    if in_diffusers_names(keys):
+        return "diffusers"
+    ours = all(name.startswith("diffusion_model.") for name in keys)
+    return "comfyui" if ours and any(".lora_down." in name for name in keys) else "other"
 
 
 def _cut(metadata: Mapping[str, str]) -> Mapping[str, str]:

@@ -51,6 +51,12 @@ _SINGLE_ALIASES = {
     "norm_out.linear_1": "final_layer.adaLN_modulation.1",
     "norm_out.linear_2": "final_layer.linear",
 }
+_TO_DIFFUSERS = MappingProxyType(
+    {
+        **{value: name for name, value in _BLOCK_ALIASES.items() if not name.startswith("attention.")},
+        **{(part, ""): name for name, part in _SINGLE_ALIASES.items()},
+    }
+)
 
 
 def _both_spellings(table: Mapping[str, tuple[str, str]]) -> Mapping[str, tuple[str, str]]:
@@ -138,6 +144,21 @@ def official_module(stem: str) -> tuple[str, str] | None:
             return None
         return f"{match[1]}.{match[2]}.{part}", rows
     return _SINGLE.get(name)
+
+
+def diffusers_module(module: str, rows: str = "") -> str | None:
+    """Diffusers' name of an official module, of some rows of its qkv; None for the whole qkv, which it has split."""
+    block = _BLOCK.fullmatch(module)
+    part = block[3] if block else module
+    name = _TO_DIFFUSERS.get((part, rows), None if part == "attention.qkv" else part)
+    return f"{block[1]}.{block[2]}.{name}" if block and name else name
+
+
+def in_diffusers_names(keys: Mapping[str, Key]) -> bool:
+    """Whether every name of a file is what diffusers itself would write."""
+    return all(
+        name.startswith(f"transformer.{diffusers_module(key.module, key.rows)}.lora_") for name, key in keys.items()
+    )
 
 
 def read_names(names: Iterable[str]) -> LoraListing:

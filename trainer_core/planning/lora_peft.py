@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer_core.planning.lora_names import listing
+from trainer_core.planning.lora_names import diffusers_module, listing
 
 SETTINGS_FILE = "adapter_config.json"
 # Where diffusers keeps the same values inside the file, behind the name of the part of its pipeline.
 DIFFUSERS_KEY = "lora_adapter_metadata"
-_DIFFUSERS_PART = "transformer."
+DIFFUSERS_PART = "transformer."
 _PATTERN_LENGTH = 200
 # A repeated group is what makes a regular expression run for ever on a name that does not match.
 _REPEATED_GROUP = re.compile(r"\)[*+?{]")
@@ -44,9 +44,13 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class PeftSettings:
-    """Ranks and alphas of a PEFT adapter; patterns are tried in order, as PEFT does. `source`: what states them."""
+    """Ranks and alphas of a PEFT adapter; patterns are tried in order, as PEFT does.
+
+    source: what states them. diffusers: whether the patterns are for diffusers' names of the modules.
+    """
 
     source: str
+    diffusers: bool
     rank: int | None
     alpha: float
     ranks: tuple[tuple[re.Pattern[str], int], ...]
@@ -54,14 +58,19 @@ class PeftSettings:
     use_rslora: bool
     use_dora: bool
 
-    def rank_of(self, module: str) -> int | None:
+    def rank_of(self, module: str, rows: str = "") -> int | None:
         """The stated rank, None where the file states none."""
-        return next((rank for pattern, rank in self.ranks if pattern.match(module)), self.rank)
+        name = self._name(module, rows)
+        return next((rank for pattern, rank in self.ranks if pattern.match(name)), self.rank)
 
-    def alpha_of(self, module: str, rank: int) -> float:
+    def alpha_of(self, module: str, rank: int, rows: str = "") -> float:
         """The alpha for which alpha / rank is the scale that PEFT would apply."""
-        alpha = next((alpha for pattern, alpha in self.alphas if pattern.match(module)), self.alpha)
+        name = self._name(module, rows)
+        alpha = next((alpha for pattern, alpha in self.alphas if pattern.match(name)), self.alpha)
         return alpha * math.sqrt(rank) if self.use_rslora else alpha
+
+    def _name(self, module: str, rows: str) -> str:
+        return (self.diffusers and diffusers_module(module, rows)) or module
 
 
 def read_settings(file: Path) -> PeftSettings:
@@ -75,10 +84,10 @@ def read_settings(file: Path) -> PeftSettings:
     return _settings(values, file.name)
 
 
-def settings_in(metadata: Mapping[str, str]) -> PeftSettings | None:
+def settings_in(metadata: Mapping[str, str], *, own_names: bool) -> PeftSettings | None:
     """What diffusers wrote into a file's metadata; None where it states no alpha. Raises SettingsError.
 
-    Its patterns are for the names of its own model, which are others than NewBie's: with them nothing is taken.
+    Its patterns are for the names of its own model; with them nothing is taken unless the file has those (`own_names`).
     """
     try:
         stated = json.loads(metadata.get(DIFFUSERS_KEY, ""))
@@ -86,13 +95,14 @@ def settings_in(metadata: Mapping[str, str]) -> PeftSettings | None:
         return None
     if not isinstance(stated, dict):
         return None
-    values = {name.removeprefix(_DIFFUSERS_PART): value for name, value in stated.items()}
-    if "lora_alpha" not in values or values.get("rank_pattern") or values.get("alpha_pattern"):
+    values = {name.removeprefix(DIFFUSERS_PART): value for name, value in stated.items()}
+    patterns = values.get("rank_pattern") or values.get("alpha_pattern")
+    if "lora_alpha" not in values or (patterns and not own_names):
         return None
-    return _settings(values, DIFFUSERS_KEY)
+    return _settings(values, DIFFUSERS_KEY, diffusers=own_names)
 
 
-def _settings(values: Mapping[str, Any], source: str) -> PeftSettings:
+def _settings(values: Mapping[str, Any], source: str, *, diffusers: bool = False) -> PeftSettings:
     _refuse_other_adapters(values, source)
     rank = values.get("r")
     if rank is not None and not _is_rank(rank):
@@ -101,6 +111,7 @@ def _settings(values: Mapping[str, Any], source: str) -> PeftSettings:
         raise SettingsError(f"{source} states lora_alpha = {values.get('lora_alpha')!r}; allowed: a number above 0")
     return PeftSettings(
         source=source,
+        diffusers=diffusers,
         rank=rank,
         alpha=float(values["lora_alpha"]),
         ranks=_patterns(values, "rank_pattern", _is_rank),
@@ -161,15 +172,29 @@ def settings_json(
     base: str | None = None,
     use_dora: bool = False,
 ) -> str:
-    """adapter_config.json for modules with these ranks and alphas: the most frequent ones, the rest as patterns.
+    """adapter_config.json for modules with these ranks and alphas.
 
     Of `base` only the last name is written: a LoRA is passed on, and where its maker keeps files is nobody's business.
     """
+    name = Path(base).absolute().name if base else None
+    return json.dumps(_stated(ranks, alphas, dropout=dropout, base=name, use_dora=use_dora), indent=1)
+
+
+def diffusers_json(ranks: Mapping[str, int], alphas: Mapping[str, float], *, use_dora: bool) -> str:
+    """The same as diffusers' metadata, for modules under its names."""
+    stated = _stated(ranks, alphas, dropout=0.0, base=None, use_dora=use_dora)
+    return json.dumps({f"{DIFFUSERS_PART}{name}": value for name, value in stated.items()}, indent=1)
+
+
+def _stated(
+    ranks: Mapping[str, int], alphas: Mapping[str, float], *, dropout: float, base: str | None, use_dora: bool
+) -> dict[str, object]:
+    """PEFT's settings: the most frequent rank and alpha, the rest as patterns."""
     rank, alpha = (Counter(table.values()).most_common(1)[0][0] for table in (ranks, alphas))
     settings: dict[str, object] = {
         "peft_type": "LORA",
         "task_type": None,
-        "base_model_name_or_path": Path(base).absolute().name if base else None,
+        "base_model_name_or_path": base,
         "r": rank,
         "lora_alpha": alpha,
         "lora_dropout": dropout,
@@ -182,4 +207,4 @@ def settings_json(
         "alpha_pattern": {module: value for module, value in sorted(alphas.items()) if value != alpha},
         "use_dora": use_dora,
     }
-    return json.dumps(settings | {name: value for name, value in others.items() if value}, indent=1)
+    return settings | {name: value for name, value in others.items() if value}

@@ -1,9 +1,9 @@
 """The jobs `merge` and `convert_lora`: what the commands of these names do, with progress in bytes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from trainer_core.contracts.forms import DTYPES, LORA_FORMS
+from trainer_core.contracts.forms import DTYPES, LORA_FORMS, LoraForm
 from trainer_core.jobs.context import JobContext
 from trainer_core.tools.job_spec import Spec
 from trainer_core.tools.outputs import bytes_of
@@ -34,16 +34,16 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
 def convert_lora(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     """Write a LoRA in another form.
 
-    spec: source (file, PEFT or run folder), output (new), form (peft, comfyui), dtype (keep, bf16, fp16, fp32), base
-    (only where a DoRA changes its form). Returns output, bytes, form. Raises UserError `job_invalid` and as
-    `tools.lora_convert.convert`.
+    spec: source (file, PEFT or run folder), output (new), form (comfyui, peft, diffusers), dtype (keep, bf16, fp16,
+    fp32), base (only where a DoRA changes its form). Returns output, bytes, form. Raises UserError `job_invalid` and
+    as `tools.lora_convert.convert`.
     """
     values = Spec(spec)
     source, output, base = values.path("source"), values.path("output"), values.optional_path("base")
-    asked = values.choice("form", LORA_FORMS, "comfyui")
+    form = cast(LoraForm, values.choice("form", LORA_FORMS, "comfyui"))
     dtype = values.choice("dtype", DTYPES, "keep")
     from trainer_core.tools.lora_convert import convert
 
     job.progress("converting", 0, 1)
-    made = convert(source, output, form="peft" if asked == "peft" else "comfyui", base=base, dtype=dtype, tell=job.warn)
-    return {"output": str(made), "bytes": bytes_of(made), "form": asked}
+    made = convert(source, output, form=form, base=base, dtype=dtype, tell=job.warn)
+    return {"output": str(made), "bytes": bytes_of(made), "form": form}

@@ -1,4 +1,4 @@
-"""Convert a LoRA between a PEFT folder and a ComfyUI file, without changing what it does.
+"""Convert a LoRA between a ComfyUI file, a PEFT folder and a file for diffusers, without changing what it does.
 
 A and B keep their bits unless a dtype is asked for; alpha is kept, and rsLoRA's root goes into it. A DoRA's
 magnitude means something else in ComfyUI (see lora_writing), so the base it was trained on is needed for that.
@@ -6,53 +6,74 @@ magnitude means something else in ComfyUI (see lora_writing), so the base it was
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import LORA_FILES, LoraForm
 from trainer_core.model.lora_files import LoraFile, read_lora
 from trainer_core.model.lora_modules import LoraModule
-from trainer_core.model.lora_writing import over_base, over_moved, write_comfy, write_peft
+from trainer_core.model.lora_writing import (
+    diffusers_modules,
+    over_base,
+    over_moved,
+    write_comfy,
+    write_diffusers,
+    write_peft,
+)
 from trainer_core.model.writing import DTYPE_OF
 from trainer_core.tools.lora_stack import Adapter, Tell, require_fit
 from trainer_core.tools.merge import open_base
 from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_space, writing
 
-Form = Literal["peft", "comfyui"]
 
-
-def form_of(output: Path) -> Form:
+def form_of(output: Path) -> LoraForm:
     """What a name asks for: a .safetensors file is ComfyUI's form, anything else a PEFT folder."""
     return "comfyui" if is_single_file(output) else "peft"
 
 
 def convert(
-    source: Path, output: Path, *, form: Form, base: Path | None = None, dtype: str = "keep", tell: Tell
+    source: Path, output: Path, *, form: LoraForm, base: Path | None = None, dtype: str = "keep", tell: Tell
 ) -> Path:
-    """Write `source` to `output` in the other (or the same) form; metadata is carried over.
+    """Write `source` to `output` in another (or the same) form; metadata is carried over.
 
     Raises UserError: as `read_lora`; `output_exists`, `output_invalid`, `base_needed` (a DoRA changes its form),
-    `lora_mismatch` (that base has other modules), `dora_zero_rows`, `dtype_overflow`, `lora_mixed`, `disk_full`,
-    `output_failed`.
+    `lora_mismatch` (that base has other modules, or qkv cannot be split), `dora_zero_rows`, `dtype_overflow`,
+    `lora_mixed`, `disk_full`, `output_failed`.
     """
-    if (form == "comfyui") != is_single_file(output):
-        expected = f"a name ending in {SINGLE_FILE}" if form == "comfyui" else f"a folder, not {SINGLE_FILE}"
+    if (form in LORA_FILES) != is_single_file(output):
+        expected = f"a name ending in {SINGLE_FILE}" if form in LORA_FILES else f"a folder, not {SINGLE_FILE}"
         raise UserError("output_invalid", f"{output}: the {form} form needs {expected}.")
     lora = read_lora(source)
     for note in lora.notes:
         tell(note)
     require_new(output, folder=False)
     modules = _in_form(lora, form, base)
+    if form == "diffusers":
+        modules = diffusers_modules(modules)
     with writing(output):
         require_space(output, _size(modules, DTYPE_OF[dtype]))
-        write = write_comfy if form == "comfyui" else write_peft
-        write(output, modules, lora.metadata, DTYPE_OF[dtype])
+        _write(output, form, modules, lora.metadata, DTYPE_OF[dtype])
     return output
 
 
-def _in_form(lora: LoraFile, form: Form, base: Path | None) -> Mapping[str, LoraModule]:
+def _write(
+    output: Path,
+    form: LoraForm,
+    modules: Mapping[str, LoraModule],
+    metadata: Mapping[str, str],
+    dtype: torch.dtype | None,
+) -> None:
+    if form == "peft":
+        write_peft(output, modules, metadata, dtype)
+    elif form == "diffusers":
+        write_diffusers(output, modules, metadata, dtype)
+    else:
+        write_comfy(output, modules, metadata, dtype)
+
+
+def _in_form(lora: LoraFile, form: LoraForm, base: Path | None) -> Mapping[str, LoraModule]:
     """The modules with DoRA magnitudes as the form has them; the base is opened only where that changes them."""
     wanted = form == "comfyui"
     if all(module.magnitude is None or module.over_base == wanted for module in lora.modules.values()):

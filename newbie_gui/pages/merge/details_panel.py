@@ -1,4 +1,4 @@
-"""What a LoRA is, and its other form."""
+"""What a LoRA is, and its other forms."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from newbie_gui.pages.merge.plans import convert_spec, free_name, other_form, pr
 from newbie_gui.pages.merge.render import facts_view, problem
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS
 from trainer_core.contracts.jobdir import LIGHT
 from trainer_core.planning.lora_facts import lora_facts
 
@@ -38,7 +39,7 @@ class DetailsPanel:
             self.facts = gr.HTML(elem_id="merge-facts")
             gr.Markdown(f"#### {t('merge.convert')}\n\n{t('merge.convert.help')}")
             self.form = gr.Radio(
-                [(t(f"merge.lora_form.{form}"), form) for form in ("comfyui", "peft")], value="peft",
+                [(t(f"merge.lora_form.{form}"), form) for form in LORA_FORMS], value="peft",
                 label=t("merge.convert.form"), elem_id="merge-convert-form",
             )  # fmt: skip
             with gr.Row():
@@ -75,7 +76,7 @@ class DetailsPanel:
             return {}
         wanted = f"{title_of(Path(str(values[self.lora]))).removesuffix('-peft')}-{form}"
         taken = [Path(path).name for path in planned_outputs(self._ui)]
-        return {self.name: free_name(self._ui.workspace.loras, wanted, file=form == "comfyui", taken=taken)}
+        return {self.name: free_name(self._ui.workspace.loras, wanted, file=form in LORA_FILES, taken=taken)}
 
     def go(self, values: Values) -> dict[Any, Any]:
         """Queue the job. Raises UserError."""

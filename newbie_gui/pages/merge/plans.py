@@ -12,7 +12,7 @@ from newbie_gui.figures import GIB, gib
 from newbie_gui.texts import Texts
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import DTYPES as PRECISIONS
-from trainer_core.contracts.forms import LORA_FORMS
+from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.library import checked_name
 from trainer_core.planning.base_check import BasePaths, BaseReport, check_base
@@ -157,9 +157,9 @@ def convert_spec(
     facts = lora_facts(source)
     form = choice(t, "merge.convert.form", wanted.get("form"), LORA_FORMS)
     precision = choice(t, "merge.precision", wanted.get("precision"), PRECISIONS)
-    output = output_path(t, workspace.loras, wanted.get("name"), file=form == "comfyui", planned=planned)
+    output = output_path(t, workspace.loras, wanted.get("name"), file=form in LORA_FILES, planned=planned)
     spec = {"source": str(source), "output": str(output), "form": form, "dtype": precision}
-    if facts.dora and facts.form != form:
+    if facts.dora and (facts.form == "comfyui") != (form == "comfyui"):
         spec["base"] = str(read_path(t, wanted.get("base"), "merge.base"))
     return spec
 
@@ -217,4 +217,4 @@ def title_of(path: Path) -> str:
 
 
 def other_form(facts: LoraFacts) -> str:
-    return "comfyui" if facts.form == "peft" else "peft"
+    return "peft" if facts.form == "comfyui" else "comfyui"

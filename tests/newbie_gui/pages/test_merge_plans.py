@@ -146,6 +146,7 @@ def test_only_a_dora_takes_the_base_along(workspace: Workspace, lora: Path) -> N
     wanted = {"source": str(lora), "form": "peft", "name": "new", "precision": "bf16", "base": str(TINY)}
     plain = convert_spec(EN, workspace, wanted, [])
     assert "base" not in plain and plain["output"] == str(workspace.loras / "new")
+    assert convert_spec(EN, workspace, {**wanted, "form": "diffusers"}, [])["output"].endswith("new.safetensors")
     dora = write_lora(workspace.loras / "dora.safetensors", dora=True)
     assert convert_spec(EN, workspace, {**wanted, "source": str(dora)}, [])["base"] == str(TINY)
 
