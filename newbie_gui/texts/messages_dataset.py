@@ -61,6 +61,15 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{}: its caption {}.txt {}; it is trained with the system prompt alone.",
         "{}：描述文件 {}.txt{t}；训练时只使用系统提示词。",
     ),
+    (
+        "{}: its colour profile is not used: {}. Its colours are taken as they are stored.",
+        "{}：未使用其颜色配置文件：{t}。颜色按存储的数值读取。",
+    ),
+    ("it is over {} MiB", "超过 {} MiB"),
+    ("it is damaged", "已损坏"),
+    ("it is not for pictures", "不是用于图片的"),
+    ("it is of a kind that is not read", "属于不予读取的类型"),
+    ("it is for another kind of picture", "是用于另一类图片的"),
     ("it is over {} KiB", "超过 {} KiB"),
     ("it holds NUL characters", "含有 NUL 字符"),
     # Captions and bulk edits.

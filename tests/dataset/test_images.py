@@ -8,7 +8,7 @@ import pytest
 from picture_files import PNG_SIGNATURE, bomb, chunk, png, turned_exif
 from PIL import Image
 
-from trainer_core.dataset.images import ImageProblem, crop_to, load_rgb, probe_size, to_rgb
+from trainer_core.dataset.images import ImageProblem, crop_to, load_rgb, read_header, to_rgb
 
 QUARTERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], dtype=np.uint8)
 
@@ -34,14 +34,14 @@ def noise(size: tuple[int, int] = (120, 90)) -> Image.Image:
 def test_every_format_whatever_its_name(tmp_path: Path, form: str, name: str):
     path = file_of(tmp_path, encoded(Image.new("RGB", (24, 16), (200, 40, 90)), form), name)
     image = load_rgb(path)
-    assert (image.mode, image.size, probe_size(path)) == ("RGB", (24, 16), (24, 16))
+    assert (image.mode, image.size, read_header(path).size) == ("RGB", (24, 16), (24, 16))
     assert np.abs(np.asarray(image).astype(int) - [200, 40, 90]).max() <= 6
 
 
 @pytest.mark.parametrize("form", ["TIFF", "PPM", "ICO"])
 def test_other_formats_are_refused_whatever_their_name(tmp_path: Path, form: str):
     path = file_of(tmp_path, encoded(noise((32, 32)), form))
-    for read in (probe_size, load_rgb):
+    for read in (read_header, load_rgb):
         with pytest.raises(ImageProblem, match=r"a\.png.*PNG, JPEG") as caught:
             read(path)
         assert caught.value.kind == "format"
@@ -65,7 +65,7 @@ def test_the_exif_turn(tmp_path: Path, orientation: int, form: str):
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transpose that a camera held this way applied
     stored = upright.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else upright
     path = file_of(tmp_path, encoded(stored, form, exif=turned_exif(orientation), quality=95))
-    assert probe_size(path) == load_rgb(path).size == (64, 32)
+    assert read_header(path).size == load_rgb(path).size == (64, 32)
     difference = np.asarray(load_rgb(path)).astype(int) - np.asarray(upright)
     assert np.abs(difference).mean() < 12
 
@@ -73,17 +73,17 @@ def test_the_exif_turn(tmp_path: Path, orientation: int, form: str):
 def test_exif_behind_a_pngs_pixels_is_seen_by_the_probe_too(tmp_path: Path):
     late = chunk(b"eXIf", turned_exif(6).removeprefix(b"Exif\0\0"))
     path = file_of(tmp_path, png(4, 2, colour=2, depth=8, pixel=b"abc", tail=late))
-    assert probe_size(path) == load_rgb(path).size == (2, 4)
+    assert read_header(path).size == load_rgb(path).size == (2, 4)
 
 
 def test_damaged_exif_does_not_cost_the_picture(tmp_path: Path):
     path = file_of(tmp_path, encoded(noise(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09broken"))
-    assert probe_size(path) == load_rgb(path).size == (120, 90)
+    assert read_header(path).size == load_rgb(path).size == (120, 90)
 
 
 def test_the_probe_does_not_decode(tmp_path: Path):
     path = file_of(tmp_path, encoded(noise(), "PNG")[:2000])
-    assert probe_size(path) == (120, 90)
+    assert read_header(path).size == (120, 90)
     with pytest.raises(ImageProblem, match="damaged or cut off") as caught:
         load_rgb(path)
     assert caught.value.kind == "truncated"
@@ -105,7 +105,7 @@ def test_flipped_bytes_never_raise_anything_else(tmp_path: Path):
         for place in rng.integers(0, len(data), 12):
             data[place] = rng.integers(256)
         path = file_of(tmp_path, bytes(data))
-        for read in (probe_size, load_rgb):
+        for read in (read_header, load_rgb):
             try:
                 read(path)
             except ImageProblem as problem:
@@ -115,14 +115,14 @@ def test_flipped_bytes_never_raise_anything_else(tmp_path: Path):
 @pytest.mark.parametrize("size", [(8001, 8000), (12_000, 12_000), (60_000, 60_000)])
 def test_bombs_are_refused_by_their_header(tmp_path: Path, size: tuple[int, int]):
     path = file_of(tmp_path, bomb(*size))
-    for read in (probe_size, load_rgb):
+    for read in (read_header, load_rgb):
         with pytest.raises(ImageProblem, match="64 megapixels") as caught:
             read(path)
         assert caught.value.kind == "too_large"
 
 
 def test_exactly_64_megapixels_are_allowed(tmp_path: Path):
-    assert probe_size(file_of(tmp_path, bomb(8000, 8000))) == (8000, 8000)
+    assert read_header(file_of(tmp_path, bomb(8000, 8000))).size == (8000, 8000)
 
 
 def test_a_missing_file_is_an_image_problem(tmp_path: Path):
@@ -184,7 +184,7 @@ def test_the_first_frame_of_an_animation(tmp_path: Path, form: str):
 
 def test_a_png_without_a_header_is_no_picture(tmp_path: Path):
     with pytest.raises(ImageProblem):
-        probe_size(file_of(tmp_path, PNG_SIGNATURE + chunk(b"IEND", b"")))
+        read_header(file_of(tmp_path, PNG_SIGNATURE + chunk(b"IEND", b"")))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (640, 64), (63, 129), (1, 1), (1, 900), (130, 128), (999, 997)])

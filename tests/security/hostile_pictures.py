@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from colour_profiles import cmyk_profile, endless_chain, grey_profile, rgb_profile
 from picture_files import PNG_SIGNATURE, bomb, chunk, png
 from PIL import Image
 
@@ -51,8 +52,17 @@ def sound_files() -> tuple[bytes, ...]:
         encoded(base.convert("RGBA"), "AVIF"),
         encoded(base.convert("1"), "BMP"),
         png(20, 10, colour=0, depth=16, pixel=b"\x12\x34"),
+        *profiled(),
     ]
     return (*map(sound, FORMATS), *animated, *forms)
+
+
+def profiled() -> Iterator[bytes]:
+    """Colour profiles of every kind, where damage reaches their insides: JPEG holds them as they are."""
+    base = Image.open(io.BytesIO(sound("PNG")))
+    yield encoded(base, "JPEG", icc_profile=rgb_profile("Display P3"))
+    yield encoded(base.convert("L"), "JPEG", icc_profile=grey_profile(1.8))
+    yield encoded(base.convert("CMYK"), "JPEG", icc_profile=cmyk_profile())
 
 
 def many_passes(count: int, size: tuple[int, int] = (256, 256)) -> bytes:
@@ -91,6 +101,11 @@ def odd() -> Iterator[Hostile]:
         "a GIF that moves": lambda: encoded(frames[0], "GIF", save_all=True, append_images=frames[1:] * 50),
         "a PNG that moves": lambda: encoded(frames[0], "PNG", save_all=True, append_images=frames[1:]),
         "a WebP that moves": lambda: encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:]),
+        "a colour profile of 100,000 steps": lambda: encoded(rgb, "PNG", icc_profile=endless_chain(100_000)),
+        "a colour profile of 12 MB": lambda: encoded(
+            rgb, "WEBP", icc_profile=rgb_profile("ProPhoto") + bytes(12 << 20)
+        ),
+        "a colour profile of noise": lambda: encoded(rgb, "JPEG", icc_profile=random.Random(1).randbytes(9_000)),
         "a JPEG with a film behind it": lambda: encoded(rgb, "JPEG") + b"\xff\xda" * 1000,
     }
     refused: dict[str, tuple[str, Callable[[], bytes]]] = {

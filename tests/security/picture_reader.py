@@ -10,12 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-from trainer_core.dataset.images import ImageProblem, load_rgb, probe_size
+from trainer_core.dataset.images import ImageProblem, load_rgb, read_header
 
 
 def read(path: Path) -> tuple[str, str]:
     try:
-        size = probe_size(path)
+        size = read_header(path).size
         image = load_rgb(path)
     except ImageProblem as problem:
         return problem.kind, problem.message

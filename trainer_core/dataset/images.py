@@ -1,4 +1,4 @@
-"""Reading a training image safely: closed list of formats, size from the header first, always plain RGB out."""
+"""Reading a training image safely: closed list of formats, size from the header first, always plain sRGB out."""
 
 import mmap
 import re
@@ -6,11 +6,14 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
+
+from trainer_core.dataset.colours import UnusableProfile, conversion_of, converts
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "AVIF")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".avif"})
@@ -65,39 +68,85 @@ class ImageProblem(Exception):
         super().__init__(self.message)
 
 
-def probe_size(path: Path) -> tuple[int, int]:
-    """(width, height) as shown, EXIF turn applied, from the header alone. Raises ImageProblem."""
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a picture is before it is decoded.
+
+    Attributes:
+        size: (width, height) as shown, EXIF turn applied.
+        converted: whether a colour profile changes its numbers on reading.
+        profile_problem: why its profile is passed over, one clause; "" where it is not.
+    """
+
+    size: tuple[int, int]
+    converted: bool
+    profile_problem: str
+
+
+def read_header(path: Path) -> Header:
+    """Raises ImageProblem."""
     with _opened(path) as image:
+        converted, problem = _converted(image)
         if image.format == "PNG" and _png_has_late_exif(path):
             _decode(image, path)
         turned = _orientation(image) in _QUARTER_TURNS
-        return (image.height, image.width) if turned else image.size
+        return Header(
+            size=(image.height, image.width) if turned else image.size,
+            converted=converted,
+            profile_problem=problem,
+        )
 
 
 def load_rgb(path: Path) -> Image.Image:
-    """The picture as RGB: EXIF turn applied, transparency on white, 16 bit scaled, first frame only.
+    """The picture as sRGB: EXIF turn and colour profile applied, transparency on white, 16 bit scaled, first frame.
 
-    Colour profiles are not applied.
+    A profile that cannot be used is passed over; `read_header` says why.
 
     Raises:
         ImageProblem: not one of FORMATS, over MAX_PIXELS, damaged or cut off.
     """
     with _opened(path) as image:
+        profile = image.info.get("icc_profile")
         _decode(image, path)
+        # Behind its pixels a PNG may bring one that counts nowhere, and that `read_header` does not see.
+        image.info["icc_profile"] = profile
         turn = _UPRIGHT.get(_orientation(image))
         return to_rgb(image if turn is None else image.transpose(turn))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """A decoded picture of any mode as RGB: transparency composited on white, 16-bit grey scaled to 8 bits."""
-    if image.mode.startswith("I"):
-        return _from_16_bit(image)
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
-    white = Image.new("RGB", image.size, "white")
-    white.paste(rgba, mask=rgba.getchannel("A"))
+    """A decoded picture of any mode as sRGB: transparency composited on white, 16-bit grey scaled to 8 bits."""
+    made = _in_srgb(image)
+    # Its numbers are sRGB's now, and what is saved from it shall not claim another.
+    made.info.pop("icc_profile", None)
+    if made.mode == "RGB":
+        return made
+    white = Image.new("RGB", made.size, "white")
+    white.paste(made, mask=made.getchannel("A"))
     return white
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """A copy: RGB, or RGBA where something is transparent."""
+    try:
+        conversion = conversion_of(image)
+    except UnusableProfile:
+        conversion = None
+    if conversion and image.mode == "CMYK":
+        return conversion.applied(image)
+    if image.mode.startswith("I"):
+        made = _from_16_bit(image)
+    else:
+        made = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return conversion.applied(made) if conversion else made
+
+
+def _converted(image: Image.Image) -> tuple[bool, str]:
+    """Whether a profile changes its colours, and why one is not used."""
+    try:
+        return converts(image), ""
+    except UnusableProfile as problem:
+        return False, str(problem)
 
 
 def crop_to(image: Image.Image, bucket: tuple[int, int]) -> Image.Image:

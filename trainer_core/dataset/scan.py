@@ -6,14 +6,17 @@ from pathlib import Path, PurePosixPath
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.finding import DataProblem, FoundPicture, find_images
-from trainer_core.dataset.images import SUFFIXES, ImageProblem, probe_size
+from trainer_core.dataset.images import SUFFIXES, Header, ImageProblem, read_header
 
 MAX_CAPTION_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageItem:
-    """One training image. Size in pixels after the EXIF turn; an image without .txt has an empty caption."""
+    """One training image. Size in pixels after the EXIF turn; an image without .txt has an empty caption.
+
+    converted: whether reading it changes its colours, by its profile.
+    """
 
     path: Path
     relative: PurePosixPath
@@ -21,6 +24,7 @@ class ImageItem:
     repeats: int
     width: int
     height: int
+    converted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,7 @@ def scan_dataset(root: Path, *, strict: bool, option: str = "train_data_dir") ->
         raise UserError("dataset_missing", f"{option}: {root} is not a folder.", ["Check the path."])
     finding = find_images(root)
     read = [_read(found) for found in finding.pictures]
-    told = [*finding.problems, *(problem for _, problem in read if problem)]
+    told = [*finding.problems, *(problem for _, remarks in read for problem in remarks)]
     problems = sorted(told, key=lambda problem: (problem.path.as_posix(), problem.kind))
     severe = [problem.message for problem in problems if problem.severe]
     if strict and severe:
@@ -72,32 +76,50 @@ def none_readable(folder: Path) -> UserError:
     return UserError("dataset_empty", f"No image in {folder} could be read.")
 
 
-def _read(found: FoundPicture) -> tuple[ImageItem | None, DataProblem | None]:
+def _read(found: FoundPicture) -> tuple[ImageItem | None, list[DataProblem]]:
     """The item, unless it has to be left out, and what is to be said about it."""
     path, caption_file = found.path, found.caption_file
     try:
         # A named pipe would block for ever, a broken link has nothing to read.
         if not path.is_file():
             raise ImageProblem("broken", path, "not a regular file")
-        width, height = probe_size(path)
+        header = read_header(path)
     except ImageProblem as problem:
-        return None, _severe(problem.kind, path, f"left out: {problem.message}")
+        return None, [_severe(problem.kind, path, f"left out: {problem.message}")]
     try:
         caption = read_caption(caption_file) if caption_file else ""
     except OSError as error:
         message = f"{caption_file}: cannot be read ({error.strerror}). {path.name} is left out."
-        return None, _severe("caption_unreadable", path, message)
+        return None, [_severe("caption_unreadable", path, message)]
     except ValueError as error:
         message = f"{caption_file}: not UTF-8 text ({error}); save it as UTF-8. {path.name} is left out."
-        return None, _severe("caption_encoding", path, message)
+        return None, [_severe("caption_encoding", path, message)]
+    width, height = header.size
     item = ImageItem(
-        path=path, relative=found.relative, caption=caption, repeats=found.repeats, width=width, height=height
+        path=path,
+        relative=found.relative,
+        caption=caption,
+        repeats=found.repeats,
+        width=width,
+        height=height,
+        converted=header.converted,
     )
-    if caption:
-        return item, None
-    state = "is empty" if caption_file else "is missing"
-    message = f"{path}: its caption {path.stem}.txt {state}; it is trained with the system prompt alone."
-    return item, DataProblem(kind="no_caption", path=path, message=message)
+    return item, _remarks(item, header, caption_file is not None)
+
+
+def _remarks(item: ImageItem, header: Header, has_caption_file: bool) -> list[DataProblem]:
+    """What is to be said of an image that is trained."""
+    path = item.path
+    said: list[DataProblem] = []
+    if header.profile_problem:
+        why = header.profile_problem
+        message = f"{path}: its colour profile is not used: {why}. Its colours are taken as they are stored."
+        said.append(DataProblem(kind="profile", path=path, message=message))
+    if not item.caption:
+        state = "is empty" if has_caption_file else "is missing"
+        message = f"{path}: its caption {path.stem}.txt {state}; it is trained with the system prompt alone."
+        said.append(DataProblem(kind="no_caption", path=path, message=message))
+    return said
 
 
 def _severe(kind: str, path: Path, message: str) -> DataProblem:

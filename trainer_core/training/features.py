@@ -121,9 +121,13 @@ class FeatureStore:
         e = self.encoding
         return key_of(jina=e.jina, dtype=str(e.dtype), text=text, limit=self._config.max_jina_tokens)
 
-    def latents_key(self, image_hash: str, bucket: tuple[int, int]) -> str:
+    def latents_key(self, image_hash: str, bucket: tuple[int, int], *, converted: bool = False) -> str:
+        """`converted`: whether its profile changes its colours; latents made before profiles were followed are kept
+        for all other images."""
         e = self.encoding
-        return key_of(vae=e.vae, dtype=str(e.vae_dtype), image=image_hash, bucket=bucket, crop="cover-centre-lanczos")
+        colours = {"colours": "srgb"} if converted else {}
+        crop = "cover-centre-lanczos"
+        return key_of(vae=e.vae, dtype=str(e.vae_dtype), image=image_hash, bucket=bucket, crop=crop, **colours)
 
     # Reading
 
@@ -169,7 +173,7 @@ class FeatureStore:
                     item=item,
                     image_hash=image_hash,
                     bucket=bucket,
-                    latents=self.latents_key(image_hash, bucket),
+                    latents=self.latents_key(image_hash, bucket, converted=item.converted),
                     texts=tuple((self.gemma_key(self.training_text(t)), self.jina_key(t)) for t in texts),
                 )
             )
