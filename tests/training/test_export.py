@@ -1,6 +1,7 @@
 """Exports: the names ComfyUI reads, metadata that others understand, a PEFT folder that PEFT itself loads."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from trainer_core.model.lora_files import read_lora
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS
 from trainer_core.training.adapters import matching_modules
-from trainer_core.training.export import TrainingFacts, export_adapter
+from trainer_core.training.export import TrainingFacts, export_adapter, metadata
 
 WEIGHTS = {
     "layers.0.attention.qkv.lora_A": torch.randn(2, 6),
@@ -93,6 +94,14 @@ def test_metadata_tell_web_uis_what_it_is(file: Path) -> None:
     assert float(metadata["ss_training_started_at"]) == 1_700_000_000.0
     assert metadata["modelspec.license"].startswith("Newbie-NC")
     assert len(metadata["sshs_model_hash"]) == 64
+
+
+@pytest.mark.parametrize(("transformer", "named"), [("", "base"), ("/models/other.safetensors", "other.safetensors"),
+                                                    ("/models/tuned/transformer", "tuned")])  # fmt: skip
+def test_the_loaded_transformer_is_named_and_every_process_counts(transformer: str, named: str) -> None:
+    changed = replace(config(), transformer_path=transformer, train_batch_size=2, gradient_accumulation_steps=3)
+    values = metadata(changed, replace(FACTS, processes=4))
+    assert (values["ss_sd_model_name"], values["ss_total_batch_size"]) == (named, "24")
 
 
 def test_the_hash_is_of_the_tensors_alone(file: Path, tmp_path: Path) -> None:

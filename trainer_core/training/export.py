@@ -29,6 +29,7 @@ class TrainingFacts:
     buckets: Mapping[str, int]  # "1024x768" (width, height) -> images
     base_hash: str
     started_at: float
+    processes: int = 1
 
 
 def export_adapter(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig, facts: TrainingFacts) -> Path:
@@ -62,7 +63,7 @@ def metadata(config: TrainConfig, facts: TrainingFacts) -> dict[str, str]:
     values = {
         "ss_output_name": config.output_name,
         "ss_base_model_version": BASE_NAME,
-        "ss_sd_model_name": Path(config.base_model_path).name,
+        "ss_sd_model_name": _model_name(config),
         "ss_new_sd_model_hash": facts.base_hash,
         "ss_network_module": "networks.lora",
         "ss_network_dim": config.lora_rank,
@@ -75,7 +76,7 @@ def metadata(config: TrainConfig, facts: TrainingFacts) -> dict[str, str]:
         "ss_mixed_precision": config.mixed_precision,
         "ss_max_grad_norm": config.gradient_clip_norm,
         "ss_gradient_accumulation_steps": config.gradient_accumulation_steps,
-        "ss_total_batch_size": config.train_batch_size * config.gradient_accumulation_steps,
+        "ss_total_batch_size": config.train_batch_size * config.gradient_accumulation_steps * facts.processes,
         "ss_seed": config.seed,
         "ss_resolution": f"({config.resolution}, {config.resolution})",
         "ss_enable_bucket": config.enable_bucket,
@@ -100,6 +101,12 @@ def metadata(config: TrainConfig, facts: TrainingFacts) -> dict[str, str]:
         "modelspec.license": LICENSE,
     }
     return {key: str(value) for key, value in values.items()} | TextSettings.of(config).metadata()
+
+
+def _model_name(config: TrainConfig) -> str:
+    """Of the transformer that was loaded; one that lies in a base as its folder "transformer" has the base's name."""
+    place = Path(config.transformer_path or config.base_model_path).absolute()
+    return place.parent.name if place.name == "transformer" else place.name
 
 
 def _bucket_table(buckets: Mapping[str, int]) -> dict[str, dict[str, object]]:

@@ -335,7 +335,7 @@ class _Run:
         buckets = Counter(f"{width}x{height}" for width, height in (s.bucket for s in prepared.samples))
         return TrainingFacts(
             step=0, epoch=0, images=len(prepared.samples), tag_frequency=frequency, buckets=buckets,
-            base_hash=prepared.base_hash, started_at=time.time(),
+            base_hash=prepared.base_hash, started_at=time.time(), processes=self.world.size,
         )  # fmt: skip
 
     def _constant_state(self, prepared: PreparedData) -> dict[str, str]:
