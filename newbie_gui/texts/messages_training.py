@@ -134,6 +134,11 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("From here on it trains beside a base that is a little off.", "此后训练时的底模略有偏差。"),
     ("All captions are encoded anew, with an encoder that is a little off.", "所有描述将用略有偏差的编码器重新编码。"),
+    ("The run goes on with {}: with your own values it ran out of memory.", "训练以 {} 继续：用您自己的值时显存不足。"),
+    (
+        "Set recover_from_oom = false to go back to them where that is possible.",
+        "要在可能的范围内改回自己的值，请设 recover_from_oom = false。",
+    ),
     (
         "An epoch has {} steps now instead of {}: the run goes on as far into epoch {} as it was, and {} steps are "
         "left.",

@@ -24,7 +24,8 @@ from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.planning.lora_facts import lora_facts
 from trainer_core.planning.presets import choose, load_presets
-from trainer_core.training.recovery import recovery_message
+from trainer_core.training.recovery import recovery_message, with_rung
+from trainer_core.training.rerun import kept_notes
 
 # Names, formats and terms that are written in Latin letters in Chinese too.
 TERMS = frozenset(
@@ -188,6 +189,7 @@ def test_what_a_run_says_that_recovers_from_a_full_card():
     settings = config(train_batch_size=4, recover_from_oom=True)
     for rung in memory_ladder(settings):
         assert_chinese([recovery_message(rung, "training", 0), recovery_message(rung, "drawing samples", 12)])
+        assert_chinese(kept_notes(settings, with_rung(settings, rung)))
 
 
 def test_advice():

@@ -18,9 +18,11 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.gemma import GemmaEncoder
 from trainer_core.model.jina import JinaEncoder
 from trainer_core.model.vae import LatentCodec
+from trainer_core.planning.advice import memory_ladder
 from trainer_core.training import building, features, recovery, run, session
 from trainer_core.training.loop import Trainer
-from trainer_core.training.recovery import next_rung
+from trainer_core.training.recovery import apply_rung, next_rung
+from trainer_core.training.rerun import kept_notes, own_changes, resumed_config
 from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]
@@ -80,7 +82,10 @@ def test_a_run_goes_on_with_a_smaller_text_encoder_and_says_what_that_means(conf
 
     monkeypatch.setattr(features, "load_gemma", load)
     made = config(max_train_steps=1, use_cache=False)
+    run_of(made).create(made)
+    run_of(made).recovered_file.write_text('{"lora_dropout": {"old": 0.1, "new": 0.5}}')
     assert run_training(made) == "finished" and load_config(run_of(made).config_file).quantize_gemma == "int8"
+    assert own_changes(run_of(made)) == {"quantize_gemma": {"old": "no", "new": "int8"}}
     [told] = [event["message"] for event in events(made, "warning") if "out of memory" in event["message"]]
     assert "from its beginning with quantize_gemma = int8. All captions are encoded anew" in told
     assert run_training(replace(made, max_train_steps=2)) == "finished"
@@ -140,6 +145,19 @@ def test_in_every_phase_what_helps_is_tried_and_then_the_user_is_asked(
     assert [event["settings"] for event in told] == [{option: kind} for kind in tried]
     assert all(f"while {place}." in event["message"] for event in told)
     assert any("Strategy 1" in hint for hint in caught.value.hints)
+
+
+def test_the_users_own_file_goes_on_with_what_the_run_had_to_change(finished_copy: TrainConfig) -> None:
+    run = run_of(finished_copy)
+    now = own = replace(finished_copy, train_batch_size=4, gradient_accumulation_steps=1, gradient_checkpointing=False)
+    for rung in [*memory_ladder(own)[:2], *memory_ladder(replace(own, quantize_base="int8"))[2:3]]:
+        now = apply_rung(run, now, rung)
+    assert resumed_config(run, own) == now and settings(now) == (1, 4, True, "nf4")
+    [told] = kept_notes(own, now)
+    assert "train_batch_size = 1" in told and "recover_from_oom = false" in told and not kept_notes(now, now)
+    # A user's other step is not made another one by half of a rung, and the user may have the own values back.
+    assert settings(resumed_config(run, replace(own, gradient_accumulation_steps=2)))[:2] == (4, 2)
+    assert resumed_config(run, stubborn := replace(own, recover_from_oom=False)) == stubborn
 
 
 def test_nothing_that_changes_the_result_is_taken_unasked(config: Make) -> None:

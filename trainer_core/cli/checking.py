@@ -34,14 +34,14 @@ def _settings(config: TrainConfig) -> Iterator[UserError]:
     from trainer_core.planning.hub_place import parse_place
     from trainer_core.training.checks import adapted, base_of, check_early, kernel_notes, named_parts
     from trainer_core.training.device import pick_device
-    from trainer_core.training.rerun import check_rerun, resumed_config
+    from trainer_core.training.rerun import check_rerun, kept_notes, resumed_config
 
     run = RunDir(Path(config.output_dir) / config.output_name)
     try:
-        config = resumed_config(run, config)
+        own, config = config, resumed_config(run, config)
         device = pick_device(config.device)
         carried_out, notes = adapted(config, device)
-        for sentence in [*notes, *kernel_notes(device)]:
+        for sentence in [*kept_notes(own, config), *notes, *kernel_notes(device)]:
             note(sentence)
         parts = named_parts(config).items()
         absent = [text for kind, text in parts if parse_place(text) and cached_part(text, kind) is None]

@@ -62,7 +62,7 @@ class RunDir:
 
     @property
     def recovered_file(self) -> Path:
-        """Settings that the run changed for want of memory and cannot change back."""
+        """Settings that the run changed for want of memory."""
         return self.path / "recovered.json"
 
     @property

@@ -84,11 +84,12 @@ def with_rung(config: TrainConfig, rung: Rung) -> TrainConfig:
 def apply_rung(run: RunDir, config: TrainConfig, rung: Rung) -> TrainConfig:
     """The run's own config, with a rung taken, is what goes on, here and after an interruption."""
     changed = with_rung(config, rung)
-    if rung.new_run:
-        earlier = own_changes(run)
-        first = {name: earlier.get(name, {}).get("old", getattr(config, name)) for name in rung.values}
-        now = {name: {"old": first[name], "new": value} for name, value in rung.values.items()}
-        write_json_atomic(run.recovered_file, {**earlier, **now})
+    record = own_changes(run)
+    for name, value in rung.values.items():
+        before, now = record.get(name, {}), getattr(config, name)
+        # A rung on top of another: what the user wrote is what the first one changed.
+        record[name] = {"old": before["old"] if before.get("new") == now else now, "new": value}
+    write_json_atomic(run.recovered_file, record)
     run.create(changed)
     return changed
 

@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from trainer_core.contracts.config import Change, TrainConfig, changes, load_config, require_none_refused
+from trainer_core.contracts.config import Change, TrainConfig, changes, load_config, options, require_none_refused
 from trainer_core.contracts.rundir import RunDir
+
+_IMAGES_OF_A_STEP = frozenset({"train_batch_size", "gradient_accumulation_steps"})
+_FROZEN = frozenset(spec.name for spec in options() if spec.rerun == "refuse")
 
 
 def check_rerun(run: RunDir, config: TrainConfig) -> tuple[Change, ...]:
@@ -19,7 +22,7 @@ def check_rerun(run: RunDir, config: TrainConfig) -> tuple[Change, ...]:
 
 
 def own_changes(run: RunDir) -> dict[str, dict[str, Any]]:
-    """What the run itself had to change for want of memory and cannot change back: "old" and "new" by option."""
+    """What the run itself had to change for want of memory: "old" and "new" by option."""
     try:
         found = json.loads(run.recovered_file.read_bytes())
     except (OSError, ValueError):
@@ -28,11 +31,31 @@ def own_changes(run: RunDir) -> dict[str, dict[str, Any]]:
 
 
 def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:
-    """The config as a begun run carries it out: where it still says what the run had to change, that change holds."""
+    """The config as a begun run carries it out: where it still says what the run had to change, that change holds.
+
+    Without `recover_from_oom` only those that a begun run cannot change back.
+    """
     if not run.has_begun():
         return config
     kept = {name: change["new"] for name, change in own_changes(run).items() if getattr(config, name) == change["old"]}
+    if not kept.keys() >= _IMAGES_OF_A_STEP:
+        # The two were changed so that a step sees as many images; one of them alone would change that.
+        kept = {name: value for name, value in kept.items() if name not in _IMAGES_OF_A_STEP}
+    if not config.recover_from_oom:
+        kept = {name: value for name, value in kept.items() if name in _FROZEN}
     return replace(config, **kept)
+
+
+def kept_notes(own: TrainConfig, resumed: TrainConfig) -> list[str]:
+    """The sentence that says how `resumed_config` differs from the user's own; none where it does not."""
+    kept = changes(own, resumed)
+    if not kept:
+        return []
+    settings = ", ".join(f"{change.name} = {change.new}" for change in kept)
+    note = f"The run goes on with {settings}: with your own values it ran out of memory."
+    if any(change.name not in _FROZEN for change in kept):
+        note += " Set recover_from_oom = false to go back to them where that is possible."
+    return [note]
 
 
 def warnings_of(changed: Iterable[Change]) -> list[str]:

@@ -35,7 +35,7 @@ from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.preparation import Preparation, PreparedData
 from trainer_core.training.recovery import apply_rung, free_memory, next_rung, recovery_message, with_rung
 from trainer_core.training.reporting import EventSink, FailureReporter, Reporter
-from trainer_core.training.rerun import check_rerun, resumed_config, warnings_of
+from trainer_core.training.rerun import check_rerun, kept_notes, resumed_config, warnings_of
 from trainer_core.training.session import Session
 from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal
@@ -52,7 +52,7 @@ def run_training(config: TrainConfig) -> str:
     """
     since = time.time()
     run = RunDir(Path(config.output_dir) / config.output_name)
-    config = resumed_config(run, config)
+    own, config = config, resumed_config(run, config)
     device = pick_device(config.device)
     base = base_of(config)
     carried_out, notes = adapted(config, device)
@@ -70,7 +70,7 @@ def run_training(config: TrainConfig) -> str:
         attempts: _Attempts | None = None
         try:
             with StopSignal(run, main=world.main) as stop:
-                for message in [*warnings_of(changed), *notes, *kernel_notes(device)]:
+                for message in [*warnings_of(changed), *kept_notes(own, config), *notes, *kernel_notes(device)]:
                     events.emit("warning", message=message)
                 attempts = _Attempts(config, carried_out, run, world, events)
                 return attempts.until_it_fits(lambda now: _Run(now, base, run, world, events=events, stop=stop))
@@ -121,6 +121,9 @@ def _open(run: RunDir, config: TrainConfig, stack: ExitStack) -> tuple[Change, .
     # What is asked while the same launcher starts this run's processes again is meant for these.
     if not run.is_run_by(os.getppid()):
         run.forget_requests()
+        if not run.has_begun():
+            # Of an earlier life whose checkpoints are gone.
+            run.recovered_file.unlink(missing_ok=True)
     try:
         run.keep_reserve()
         run.write_state("running")
