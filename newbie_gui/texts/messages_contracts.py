@@ -80,6 +80,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("automatic: half of resolution", "自动：resolution 的一半"),
     ("automatic: twice the resolution", "自动：resolution 的两倍"),
     ("automatic: 64, or 16 for a resolution below 512", "自动：64；resolution 小于 512 时为 16"),
+    ("the whole batch", "整个批次"),
     ("num_epochs decides", "由 num_epochs 决定"),
     ("every epoch, as 1", "每轮一次，同 1"),
     ("as lora_rank", "与 lora_rank 相同"),

@@ -28,10 +28,9 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{x}已开始的训练不能改这一项：请换一个 output_name。",
     ),
     ("A begun run cannot take it: choose another output_name.", "已开始的训练不能改这一项：请换一个 output_name。"),
-    ("train_batch_size = 1 instead of {}.", "train_batch_size 从 {} 改为 1。"),
     (
-        "train_batch_size = 1 instead of {}; with gradient_accumulation_steps = {} a step still sees as many images.",
-        "train_batch_size 从 {} 改为 1；同时设 gradient_accumulation_steps = {}，每步看到的图片数不变。",
+        "micro_batch_size = 1: the images of a batch are computed one by one instead of {} at once.",
+        "micro_batch_size = 1：一个批次的图片逐张计算，而不是 {} 张同时计算。",
     ),
     (
         "gradient_checkpointing = true: activations are computed twice instead of kept.",

@@ -87,11 +87,16 @@ _OPTIONS = MappingProxyType(
             "放大小图",
             "把比桶小的图片放大；边长只差 5% 以内的图片总是会放大。",
         ),
-        "train_batch_size": ("Batch size (images)", "批大小（张）", "一次前向计算的图片数。"),
+        "train_batch_size": ("Batch size (images)", "批大小（张）", "一个批次的图片数，都来自同一个分桶。"),
+        "micro_batch_size": (
+            "Images computed at once",
+            "每次计算的图片数（张）",
+            "一个批次中同时计算多少张图片；越少越省显存，学到的内容不变。",
+        ),
         "gradient_accumulation_steps": (
-            "Gradient accumulation (passes a step)",
-            "梯度累积（每步前向次数）",
-            "累积多少次前向计算的梯度再更新一步。",
+            "Gradient accumulation (batches a step)",
+            "梯度累积（每步批次数）",
+            "累积多少个批次的梯度再更新一步。",
         ),
         "num_epochs": ("Epochs", "训练轮数（epoch）", "整个数据集训练多少遍。"),
         "max_train_steps": (
@@ -348,6 +353,7 @@ _ZEROS = MappingProxyType(
         "automatic: half of resolution": "自动：分辨率的一半",
         "automatic: twice the resolution": "自动：分辨率的两倍",
         "automatic: 64, or 16 for a resolution below 512": "自动：64；分辨率低于 512 时为 16",
+        "the whole batch": "整个批次",
         "num_epochs decides": "由训练轮数决定",
         "every epoch, as 1": "每轮，与 1 相同",
         "as lora_rank": "与秩（rank）相同",

@@ -105,7 +105,7 @@ def test_20_out_of_gpu_memory_offers_the_ladder(
     assert finish(child) == 1
     row, failure = shown(store, "failed")
     assert failure is not None and failure.code == "out_of_memory" and "2.00 GiB" in failure.message
-    assert remedies(row, made)[0].values["train_batch_size"] == 1
+    assert remedies(row, made)[0].values["micro_batch_size"] == 1
     record_figure("faults: child deaths", figure("GPU memory"))
 
 

@@ -282,7 +282,7 @@ def test_out_of_memory_shows_the_ladder_and_the_report(app: Application, kept_pa
     expect(panel).to_contain_text("The GPU ran out of memory.")
     buttons = panel.get_by_role("button")
     assert buttons.count() >= 4
-    expect(panel.locator("li").first).to_contain_text("train_batch_size = 1 instead of 4")
+    expect(panel.locator("li").first).to_contain_text("micro_batch_size = 1")
     visit.page.locator("#train-report").click()
     text = visit.page.locator("#train-report-text textarea")
     expect(text).to_have_value(re.compile("status: failed"), timeout=60_000)
@@ -293,7 +293,7 @@ def test_out_of_memory_shows_the_ladder_and_the_report(app: Application, kept_pa
     found = [json.loads(file.read_text(encoding="utf-8")) for file in jobs.glob("*/job.json")]
     assert [job["title"] for job in found] == ["too big"]
     [config] = jobs.glob("*/config.toml")
-    assert "train_batch_size = 1" in config.read_text(encoding="utf-8")
+    assert "micro_batch_size = 1" in config.read_text(encoding="utf-8")
 
 
 def test_a_setting_is_changed_and_the_run_goes_on(app: Application, kept_page: Visit) -> None:

@@ -95,7 +95,7 @@ def test_a_run_out_of_memory_gets_the_ladder(tmp_path: Path):
     run.write_state("failed", step=5, total_steps=9)
     EventLog(run.events_file).emit("failed", code="out_of_memory", message="The GPU ran out of memory.", hints=["x"])
     text = made(run.path)
-    assert "status: failed, step 5 of 9" in text and "- train_batch_size = 1 instead of 4" in text
+    assert "status: failed, step 5 of 9" in text and "- micro_batch_size = 1" in text
     assert "secret wish" not in text and "sample_prompts: 1" in text
 
 

@@ -111,5 +111,5 @@ def test_a_card_that_is_full_makes_a_run_go_on_with_less(config: Make, large_pic
     assert run_training(made) == "finished" and len(losses(made)) == 2
     del filler
     told = [event for event in events(made, "warning") if "out of memory" in event["message"]]
-    assert told and "train_batch_size" in told[0]["settings"]
-    assert load_config(run_of(made).config_file).train_batch_size == 1
+    assert told and "micro_batch_size" in told[0]["settings"]
+    assert load_config(run_of(made).config_file).micro_batch_size == 1

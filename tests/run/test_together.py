@@ -117,7 +117,7 @@ def test_who_starts_the_processes_takes_no_memory_of_a_card(config: Make, monkey
     made = config(device="auto", optimizer_type="AdamW8bit", train_batch_size=2)
     run_of(made).create(made)
     assert take_next_rung(run_of(made), "training", 2)
-    assert load_config(run_of(made).config_file).train_batch_size == 1
+    assert load_config(run_of(made).config_file).micro_batch_size == 1
 
 
 @pytest.mark.usefixtures("small")
@@ -200,7 +200,7 @@ def test_a_stop_between_two_starts_ends_it(ask: Callable[[TrainConfig], object],
     made, code, starts = lived(failing(then=ask))
     assert code == 0 and run_of(made).status() == "stopped" and len(starts.sources) == 1
     # What is started next has less already.
-    assert load_config(run_of(made).config_file).train_batch_size == 1 and events(made, "stopped")
+    assert load_config(run_of(made).config_file).micro_batch_size == 1 and events(made, "stopped")
 
 
 def test_a_stop_while_they_start_again_ends_it(lived: Lived) -> None:

@@ -144,7 +144,7 @@ def test_out_of_memory_is_the_answer_with_advice(
     assert main(["fit", str(file)]) == 3
     told = capsys.readouterr().out
     assert "Memory does not suffice" in told and "It does not fit." in told
-    assert "train_batch_size = 1 instead of 2" in told and "Estimated peak" in told
+    assert "micro_batch_size = 1" in told and "Estimated peak" in told
     assert not fit_folder(config).exists()
 
 

@@ -119,11 +119,17 @@ class TrainConfig:
     )
 
     train_batch_size: int = option(
-        1, "Images in one forward pass.", group="Length and batches", minimum=1, maximum=256, level="basic"
+        1, "Images in one batch, all of one bucket.", group="Length and batches", minimum=1, maximum=256, level="basic"
     )
-    gradient_accumulation_steps: int = option(
-        1, "Forward passes whose gradients make one step.", minimum=1, maximum=1024
+    micro_batch_size: int = option(
+        0,
+        "Images of a batch that are computed at once; fewer need less memory and change nothing of what is learnt.",
+        minimum=1,
+        maximum=256,
+        zero="the whole batch",
+        rerun="continue",
     )
+    gradient_accumulation_steps: int = option(1, "Batches whose gradients make one step.", minimum=1, maximum=1024)
     num_epochs: int = option(
         50, "How often the whole data set is seen.", minimum=1, maximum=100_000, level="basic", rerun="continue"
     )
@@ -361,6 +367,11 @@ class TrainConfig:
         group="Logging",
         rerun="continue",
     )
+
+    @property
+    def images_at_once(self) -> int:
+        """Images in one forward pass, at most."""
+        return min(self.micro_batch_size or self.train_batch_size, self.train_batch_size)
 
     @property
     def system_prompts(self) -> tuple[str, str]:

@@ -142,18 +142,11 @@ def _rung(sentence: str, **changes: tuple[object, object]) -> Rung:
 
 
 def _smaller_batch(config: TrainConfig) -> Rung | None:
-    batch, before = config.train_batch_size, config.gradient_accumulation_steps
-    if batch == 1:
+    now = config.images_at_once
+    if now == 1:
         return None
-    after = before * batch
-    if after > 1024:
-        return _rung(f"train_batch_size = 1 instead of {batch}.", train_batch_size=(batch, 1))
-    return _rung(
-        f"train_batch_size = 1 instead of {batch}; with gradient_accumulation_steps = {after} a step still sees as "
-        "many images.",
-        train_batch_size=(batch, 1),
-        gradient_accumulation_steps=(before, after),
-    )
+    sentence = f"micro_batch_size = 1: the images of a batch are computed one by one instead of {now} at once."
+    return _rung(sentence, micro_batch_size=(config.micro_batch_size, 1))
 
 
 def _checkpointing(config: TrainConfig) -> Rung | None:

@@ -176,7 +176,7 @@ def work_of(config: TrainConfig, data: DataFacts | None) -> Workload:
     buckets = data.buckets if data and data.buckets else (Bucket(width=side, height=side, images=1, shown=1 << 20),)
 
     def images(bucket: Bucket) -> int:
-        return min(config.train_batch_size, bucket.shown)
+        return min(config.images_at_once, bucket.shown)
 
     dearest = max(buckets, key=lambda b: b.width * b.height * images(b))
     largest = max(buckets, key=lambda b: b.width * b.height)

@@ -19,7 +19,7 @@ KEPT = 50
 # What a step's memory or time depends on. Resolution, buckets and batch act through the batch itself, and which
 # device it is through the device's name.
 OPTIONS = (
-    "gradient_accumulation_steps", "gradient_checkpointing", "checkpoint_skip_every", "mixed_precision",
+    "gradient_checkpointing", "checkpoint_skip_every", "mixed_precision",
     "quantize_base", "swap_blocks", "attention_backend", "use_flash_attention_2", "compile_blocks", "optimizer_type",
     "lora_rank", "lora_dropout", "lora_target_modules",
 )  # fmt: skip
@@ -57,6 +57,11 @@ class MeasuredStep:
     caption_tokens: int
 
 
+def passes_of(config: TrainConfig) -> int:
+    """Forward passes of an optimizer step on one device."""
+    return config.gradient_accumulation_steps * math.ceil(config.train_batch_size / config.images_at_once)
+
+
 def fit_key(config: TrainConfig, work: Workload, transformer: Dimensions, device: str) -> str:
     """The same for settings whose dearest step needs the same memory and time, and for no others.
 
@@ -71,6 +76,7 @@ def fit_key(config: TrainConfig, work: Workload, transformer: Dimensions, device
         "torch": version("torch"),
         "options": {name: getattr(config, name) for name in OPTIONS},
         "batch": work.micro_batch,
+        "passes": passes_of(config),
         "caption_tokens": work.caption_tokens,
         "base": str(Path(base).expanduser().absolute()),
         "transformer": asdict(transformer),

@@ -17,6 +17,7 @@ SAME = (
     "transformer_path",
     "resolution",
     "train_batch_size",
+    "micro_batch_size",
     "gradient_accumulation_steps",
     "gradient_checkpointing",
     "checkpoint_skip_every",

@@ -27,7 +27,7 @@ from trainer_core.planning.base import BaseSizes, read_base
 from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.hardware import Machine, detect
 from trainer_core.planning.ladder import ladder_hints
-from trainer_core.planning.measured import MeasuredStep, fit_folder, fit_key, keep
+from trainer_core.planning.measured import MeasuredStep, fit_folder, fit_key, keep, passes_of
 from trainer_core.planning.phases import GIB, HELD, Workload
 from trainer_core.planning.presets import reserve_gib
 from trainer_core.training.building import load_base, make_trainable
@@ -222,11 +222,11 @@ def _measured(
         finally:
             trainer.close()
     # The optimizer's own part is counted as often as well: a little too much rather than too little.
-    repeats = config.gradient_accumulation_steps / _micro_batches(config)
+    repeats = passes_of(config) / _micro_batches(config)
     return MeasuredStep(
         key=question.key, cuda=question.cuda, device=question.device, peak=max(1, memory.peak), process=memory.process,
         seconds_per_step=median(times) * repeats, steps=len(times),
-        images_per_step=images * config.gradient_accumulation_steps, width=width, height=height, images=images,
+        images_per_step=images * passes_of(config), width=width, height=height, images=images,
         caption_tokens=question.work.caption_tokens,
     )  # fmt: skip
 
@@ -236,8 +236,8 @@ def build_trainer(config: TrainConfig, base: BaseFolder, device: torch.device, w
     width, height, images = work.micro_batch
     micro = _micro_batches(config)
     config = replace(
-        config, train_batch_size=images, gradient_accumulation_steps=micro, max_train_steps=1 + TIMED,
-        caption_dropout_rate=0.0,
+        config, train_batch_size=images, micro_batch_size=0, gradient_accumulation_steps=micro,
+        max_train_steps=1 + TIMED, caption_dropout_rate=0.0,
     )  # fmt: skip
     world = World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu")
     model = load_base(config, base, world.accelerator.device)
@@ -254,7 +254,7 @@ def build_trainer(config: TrainConfig, base: BaseFolder, device: torch.device, w
 
 
 def _micro_batches(config: TrainConfig) -> int:
-    return min(MICRO_BATCHES, config.gradient_accumulation_steps)
+    return min(MICRO_BATCHES, passes_of(config))
 
 
 def _timed(trainer: Trainer, device: torch.device, report: Report) -> list[float]:

@@ -96,10 +96,11 @@ class LaunchedStep:
 
 @dataclass(frozen=True, kw_only=True)
 class _MicroBatch:
-    """One micro-batch: its step, its place in the step's global batch, its images."""
+    """Images computed at once: their step, the number of the batch they are of, the first one's in the global batch."""
 
     step: int
-    micro: int
+    batch: int
+    first: int
     samples: tuple[Sample, ...]
 
 
@@ -154,23 +155,23 @@ class Trainer:
         """Stop the threads that make batches."""
         self._batches.close()
 
-    def _backward(self, step: int, micro_batches: int, images: int) -> Tensor:
-        """Gradients of this process's micro-batches, summed over all processes; returns the step's mean loss, fp64."""
+    def _backward(self, step: int, batches: int, images: int) -> Tensor:
+        """Gradients of this process's batches, summed over all processes; returns the step's mean loss, fp64."""
         accelerator, world = self.accelerator, self._world
-        # More processes than micro-batches: one left over joins with a weight of 0, for gradients are exchanged by all.
-        weight = float(world.rank < micro_batches)
+        # More processes than batches: one left over joins with a weight of 0, for gradients are exchanged by all.
+        weight = float(world.rank < batches)
         totals = torch.zeros(
             self._config.gradient_accumulation_steps, dtype=torch.float64, device=accelerator.device
         )  # fmt: skip
         work = self._work(step)
-        for place, part in enumerate(work):
+        for part in work:
             with nullcontext() if part is work[-1] else accelerator.no_sync(self._wrapped):
                 losses = self._losses(part)
                 # Each image of the step counts the same, also in an epoch's smaller last batches.
                 accelerator.backward(losses.sum() / images * weight)
-            totals[place] = losses.detach().sum()
-        # By rank and place, so in the order of the micro-batches.
-        return torch.stack(world.gather_row(totals)).t().flatten()[:micro_batches].sum() / images
+            totals[part.batch // world.size] += losses.detach().sum()
+        # By rank and place, so in the order of the batches.
+        return torch.stack(world.gather_row(totals)).t().flatten()[:batches].sum() / images
 
     def restore(self, optimizer: Mapping[Any, Any], scaler: Mapping[str, Any]) -> None:
         """Put back a checkpoint's optimizer and, with fp16, its loss scale."""
@@ -188,28 +189,33 @@ class Trainer:
 
     def _make(self, work: _MicroBatch) -> Batch:
         """The batch of one micro-batch, on the CPU; may run in a thread."""
-        first = work.micro * self._config.train_batch_size
         return make_batch(
-            self._config, self._store, work.samples, step=work.step, first_index=first, patch=self.model.patch_size
+            self._config, self._store, work.samples, step=work.step, first_index=work.first, patch=self.model.patch_size
         )
 
     def _work(self, step: int) -> list[_MicroBatch]:
         """What this process computes in one step; with nothing left for it the first, as gradients need all."""
         group = self.schedule.group(step)
         mine = list(range(self._world.rank, len(group), self._world.size)) or [0]
-        return [_MicroBatch(step=step, micro=micro, samples=tuple(group[micro])) for micro in mine]
+        return [part for number in mine for part in self._parts(step, number, group[number])]
+
+    def _parts(self, step: int, number: int, batch: Sequence[Sample]) -> Iterator[_MicroBatch]:
+        """A batch, in as many parts as are computed one after the other."""
+        size, before = self._config.images_at_once, number * self._config.train_batch_size
+        for start in range(0, len(batch), size):
+            samples = tuple(batch[start : start + size])
+            yield _MicroBatch(step=step, batch=number, first=before + start, samples=samples)
 
     def _after(self, work: _MicroBatch) -> Iterator[_MicroBatch]:
         """What follows `work` in this process, to the end of training."""
-        yield from (following for following in self._work(work.step) if following.micro > work.micro)
+        yield from (following for following in self._work(work.step) if following.first > work.first)
         for step in range(work.step + 1, self.schedule.total_steps):
             yield from self._work(step)
 
     def _losses(self, work: _MicroBatch) -> torch.Tensor:
         batch = to_device(self._batches.get(work), self.accelerator.device)
         # LoRA dropout draws from torch's global generators; nothing else in a step does.
-        first = work.micro * self._config.train_batch_size
-        torch.manual_seed(keyed_seed(self._config.seed, work.step, first, "dropout"))
+        torch.manual_seed(keyed_seed(self._config.seed, work.step, work.first, "dropout"))
         x_t = interpolate(batch.data, batch.noise, batch.t)
         with self.accelerator.autocast():
             velocity = self._wrapped(x_t, batch.t, batch.cap_feats, batch.cap_lengths, batch.pooled)

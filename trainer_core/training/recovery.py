@@ -1,6 +1,6 @@
 """Out of memory is not the end: the next setting that saves memory and keeps what is learned, then on from there.
 
-Batches are divided with as many more accumulated, blocks recomputed, the optimizer's state and the frozen base held
+The images of a batch are computed one by one, blocks recomputed, the optimizer's state and the frozen base held
 in fewer bits, the base's blocks moved to main memory, one after the other as the published ladder has them; Gemma3 is
 held in fewer bits where it is what does not fit. What would change more of the result (modules, pixels, rank) is left
 to the user, who gets the rest of the ladder as advice.
@@ -24,16 +24,16 @@ from trainer_core.planning.main_memory import main_memory
 from trainer_core.planning.phases import GIB, swapped_bytes
 from trainer_core.training.rerun import own_changes
 
-# What can be changed by itself, by where memory ran out: for a picture or the weights a smaller batch does nothing,
+# What can be changed by itself, by where memory ran out: for a picture or the weights fewer images at once do nothing,
 # and the encoders run in memory of their own (their batches shrink at once: training/fitting.py).
 _HELPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         LOADING_GEMMA: ("quantize_gemma",),
         ENCODING_GEMMA: ("quantize_gemma",),
         LOADING: ("quantize_base", "swap_blocks"),
-        TRAINING: ("train_batch_size", "gradient_checkpointing", "checkpoint_skip_every", "optimizer_type",
+        TRAINING: ("micro_batch_size", "gradient_checkpointing", "checkpoint_skip_every", "optimizer_type",
                    "quantize_base", "swap_blocks"),
-        VALIDATING: ("quantize_base", "swap_blocks"),
+        VALIDATING: ("micro_batch_size", "quantize_base", "swap_blocks"),
         DRAWING: ("quantize_base", "swap_blocks"),
     }
 )  # fmt: skip
@@ -57,9 +57,6 @@ def _may_take(config: TrainConfig, rung: Rung, place: str, begun: bool, processe
     if name not in _HELPS.get(place, ()):
         return False
     if begun and rung.new_run:
-        return False
-    if name == "train_batch_size" and "gradient_accumulation_steps" not in rung.values:
-        # So large a step cannot be divided and stay the same.
         return False
     if name == "optimizer_type" and not torch.cuda.is_available():
         return False

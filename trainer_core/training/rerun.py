@@ -8,7 +8,6 @@ from typing import Any
 from trainer_core.contracts.config import Change, TrainConfig, changes, load_config, options, require_none_refused
 from trainer_core.contracts.rundir import RunDir
 
-_IMAGES_OF_A_STEP = frozenset({"train_batch_size", "gradient_accumulation_steps"})
 _FROZEN = frozenset(spec.name for spec in options() if spec.rerun == "refuse")
 
 
@@ -38,9 +37,6 @@ def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:
     if not run.has_begun():
         return config
     kept = {name: change["new"] for name, change in own_changes(run).items() if getattr(config, name) == change["old"]}
-    if not kept.keys() >= _IMAGES_OF_A_STEP:
-        # The two were changed so that a step sees as many images; one of them alone would change that.
-        kept = {name: value for name, value in kept.items() if name not in _IMAGES_OF_A_STEP}
     if not config.recover_from_oom:
         kept = {name: value for name, value in kept.items() if name in _FROZEN}
     return replace(config, **kept)

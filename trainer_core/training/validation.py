@@ -81,7 +81,7 @@ class Validator:
         text = self._store.text(*sample.texts[0])
         feats, pooled = text.cap_feats.float()[None].to(device), text.pooled.float()[None].to(device)
         losses: list[float] = []
-        size = self._config.train_batch_size
+        size = self._config.images_at_once
         for start in range(0, len(TIMES), size):
             t = torch.tensor(TIMES[start : start + size], device=device)
             clean = data.expand(len(t), *data.shape).to(device)

@@ -80,7 +80,7 @@ def test_a_card_too_small_is_a_warning_with_the_published_steps(tmp_path: Path, 
     ui = make_ui(tmp_path, card(7, 8))
     small = report_of(ui, base_model_path="", train_data_dir=data, resolution=2048, train_batch_size=8)
     assert not small.fits[0].fits and small.hints
-    assert "will not fit on GPU 0" in small.warnings[0] and "train_batch_size = 1" in small.hints[0]
+    assert "will not fit on GPU 0" in small.warnings[0] and "micro_batch_size = 1" in small.hints[0]
     assert "config-limit" in render(small, ui)
 
 

@@ -64,7 +64,7 @@ def test_20_every_rung_of_the_memory_ladder_is_a_valid_config(
         applied = apply(own, remedy, "one-2")
         assert parse_config(vars(applied)) == applied
         assert applied.output_name == ("one-2" if remedy.new_run else "one")
-    assert ladder[0].values["train_batch_size"] == 1
+    assert ladder[0].values["micro_batch_size"] == 1
     assert ladder[-1].new_run == begun and set(ladder[0].values) <= set(ladder[-1].values)
 
 

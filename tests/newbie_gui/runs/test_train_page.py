@@ -230,7 +230,7 @@ def test_only_a_rung_of_the_ladder_is_applied(page: Page, workspace: Workspace, 
         page.doing.apply(page.values(row.key), number)
     assert queue.added == []
     page.doing.apply(page.values(row.key), "0")
-    assert "train_batch_size = 1\n" in queue.added[0][4]["config.toml"]
+    assert "micro_batch_size = 1\n" in queue.added[0][4]["config.toml"]
 
 
 def test_a_deleted_run_is_no_longer_shown(page: Page, workspace: Workspace) -> None:
