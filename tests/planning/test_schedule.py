@@ -8,7 +8,7 @@ import pytest
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import Bucket, tokens_of
 from trainer_core.dataset.scan import ImageItem
-from trainer_core.planning.schedule import count_steps
+from trainer_core.planning.schedule import count_steps, occasions_left
 from trainer_core.training.features import Sample
 from trainer_core.training.steps import Schedule
 
@@ -71,6 +71,17 @@ def test_saves_and_samples_fall_where_a_session_has_them(total: int, epochs: int
     saves = sum(due(done, max(1, epochs)) or done == total for done in range(1, total + 1))
     drawn = sum(due(done, epochs) or (done == total and bool(epochs or every)) for done in range(total + 1))
     assert (counted.saves, counted.sample_pictures) == (saves, 2 * drawn)
+
+
+@pytest.mark.parametrize("first", [1, 4, 12])
+@pytest.mark.parametrize("every", [0, 2, 4])
+def test_what_is_left_from_a_step_on(first: int, every: int):
+    settings = config(save_every_n_steps=3, validation_every_n_steps=every, sample_every_n_epochs=0)
+    steps = range(first, 12 + 1)
+    saved = {step for step in steps if step % 5 == 0 or step % 3 == 0 or step == 12}
+    validated = saved | {step for step in steps if every and step % every == 0}
+    left = occasions_left(settings, 5, first, 12)
+    assert left == {"checkpoint": len(saved), "validation": len(validated), "sample": 0}
 
 
 def test_tokens_are_estimated_from_above():

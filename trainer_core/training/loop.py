@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -229,22 +229,39 @@ class Trainer:
 
 @dataclass
 class Meter:
-    """Speed, smoothing and time left; `smoothed` is part of a checkpoint so that a resumed curve goes on exactly."""
+    """Speed, smoothing and time left; `smoothed` is part of a checkpoint so that a resumed curve goes on exactly.
+
+    `occasions_left` tells how often each kind of pause comes from a step on; one not seen yet costs nothing so far.
+    """
 
     total_steps: int
     smoothed: float | None = None
+    occasions_left: Callable[[int], Mapping[str, int]] = field(default=lambda step: {})
     _last: float = field(default_factory=time.monotonic)
     _pace: float | None = None
+    # By kind: how many there were, and the seconds of all.
+    _pauses: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def pause(self) -> None:
         """Leave out what has happened since the last step (sampling, saving) from the speed."""
         self._last = time.monotonic()
+
+    @contextmanager
+    def pausing(self, kind: str) -> Iterator[None]:
+        """A pause of this kind; how long it takes counts for those to come."""
+        started = time.monotonic()
+        yield
+        self.pause()
+        count, seconds = self._pauses.get(kind, (0, 0.0))
+        self._pauses[kind] = count + 1, seconds + self._last - started
 
     def fields(self, step: int, result: StepResult) -> dict[str, Any]:
         """Fields of the `step` event after optimizer step `step` (1-based). Times in seconds, memory in GiB."""
         now = time.monotonic()
         seconds, self._last = now - self._last, now
         self._pace = seconds if self._pace is None else 0.9 * self._pace + 0.1 * seconds
+        left = self.occasions_left(step)
+        pauses = sum(left.get(kind, 0) * spent / count for kind, (count, spent) in self._pauses.items())
         before = result.loss if self.smoothed is None else self.smoothed
         # The weighted mean of all losses so far (Adam's bias correction): a plain moving average would hang on the
         # first loss, the highest, for the first hundred steps.
@@ -257,7 +274,7 @@ class Meter:
             "images_per_second": result.images / max(seconds, 1e-9),
             "seconds_per_step": seconds,
             "memory_gib": memory_gib(),
-            "eta_seconds": self._pace * (self.total_steps - step),
+            "eta_seconds": self._pace * (self.total_steps - step) + pauses,
         }
 
 

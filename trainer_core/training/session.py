@@ -16,6 +16,7 @@ from trainer_core.contracts.rundir import RunDir, Status
 from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.vae import load_vae
+from trainer_core.planning.schedule import occasions_left
 from trainer_core.training.advising import Advisor
 from trainer_core.training.checkpoint import Checkpoint, optimizer_state
 from trainer_core.training.distributed import World
@@ -69,7 +70,8 @@ class Session:
         self._stop = stop
         self._facts = facts
         self._state = state
-        self._meter = Meter(trainer.schedule.total_steps)
+        length, total = trainer.schedule.steps_per_epoch, trainer.schedule.total_steps
+        self._meter = Meter(total, occasions_left=lambda step: occasions_left(config, length, step, total))
         self._saved = -1
         self._state_written = 0.0
         self._saver = Saver(run, config)
@@ -192,7 +194,7 @@ class Session:
         if not self._validator.active:
             return None
         started = time.monotonic()
-        with self._at(VALIDATING):
+        with self._at(VALIDATING), self._meter.pausing("validation"):
             result = self._validator.measure(self._trainer.model)
         seconds = time.monotonic() - started
         if self._world.main:
@@ -227,10 +229,11 @@ class Session:
             return
         self._saved = done
         if self._world.main:
-            self._tell_saved(wait=True)
-            checkpoint = self._checkpoint(done, validated)
-            facts = replace(self._facts, step=done, epoch=checkpoint.state["epoch"])
-            self._saver.begin(checkpoint, facts)
+            with self._meter.pausing("checkpoint"):
+                self._tell_saved(wait=True)
+                checkpoint = self._checkpoint(done, validated)
+                facts = replace(self._facts, step=done, epoch=checkpoint.state["epoch"])
+                self._saver.begin(checkpoint, facts)
 
     def _tell_saved(self, *, wait: bool) -> None:
         """Tell of a save that has become whole. Raises what kept it from it."""
@@ -264,7 +267,7 @@ class Session:
         if not self._config.sample_prompts:
             return
         if self._world.main and (again or not self._sample_file(done, 0).exists()):
-            with self._at(DRAWING):
+            with self._at(DRAWING), self._meter.pausing("sample"):
                 self._draw(done)
         self._world.wait()
 
