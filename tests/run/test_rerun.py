@@ -10,7 +10,7 @@ from runs import events, losses, run_of
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
-from trainer_core.training import loop, saving
+from trainer_core.training import loop, saving, session
 from trainer_core.training.run import run_training
 from trainer_core.training.stopping import StopSignal
 
@@ -153,6 +153,20 @@ def test_a_kill_between_export_and_checkpoint_makes_both_again(config: Make, mon
             run_training(made)
     assert run_training(made) == "finished"
     assert [len(events(made, kind)) for kind in ("checkpoint", "export")] == [1, 1] and len(losses(made)) == 4
+
+
+@pytest.mark.parametrize("cut", [2, 4, 6])
+def test_pictures_that_a_stop_left_undrawn_are_drawn_by_the_next_start(
+    cut: int, config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first step, between two and after the last."""
+    made = config(max_train_steps=2, sample_prompts=["1girl", "1boy"], sample_steps=1, sample_every_n_steps=1)
+    real, calls = session.sample_latents, iter(range(1, 100))
+    monkeypatch.setattr(session, "sample_latents", lambda *a, **k: None if next(calls) == cut else real(*a, **k))
+    assert run_training(made) == "stopped" and run_of(made).status() == "stopped" and len(losses(made)) == cut // 2 - 1
+    assert run_training(made) == "finished" and run_training(made) == "already finished"
+    drawn = [(event["step"], event["number"]) for event in events(made, "sample")]
+    assert drawn == [(step, number) for step in range(3) for number in range(2)] and len(losses(made)) == 2
 
 
 def test_a_run_that_begins_anew_tells_what_comes_before_its_first_step_once(

@@ -36,7 +36,7 @@ from trainer_core.training.preparation import Preparation, PreparedData
 from trainer_core.training.recovery import apply_rung, free_memory, next_rung, recovery_message, with_rung
 from trainer_core.training.reporting import EventSink, FailureReporter, Reporter
 from trainer_core.training.rerun import check_rerun, kept_notes, resumed_config, warnings_of
-from trainer_core.training.session import Session
+from trainer_core.training.session import Session, pictures_left
 from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal
 from trainer_core.training.tensorboard import Board
@@ -216,8 +216,9 @@ class _Run:
         if checkpoint:
             first = checkpoint.state["step"]
             prepared = replace(prepared, schedule=self._going_on(prepared, checkpoint))
-        total = prepared.schedule.total_steps
-        if checkpoint and first >= total:
+        schedule, total = prepared.schedule, prepared.schedule.total_steps
+        undrawn = world.on_main(lambda: pictures_left(self.run, config, schedule, first))
+        if checkpoint and first >= total and not undrawn:
             if world.main:
                 self.run.write_state("finished", step=first, total_steps=total)
             self.events.emit("finished", step=first, message=f"already finished: {first} of {total} steps are done")

@@ -1,7 +1,7 @@
 """The run around the loop: events, checkpoints, exports, samples, and requests to stop, save or sample."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -28,10 +28,28 @@ from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.reporting import EventSink
 from trainer_core.training.sampling import SampleSettings, decode, sample_latents, save_png
 from trainer_core.training.saving import Saver
-from trainer_core.training.stopping import StopSignal
+from trainer_core.training.steps import Schedule
+from trainer_core.training.stopping import StopRequested, StopSignal
 from trainer_core.training.validation import ValidationResult, Validator, mark_best, record_validation
 
 VERSIONED = ("torch", "diffusers", "transformers", "peft", "accelerate")
+
+
+def pictures_left(run: RunDir, config: TrainConfig, schedule: Schedule, done: int) -> bool:
+    """True where a stop came while the pictures of a run's very last step, `done`, were drawn."""
+    return done == schedule.total_steps and _sample_due(config, schedule, done) and bool(_undrawn(run, config, done))
+
+
+def _sample_due(config: TrainConfig, schedule: Schedule, done: int) -> bool:
+    ended, epochs, steps = schedule.ended_epochs(done), config.sample_every_n_epochs, config.sample_every_n_steps
+    by_epoch = epochs > 0 and ended % epochs == 0 and (ended > 0 or done == 0)
+    by_step = steps > 0 and done % steps == 0
+    return by_epoch or by_step or (done == schedule.total_steps and bool(epochs or steps))
+
+
+def _undrawn(run: RunDir, config: TrainConfig, done: int) -> list[int]:
+    """The prompts without a picture of that step, by their place."""
+    return [number for number in range(len(config.sample_prompts)) if not run.sample(done, number).exists()]
 
 
 class Session:
@@ -87,19 +105,14 @@ class Session:
         first, total = state.get("step", 0), schedule.total_steps
         self._meter.smoothed = state.get("loss_smoothed")
         self._saved = first if first else -1
-        if first == 0:
-            self._validate(0)
-        elif state.get("validation_loss") is None and (self._save_due(first, total) or self._validation_due(first)):
-            self._measure_late(first)
-        if self._sample_due(first, total):
-            self._sample(first, again=first == 0)
-        self._memory.enter(self.place)
-        self._meter.pause()
         try:
+            if not self._begin(first, total, measured=state.get("validation_loss") is not None):
+                return "stopped"
             for step in range(first, total):
                 self._went_on(self._trainer.launch(step))
                 if not self._between(step + 1, total):
                     return "stopped"
+            self._tell_saved(wait=True)
         except BaseException:
             # The error that ended it is the one to tell of, whatever becomes of the save.
             with suppress(Exception):
@@ -111,6 +124,21 @@ class Session:
         self._write_state("finished", step=total, total_steps=total, epoch=schedule.epoch_of(total - 1) + 1)
         self._events.emit("finished", step=total, message=f"{total} steps done")
         return "finished"
+
+    def _begin(self, first: int, total: int, *, measured: bool) -> bool:
+        """What is due before step `first`; False: it was asked to stop. Raises StopRequested before the very first."""
+        if first == 0:
+            self._validate(0)
+        elif not measured and (self._save_due(first, total) or self._validation_due(first)):
+            self._measure_late(first)
+        if self._sample_due(first) and not self._sample(first, again=first == 0):
+            if first == 0:
+                raise StopRequested
+            self._end_stopped(first, total, None)
+            return False
+        self._memory.enter(self.place)
+        self._meter.pause()
+        return True
 
     def _went_on(self, launched: LaunchedStep) -> None:
         """A card is given its next step before the one before is told of, and need not wait for us.
@@ -148,17 +176,13 @@ class Session:
         # At the last step everything that belongs to its end is done, rather than said to be left.
         stop = stop and done < total
         save = save or self._save_due(done, total)
-        sample = sample or self._sample_due(done, total)
+        sample = sample or self._sample_due(done)
         validate = save or self._validation_due(done)
         if not (stop or sample or validate):
             return True
         self._catch_up()
         if stop:
-            self._save(done, None)
-            self._tell_saved(wait=True)
-            epoch = self._trainer.schedule.epoch_of(done - 1) + 1
-            self._write_state("stopped", step=done, total_steps=total, epoch=epoch)
-            self._events.emit("stopped", step=done, message=f"stopped after step {done} of {total}; saved")
+            self._end_stopped(done, total, None)
             return False
         validated = self._validate(done) if validate else None
         if save:
@@ -166,10 +190,19 @@ class Session:
         if sample or done == total:
             # Training waits anyway.
             self._tell_saved(wait=True)
-        if sample:
-            self._sample(done)
+        if sample and not self._sample(done):
+            # Here, and not after another step: the run goes on with the pictures that are left.
+            self._end_stopped(done, total, validated)
+            return False
         self._meter.pause()
         return True
+
+    def _end_stopped(self, done: int, total: int, validated: ValidationResult | None) -> None:
+        self._save(done, validated)
+        self._tell_saved(wait=True)
+        epoch = self._trainer.schedule.epoch_of(done - 1) + 1
+        self._write_state("stopped", step=done, total_steps=total, epoch=epoch)
+        self._events.emit("stopped", step=done, message=f"stopped after step {done} of {total}; saved")
 
     def _requests(self) -> list[bool]:
         """Stop, save, sample: asked of any process, done by all."""
@@ -217,12 +250,8 @@ class Session:
         by_step = config.save_every_n_steps > 0 and done % config.save_every_n_steps == 0
         return by_epoch or by_step or done == total
 
-    def _sample_due(self, done: int, total: int) -> bool:
-        config, ended = self._config, self._trainer.schedule.ended_epochs(done)
-        epochs, steps = config.sample_every_n_epochs, config.sample_every_n_steps
-        by_epoch = epochs > 0 and ended % epochs == 0 and (ended > 0 or done == 0)
-        by_step = steps > 0 and done % steps == 0
-        return by_epoch or by_step or (done == total and bool(epochs or steps))
+    def _sample_due(self, done: int) -> bool:
+        return _sample_due(self._config, self._trainer.schedule, done)
 
     def _save(self, done: int, validated: ValidationResult | None) -> None:
         if self._saved == done:
@@ -262,14 +291,16 @@ class Session:
             adapter=dict(self._trainer.parameters), optimizer=optimizer_state(self._trainer.optimizer), state=state
         )
 
-    def _sample(self, done: int, *, again: bool = True) -> None:
-        """Draw every prompt; with `again` false only if this step's pictures are not there yet."""
+    def _sample(self, done: int, *, again: bool = True) -> bool:
+        """Draw every prompt; with `again` false what is not there yet. False: a stop left some of them undrawn."""
         if not self._config.sample_prompts:
-            return
-        if self._world.main and (again or not self._sample_file(done, 0).exists()):
+            return True
+        numbers = list(range(len(self._config.sample_prompts))) if again else _undrawn(self._run, self._config, done)
+        cut = False
+        if self._world.main and numbers:
             with self._at(DRAWING), self._meter.pausing("sample"):
-                self._draw(done)
-        self._world.wait()
+                cut = not self._draw(done, numbers)
+        return not self._world.any([cut])[0]
 
     @contextmanager
     def _at(self, place: str) -> Iterator[None]:
@@ -281,7 +312,8 @@ class Session:
         self._memory.enter(self.place)
 
     @torch.no_grad()
-    def _draw(self, done: int) -> None:
+    def _draw(self, done: int, numbers: Sequence[int]) -> bool:
+        """Draw these prompts; False: a stop came in between."""
         started = time.monotonic()
         model = self._trainer.model
         model.eval()
@@ -289,7 +321,8 @@ class Session:
         dtype = torch.float32 if self._config.mixed_precision == "no" else torch.bfloat16
         codec = load_vae(self._base.vae, dtype=self._store.encoding.vae_dtype, device=device)
         negative = self._store.prompt(self._config.sample_negative_prompt)
-        for number, prompt in enumerate(self._config.sample_prompts):
+        for number in numbers:
+            prompt = self._config.sample_prompts[number]
             settings = self._settings(prompt, self._config.sample_seed + number)
             latents = sample_latents(
                 model,
@@ -299,16 +332,14 @@ class Session:
                 interrupted=self._stop.wanted,
             )
             if latents is None:
-                return
-            file = self._sample_file(done, number)
+                return False
+            file = self._run.sample(done, number)
             save_png(decode(codec, latents), file, settings, step=done)
             seconds = time.monotonic() - started
             self._events.emit(
                 "sample", step=done, number=number, prompt=prompt, path=self._relative(file), seconds=seconds
             )
-
-    def _sample_file(self, done: int, number: int) -> Path:
-        return self._run.sample(done, number)
+        return True
 
     def _settings(self, prompt: str, seed: int) -> SampleSettings:
         config = self._config
