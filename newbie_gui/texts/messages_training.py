@@ -258,6 +258,11 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "lr_warmup_steps = {} covers all {} steps; the rate never peaks.",
         "lr_warmup_steps = {} 覆盖了全部 {} 步；学习率永远到不了峰值。",
     ),
+    (
+        "The learning rate rises from {} at the last step to {}: by its settings now, the run is at another place of "
+        "its schedule.",
+        "学习率从上一步的 {} 升到 {}：按现在的设置，训练处在学习率曲线的另一个位置。",
+    ),
     # While it runs.
     (
         "The {} of step {} is not a finite number. Images of that step: {}.",

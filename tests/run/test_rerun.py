@@ -20,6 +20,7 @@ Make = Callable[..., TrainConfig]
 def test_finished_says_so_and_more_epochs_continue(config: Make, finished_copy: TrainConfig) -> None:
     assert run_training(finished_copy) == "already finished" and len(losses(finished_copy)) == 4
     assert run_training(config(num_epochs=2)) == "finished" and len(losses(finished_copy)) == 8
+    assert any("The learning rate rises from" in event["message"] for event in events(finished_copy, "warning"))
 
 
 def test_steps_of_another_size_leave_the_run_in_its_epoch(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:

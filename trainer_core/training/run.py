@@ -13,7 +13,7 @@ import torch
 from trainer_core.contracts.checkpoints import complete_checkpoints, step_of
 from trainer_core.contracts.config import Change, TrainConfig
 from trainer_core.contracts.errors import UserError, is_gpu_memory
-from trainer_core.contracts.events import EventLog, failure_since, read_events, truncate_after_step
+from trainer_core.contracts.events import EventLog, failure_since, truncate_after_step
 from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING, LOADING_TRANSFORMER, PREPARING
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
@@ -36,6 +36,7 @@ from trainer_core.training.preparation import Preparation, PreparedData
 from trainer_core.training.recovery import apply_rung, free_memory, next_rung, recovery_message, with_rung
 from trainer_core.training.reporting import EventSink, FailureReporter, Reporter
 from trainer_core.training.rerun import check_rerun, kept_notes, resumed_config, warnings_of
+from trainer_core.training.resuming import EarlierSteps, earlier_steps, rate_warnings
 from trainer_core.training.session import Session, pictures_left
 from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal
@@ -235,10 +236,14 @@ class _Run:
             truncate_after_step(self.run.events_file, kept)
             if config.tensorboard and isinstance(self.events, Reporter):
                 self.events.add_board(Board(self.run.board, self.run.path, step=kept))
+        # Only the main process writes and gives advice.
+        earlier = earlier_steps(self.run) if world.main else EarlierSteps()
+        for message in rate_warnings(config, prepared.schedule, first, earlier.rate):
+            self._warn(message)
         validator = Validator(config, prepared.validation, prepared.store, world)
         advisor = Advisor(
             config, prepared.samples, self.events, device=world.accelerator.device.type,
-            machine=lambda: detect(self.run.path), losses=self._earlier_losses(),
+            machine=lambda: detect(self.run.path), losses=earlier.losses,
         )  # fmt: skip
         self._session = session = Session(
             config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
@@ -249,12 +254,6 @@ class _Run:
             return session.train(checkpoint.state if checkpoint else {})
         finally:
             trainer.close()
-
-    def _earlier_losses(self) -> list[float]:
-        """Those of the steps that the run goes on from; only the main process asks for advice."""
-        events = read_events(self.run.events_file)[0] if self.world.main else []
-        found = (event.get("loss") for event in events if event.get("event") == "step")
-        return [loss for loss in found if isinstance(loss, float)]
 
     def _restore_point(self, prepared: PreparedData) -> Checkpoint | None:
         """The newest checkpoint that loads; the main process finds it, the others read the same one."""

@@ -1,0 +1,43 @@
+"""Where a run goes on: what its earlier life left behind, and what is no longer as it was."""
+
+from dataclasses import dataclass
+
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.events import read_events
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.training.steps import Schedule
+
+# Of learning_rate: a smaller rise is none.
+_LITTLE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierSteps:
+    """Of the steps that a run goes on from: their losses, and the learning rate that the last one used."""
+
+    losses: tuple[float, ...] = ()
+    rate: float | None = None
+
+
+def earlier_steps(run: RunDir) -> EarlierSteps:
+    """As events.jsonl tells them, once it was cut to what is kept."""
+    steps = [event for event in read_events(run.events_file)[0] if event.get("event") == "step"]
+    losses = tuple(event["loss"] for event in steps if isinstance(event.get("loss"), float))
+    rate = steps[-1].get("lr") if steps else None
+    return EarlierSteps(losses=losses, rate=rate if isinstance(rate, float) else None)
+
+
+def rate_warnings(config: TrainConfig, schedule: Schedule, first: int, before: float | None) -> list[str]:
+    """A sentence where the rate, `before` at the last step done, jumps up at step `first` (0-based).
+
+    A schedule that rises by itself (warm-up, restarts) has the same rate at the last step as that one used.
+    """
+    if before is None or not 0 < first < schedule.total_steps:
+        return []
+    rate = schedule.rate()
+    if min(rate(first - 1), rate(first)) - before <= _LITTLE * config.learning_rate:
+        return []
+    return [
+        f"The learning rate rises from {before:.3g} at the last step to {rate(first):.3g}: by its settings now, the "
+        "run is at another place of its schedule."
+    ]
