@@ -259,6 +259,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "lr_warmup_steps = {} 覆盖了全部 {} 步；学习率永远到不了峰值。",
     ),
     (
+        "What an earlier life of this run exported after step {} was moved to {} in its folder.",
+        "这次训练先前在第 {} 步之后导出的文件已移到其文件夹中的 {}。",
+    ),
+    (
         "The learning rate rises from {} at the last step to {}: by its settings now, the run is at another place of "
         "its schedule.",
         "学习率从上一步的 {} 升到 {}：按现在的设置，训练处在学习率曲线的另一个位置。",

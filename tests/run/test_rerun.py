@@ -154,6 +154,7 @@ def test_a_kill_between_export_and_checkpoint_makes_both_again(config: Make, mon
             run_training(made)
     assert run_training(made) == "finished"
     assert [len(events(made, kind)) for kind in ("checkpoint", "export")] == [1, 1] and len(losses(made)) == 4
+    assert any("exported after step 0 was moved to earlier/" in event["message"] for event in events(made, "warning"))
 
 
 @pytest.mark.parametrize("cut", [2, 4, 6])

@@ -1,18 +1,41 @@
 """What is said, and what becomes of an earlier life's files, where a run goes on."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.rundir import RunDir
+from trainer_core.planning.lora_facts import newest_export
 from trainer_core.training.optim import rate_of_step
-from trainer_core.training.resuming import rate_warnings
+from trainer_core.training.resuming import rate_warnings, set_aside_later
 
 
 def scheduled(steps: int, **settings: object) -> tuple[TrainConfig, SimpleNamespace]:
     values = {"base_model_path": "b", "train_data_dir": "d", "learning_rate": 1e-3, "lr_warmup_steps": 0, **settings}
     config = TrainConfig(**values)  # type: ignore[arg-type]
     return config, SimpleNamespace(total_steps=steps, rate=lambda: rate_of_step(config, steps))
+
+
+def test_what_an_earlier_life_made_later_is_moved_aside_and_told(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "run")
+    for step in (4, 8, 12):
+        (run.exports / f"run-step-{step:08d}-peft").mkdir(parents=True)
+        (run.exports / f"run-step-{step:08d}.safetensors").touch()
+    (run.exports / "mine.safetensors").touch()
+    run.samples.mkdir()
+    for step in (0, 8):
+        run.sample(step, 0).touch()
+    [told] = set_aside_later(run, 4)
+    [moved] = run.earlier.iterdir()
+    assert "exported after step 4" in told and moved.relative_to(run.path).as_posix() in told
+    assert sorted(path.name for path in moved.glob("*/*")) == [
+        "run-step-00000008-peft", "run-step-00000008.safetensors", "run-step-00000012-peft",
+        "run-step-00000012.safetensors", "step-00000008-00.png",
+    ]  # fmt: skip
+    assert newest_export(run.path).name == "run-step-00000004.safetensors" and run.sample(0, 0).exists()
+    assert set_aside_later(run, 4) == []
 
 
 @pytest.mark.parametrize("scheduler", ["cosine", "linear"])

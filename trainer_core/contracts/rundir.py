@@ -103,6 +103,11 @@ class RunDir:
     def exports(self) -> Path:
         return self.path / "exports"
 
+    @property
+    def earlier(self) -> Path:
+        """Exports and samples of an earlier life of the run, that went on from an older step or began anew."""
+        return self.path / "earlier"
+
     def has_begun(self) -> bool:
         """True once there is a checkpoint to go on from; without one the run starts anew, with any settings."""
         return bool(complete_checkpoints(self.checkpoints))

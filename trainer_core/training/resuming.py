@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.events import read_events
+from trainer_core.contracts.fsutil import replace
+from trainer_core.contracts.run_names import checkpoint_name, export_step, sample_place
 from trainer_core.contracts.rundir import RunDir
+from trainer_core.contracts.trash import place_in
 from trainer_core.training.steps import Schedule
 
 # Of learning_rate: a smaller rise is none.
@@ -25,6 +28,26 @@ def earlier_steps(run: RunDir) -> EarlierSteps:
     losses = tuple(event["loss"] for event in steps if isinstance(event.get("loss"), float))
     rate = steps[-1].get("lr") if steps else None
     return EarlierSteps(losses=losses, rate=rate if isinstance(rate, float) else None)
+
+
+def set_aside_later(run: RunDir, step: int) -> list[str]:
+    """Move exports and samples of steps beyond `step` to `run.earlier`; returns a sentence where an export was moved.
+
+    Else they would pass for results of what is trained from here on. Raises OSError.
+    """
+    exports = [file for file in run.exports.iterdir() if (export_step(file.name) or 0) > step]
+    pictures = [file for file in run.samples.iterdir() if (sample_place(file.name) or (0, 0))[0] > step]
+    if not exports and not pictures:
+        return []
+    place = place_in(run.earlier, f"after-{checkpoint_name(step)}")
+    for file in [*exports, *pictures]:
+        goal = place / file.parent.name
+        goal.mkdir(parents=True, exist_ok=True)
+        replace(file, goal / file.name)
+    if not exports:
+        return []
+    where = place.relative_to(run.path).as_posix()
+    return [f"What an earlier life of this run exported after step {step} was moved to {where} in its folder."]
 
 
 def rate_warnings(config: TrainConfig, schedule: Schedule, first: int, before: float | None) -> list[str]:

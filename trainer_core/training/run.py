@@ -36,7 +36,7 @@ from trainer_core.training.preparation import Preparation, PreparedData
 from trainer_core.training.recovery import apply_rung, free_memory, next_rung, recovery_message, with_rung
 from trainer_core.training.reporting import EventSink, FailureReporter, Reporter
 from trainer_core.training.rerun import check_rerun, kept_notes, resumed_config, warnings_of
-from trainer_core.training.resuming import EarlierSteps, earlier_steps, rate_warnings
+from trainer_core.training.resuming import EarlierSteps, earlier_steps, rate_warnings, set_aside_later
 from trainer_core.training.session import Session, pictures_left
 from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal
@@ -234,6 +234,8 @@ class _Run:
             # Without a checkpoint the run begins anew, with the pictures and the validation before its first step.
             kept = first if checkpoint else -1
             truncate_after_step(self.run.events_file, kept)
+            for message in set_aside_later(self.run, first):
+                self._warn(message)
             if config.tensorboard and isinstance(self.events, Reporter):
                 self.events.add_board(Board(self.run.board, self.run.path, step=kept))
         # Only the main process writes and gives advice.
