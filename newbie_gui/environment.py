@@ -21,6 +21,8 @@ from typing import IO, Protocol
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
+# For drivers and cards that are too old for the one above.
+OLDER_INDEX = "https://download.pytorch.org/whl/cu126"
 INDEX_VARIABLE = "NEWBIE_TORCH_INDEX"
 
 # Variables that would send Python or pip to somebody else's packages or folders.
@@ -148,6 +150,30 @@ def torch_index(asked: str, *, nvidia: bool, system: str) -> str:
     return CPU_INDEX if system == "Linux" else ""
 
 
+def flavour(index: str) -> str:
+    """Return which of torch's builds an index holds (".../whl/cu130": "cu130"), "" where its name does not say."""
+    last = index.rstrip("/").rpartition("/")[2]
+    return last if re.fullmatch(r"cpu|xpu|cu\d+|rocm[\d.]+", last) else ""
+
+
+def installed_torch(project: Project) -> str:
+    """Return the version of `.venv`'s torch, its build included ("2.13.0+cu130"); "" where there is none.
+
+    Read from torch's own file: PyPI's wheels do not name their build in what pip knows of them.
+    """
+    for folder in ("Lib", "lib/python*"):
+        for file in project.venv.glob(f"{folder}/site-packages/torch/version.py"):
+            if found := re.search(r"^__version__ = '([^']+)'", file.read_text(encoding="utf-8"), re.MULTILINE):
+                return found.group(1)
+    return ""
+
+
+def fits(torch: str, index: str) -> bool:
+    """Whether an installed torch is of the build that `index` holds; any does for the CPU."""
+    build = flavour(index)
+    return build in ("", "cpu") or torch.endswith(f"+{build}")
+
+
 def digest(file: Path) -> str:
     """SHA-256 of a requirements file, line endings apart (git may turn them)."""
     return hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
@@ -192,6 +218,7 @@ def wanted_stamp(project: Project, *, dev: bool, version: str, nvidia: bool, ask
 def ensure(project: Project, *, dev: bool) -> None:
     """Make `.venv` complete for the present requirements; returns at once where it already is.
 
+    Where the wanted build of torch could not be had, the next start tries again.
     dev: the test tools of requirements-dev.txt as well. Raises SetupError with what a person can do.
     """
     project.build.mkdir(exist_ok=True)
@@ -199,7 +226,8 @@ def ensure(project: Project, *, dev: bool) -> None:
     with setup_lock(project) as lock:
         version, old = venv_version(project), read_stamp(project)
         wanted = wanted_stamp(project, dev=dev, version=version, nvidia=has_nvidia(), asked=asked, old=old)
-        if version and old == wanted:
+        torch_fits = fits(installed_torch(project), wanted.torch_index)
+        if version and old == wanted and torch_fits:
             return
         (project.build / "tmp").mkdir(exist_ok=True)
         if not version or project.marker.exists():
@@ -209,7 +237,7 @@ def ensure(project: Project, *, dev: bool) -> None:
         project.stamp.unlink(missing_ok=True)
         project.marker.touch()
         try:
-            install(project, replace(wanted, python=version), old, lock)
+            install(project, replace(wanted, python=version), old if torch_fits else None, lock)
         finally:
             # Reached on every clean failure too: only a kill leaves the marker, and only a kill can leave
             # a half-written package that pip would take for installed.
@@ -269,7 +297,7 @@ def install(project: Project, wanted: Stamp, old: Stamp | None, lock: IO[str]) -
     test_tools_only = old is not None and replace(old, dev=wanted.dev) == wanted
     if not test_tools_only:
         say("installing packages (minutes at the first start, seconds after that)")
-        install_torch(torch_line(project.runtime_file), wanted, pip)
+        install_torch(torch_line(project.runtime_file), wanted, installed_torch(project), pip)
     files = [project.runtime_file, project.dev_file] if wanted.dev else [project.runtime_file]
     options = [part for file in files for part in ("-r", str(file))]
     if pip(["install", *options]) is None:
@@ -304,27 +332,32 @@ def torch_line(requirements: Path) -> str:
     return found.group()
 
 
-def install_torch(line: str, wanted: Stamp, pip: Pip) -> None:
+def install_torch(line: str, wanted: Stamp, installed: str, pip: Pip) -> None:
     """Install the fitting torch build; where that cannot be had, leave torch to the ordinary index.
 
-    Without its dependencies: those come with the other pins, from the ordinary index. A machine's own
-    find-links are asked first where any CPU build will do, the network index only after a short probe.
+    installed: what `.venv` has, as `installed_torch` gives it. Without its dependencies: those come with the other
+    pins, from the ordinary index. A machine's own find-links are asked first where any CPU build will do, the network
+    index only after a short probe.
     """
-    if not wanted.torch_index:
+    name, version = line.split("==")
+    build = flavour(wanted.torch_index)
+    if not wanted.torch_index or (build and installed == f"{version}+{build}"):
         return
     own_choice = wanted.torch_index not in (CPU_INDEX, CUDA_INDEX)
     local_will_do = not wanted.nvidia and not own_choice
     if local_will_do and pip(["install", "--no-deps", "--no-index", line], quiet=True) is not None:
         return
-    name, version = line.split("==")
     index = ["--index-url", wanted.torch_index]
     say(f"looking for {line} on {wanted.torch_index}")
-    listed = pip(["index", "versions", name, *index, "--timeout", "10", "--retries", "0"], quiet=True) or ""
-    found = re.search(rf"(?<![\w.]){re.escape(version)}(?![\w.])", listed) is not None
-    # --upgrade: an installed 2.13.0+cpu would otherwise count as good when a card has been added.
-    fetch = ["install", "--no-deps", "--upgrade", line, *index, "--timeout", "60", "--retries", "2"]
-    if not found or pip(fetch) is None:
-        say(f"{line} cannot be had from there; taking the ordinary index's build")
+    listed = pip(["index", "versions", name, *index, "--timeout", "10", "--retries", "2"], quiet=True)
+    if re.search(rf"(?<![\w.]){re.escape(version)}(?![\w.])", listed or "") is None:
+        trouble = "could not be reached, or has no PyTorch for this machine" if listed is None else f"has no {line}"
+        say(f"{wanted.torch_index} {trouble}; taking the build of pip's ordinary index")
+        return
+    # pip counts an installed 2.13.0+cpu as good for torch==2.13.0, whichever index is asked.
+    change = ["--force-reinstall"] if installed else []
+    if pip(["install", "--no-deps", *change, line, *index, "--timeout", "60", "--retries", "2"]) is None:
+        say(f"{line} could not be fetched from {wanted.torch_index} (pip's reason is above)")
 
 
 def check_torch(project: Project, wanted: Stamp) -> None:
@@ -336,12 +369,29 @@ def check_torch(project: Project, wanted: Stamp) -> None:
         raise SetupError(f"PyTorch was installed but does not load:\n{done.stderr.strip()[-2000:]}")
     version, cuda = done.stdout.split()
     say(f"ready: PyTorch {version}")
-    if wanted.nvidia and cuda == "0":
-        say(
-            "an NVIDIA driver is here, but this build finds no usable card: training would run on the CPU. "
-            "A newer driver may help, or an older CUDA build: "
-            f"{INDEX_VARIABLE}=https://download.pytorch.org/whl/cu126"
+    for sentence in torch_advice(version, wanted, cuda=cuda == "1", windows=os.name == "nt"):
+        say(sentence)
+
+
+def torch_advice(version: str, wanted: Stamp, *, cuda: bool, windows: bool) -> Iterator[str]:
+    """What to say of the installed build: not the wanted one, or (`cuda` False) one that cannot use the card."""
+    if not fits(version, wanted.torch_index):
+        yield (
+            f"this is not the {flavour(wanted.torch_index)} build, which could not be had from {wanted.torch_index}. "
+            "The next start tries again; until then it may be that no NVIDIA card can be used."
         )
+    elif wanted.nvidia and not cuda and flavour(wanted.torch_index) != "cpu":
+        yield (
+            "an NVIDIA driver is here, but this build finds no card that it can use. A newer driver may help, or an "
+            f"older CUDA build, asked for once with {asking_for(OLDER_INDEX, windows=windows)}"
+        )
+
+
+def asking_for(index: str, *, windows: bool) -> str:
+    """What to type to have torch from `index`."""
+    if windows:
+        return f"set {INDEX_VARIABLE}={index} and then, in the same window, launch.bat"
+    return f"{INDEX_VARIABLE}={index} ./launch.sh"
 
 
 def say(text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from newbie_gui import environment
-from newbie_gui.environment import CPU_INDEX, CUDA_INDEX, INDEX_VARIABLE, Project, SetupError, Stamp
+from newbie_gui.environment import CPU_INDEX, CUDA_INDEX, INDEX_VARIABLE, OLDER_INDEX, Project, SetupError, Stamp
 from trainer_core.planning.torch_builds import CURRENT_BUILD, OLDER_BUILD
 
 WANTED = Stamp(python="3.12.1", runtime="r", dev="", nvidia=False, torch_index=CPU_INDEX)
@@ -74,24 +74,24 @@ def test_torch_comes_from_the_index_that_fits_the_machine(asked: str, nvidia: bo
 
 def test_a_cpu_machine_takes_the_build_of_its_own_find_links_first():
     pip = FakePip()
-    environment.install_torch("torch==2.13.0", WANTED, pip)
+    environment.install_torch("torch==2.13.0", WANTED, "", pip)
     assert pip.calls == ["install --no-deps --no-index torch==2.13.0"]
 
 
 def test_an_nvidia_machine_takes_the_torch_line_alone_from_the_cuda_index():
     pip = FakePip()
-    environment.install_torch("torch==2.13.0", replace(WANTED, nvidia=True, torch_index=CUDA_INDEX), pip)
+    environment.install_torch("torch==2.13.0", replace(WANTED, nvidia=True, torch_index=CUDA_INDEX), "", pip)
     probe, fetch = pip.calls
-    assert probe.startswith("index versions torch") and "--timeout 10 --retries 0" in probe
-    assert fetch.startswith(f"install --no-deps --upgrade torch==2.13.0 --index-url {CUDA_INDEX}")
+    assert probe.startswith("index versions torch") and "--timeout 10 --retries 2" in probe
+    assert fetch.startswith(f"install --no-deps torch==2.13.0 --index-url {CUDA_INDEX}")
 
 
 @pytest.mark.parametrize("listed", ["2.12.1+cu130", "12.13.0", "2.13.0.dev1+cu130, 2.13.01"])
 def test_an_index_without_this_version_is_left_alone(listed: str, capsys: pytest.CaptureFixture[str]):
     pip = FakePip(listed=listed)
-    environment.install_torch("torch==2.14.0", replace(WANTED, nvidia=True, torch_index=CUDA_INDEX), pip)
+    environment.install_torch("torch==2.14.0", replace(WANTED, nvidia=True, torch_index=CUDA_INDEX), "", pip)
     assert len(pip.calls) == 1
-    assert "the ordinary index" in capsys.readouterr().out
+    assert f"{CUDA_INDEX} has no torch==2.14.0; taking" in capsys.readouterr().out
 
 
 def test_an_unreachable_index_falls_back_to_the_ordinary_one(project: Project, pip: FakePip):
@@ -99,6 +99,65 @@ def test_an_unreachable_index_falls_back_to_the_ordinary_one(project: Project, p
     environment.ensure(project, dev=False)
     assert pip.calls[-1] == f"install -r {project.runtime_file}"
     assert project.stamp.exists()
+
+
+def torch_is(project: Project, version: str) -> None:
+    """Pretend that `.venv` has this torch."""
+    file = project.venv / "lib/python3.12/site-packages/torch/version.py"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"from typing import Optional\n\n__version__ = '{version}'\n")
+
+
+def test_a_cuda_build_that_could_not_be_had_is_tried_again_at_the_next_start(
+    project: Project, pip: FakePip, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(environment, "has_nvidia", lambda: True)
+    pip.fails = ["index versions"]
+    environment.ensure(project, dev=False)
+    assert f"{CUDA_INDEX} could not be reached" in capsys.readouterr().out
+    torch_is(project, "2.13.0+cpu")
+    pip.fails, pip.calls = [], []
+    environment.ensure(project, dev=False)
+    assert pip.calls[1].startswith(f"install --no-deps --force-reinstall torch==2.13.0 --index-url {CUDA_INDEX}")
+    torch_is(project, "2.13.0+cu130")
+    pip.calls = []
+    environment.ensure(project, dev=False)
+    assert pip.calls == []
+
+
+def test_another_cuda_build_replaces_the_one_that_is_there_and_stays(
+    project: Project, pip: FakePip, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(environment, "has_nvidia", lambda: True)
+    environment.ensure(project, dev=False)
+    torch_is(project, "2.13.0+cu130")
+    monkeypatch.setenv(INDEX_VARIABLE, OLDER_INDEX)
+    pip.calls = []
+    environment.ensure(project, dev=False)
+    assert pip.calls[1].startswith(f"install --no-deps --force-reinstall torch==2.13.0 --index-url {OLDER_INDEX}")
+    torch_is(project, "2.13.0+cu126")
+    monkeypatch.delenv(INDEX_VARIABLE)
+    pip.calls = []
+    environment.ensure(project, dev=False)
+    assert pip.calls == []
+
+
+def test_the_right_build_is_not_looked_for_again():
+    pip = FakePip()
+    nvidia = replace(WANTED, nvidia=True, torch_index=CUDA_INDEX)
+    environment.install_torch("torch==2.13.0", nvidia, "2.13.0+cu130", pip)
+    assert pip.calls == []
+
+
+def test_what_is_said_of_a_build_names_its_cause_and_what_to_type():
+    def said(version: str, *, cuda: bool = False, windows: bool = False) -> str:
+        nvidia = replace(WANTED, nvidia=True, torch_index=CUDA_INDEX)
+        return " ".join(environment.torch_advice(version, nvidia, cuda=cuda, windows=windows))
+
+    assert "not the cu130 build" in said("2.13.0+cpu") and "driver" not in said("2.13.0+cpu")
+    assert f"{INDEX_VARIABLE}={OLDER_INDEX} ./launch.sh" in said("2.13.0+cu130")
+    assert f"set {INDEX_VARIABLE}={OLDER_INDEX} and then" in said("2.13.0+cu130", windows=True)
+    assert said("2.13.0+cu130", cuda=True) == ""
 
 
 def test_the_second_start_asks_pip_nothing(project: Project, pip: FakePip):
@@ -185,5 +244,5 @@ def test_only_one_start_at_a_time_changes_the_venv(project: Project):
 
 
 def test_the_trainers_errors_name_the_variable_that_is_read():
-    assert OLDER_BUILD.partition("=")[0] == INDEX_VARIABLE
     assert CURRENT_BUILD == f"{INDEX_VARIABLE}={CUDA_INDEX}"
+    assert OLDER_BUILD == f"{INDEX_VARIABLE}={OLDER_INDEX}"
