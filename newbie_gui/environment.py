@@ -27,15 +27,8 @@ INDEX_VARIABLE = "NEWBIE_TORCH_INDEX"
 
 # Variables that would send Python or pip to somebody else's packages or folders.
 FOREIGN_VARIABLES = (
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "PYTHONSTARTUP",
-    "VIRTUAL_ENV",
-    "CONDA_PREFIX",
-    "PIP_TARGET",
-    "PIP_PREFIX",
-    "PIP_ROOT",
-)
+    "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT",
+)  # fmt: skip
 
 
 class SetupError(Exception):
@@ -118,18 +111,16 @@ def child_environment(project: Project, inherited: Mapping[str, str]) -> dict[st
 def pip_environment(project: Project, inherited: Mapping[str, str]) -> dict[str, str]:
     """Like `child_environment`, for pip: its temporary files (gigabytes for CUDA) stay in the folder too."""
     temporary = str(project.build / "tmp")
-    own = {"TMPDIR": temporary, "TEMP": temporary, "TMP": temporary}
-    return (
-        child_environment(project, inherited)
-        | own
-        | {
-            "PIP_USER": "0",
-            # pip asks `rustc --version` for its user agent, and rustup's rustc makes this folder in HOME.
-            "RUSTUP_HOME": str(project.build / "cache" / "rustup"),
-            "PIP_NO_INPUT": "1",
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        }
-    )
+    return child_environment(project, inherited) | {
+        "TMPDIR": temporary,
+        "TEMP": temporary,
+        "TMP": temporary,
+        "PIP_USER": "0",
+        # pip asks `rustc --version` for its user agent, and rustup's rustc makes this folder in HOME.
+        "RUSTUP_HOME": str(project.build / "cache" / "rustup"),
+        "PIP_NO_INPUT": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
 
 
 def has_nvidia() -> bool:
@@ -238,10 +229,13 @@ def ensure(project: Project, *, dev: bool) -> None:
         project.marker.touch()
         try:
             install(project, replace(wanted, python=version), old if torch_fits else None, lock)
-        finally:
-            # Reached on every clean failure too: only a kill leaves the marker, and only a kill can leave
-            # a half-written package that pip would take for installed.
             project.marker.unlink(missing_ok=True)
+        except (SetupError, OSError):
+            # Only a kill and Ctrl+C (which ends pip too) leave the marker: they alone can leave a half-written
+            # package, which pip would take for installed.
+            project.marker.unlink(missing_ok=True)
+            raise
+        finally:
             shutil.rmtree(project.build / "tmp", ignore_errors=True)
 
 

@@ -92,4 +92,16 @@ def become(project: Project, arguments: Sequence[str], extra: dict[str, str]) ->
     if os.name != "nt":
         os.execve(command[0], command, variables)
     # Windows has no exec: a new process would leave the console before its work is done.
-    return subprocess.run(command, env=variables).returncode
+    return wait_for(subprocess.Popen(command, env=variables))
+
+
+def wait_for(child: subprocess.Popen[bytes]) -> int:
+    """Return the exit code of a child that gets the same Ctrl+C as this process, and may need time to save and tidy.
+
+    (`subprocess.run` would kill it a quarter of a second later.)
+    """
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue

@@ -205,6 +205,19 @@ def test_a_failed_set_up_says_what_to_do_and_is_tried_again(project: Project, pi
     assert project.stamp.exists()
 
 
+def test_ctrl_c_leaves_the_marker_so_that_half_written_packages_are_thrown_away(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(*_: object, **__: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(environment, "run_pip", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        environment.ensure(project, dev=False)
+    assert project.marker.exists() and not project.stamp.exists()
+    assert not (project.build / "tmp").exists()
+
+
 def test_a_new_card_and_a_new_index_change_torch_but_a_forgotten_variable_does_not(project: Project):
     def wanted(old: Stamp, *, nvidia: bool, asked: str) -> Stamp:
         return environment.wanted_stamp(project, dev=False, version="3.12.1", nvidia=nvidia, asked=asked, old=old)
