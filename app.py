@@ -1,18 +1,18 @@
 """Starts the browser UI: python app.py [--host H] [--port P] [--no-open] [--workspace FOLDER] [--lang en|zh]"""
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from newbie_gui.server import Options, serve
-from newbie_gui.texts import LANGS
+from trainer_core.contracts.start import start
 
 _WORKSPACE = Path(__file__).resolve().parent / "workspace"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Parse the command line and serve until stopped; returns the exit code."""
+    from newbie_gui.server import Options, serve
+    from newbie_gui.texts import LANGS
+
     parser = argparse.ArgumentParser(prog="app.py", description="Newbie LoRA Trainer in the browser.")
     parser.add_argument(
         "--host", default="127.0.0.1",
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder for data sets, runs, models and all else (default: workspace beside app.py)",
     )  # fmt: skip
     parser.add_argument("--lang", choices=LANGS, help="language of the page (default: the browser's)")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     return serve(
         Options(
             host=options.host,
@@ -49,4 +49,5 @@ def _port(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    closed = "The page is closed. What runs or waits in the queue goes on."
+    start(main, needs=("gradio",), interrupted=closed, code=0)

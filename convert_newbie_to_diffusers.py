@@ -1,8 +1,13 @@
 """Classic command line: python convert_newbie_to_diffusers.py --checkpoint consolidated.00-of-01.pth --output DIR"""
 
-import sys
+from trainer_core.contracts.start import start
 
-from trainer_core.cli.convert import classic
+
+def main() -> int:
+    from trainer_core.cli.convert import classic
+
+    return classic()
+
 
 if __name__ == "__main__":
-    sys.exit(classic())
+    start(main)

@@ -1,8 +1,13 @@
 """The classic way to merge: python merge_lora.py --base_model_path BASE --lora_path LORA --output_path OUT"""
 
-import sys
+from trainer_core.contracts.start import start
 
-from trainer_core.cli.merge import classic
+
+def main() -> int:
+    from trainer_core.cli.merge import classic
+
+    return classic()
+
 
 if __name__ == "__main__":
-    sys.exit(classic())
+    start(main)

@@ -2,7 +2,8 @@
 """The classic command: python train_newbie_lora.py --config_file my_config.toml"""
 
 import argparse
-import sys
+
+from trainer_core.contracts.start import start
 
 
 def main() -> int:
@@ -18,4 +19,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

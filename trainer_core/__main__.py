@@ -1,7 +1,12 @@
 """`python -m trainer_core`."""
 
-import sys
+from trainer_core.contracts.start import start
 
-from trainer_core.cli import main
 
-sys.exit(main())
+def main() -> int:
+    from trainer_core.cli import main as command
+
+    return command()
+
+
+start(main)
