@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import lock_now
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.spawn import SET_HERE
+
+# How long a second start waits for the first one's page: Gradio takes seconds to import.
+_STARTING_S = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,8 @@ def serve(options: Options) -> int:
     with open(workspace.private / ".lock", "ab") as lock:
         if not lock_now(lock):
             return _open_the_other(workspace, options)
+        # Left by a page that was killed: no other start may take it for ours while we are still starting.
+        (workspace.private / "address").unlink(missing_ok=True)
         listener = _listen(options.host, options.port)
         if isinstance(listener, OSError):
             reason = f"{options.host}:{options.port} cannot be used: {listener.strerror}."
@@ -113,15 +119,24 @@ def _address_kept(workspace: Workspace, address: str) -> Iterator[None]:
 
 
 def _open_the_other(workspace: Workspace, options: Options) -> int:
-    """A second double click shows the page of the first."""
-    try:
-        address = (workspace.private / "address").read_text(encoding="utf-8")
-    except OSError:
+    """A second double click shows the page of the first, which may still be starting."""
+    deadline = time.monotonic() + _STARTING_S
+    while not (address := _kept_address(workspace)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if not address:
         return _refuse(f"The trainer is just starting or ending in {workspace.root}.", ["Try again in a moment."])
     print(f"The trainer is already running in {workspace.root}: {address}", flush=True)
     if options.open_browser:
         _open_browser(address)
     return 0
+
+
+def _kept_address(workspace: Workspace) -> str:
+    """The running page's address, "" while there is none."""
+    try:
+        return (workspace.private / "address").read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _open_browser(address: str) -> None:

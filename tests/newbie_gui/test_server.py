@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 
 from newbie_gui import server
+from trainer_core.contracts.workspace import Workspace
 
 
 @pytest.fixture
@@ -49,5 +50,27 @@ def test_a_browser_that_waits_for_the_page_does_not_hold_up_the_server(tmp_path:
     monkeypatch.setitem(sys.modules, "newbie_gui.web", SimpleNamespace(build_app=lambda services, lang: None))
     monkeypatch.setattr("uvicorn.Server.run", run)
     monkeypatch.setenv("GRADIO_TEMP_DIR", "set to something else and back")
-    options = server.Options(host="127.0.0.1", port=0, open_browser=True, workspace=tmp_path, lang=None)
-    assert server.serve(options) == 0
+    asked = server.Options(host="127.0.0.1", port=0, open_browser=True, workspace=tmp_path, lang=None)
+    assert server.serve(asked) == 0
+
+
+def options(workspace: Path, *, host: str = "127.0.0.1", port: int | None = 0) -> server.Options:
+    return server.Options(host=host, port=port, open_browser=False, workspace=workspace, lang=None)
+
+
+def test_the_address_of_a_killed_page_is_gone_while_the_next_one_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    address = Workspace(tmp_path).private / "address"
+    address.parent.mkdir(parents=True)
+    address.write_text("http://killed")
+
+    def second_start(*_: object) -> None:
+        threading.Timer(0.3, address.write_text, ["http://new"]).start()
+        assert server.serve(options(tmp_path)) == 0
+
+    monkeypatch.setattr(server, "_run", second_start)
+    monkeypatch.setattr(server, "quiet_environment", lambda: None)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "set to something else and back")
+    assert server.serve(options(tmp_path)) == 0
+    assert capsys.readouterr().out == f"The trainer is already running in {tmp_path}: http://new\n"
