@@ -10,7 +10,7 @@ _WORKSPACE = Path(__file__).resolve().parent / "workspace"
 
 def main() -> int:
     """Parse the command line and serve until stopped; returns the exit code."""
-    from newbie_gui.server import Options, serve
+    from newbie_gui.server import USUAL_PORT, Options, serve
     from newbie_gui.texts import LANGS
 
     parser = argparse.ArgumentParser(prog="app.py", description="Newbie LoRA Trainer in the browser.")
@@ -20,7 +20,11 @@ def main() -> int:
         "trainer to your network: whoever has the address with its token can use it, and plain HTTP can be read on "
         "the way.",
     )  # fmt: skip
-    parser.add_argument("--port", type=_port, default=7860, help="TCP port, 0 for any free one (default: %(default)s)")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        help=f"TCP port, 0 for any free one (default: {USUAL_PORT}, or the next free one after it)",
+    )
     parser.add_argument(
         "--open", action=argparse.BooleanOptionalAction, default=True, help="open the browser (default: yes)"
     )

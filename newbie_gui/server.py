@@ -1,5 +1,6 @@
 """Starts the browser UI: workspace, token, one uvicorn server, the browser."""
 
+import errno
 import os
 import socket
 import sys
@@ -21,6 +22,7 @@ from trainer_core.contracts.fsutil import lock_now
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.spawn import SET_HERE
 
+USUAL_PORT = 7860
 # How long a second start waits for the first one's page: Gradio takes seconds to import.
 _STARTING_S = 15.0
 
@@ -30,7 +32,8 @@ class Options:
     """What the command line of app.py sets; meanings as its help has them."""
 
     host: str
-    port: int
+    # None: the usual one, or the next free one after it.
+    port: int | None
     open_browser: bool
     workspace: Path
     lang: Lang | None
@@ -64,10 +67,11 @@ def serve(options: Options) -> int:
             return _open_the_other(workspace, options)
         # Left by a page that was killed: no other start may take it for ours while we are still starting.
         (workspace.private / "address").unlink(missing_ok=True)
-        listener = _listen(options.host, options.port)
+        listener = _first_listener(options.host, options.port)
         if isinstance(listener, OSError):
-            reason = f"{options.host}:{options.port} cannot be used: {listener.strerror}."
-            return _refuse(reason, ["Another program may have the port: choose another one with --port."])
+            port = USUAL_PORT if options.port is None else options.port
+            reason = f"{options.host}, port {port} cannot be used: {listener.strerror}."
+            return _refuse(reason, [_listening_hint(listener)])
         quiet_environment()
         os.environ["GRADIO_TEMP_DIR"] = str(workspace.uploads)
         with listener:
@@ -173,6 +177,36 @@ def _warnings(names: Sequence[str], port: int) -> Iterator[str]:
     yield "It travels as plain HTTP, readable on the network. Safer: keep the default --host and use"
     yield f"  ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
     yield f"Allowed names and addresses: {', '.join(names)}"
+
+
+def _first_listener(host: str, port: int | None) -> socket.socket | OSError:
+    """Listen on the port, or (None) on the usual one, or on the next free one after that, and say so."""
+    if port is not None:
+        return _listen(host, port)
+    for other in range(USUAL_PORT, USUAL_PORT + 20):
+        listener = _listen(host, other)
+        if isinstance(listener, socket.socket):
+            if other != USUAL_PORT:
+                print(f"Another program has port {USUAL_PORT}: this page takes {other}.", flush=True)
+            return listener
+        if not _taken(listener):
+            break
+    return listener
+
+
+def _taken(error: OSError) -> bool:
+    """Whether another program has the port; Windows says EACCES where that one wants it for itself."""
+    return error.errno == errno.EADDRINUSE or (os.name == "nt" and error.errno == errno.EACCES)
+
+
+def _listening_hint(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "No machine of this name is known: give --host a name or an address of this machine."
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "--host must be an address of this machine."
+    if _taken(error):
+        return "Another program has the port: choose another one with --port, or leave --port out."
+    return "Choose another --host or --port; ports below 1024 are the administrator's on many systems."
 
 
 def _listen(host: str, port: int) -> socket.socket | OSError:

@@ -1,5 +1,6 @@
 """The start of the server: the browser is opened and never waited for."""
 
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -74,3 +75,27 @@ def test_the_address_of_a_killed_page_is_gone_while_the_next_one_starts(
     monkeypatch.setenv("GRADIO_TEMP_DIR", "set to something else and back")
     assert server.serve(options(tmp_path)) == 0
     assert capsys.readouterr().out == f"The trainer is already running in {tmp_path}: http://new\n"
+
+
+def test_a_taken_usual_port_is_passed_over_and_an_asked_one_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        monkeypatch.setattr(server, "USUAL_PORT", taken)
+        refused = server._first_listener("127.0.0.1", taken)
+        found = server._first_listener("127.0.0.1", None)
+    assert isinstance(refused, OSError) and "Another program has the port" in server._listening_hint(refused)
+    assert isinstance(found, socket.socket)
+    port = found.getsockname()[1]
+    found.close()
+    assert taken < port < taken + 20
+    assert capsys.readouterr().out == f"Another program has port {taken}: this page takes {port}.\n"
+
+
+def test_what_is_wrong_with_a_host_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    # RFC 5737: addresses for documentation, which no machine has.
+    assert server.serve(options(tmp_path, host="192.0.2.1", port=None)) == 1
+    assert "--host must be an address of this machine." in capsys.readouterr().err
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert "No machine of this name is known" in server._listening_hint(unknown)
