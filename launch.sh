@@ -1,8 +1,8 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # Prepares .venv inside this folder (first start only), then runs the asked command: ./launch.sh demo | test
 # Only looks for a fitting Python; everything else is in newbie_gui/bootstrap.py.
 set -u
-here=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || here=${BASH_SOURCE[0]}
+here=$(readlink -f -- "$0" 2>/dev/null) || here=$0
 cd -- "$(dirname -- "$here")" || exit 1
 unset PYTHONPATH PYTHONHOME
 
@@ -16,5 +16,6 @@ for try in "$fits" "${fits%; import*}" ''; do
   done
 done
 echo "Python 3.11, 3.12 or 3.13 is needed, and no Python was found." >&2
-echo "Get it from https://www.python.org/downloads/ (Debian/Ubuntu: sudo apt install python3 python3-venv)." >&2
+echo "On Debian/Ubuntu: sudo apt install python3.12 python3.12-venv, or where the system has no such package:" >&2
+echo "uv (uv python install 3.12), pyenv (pyenv install 3.12), or https://www.python.org/downloads/" >&2
 exit 1

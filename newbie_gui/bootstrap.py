@@ -12,9 +12,19 @@ NEWEST = (3, 13)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+def advice(windows):
+    """Return where to get a fitting Python."""
+    if windows:
+        return "Get one: py install 3.13, or https://www.python.org/downloads/release/python-3139/"
+    return (
+        "Get one: sudo apt install python3.12 python3.12-venv (Debian/Ubuntu), or where the system has no such "
+        "package: uv python install 3.12, pyenv install 3.12, or https://www.python.org/downloads/"
+    )
+
+
 def refusal(version, bits):
     """Return why an interpreter cannot be used, or None. `version`: (major, minor, ...); `bits`: 32 or 64."""
-    where = "Get it from https://www.python.org/downloads/ (Debian: sudo apt install python3 python3-venv)."
+    where = advice(os.name == "nt")
     if not OLDEST <= tuple(version[:2]) <= NEWEST:
         found = ".".join(str(part) for part in version[:3])
         return "Python 3.11, 3.12 or 3.13 is needed, but this is Python %s (%s). %s" % (

@@ -26,6 +26,12 @@ def test_fitting_pythons_are_taken_unless_32_bit(version: tuple[int, ...]):
     assert "64-bit" in bootstrap.refusal(version, 32)
 
 
+def test_the_advice_names_a_way_for_each_system():
+    assert "py install 3.13" in bootstrap.advice(True)
+    for way in ("python3.12-venv", "uv python install 3.12", "pyenv install 3.12"):
+        assert way in bootstrap.advice(False)
+
+
 def test_bootstrap_uses_no_syntax_newer_than_the_oldest_python():
     text = (ROOT / "newbie_gui/bootstrap.py").read_text(encoding="ascii")
     # Annotations and f-strings are what would slip in first, and ast's feature_version lets f-strings pass.
@@ -49,20 +55,22 @@ def test_every_python_gets_a_sentence_instead_of_a_traceback(python: Path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="launch.sh is for Linux and macOS")
 def test_launch_sh_says_so_where_no_python_is_found(tmp_path: Path):
-    for tool in ("bash", "readlink", "dirname"):
+    for tool in ("readlink", "dirname"):
         (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
-    command = [str(tmp_path / "bash"), str(ROOT / "launch.sh"), "demo"]
+    command = ["/bin/sh", str(ROOT / "launch.sh"), "demo"]
     done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == 1
     assert "3.11, 3.12 or 3.13 is needed, and no Python was found" in done.stderr
+    assert "uv python install 3.12" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="launch.sh is for Linux and macOS")
+@pytest.mark.parametrize("shell", [[], ["sh"], ["bash"]])
 @pytest.mark.parametrize(("words", "code"), [(["nonsense"], 2), (["--help"], 0)])
-def test_launch_sh_shows_its_commands(tmp_path: Path, words: list[str], code: int):
+def test_launch_sh_shows_its_commands(tmp_path: Path, shell: list[str], words: list[str], code: int):
     link = tmp_path / "start me"
     link.symlink_to(ROOT / "launch.sh")
-    done = subprocess.run([str(link), *words], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([*shell, str(link), *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == code
     assert "launch.sh demo" in done.stdout + done.stderr
 
@@ -72,7 +80,11 @@ def test_launch_bat_is_what_cmd_can_read():
     lines = raw.decode("ascii").splitlines()
     assert len(lines) <= 15
     assert raw.count(b"\r\n") == raw.count(b"\n") == len(lines)
-    assert 'cd /d "%~dp0"' in lines
+    # Of a UNC path (a network folder) cmd can only be pushed into, not changed into.
+    assert 'pushd "%~dp0"' in lines and "popd & exit /b %CODE%" in lines
+    assert not any("where python" in line or "EnableDelayedExpansion" in line for line in lines)
+    # Without `call` a python.bat (pyenv-win) would never come back.
+    assert any('do call %%~p -c "" >nul' in line for line in lines)
     assert any("newbie_gui\\bootstrap.py %*" in line for line in lines)
     assert any("pause" in line for line in lines)
     assert "launch.bat text eol=crlf" in (ROOT / ".gitattributes").read_text(encoding="ascii").splitlines()
