@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from newbie_gui import environment
+from newbie_gui import environment, folder_checks
 from newbie_gui.environment import Project, SetupError
 
 USAGE = """Newbie LoRA Trainer
@@ -52,19 +52,19 @@ def main(root: str, arguments: Sequence[str]) -> int:
 
 def browser(project: Project, arguments: Sequence[str]) -> int:
     """Serve the pages until the window is closed or Ctrl+C is pressed."""
-    environment.ensure(project, dev=False)
+    folder_checks.ensure(project, dev=False)
     return become(project, ["app.py", *arguments], {})
 
 
 def demo(project: Project, arguments: Sequence[str]) -> int:
     """Show the whole way, from pictures to a trained LoRA."""
-    environment.ensure(project, dev=False)
+    folder_checks.ensure(project, dev=False)
     return become(project, ["-m", "trainer_core", "demo", *arguments], {})
 
 
 def test(project: Project, arguments: Sequence[str]) -> int:
     """Run every check; pytest comes last, so that its figures and summary are the last lines."""
-    environment.ensure(project, dev=True)
+    folder_checks.ensure(project, dev=True)
     failed = [name for name, command in CHECKS if run(project, ["-m", *command]) != 0]
     if failed:
         print(
