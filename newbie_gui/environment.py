@@ -4,6 +4,7 @@ Promises: nothing is written outside the project folder; a finished set-up is re
 second; a set-up that was killed half-way is rebuilt, one that failed (no network, say) is simply tried again.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -251,7 +253,10 @@ def setup_lock(project: Project) -> Iterator[IO[str]]:
 
 
 def try_lock(handle: IO[str]) -> bool:
-    """Take the lock on an open file without waiting; False where another process has it."""
+    """Take the lock on an open file without waiting; False where another process has it.
+
+    True as well where the file system has no locks (some network folders): waiting would never end there.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -261,8 +266,8 @@ def try_lock(handle: IO[str]) -> bool:
             import fcntl
 
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as problem:
+        return problem.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
     return True
 
 
@@ -275,11 +280,11 @@ def make_venv(project: Project) -> None:
     command = [base, "-m", "venv", str(project.venv)]
     done = subprocess.run(command, env=pip_environment(project, os.environ))
     if done.returncode != 0 or not venv_version(project):
-        short = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        raise SetupError(
-            f"Could not make the virtual environment in {project.venv} (the reason is above).\n"
-            f"On Debian/Ubuntu the venv module is its own package: sudo apt install python{short}-venv"
-        )
+        problem = f"Could not make the virtual environment in {project.venv} (the reason is above)."
+        if find_spec("ensurepip") is None:
+            short = f"{sys.version_info[0]}.{sys.version_info[1]}"
+            problem += f"\nOn Debian/Ubuntu a part of Python is missing: sudo apt install python{short}-venv"
+        raise SetupError(problem)
 
 
 def install(project: Project, wanted: Stamp, old: Stamp | None, lock: IO[str]) -> None:

@@ -1,9 +1,11 @@
 """Set-up of .venv: what is installed from where, and when it is done again. pip is a ten-line fake here."""
 
+import errno
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -254,6 +256,30 @@ def test_only_one_start_at_a_time_changes_the_venv(project: Project):
         assert not environment.try_lock(second)
     with environment.setup_lock(project) as lock:
         assert not lock.closed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fcntl")
+@pytest.mark.parametrize(("problem", "taken"), [(errno.ENOLCK, True), (errno.EAGAIN, False), (errno.EACCES, False)])
+def test_a_file_system_without_locks_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: int, taken: bool
+):
+    def fail(*_: object) -> None:
+        raise OSError(problem, "")
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    with (tmp_path / "lock").open("a") as handle:
+        assert environment.try_lock(handle) is taken
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_venv_package_is_named_only_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+):
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: SimpleNamespace(returncode=1, stdout=""))
+    monkeypatch.setattr(environment, "find_spec", lambda name: object() if whole else None)
+    with pytest.raises(SetupError) as said:
+        environment.make_venv(Project(tmp_path))
+    assert ("apt install" in str(said.value)) is not whole
 
 
 def test_the_trainers_errors_name_the_variable_that_is_read():
