@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 
-from newbie_gui import environment
+from newbie_gui import environment, moved
 from newbie_gui.environment import Project, SetupError
 
 # A complete set-up was measured at 2.6 GB (CPU) and 5.4 GB (CUDA); pip keeps its downloads beside that while it works.
@@ -22,6 +22,7 @@ def ensure(project: Project, *, dev: bool) -> None:
         if not project.venv.exists():
             check_path(str(project.root), windows=os.name == "nt", long_paths=long_paths_enabled)
             check_room(shutil.disk_usage(project.root).free, nvidia=environment.has_nvidia())
+        moved.mend(project)
         environment.ensure(project, dev=dev)
     except OSError as problem:
         where = problem.filename or project.root

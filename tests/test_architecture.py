@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(path for folder in ("bench", "newbie_gui", "trainer_core") for path in (ROOT / folder).rglob("*.py"))
 # Standard library only: they run before anything is installed.
-SET_UP = ("__init__", "bootstrap", "environment", "folder_checks", "launcher")
+SET_UP = ("__init__", "bootstrap", "environment", "folder_checks", "launcher", "moved")
 
 # A part may import itself and what ranks below it; dataset, planning and jobs do not know each other.
 RANK = {
