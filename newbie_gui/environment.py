@@ -346,23 +346,25 @@ def install_torch(line: str, wanted: Stamp, installed: str, pip: Pip) -> None:
     local_will_do = not wanted.nvidia and not own_choice
     if local_will_do and pip(["install", "--no-deps", "--no-index", line], quiet=True) is not None:
         return
+    # Exactly: pip lists and takes what the machine's find-links and further indexes have, too. Not every CPU build has
+    # its name in its version.
+    exact = version if build in ("", "cpu") else f"{version}+{build}"
     index = ["--index-url", wanted.torch_index]
-    say(f"looking for {line} on {wanted.torch_index}")
+    say(f"looking for {name} {exact} on {wanted.torch_index}")
     listed = pip(["index", "versions", name, *index, "--timeout", "10", "--retries", "2"], quiet=True)
-    if re.search(rf"(?<![\w.]){re.escape(version)}(?![\w.])", listed or "") is None:
-        trouble = "could not be reached, or has no PyTorch for this machine" if listed is None else f"has no {line}"
-        say(f"{wanted.torch_index} {trouble}; taking the build of pip's ordinary index")
+    if re.search(rf"(?<![\w.]){re.escape(exact)}(?![\w.])", listed or "") is None:
+        say("it could not be reached, or has none for this machine; taking the build of pip's ordinary index")
         return
     # pip counts an installed 2.13.0+cpu as good for torch==2.13.0, whichever index is asked.
     change = ["--force-reinstall"] if installed else []
-    if pip(["install", "--no-deps", *change, line, *index, "--timeout", "60", "--retries", "2"]) is None:
-        say(f"{line} could not be fetched from {wanted.torch_index} (pip's reason is above)")
+    fetch = ["install", "--no-deps", *change, f"{name}=={exact}", *index, "--timeout", "60", "--retries", "2"]
+    if pip(fetch) is None:
+        say(f"{name} {exact} could not be fetched from {wanted.torch_index} (pip's reason is above)")
 
 
 def check_torch(project: Project, wanted: Stamp) -> None:
     """Import torch once, so that a broken build is seen here and not in the middle of a training."""
-    code = "import torch; print(torch.__version__, int(torch.cuda.is_available()))"
-    command = [str(project.python), "-c", code]
+    command = [str(project.python), "-c", "import torch; print(torch.__version__, int(torch.cuda.is_available()))"]
     done = subprocess.run(command, capture_output=True, text=True, env=child_environment(project, os.environ))
     if done.returncode != 0:
         raise SetupError(f"PyTorch was installed but does not load:\n{done.stderr.strip()[-2000:]}")

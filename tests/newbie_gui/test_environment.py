@@ -19,7 +19,7 @@ WANTED = Stamp(python="3.12.1", runtime="r", dev="", nvidia=False, torch_index=C
 class FakePip:
     """Notes every call; fails the calls whose text contains `fails`, lists `listed` as torch's versions."""
 
-    def __init__(self, fails: Sequence[str] = (), listed: str = "2.13.0+cu130, 2.12.1+cu130") -> None:
+    def __init__(self, fails: Sequence[str] = (), listed: str = "2.13.0+cu130, 2.13.0+cu126, 2.12.1+cu130") -> None:
         self.fails, self.listed = fails, listed
         self.calls: list[str] = []
 
@@ -85,15 +85,15 @@ def test_an_nvidia_machine_takes_the_torch_line_alone_from_the_cuda_index():
     environment.install_torch("torch==2.13.0", replace(WANTED, nvidia=True, torch_index=CUDA_INDEX), "", pip)
     probe, fetch = pip.calls
     assert probe.startswith("index versions torch") and "--timeout 10 --retries 2" in probe
-    assert fetch.startswith(f"install --no-deps torch==2.13.0 --index-url {CUDA_INDEX}")
+    assert fetch.startswith(f"install --no-deps torch==2.13.0+cu130 --index-url {CUDA_INDEX}")
 
 
-@pytest.mark.parametrize("listed", ["2.12.1+cu130", "12.13.0", "2.13.0.dev1+cu130, 2.13.01"])
+@pytest.mark.parametrize("listed", ["2.12.1+cu130", "12.13.0", "2.14.0.dev1+cu130, 2.14.01+cu130", "2.14.0+cpu"])
 def test_an_index_without_this_version_is_left_alone(listed: str, capsys: pytest.CaptureFixture[str]):
     pip = FakePip(listed=listed)
     environment.install_torch("torch==2.14.0", replace(WANTED, nvidia=True, torch_index=CUDA_INDEX), "", pip)
     assert len(pip.calls) == 1
-    assert f"{CUDA_INDEX} has no torch==2.14.0; taking" in capsys.readouterr().out
+    assert f"{CUDA_INDEX}\n[setup] it could not be reached, or has none" in capsys.readouterr().out
 
 
 def test_an_unreachable_index_falls_back_to_the_ordinary_one(project: Project, pip: FakePip):
@@ -116,11 +116,11 @@ def test_a_cuda_build_that_could_not_be_had_is_tried_again_at_the_next_start(
     monkeypatch.setattr(environment, "has_nvidia", lambda: True)
     pip.fails = ["index versions"]
     environment.ensure(project, dev=False)
-    assert f"{CUDA_INDEX} could not be reached" in capsys.readouterr().out
+    assert f"{CUDA_INDEX}\n[setup] it could not be reached" in capsys.readouterr().out
     torch_is(project, "2.13.0+cpu")
     pip.fails, pip.calls = [], []
     environment.ensure(project, dev=False)
-    assert pip.calls[1].startswith(f"install --no-deps --force-reinstall torch==2.13.0 --index-url {CUDA_INDEX}")
+    assert pip.calls[1].startswith(f"install --no-deps --force-reinstall torch==2.13.0+cu130 --index-url {CUDA_INDEX}")
     torch_is(project, "2.13.0+cu130")
     pip.calls = []
     environment.ensure(project, dev=False)
@@ -136,7 +136,7 @@ def test_another_cuda_build_replaces_the_one_that_is_there_and_stays(
     monkeypatch.setenv(INDEX_VARIABLE, OLDER_INDEX)
     pip.calls = []
     environment.ensure(project, dev=False)
-    assert pip.calls[1].startswith(f"install --no-deps --force-reinstall torch==2.13.0 --index-url {OLDER_INDEX}")
+    assert pip.calls[1].startswith(f"install --no-deps --force-reinstall torch==2.13.0+cu126 --index-url {OLDER_INDEX}")
     torch_is(project, "2.13.0+cu126")
     monkeypatch.delenv(INDEX_VARIABLE)
     pip.calls = []
