@@ -69,12 +69,11 @@ def picture_settings(file: Path) -> Mapping[str, Any]:
 def saved(run: RunDir, validation: Curve, loss: Curve) -> tuple[SavedFile, ...]:
     """Exports and complete checkpoints, the newest step first; of one step the export stands first.
 
-    ``loss`` is smoothed. The best is the one with the lowest validation loss, as the trainer marks it.
+    ``loss`` is smoothed. The best is the one that the trainer marked.
     """
     measured = {int(step): float(value) for step, value in zip(validation.steps, validation.values, strict=True)}
     entries = [*_exports(run), *_checkpoints(run)]
-    rated = {entry.step: measured[entry.step] for entry in entries if entry.step in measured}
-    best = min(rated, key=lambda step: (rated[step], step), default=None)
+    best = run.best_step()
     entries.sort(key=lambda entry: (-entry.step, entry.kind != "export"))
     return tuple(_with_losses(entry, measured, loss, best) for entry in entries)
 

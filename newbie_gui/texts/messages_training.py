@@ -263,6 +263,11 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "这次训练先前在第 {} 步之后导出的文件已移到其文件夹中的 {}。",
     ),
     (
+        "What is held out for validation is not what was measured so far: the losses cannot be compared, and the best "
+        "checkpoint is sought anew from here on.",
+        "留作验证的内容与此前测量的不同：损失无法比较，从现在起重新寻找最好的检查点。",
+    ),
+    (
         "The learning rate rises from {} at the last step to {}: by its settings now, the run is at another place of "
         "its schedule.",
         "学习率从上一步的 {} 升到 {}：按现在的设置，训练处在学习率曲线的另一个位置。",

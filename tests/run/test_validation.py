@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from runs import events, losses, run_of, stop_and_go_on
 
 from trainer_core.contracts.config import TrainConfig
@@ -44,6 +45,25 @@ def test_the_best_checkpoint_is_kept_and_named(config: Make, monkeypatch: pytest
     best = json.loads(run.validation_file.read_bytes())["best"]
     assert (best["step"], best["loss"], best["export"]) == (2, 1.0, "run-step-00000002.safetensors")
     assert [event["best"] for event in events(made, "checkpoint")] == [True, True, False, False, False, False]
+
+
+def test_another_held_out_set_starts_the_competition_anew(
+    config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / "red", tmp_path / "blue"]
+    for folder in folders:
+        folder.mkdir()
+        Image.new("RGB", (128, 128), folder.name).save(folder / "1.png")
+    figures = iter([9.0, 1.0, 5.0, 6.0, 7.0])
+    monkeypatch.setattr(
+        Validator, "measure", lambda *_: ValidationResult(loss=next(figures), bands={"0.00-1.00": 1.0}, images=1)
+    )
+    for steps, folder in ((1, folders[0]), (2, folders[1]), (4, folders[1])):
+        made = config(max_train_steps=steps, save_every_n_steps=1, validation_data_dir=str(folder))
+        assert run_training(made) == "finished"
+    record = json.loads(run_of(made).validation_file.read_bytes())
+    assert record["best"]["step"] == 2 and len({entry["held_out"] for entry in record["measured"]}) == 2
+    assert sum("sought anew" in event["message"] for event in events(made, "warning")) == 1
 
 
 def test_what_a_stop_left_unmeasured_is_measured_when_the_run_goes_on(

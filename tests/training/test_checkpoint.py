@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,14 @@ import pytest
 import torch
 
 from trainer_core.contracts import fsutil
-from trainer_core.contracts.checkpoints import MANIFEST, complete_checkpoints, is_pinned, prune, set_pinned
+from trainer_core.contracts.checkpoints import (
+    MANIFEST,
+    best_checkpoint,
+    complete_checkpoints,
+    is_pinned,
+    prune,
+    set_pinned,
+)
 from trainer_core.contracts.errors import UserError
 from trainer_core.training import checkpoint as module
 from trainer_core.training.checkpoint import (
@@ -122,6 +130,19 @@ def test_a_pinned_checkpoint_is_never_pruned_and_still_loads(tmp_path: Path) -> 
     set_pinned(first, False)
     prune(tmp_path, 2)
     assert names(tmp_path) == ["step-00000003", "step-00000004"]
+
+
+def test_only_losses_on_the_same_held_out_images_compete(tmp_path: Path) -> None:
+    def best_after(step: int, loss: float | None, held_out: str | None) -> str:
+        state = {"step": step, "validation_loss": loss, "held_out": held_out}
+        save_checkpoint(tmp_path, replace(checkpoint(step), state=state).copied(), keep=9)
+        best = best_checkpoint(tmp_path)
+        return best.name[-1] if best else ""
+
+    # One that does not tell is an old one, from before anything changed.
+    assert [best_after(1, 3.0, None), best_after(2, 4.0, "a"), best_after(3, 1.0, "a")] == ["1", "1", "3"]
+    assert [best_after(4, None, "b"), best_after(5, 9.0, "b"), best_after(6, 9.0, "b")] == ["3", "5", "5"]
+    assert best_after(7, 2.0, "a") == "7"
 
 
 def test_what_is_gone_cannot_be_pinned(tmp_path: Path) -> None:

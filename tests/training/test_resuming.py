@@ -1,5 +1,6 @@
 """What is said, and what becomes of an earlier life's files, where a run goes on."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.lora_facts import newest_export
 from trainer_core.training.optim import rate_of_step
 from trainer_core.training.resuming import rate_warnings, set_aside_later
+from trainer_core.training.validation import forget_measured_after
 
 
 def scheduled(steps: int, **settings: object) -> tuple[TrainConfig, SimpleNamespace]:
@@ -36,6 +38,17 @@ def test_what_an_earlier_life_made_later_is_moved_aside_and_told(tmp_path: Path)
     ]  # fmt: skip
     assert newest_export(run.path).name == "run-step-00000004.safetensors" and run.sample(0, 0).exists()
     assert set_aside_later(run, 4) == []
+
+
+def test_what_an_earlier_life_measured_later_is_forgotten(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    forget_measured_after(run, -1)
+    assert not run.validation_file.exists()
+    measured = [{"step": step, "loss": 1.0} for step in (0, 4, 8)]
+    run.validation_file.write_text(json.dumps({"measured": measured, "best": {"step": 4}}))
+    for step, steps, best in ((8, [0, 4, 8], 4), (4, [0, 4], 4), (3, [0], None), (-1, [], None)):
+        forget_measured_after(run, step)
+        assert [entry["step"] for entry in run.read_validation()["measured"]] == steps and run.best_step() == best
 
 
 @pytest.mark.parametrize("scheduler", ["cosine", "linear"])

@@ -5,6 +5,7 @@ the folder, never inside it, since the manifest lists what is inside. What the f
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +55,41 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     return listing if sound else {}
 
 
-def validation_loss(folder: Path) -> float | None:
+@dataclass(frozen=True, kw_only=True)
+class MeasuredLoss:
+    """A validation loss; `held_out` identifies what it was measured on, None where that was not written down yet."""
+
+    loss: float
+    held_out: str | None
+
+
+def measured_loss(folder: Path) -> MeasuredLoss | None:
     """The validation loss that was measured with this checkpoint; None where there is none."""
     try:
-        loss = json.loads((folder / STATE).read_text(encoding="utf-8")).get("validation_loss")
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        loss, held_out = state.get("validation_loss"), state.get("held_out")
     except (OSError, ValueError, AttributeError):
         # A damaged one is found, and said, when a run goes on from it.
         return None
-    return float(loss) if isinstance(loss, int | float) else None
+    return MeasuredLoss(loss=float(loss), held_out=held_out) if isinstance(loss, int | float) else None
 
 
 def best_checkpoint(root: Path) -> Path | None:
-    """The complete checkpoint with the lowest validation loss, the oldest of equals; None where none was measured."""
-    losses = {folder: validation_loss(folder) for folder in complete_checkpoints(root)}
-    measured = {folder: loss for folder, loss in losses.items() if loss is not None}
-    return min(measured, key=measured.__getitem__, default=None)
+    """The complete checkpoint with the lowest validation loss, the oldest of equals; None where none was measured.
+
+    Losses on other held-out images say nothing about each other: only those since these last changed compete. Where
+    a checkpoint does not tell what was held out, it had not changed.
+    """
+    losses: dict[Path, float] = {}
+    held_out: str | None = None
+    for folder in reversed(complete_checkpoints(root)):
+        if (found := measured_loss(folder)) is None:
+            continue
+        if held_out and found.held_out not in (None, held_out):
+            break
+        held_out = held_out or found.held_out
+        losses[folder] = found.loss
+    return min(losses, key=lambda folder: (losses[folder], step_of(folder)), default=None)
 
 
 def is_pinned(folder: Path) -> bool:

@@ -132,11 +132,17 @@ class RunDir:
         """The last written state: status, time, pid, process_start_time, step, total_steps, epoch and what
         came with it; empty where none is readable. `status` tells whether it is still true.
         """
-        try:
-            state = json.loads(self.state_file.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return state if isinstance(state, dict) else {}
+        return _read_object(self.state_file)
+
+    def read_validation(self) -> dict[str, Any]:
+        """What `validation_file` holds: "measured" and "best"; empty where none is readable."""
+        return _read_object(self.validation_file)
+
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint, as validation.json names it."""
+        best = self.read_validation().get("best")
+        step = best.get("step") if isinstance(best, dict) else None
+        return step if isinstance(step, int) else None
 
     def write_state(self, status: Status, **fields: object) -> None:
         """Replace the state by this process's; step, total_steps and epoch stay unless given anew."""
@@ -275,6 +281,14 @@ class RunDir:
             f"Another trainer is at work in {self.path} (process {pid}).",
             ["Wait for it or stop it first.", "For a second run choose another output_name."],
         )
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _died_silently(state: Mapping[str, Any]) -> bool:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.contracts.events import read_events
+from trainer_core.contracts.events import read_events, truncate_after_step
 from trainer_core.contracts.fsutil import replace
 from trainer_core.contracts.run_names import checkpoint_name, export_step, sample_place
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.trash import place_in
 from trainer_core.training.steps import Schedule
+from trainer_core.training.validation import forget_measured_after
 
 # Of learning_rate: a smaller rise is none.
 _LITTLE = 0.05
@@ -30,6 +31,16 @@ def earlier_steps(run: RunDir) -> EarlierSteps:
     return EarlierSteps(losses=losses, rate=rate if isinstance(rate, float) else None)
 
 
+def go_back_to(run: RunDir, step: int) -> list[str]:
+    """Leave nothing of steps beyond `step` where it would pass for this life's; -1 begins anew.
+
+    Returns sentences to tell. Raises OSError.
+    """
+    truncate_after_step(run.events_file, step)
+    forget_measured_after(run, step)
+    return set_aside_later(run, max(step, 0))
+
+
 def set_aside_later(run: RunDir, step: int) -> list[str]:
     """Move exports and samples of steps beyond `step` to `run.earlier`; returns a sentence where an export was moved.
 
@@ -48,6 +59,16 @@ def set_aside_later(run: RunDir, step: int) -> list[str]:
         return []
     where = place.relative_to(run.path).as_posix()
     return [f"What an earlier life of this run exported after step {step} was moved to {where} in its folder."]
+
+
+def validation_warnings(before: str | None, now: str | None) -> list[str]:
+    """A sentence where other images than `before` are held out `now`; None of either tells nothing."""
+    if before is None or now is None or before == now:
+        return []
+    return [
+        "What is held out for validation is not what was measured so far: the losses cannot be compared, and the "
+        "best checkpoint is sought anew from here on."
+    ]
 
 
 def rate_warnings(config: TrainConfig, schedule: Schedule, first: int, before: float | None) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from trainer_core.contracts.checkpoints import complete_checkpoints, step_of
 from trainer_core.contracts.config import Change, TrainConfig
 from trainer_core.contracts.errors import UserError, is_gpu_memory
-from trainer_core.contracts.events import EventLog, failure_since, truncate_after_step
+from trainer_core.contracts.events import EventLog, failure_since
 from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING, LOADING_TRANSFORMER, PREPARING
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.captions import tags_of
@@ -36,7 +36,7 @@ from trainer_core.training.preparation import Preparation, PreparedData
 from trainer_core.training.recovery import apply_rung, free_memory, next_rung, recovery_message, with_rung
 from trainer_core.training.reporting import EventSink, FailureReporter, Reporter
 from trainer_core.training.rerun import check_rerun, kept_notes, resumed_config, warnings_of
-from trainer_core.training.resuming import EarlierSteps, earlier_steps, rate_warnings, set_aside_later
+from trainer_core.training.resuming import EarlierSteps, earlier_steps, go_back_to, rate_warnings, validation_warnings
 from trainer_core.training.session import Session, pictures_left
 from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal
@@ -233,16 +233,19 @@ class _Run:
         if world.main:
             # Without a checkpoint the run begins anew, with the pictures and the validation before its first step.
             kept = first if checkpoint else -1
-            truncate_after_step(self.run.events_file, kept)
-            for message in set_aside_later(self.run, first):
+            for message in go_back_to(self.run, kept):
                 self._warn(message)
             if config.tensorboard and isinstance(self.events, Reporter):
                 self.events.add_board(Board(self.run.board, self.run.path, step=kept))
         # Only the main process writes and gives advice.
         earlier = earlier_steps(self.run) if world.main else EarlierSteps()
-        for message in rate_warnings(config, prepared.schedule, first, earlier.rate):
-            self._warn(message)
         validator = Validator(config, prepared.validation, prepared.store, world)
+        state = checkpoint.state if checkpoint else {}
+        for message in [
+            *rate_warnings(config, prepared.schedule, first, earlier.rate),
+            *validation_warnings(state.get("held_out"), validator.held_out),
+        ]:
+            self._warn(message)
         advisor = Advisor(
             config, prepared.samples, self.events, device=world.accelerator.device.type,
             machine=lambda: detect(self.run.path), losses=earlier.losses,
@@ -250,10 +253,10 @@ class _Run:
         self._session = session = Session(
             config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
             advisor=advisor, events=self.events, memory=self._memory, stop=self.stop, facts=self._facts(prepared),
-            state=self._constant_state(prepared),
+            state={**self._constant_state(prepared), "held_out": validator.held_out},
         )  # fmt: skip
         try:
-            return session.train(checkpoint.state if checkpoint else {})
+            return session.train(state)
         finally:
             trainer.close()
 

@@ -231,7 +231,7 @@ class Session:
             result = self._validator.measure(self._trainer.model)
         seconds = time.monotonic() - started
         if self._world.main:
-            record_validation(self._run, done, result)
+            record_validation(self._run, done, result, self._state["held_out"])
         self._events.emit(
             "validation", step=done, loss=result.loss, bands=result.bands, images=result.images, seconds=seconds
         )

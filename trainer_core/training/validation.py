@@ -3,11 +3,9 @@
 The loss of flow matching depends far more on t than on what was learnt, so a random t would drown the difference.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,6 +16,7 @@ from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.run_names import export_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.order import keyed_seed
+from trainer_core.training.cache import key_of
 from trainer_core.training.distributed import World
 from trainer_core.training.features import FeatureStore, Sample
 from trainer_core.training.flow import interpolate, velocity_loss
@@ -53,6 +52,19 @@ class Validator:
     @property
     def active(self) -> bool:
         return bool(self._samples)
+
+    @property
+    def held_out(self) -> str | None:
+        """Identifies all that two losses must share to be compared: images, texts and noise; None without images."""
+        if not self.active:
+            return None
+        config = self._config
+        images = [
+            [str(s.item.relative), s.image_hash, s.bucket, self._store.training_text(s.item.caption)]
+            for s in self._samples
+        ]
+        limits = config.max_gemma_tokens, config.max_jina_tokens
+        return key_of(held_out=images, seed=config.seed, times=TIMES, limits=limits)
 
     @torch.no_grad()
     def measure(self, model: nn.Module) -> ValidationResult:
@@ -98,13 +110,27 @@ class Validator:
         return losses
 
 
-def record_validation(run: RunDir, step: int, result: ValidationResult) -> None:
-    """Add a measurement to the run's validation.json; those of `step` and beyond, from an earlier life, go."""
-    record = _read(run)
+def record_validation(run: RunDir, step: int, result: ValidationResult, held_out: str | None) -> None:
+    """Add a measurement to the run's validation.json; one of the same step goes."""
+    record = run.read_validation()
     earlier = [entry for entry in record.get("measured", []) if entry["step"] < step]
     bands = {band: _finite(loss) for band, loss in result.bands.items()}
-    entry = {"step": step, "loss": result.recorded_loss, "bands": bands, "images": result.images}
+    entry = {
+        "step": step, "loss": result.recorded_loss, "bands": bands, "images": result.images, "held_out": held_out,
+    }  # fmt: skip
     write_json_atomic(run.validation_file, {**record, "measured": [*earlier, entry]})
+
+
+def forget_measured_after(run: RunDir, step: int) -> None:
+    """Drop from validation.json what an earlier life measured beyond `step`; -1 drops all."""
+    record = run.read_validation()
+    if not record:
+        return
+    kept = {**record, "measured": [entry for entry in record.get("measured", []) if entry["step"] <= step]}
+    if (run.best_step() or 0) > step:
+        kept.pop("best", None)
+    if kept != record:
+        write_json_atomic(run.validation_file, kept)
 
 
 def mark_best(run: RunDir) -> int | None:
@@ -113,20 +139,12 @@ def mark_best(run: RunDir) -> int | None:
     if best is None:
         return None
     step = step_of(best)
-    record = _read(run)
+    record = run.read_validation()
     losses = {entry["step"]: entry["loss"] for entry in record.get("measured", [])}
     exports = sorted(path.name for path in run.exports.glob("*.safetensors") if export_step(path.name) == step)
     found = {"step": step, "loss": losses.get(step), "checkpoint": best.name, "export": exports[0] if exports else None}
     write_json_atomic(run.validation_file, {**record, "best": found})
     return step
-
-
-def _read(run: RunDir) -> dict[str, Any]:
-    try:
-        record = json.loads(run.validation_file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _finite(loss: float) -> float | None:

@@ -135,7 +135,7 @@ class TrainRenderer:
             "plot": self._plot(shown, request),
             "samples": (digest(row.key, _changed(row.run.samples)), lambda: self._samples(shown)),
             "files": (
-                digest(row.key, *map(_changed, (row.run.checkpoints, row.run.exports)), "validation" in facts.last),
+                digest(row.key, *map(_changed, (row.run.checkpoints, row.run.exports, row.run.validation_file))),
                 lambda: self._files(shown),
             ),
             "log": (
@@ -204,10 +204,10 @@ def _others(rows: tuple[Row, ...], row: Row | None) -> tuple[str, Callable[[], A
     return digest(choices), lambda: choices
 
 
-def _changed(folder: Path) -> int:
-    """Changes with every file that comes, goes or is renamed in a folder."""
+def _changed(path: Path) -> int:
+    """Changes with every file that comes, goes or is renamed in a folder, and with a file that is replaced."""
     try:
-        return folder.stat().st_mtime_ns
+        return path.stat().st_mtime_ns
     except OSError:
         return 0
 

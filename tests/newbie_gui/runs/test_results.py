@@ -61,8 +61,10 @@ def test_what_was_saved_is_listed_with_losses_best_and_pins(workspace: Workspace
     (run.exports / "one-step-00000020.safetensors").write_bytes(b"12345")
     (run.exports / "one-step-00000020-peft").mkdir()
     set_pinned(first, True)
+    # Not that of the lowest loss, which may have been measured on other images.
+    run.validation_file.write_text('{"best": {"step": 10}}')
     loss = Curve(steps=np.array([10.0, 20.0]), values=np.array([0.5, 0.4]))
-    validation = Curve(steps=np.array([0.0, 10.0, 20.0]), values=np.array([0.1, 0.3, 0.35]))
+    validation = Curve(steps=np.array([0.0, 10.0, 20.0]), values=np.array([0.1, 0.3, 0.25]))
     export, newer, older = saved(run, validation, loss)
     assert (export.kind, export.size, export.loss, export.peft) == ("export", 5, 0.4, "one-step-00000020-peft")
     assert (newer.kind, newer.best, newer.pinned) == ("checkpoint", False, False)
