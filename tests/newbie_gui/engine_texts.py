@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Files (or "file:function") whose texts no page shows.
 LEFT_OUT = {
     "newbie_gui/token.py": "said in the terminal, before there is a page",
+    "trainer_core/contracts/start.py": "said in the terminal, before there is a page",
     "trainer_core/contracts/generated.py": "writes the documentation",
     "trainer_core/contracts/system_prompts.py": "what the model reads",
     "trainer_core/contracts/train_config.py": "help and limits of the options: the pages have texts of their own",
