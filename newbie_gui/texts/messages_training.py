@@ -202,8 +202,16 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "这个系统提示词没有像底模训练时那样以空格结尾；已补上一个空格：{}",
     ),
     (
-        "{} of the held-out images are trained on as well: their loss tells little.",
-        "验证图片中有 {} 张也在训练集里：它们的损失没有参考价值。",
+        "{} of {} images are not trained on: the same files are held out for validation.",
+        "{1} 张图片中有 {0} 张不参与训练：相同的文件已留作验证。",
+    ),
+    (
+        "Every image in {} is held out for validation as well; none is left to train on.",
+        "{} 中的每张图片都已留作验证，没有可训练的图片。",
+    ),
+    (
+        "Hold out other images, or leave validation_data_dir empty and set validation_split.",
+        "请改用别的图片作验证，或清空 validation_data_dir 并设置 validation_split。",
     ),
     ("cut at {} tokens for Gemma: {}", "对 Gemma 在 {} token 处截断：{}"),
     ("cut at {} tokens for Jina: {}", "对 Jina 在 {} token 处截断：{}"),

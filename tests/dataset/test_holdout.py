@@ -1,10 +1,13 @@
 """Which images are held out."""
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from trainer_core.dataset.holdout import share_note, split
+from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
+from trainer_core.dataset.holdout import divide, share_note, split
 from trainer_core.dataset.scan import ImageItem
 
 
@@ -17,6 +20,36 @@ def items(*names: str) -> list[ImageItem]:
 
 def names(group: list[ImageItem]) -> set[str]:
     return {str(item.relative) for item in group}
+
+
+def found(root: Path, **contents: bytes) -> list[ImageItem]:
+    for name, content in contents.items():
+        (root / f"{name}.png").write_bytes(content)
+    return [replace(item, path=root / item.relative) for item in items(*(f"{name}.png" for name in contents))]
+
+
+def config(root: Path, **settings: object) -> TrainConfig:
+    return TrainConfig(base_model_path="b", train_data_dir=str(root), **settings)  # type: ignore[arg-type]
+
+
+def test_no_copy_of_what_is_held_out_is_trained_on(tmp_path: Path) -> None:
+    mine = found(tmp_path, a=b"one", b=b"two", c=b"three", d=b"one")
+    for seed in range(8):
+        division = divide(mine, config(tmp_path, validation_split=0.25, seed=seed))
+        trained, held_out = ({item.path.read_bytes() for item in group} for group in
+                             (division.trained, division.held_out))  # fmt: skip
+        assert not trained & held_out and division.copies == (held_out == {b"one"})
+    (tmp_path / "held").mkdir()
+    found(tmp_path / "held", x=b"one", y=b"ten")
+    division = divide(mine, config(tmp_path, validation_data_dir=str(tmp_path / "held")))
+    assert (names(list(division.trained)), division.held_out, division.copies) == ({"b.png", "c.png"}, [], 2)
+    # A folder that is not there holds nothing out; training refuses it by its name.
+    assert divide(mine, config(tmp_path, validation_data_dir=str(tmp_path / "none"))).trained == mine
+
+
+def test_a_data_set_that_is_held_out_whole_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none is left to train on"):
+        divide(found(tmp_path, a=b"one"), config(tmp_path, validation_data_dir=str(tmp_path)))
 
 
 MANY = [f"{number:03d}.png" for number in range(400)]

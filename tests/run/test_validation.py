@@ -1,6 +1,7 @@
 """Held-out images: measured at every save, never trained on, the best checkpoint kept and named."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,21 +9,29 @@ import pytest
 from PIL import Image
 from runs import events, losses, run_of, stop_and_go_on
 
+from trainer_core.cli.checking import check
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.dataset.facts import read_facts
+from trainer_core.planning.schedule import count_steps
 from trainer_core.training.run import run_training
 from trainer_core.training.validation import ValidationResult, Validator
 
 Make = Callable[..., TrainConfig]
 
 
-def test_the_loss_of_held_out_images_falls_and_training_never_notices(config: Make, data: Path) -> None:
+def test_the_loss_of_held_out_images_falls_and_training_never_notices(config: Make, data: Path, tmp_path: Path) -> None:
     settings = {"learning_rate": 5e-3, "num_epochs": 4, "caption_dropout_rate": 0.0, "lora_dropout": 0.0}
-    watched = config("watched", **settings, validation_data_dir=str(data), validation_every_n_steps=6)
+    # The same pictures in other bytes: what is learnt of them shows at once.
+    alike = tmp_path / "alike"
+    alike.mkdir()
+    for place, file in enumerate(sorted(data.rglob("*.png"))):
+        Image.open(file).save(alike / f"{place}.png", compress_level=1)
+        shutil.copy(file.with_suffix(".txt"), alike / f"{place}.txt")
+    watched = config("watched", **settings, validation_data_dir=str(alike), validation_every_n_steps=6)
     run_training(watched)
     alone = config("alone", **settings)
     run_training(alone)
     assert losses(watched) == losses(alone)
-    assert any("are trained on as well" in event["message"] for event in events(watched, "warning"))
     measured = events(watched, "validation")
     assert [event["step"] for event in measured] == [0, 4, 6, 8, 12, 16]
     assert measured[-1]["loss"] < measured[0]["loss"] and len(measured[0]["bands"]) == 4
@@ -30,6 +39,21 @@ def test_the_loss_of_held_out_images_falls_and_training_never_notices(config: Ma
     assert [entry["loss"] for entry in json.loads(run_of(watched).validation_file.read_bytes())["measured"]] == [
         event["loss"] for event in measured
     ]
+
+
+def test_what_is_held_out_is_not_trained_on_wherever_it_lies_and_all_count_so(
+    config: Make, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "pictures"
+    shutil.copytree(data, root)
+    (root / "held out").mkdir()
+    for file in sorted((root / "plain set").iterdir())[:2]:
+        shutil.copy(file, root / "held out")
+    made = config(train_data_dir=str(root), validation_data_dir=str(root / "held out"), num_epochs=1)
+    assert check(made) == 0 and "4 images, 6 an epoch with repeats, 2 more held out" in capsys.readouterr().out
+    assert run_training(made) == "finished"
+    assert any("2 of 6 images are not trained on" in event["message"] for event in events(made, "warning"))
+    assert len(losses(made)) == count_steps(made, read_facts(made).buckets).total_steps == 3
 
 
 def test_the_best_checkpoint_is_kept_and_named(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:

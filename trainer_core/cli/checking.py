@@ -9,7 +9,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.buckets import BucketPlan
-from trainer_core.dataset.holdout import share_note, split
+from trainer_core.dataset.holdout import divide, share_note
 from trainer_core.dataset.images import ImageProblem, load_rgb
 from trainer_core.dataset.scan import ImageItem, Scan, none_readable, refused_by_strict_data, scan_dataset
 
@@ -62,16 +62,25 @@ def _images(config: TrainConfig, option: str) -> Iterator[UserError]:
         yield error
         return
     usable, broken = _listed(scan, config)
-    if option == "train_data_dir" and not config.validation_data_dir:
-        _, held_out = split(scan.items, config.validation_split, config.seed)
-        if told := share_note(len(held_out), len(scan.items), config.validation_split):
+    held_out = 0
+    if option == "train_data_dir":
+        try:
+            division = divide(scan.items, config)
+        except UserError as error:
+            yield error
+            return
+        if told := share_note(len(division.held_out), len(scan.items), config.validation_split):
             note(told)
+        trained = {item.relative for item in division.trained}
+        held_out = sum(item.relative not in trained for item in usable)
+        usable = [item for item in usable if item.relative in trained]
     severe = [problem.message for problem in scan.problems if problem.severe]
     for message in [*(problem.message for problem in scan.problems), *(f"left out: {message}" for message in broken)]:
         print(f"warning: {message}")
     shown = sum(item.repeats for item in usable)
+    held = f"{held_out} more held out for validation, " if held_out else ""
     what = f"{shown} an epoch with repeats" if option == "train_data_dir" else "to validate with"
-    print(f"{len(usable)} images, {what}, {len(scan.problems) + len(broken)} warnings")
+    print(f"{len(usable)} images, {what}, {held}{len(scan.problems) + len(broken)} warnings")
     if config.strict_data and (severe or broken):
         yield refused_by_strict_data([*severe, *broken])
     elif not usable and option == "train_data_dir":

@@ -8,7 +8,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import Bucket, DataFacts, tokens_of
 from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.captions import gemma_text, variants
-from trainer_core.dataset.holdout import split
+from trainer_core.dataset.holdout import divide
 from trainer_core.dataset.scan import ImageItem, scan_dataset
 
 
@@ -18,8 +18,11 @@ def read_facts(config: TrainConfig) -> DataFacts:
 
 
 def facts_of(found: Sequence[ImageItem], config: TrainConfig) -> DataFacts:
-    """Of images that were found already (at least one); those held out for validation do not count."""
-    items, _ = split(found, config.validation_split, config.seed)
+    """Of images that were found already (at least one); what is held out for validation does not count.
+
+    Raises UserError as `divide`.
+    """
+    items = divide(found, config).trained
     plan = BucketPlan.from_config(config)
     images: Counter[tuple[int, int]] = Counter()
     shown: Counter[tuple[int, int]] = Counter()

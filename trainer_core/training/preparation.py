@@ -8,7 +8,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.phase_names import Report
 from trainer_core.dataset.captions import spaced
-from trainer_core.dataset.holdout import share_note, split
+from trainer_core.dataset.holdout import divide, share_note
 from trainer_core.dataset.scan import ImageItem, Scan, none_readable, scan_dataset
 from trainer_core.model.folder import BaseFolder
 from trainer_core.training.cache import FeatureCache, MemoryCache, cache_root, key_of, part_id
@@ -73,9 +73,6 @@ class Preparation:
             samples, captions = store.plan(trained, shuffle=config.shuffle_caption)
             validation, plain = store.plan(held_out, shuffle=False)
             base_hash = part_id(self._base.transformer, store.cache.index)
-            seen = {sample.image_hash for sample in samples} & {sample.image_hash for sample in validation}
-            if seen:
-                self._warn(f"{len(seen)} of the held-out images are trained on as well: their loss tells little.")
             store.cache.index.save()
         prompts = [*config.sample_prompts, config.sample_negative_prompt]
         self._encode(store, [*captions, *plain], prompts, [*samples, *validation])
@@ -112,15 +109,20 @@ class Preparation:
     def _items(self) -> tuple[Sequence[ImageItem], Sequence[ImageItem]]:
         """The images to train on and those to validate with."""
         config = self._config
-        scan = self._scanned("train_data_dir")
+        found = self._scanned("train_data_dir").items
+        division = divide(found, config)
+        if division.held_out:
+            self._warn(f"{len(division.held_out)} of {len(found)} images are held out for validation, not trained on.")
+        if division.copies:
+            self._warn(
+                f"{division.copies} of {len(found)} images are not trained on: the same files are held out for "
+                "validation."
+            )
         if config.validation_data_dir:
-            return scan.items, self._scanned("validation_data_dir").items
-        trained, held_out = split(scan.items, config.validation_split, config.seed)
-        if held_out:
-            self._warn(f"{len(held_out)} of {len(scan.items)} images are held out for validation, not trained on.")
-        if note := share_note(len(held_out), len(scan.items), config.validation_split):
+            return division.trained, self._scanned("validation_data_dir").items
+        if note := share_note(len(division.held_out), len(found), config.validation_split):
             self._warn(note)
-        return trained, held_out
+        return division.trained, division.held_out
 
     def _scanned(self, option: str) -> Scan:
         folder = Path(getattr(self._config, option))

@@ -18,9 +18,9 @@ from trainer_core.planning.measured import MeasuredStep, find, fit_folder
 from trainer_core.planning.speed import SAME, Speed, known_speed
 
 _DATA = (
-    "train_data_dir", "strict_data", "validation_split", "seed", "resolution", "enable_bucket", "min_bucket_reso",
-    "max_bucket_reso", "bucket_reso_step", "bucket_upscale", "shuffle_caption", "keep_tokens", "caption_variants",
-    "gemma3_prompt", "system_prompt_tags", "system_prompt_xml",
+    "train_data_dir", "strict_data", "validation_data_dir", "validation_split", "seed", "resolution", "enable_bucket",
+    "min_bucket_reso", "max_bucket_reso", "bucket_reso_step", "bucket_upscale", "shuffle_caption", "keep_tokens",
+    "caption_variants", "gemma3_prompt", "system_prompt_tags", "system_prompt_xml",
 )  # fmt: skip
 _BASE = ("base_model_path", *PART_OPTIONS)
 _FILES = ("base_model_path", "train_data_dir", "validation_data_dir", "resume_from_lora")
@@ -44,6 +44,7 @@ class KnownFacts:
 
     def __init__(self) -> None:
         self._scan: tuple[Key, Scan] | None = None
+        self._facts: tuple[Key, DataFacts] | None = None
         self._data = Lookup(self._find_data, fresh_s=3.0)
         self._base: Lookup[Key, BaseSizes] = Lookup(lambda key: read_base(_config(_BASE, key)), fresh_s=10.0)
         self._pace: Lookup[Key, Speed | None] = Lookup(lambda key: known_speed(_config(_PACE, key)), fresh_s=30.0)
@@ -79,7 +80,11 @@ class KnownFacts:
         state = (str(root), config.strict_data, folder_state(root))
         if self._scan is None or self._scan[0] != state:
             self._scan = (state, scan_dataset(root, strict=config.strict_data))
-        return facts_of(self._scan[1].items, config)
+        # To find what is held out may mean to read many files whole.
+        asked = (key, state, folder_state(Path(config.validation_data_dir)) if config.validation_data_dir else ())
+        if self._facts is None or self._facts[0] != asked:
+            self._facts = (asked, facts_of(self._scan[1].items, config))
+        return self._facts[1]
 
 
 def folder_state(root: Path) -> Key:

@@ -1,10 +1,12 @@
 """The live check: all problems at once, what the run will need, never a wait."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from settings_parts import card, make_dataset, make_ui, settled
 
 from newbie_gui.pages.config.form import default_values, to_form
@@ -44,6 +46,17 @@ def test_the_first_answer_does_not_wait_and_the_last_knows_all(tmp_path: Path, d
     html = render(report, ui)
     assert "3 images, shown 15 times an epoch" in html and "unknown until the first steps" in html
     assert "Ready to start" in html
+
+
+def test_what_is_held_out_is_not_counted(tmp_path: Path, data: str):
+    ui, known, held_out = make_ui(tmp_path), KnownFacts(), tmp_path / "held out"
+    held_out.mkdir()
+    Image.new("RGB", (256, 256), "red").save(Path(data, "5_hero", "0.png"))
+    assert "3 images, shown 15 times" in render(report_of(ui, known, train_data_dir=data), ui)
+    # The other two are the same file.
+    shutil.copy(Path(data, "5_hero", "1.png"), held_out)
+    html = render(report_of(ui, known, train_data_dir=data, validation_data_dir=str(held_out)), ui)
+    assert "1 images, shown 5 times" in html
 
 
 def test_every_problem_is_told_at_once_in_the_pages_language(tmp_path: Path, data: str):
