@@ -86,6 +86,7 @@ def test_check_notes_settings_that_do_more_than_they_seem(
         ("base_model_path = '/nope'", "/nope is not a folder"),
         ("lora_target_modules = ['nope']", "nope"),
         ("validation_data_dir = '/nonexistent'", "validation_data_dir: /nonexistent is not a folder"),
+        ("output_dir = '/dev/null/runs'", "cannot be used: Not a directory (/dev/null)"),
         ("strict_data = true", "strict_data is on and the data set has problems"),
     ],
 )

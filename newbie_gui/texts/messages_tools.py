@@ -81,6 +81,9 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("Free some space, or write to another disk.", "请腾出空间，或写到别的磁盘。"),
     ("{} could not be written: {}. Nothing was left behind.", "无法写入 {}：{x}。没有留下任何残余文件。"),
     ("Choose a place that you may write to.", "请选择有写入权限的位置。"),
+    ("Another demo is at work in {}.", "另一个演示正在使用 {}。"),
+    ("For a second one choose another folder with --output.", "要再运行一个，请用 --output 指定另一个文件夹。"),
+    ("{} is a file; a folder is needed.", "{} 是文件；这里需要文件夹。"),
     ("{} holds files that no demo made; nothing was touched.", "{} 里有不是演示生成的文件；没有改动任何内容。"),
     ("Choose another folder with --output.", "请换一个文件夹（--output）。"),
 )

@@ -38,6 +38,7 @@ def _settings(config: TrainConfig) -> Iterator[UserError]:
 
     run = RunDir(Path(config.output_dir) / config.output_name)
     try:
+        run.require_place()
         own, config = config, resumed_config(run, config)
         device = pick_device(config.device)
         carried_out, notes = adapted(config, device)

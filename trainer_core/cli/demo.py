@@ -16,7 +16,10 @@ def add(commands: Commands) -> None:
     command.set_defaults(run=_demo)
 
 
-def _demo(options: argparse.Namespace) -> None:
+def _demo(options: argparse.Namespace) -> int:
     from trainer_core.tools.demo import run_demo
 
-    run_demo(TINY_BASE, options.output, keep=options.keep)
+    if run_demo(TINY_BASE, options.output, keep=options.keep):
+        return 0
+    print("The demo was stopped and saved; with --keep added the same command goes on.")
+    return 130

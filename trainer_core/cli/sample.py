@@ -53,6 +53,7 @@ def _sample(options: argparse.Namespace) -> None:
         if not low <= value <= high:
             raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
     text = _text(options)
+    from trainer_core.tools.outputs import make_folder
     from trainer_core.tools.painter import paint
     from trainer_core.training.device import pick_device
     from trainer_core.training.sampling import SampleSettings, save_png
@@ -65,6 +66,7 @@ def _sample(options: argparse.Namespace) -> None:
         for number, prompt in enumerate(options.prompt)
     ]  # fmt: skip
 
+    make_folder(options.output)
     first = _next_number(options.output)
 
     def painted(index: int, settings: SampleSettings, image: object) -> None:

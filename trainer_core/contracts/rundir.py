@@ -3,6 +3,7 @@
 Only this module and `run_names` spell the names inside a run folder.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -260,6 +261,15 @@ class RunDir:
     @property
     def _stop_mark(self) -> Path:
         return self.control / ".stopping"
+
+    def require_place(self) -> None:
+        """Whether the folder could be made and written to; makes nothing. Raises UserError `run_folder_unusable`."""
+        above = next(place for place in (self.path, *self.path.absolute().parents) if place.exists())
+        code = 0 if above.is_dir() else errno.ENOTDIR
+        if not code and not os.access(above, os.W_OK | os.X_OK):
+            code = errno.EACCES
+        if code:
+            raise self._unusable(OSError(code, os.strerror(code), str(above)))
 
     def _make_folder(self, folder: Path) -> None:
         try:

@@ -3,16 +3,19 @@ trained on them by the ordinary trainer, pictures before and after read by the p
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
 
 from trainer_core.contracts.config import TrainConfig, parse_config
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.fsutil import lock_now, write_json_atomic
 from trainer_core.planning.demo import NAME, demo_values
 from trainer_core.planning.lora_facts import newest_export
 from trainer_core.tools.merge import merge
+from trainer_core.tools.outputs import make_folder, writing
 from trainer_core.tools.tiny.character import IMAGES, SEED, draw_data
 from trainer_core.tools.tiny.exam import character_share, obedience
 from trainer_core.tools.tiny.world import SIZE
@@ -38,25 +41,57 @@ def contact_sheet(rows: list[list[Image.Image]], file: Path) -> None:
     sheet.save(file)
 
 
-def _make_room(folder: Path, keep: bool) -> None:
-    """Clear an earlier demo away; anything else that is in the way stays. Raises UserError `output_exists`."""
+@contextmanager
+def _held(folder: Path, keep: bool) -> Iterator[None]:
+    """Makes the demo's folder, or empties that of an earlier demo, and keeps other demos out of it.
+
+    Raises UserError `output_exists` where anything else is in the way, `demo_busy`, `output_failed`.
+    """
     marker = folder / MARKER
-    if folder.exists() and any(folder.iterdir()) and not marker.exists():
+    make_folder(folder)
+    if any(folder.iterdir()) and not marker.exists():
         raise UserError(
             "output_exists",
             f"{folder} holds files that no demo made; nothing was touched.",
             ["Choose another folder with --output."],
         )
-    if folder.exists() and not keep:
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    marker.write_text("Made by the demo; a new demo removes this folder.\n", encoding="utf-8")
+    with writing(marker):
+        held = open(marker, "ab")
+    with held as lock:
+        if not lock_now(lock):
+            raise UserError(
+                "demo_busy",
+                f"Another demo is at work in {folder}.",
+                ["Wait for it or stop it first.", "For a second one choose another folder with --output."],
+            )
+        if not marker.stat().st_size:
+            lock.write(b"Made by the demo; a new demo empties this folder.\n")
+            lock.flush()
+        if not keep:
+            _empty(folder, marker)
+        yield
 
 
-def run_demo(base: Path, folder: Path, *, keep: bool = False) -> dict[str, float]:
-    """Run everything, print what happened and return the figures (shares 0 to 1, seconds)."""
+def _empty(folder: Path, marker: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path != marker:
+            path.unlink()
+
+
+def run_demo(base: Path, folder: Path, *, keep: bool = False) -> dict[str, float] | None:
+    """Run everything, print what happened and return the figures (shares 0 to 1, seconds); None where it was stopped.
+
+    keep: go on with an earlier demo in `folder`. Raises UserError `output_exists`, `output_failed`, `demo_busy`, and
+    what training raises.
+    """
+    with _held(folder, keep):
+        return _whole_way(base, folder)
+
+
+def _whole_way(base: Path, folder: Path) -> dict[str, float] | None:
     started = time.monotonic()
-    _make_room(folder, keep)
     draw_data(folder / "data")
     print(f"Drew {IMAGES} pictures of a new character into {folder / 'data'}; its trigger word is '{NAME}'.")
     before, pictures_before = character_share(base, (), count=CHARACTER_PICTURES, seed=SEED)
@@ -64,7 +99,8 @@ def run_demo(base: Path, folder: Path, *, keep: bool = False) -> dict[str, float
         f"Before training, the base shows the character in {before:.0%} of {CHARACTER_PICTURES} pictures.",
         flush=True,
     )
-    run_training(demo_config(base, folder))
+    if run_training(demo_config(base, folder)) == "stopped":
+        return None
     lora = newest_export(folder / NAME)
     loras = ((lora, 1.0),)
     after, pictures_after = character_share(base, loras, count=CHARACTER_PICTURES, seed=SEED)

@@ -36,6 +36,14 @@ def require_new(output: Path, *, folder: bool, inside: Sequence[Path] = ()) -> N
         raise UserError("output_invalid", f"{output} lies inside {around}.", ["Choose a place outside of it."])
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder to write into, if it is not there yet. Raises UserError `output_exists`, `output_failed`."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError("output_exists", f"{folder} is a file; a folder is needed.", ["Choose another name."])
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+
+
 def require_space(output: Path, needed: int) -> None:
     """Raises UserError `disk_full` where `output` is to be written and `needed` bytes are not free."""
     place = existing_folder(output)
