@@ -71,8 +71,8 @@ def test_check_notes_settings_that_do_more_than_they_seem(
 ) -> None:
     from PIL import Image
 
-    for name in ("one.png", "two.png"):
-        Image.new("RGB", (64, 64)).save(tmp_path / name)
+    for colour in ("red", "blue"):
+        Image.new("RGB", (64, 64), colour).save(tmp_path / f"{colour}.png")
     config = tmp_path / "c.toml"
     text = f"base_model_path = '{TINY_BASE}'\ntrain_data_dir = '{tmp_path}'\nresolution = 64\n{settings}\n"
     config.write_text(text, encoding="utf-8")

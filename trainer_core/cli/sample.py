@@ -53,7 +53,7 @@ def _sample(options: argparse.Namespace) -> None:
         if not low <= value <= high:
             raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
     text = _text(options)
-    from trainer_core.tools.outputs import make_folder
+    from trainer_core.tools.outputs import require_folder, writing
     from trainer_core.tools.painter import paint
     from trainer_core.training.device import pick_device
     from trainer_core.training.sampling import SampleSettings, save_png
@@ -66,12 +66,13 @@ def _sample(options: argparse.Namespace) -> None:
         for number, prompt in enumerate(options.prompt)
     ]  # fmt: skip
 
-    make_folder(options.output)
+    require_folder(options.output)
     first = _next_number(options.output)
 
     def painted(index: int, settings: SampleSettings, image: object) -> None:
         file = options.output / f"{first + index:02d}-seed-{settings.seed}.png"
-        save_png(image, file, settings)  # type: ignore[arg-type]
+        with writing(file):
+            save_png(image, file, settings)  # type: ignore[arg-type]
         print(file)
 
     device = pick_device(options.device)

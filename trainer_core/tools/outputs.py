@@ -36,10 +36,15 @@ def require_new(output: Path, *, folder: bool, inside: Sequence[Path] = ()) -> N
         raise UserError("output_invalid", f"{output} lies inside {around}.", ["Choose a place outside of it."])
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder to write into, if it is not there yet. Raises UserError `output_exists`, `output_failed`."""
+def require_folder(folder: Path) -> None:
+    """Refuse what is there and no folder. Raises UserError `output_exists`."""
     if folder.exists() and not folder.is_dir():
         raise UserError("output_exists", f"{folder} is a file; a folder is needed.", ["Choose another name."])
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write into, if it is not there yet. Raises UserError `output_exists`, `output_failed`."""
+    require_folder(folder)
     with writing(folder):
         folder.mkdir(exist_ok=True)
 
