@@ -11,7 +11,7 @@ from newbie_gui.environment import Project, SetupError
 
 USAGE = """Newbie LoRA Trainer
 
-  ./launch.sh [options]            open the trainer in the browser (a double click does the same);
+  ./launch.sh [options]            open the trainer in the browser (Windows: double-click launch.bat);
                                    options: --port, --no-open, --lang, --workspace, --host (see app.py --help)
   ./launch.sh demo [options]       train a LoRA on the built-in tiny base model (minutes on a CPU)
   ./launch.sh test [--slow] [...]  lint, types and tests; further arguments go to pytest
