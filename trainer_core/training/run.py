@@ -253,7 +253,7 @@ class _Run:
         self._session = session = Session(
             config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
             advisor=advisor, events=self.events, memory=self._memory, stop=self.stop, facts=self._facts(prepared),
-            state={**self._constant_state(prepared), "held_out": validator.held_out},
+            state=self._constant_state(prepared),
         )  # fmt: skip
         try:
             return session.train(state)

@@ -82,6 +82,7 @@ class Session:
         self._world = world
         self._store = store
         self._validator = validator
+        self._held_out = validator.held_out
         self._advisor = advisor
         self._events = events
         self._memory = memory
@@ -231,7 +232,7 @@ class Session:
             result = self._validator.measure(self._trainer.model)
         seconds = time.monotonic() - started
         if self._world.main:
-            record_validation(self._run, done, result, self._state["held_out"])
+            record_validation(self._run, done, result, self._held_out)
         self._events.emit(
             "validation", step=done, loss=result.loss, bands=result.bands, images=result.images, seconds=seconds
         )
@@ -284,6 +285,7 @@ class Session:
             "scaler": self._trainer.scaler_state(),
             "world_size": self._world.size,
             "validation_loss": validated.recorded_loss if validated else None,
+            "held_out": self._held_out,
             # For whoever looks into a checkpoint of long ago; nothing reads it.
             "versions": self._versions,
         }
