@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from trainer_core.contracts.start import start
+from trainer_core.contracts.start import NEEDED, start
 
 _WORKSPACE = Path(__file__).resolve().parent / "workspace"
 
@@ -54,4 +54,4 @@ def _port(text: str) -> int:
 
 if __name__ == "__main__":
     closed = "The page is closed. What runs or waits in the queue goes on."
-    start(main, needs=("gradio",), interrupted=closed, code=0)
+    start(main, needs=(*NEEDED, "gradio"), interrupted=closed, code=0)

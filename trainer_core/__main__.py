@@ -9,4 +9,5 @@ def main() -> int:
     return command()
 
 
-start(main)
+# Of a larger package that is not there each command tells by itself, a job in its own folder.
+start(main, needs=("psutil",))

@@ -12,17 +12,17 @@ from importlib.util import find_spec
 
 _OLDEST = (3, 11)
 # The larger ones of requirements.txt: the Python of a system or of another program lacks at least one of them.
-_NEEDED = ("torch", "diffusers", "transformers")
+NEEDED = ("torch", "diffusers", "transformers")
 
 
 def start(
-    main: Callable[[], int], *, needs: tuple[str, ...] = (), interrupted: str = "interrupted", code: int = 130
+    main: Callable[[], int], *, needs: tuple[str, ...] = NEEDED, interrupted: str = "interrupted", code: int = 130
 ) -> None:
     """Exit with what `main` returns; at Ctrl+C, while it still imports too, with the line `interrupted` and `code`.
 
-    needs: packages that this script needs besides those of every one.
+    needs: packages without which nothing of this script works.
     """
-    if missing := lacking(sys.version_info[:2], (*_NEEDED, *needs)):
+    if missing := lacking(sys.version_info[:2], needs):
         sys.exit(f"error: {sys.executable} {missing}. {advice(windows=os.name == 'nt')}")
     try:
         done = main()
