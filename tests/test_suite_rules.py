@@ -32,7 +32,7 @@ def test_twice_the_budget_fails_a_session_of_passing_tests(suite: pytest.Pyteste
 def test_time_counts_for_the_folder_of_the_test(suite: pytest.Pytester):
     suite.makepyfile(**{"tests/run/test_b": "import time\ndef test_b(): time.sleep(0.3)"})
     result = suite.runpytest_inprocess("-p", "no:cacheprovider")
-    result.stdout.fnmatch_lines(["wall clock  unit          0.0 s*", "wall clock  runs          0.[3-9] s of  150 s"])
+    result.stdout.fnmatch_lines(["wall clock  unit          0.0 s*", "wall clock  runs          0.[3-9] s of  120 s"])
 
 
 def test_two_processes_side_by_side_tell_their_figures_and_halve_the_time(suite: pytest.Pytester):
@@ -40,7 +40,7 @@ def test_two_processes_side_by_side_tell_their_figures_and_halve_the_time(suite:
     suite.makepyfile(**{f"tests/run/test_h{number}": test.format(number) for number in (1, 2)})
     result = suite.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines_random(["probe 1: 1", "probe 2: 2", "wall clock  runs          0.[45] s of  150 s"])
+    result.stdout.fnmatch_lines_random(["probe 1: 1", "probe 2: 2", "wall clock  runs          0.[45] s of  120 s"])
     kept = json.loads((suite.path / "build/test-figures.json").read_text())
     assert {name: found["value"] for name, found in kept.items()} == {"probe 1": 1, "probe 2": 2}
 

@@ -7,6 +7,7 @@ import pytest
 
 from trainer_core.cli import main
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.tools import demo
 from trainer_core.tools.demo import run_demo
@@ -45,6 +46,14 @@ def test_a_second_demo_leaves_the_first_alone(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(demo, "character_share", busy)
     with pytest.raises(UserError, match="enough"):
         run_demo(TINY_BASE, folder)
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_run_that_is_gone_on_with_is_left_alone(tmp_path: Path) -> None:
+    run_demo(TINY_BASE, tmp_path / "demo")
+    with RunDir(tmp_path / "demo" / "nekorin").lock(), pytest.raises(UserError, match="Another trainer is at work"):
+        run_demo(TINY_BASE, tmp_path / "demo")
+    assert (tmp_path / "demo" / "nekorin").exists()
 
 
 @pytest.mark.parametrize("command", [["demo"], ["sample", "--prompt", "1girl"]])

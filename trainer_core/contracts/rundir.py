@@ -264,7 +264,10 @@ class RunDir:
 
     def require_place(self) -> None:
         """Whether the folder could be made and written to; makes nothing. Raises UserError `run_folder_unusable`."""
-        above = next(place for place in (self.path, *self.path.absolute().parents) if place.exists())
+        try:
+            above = next(place for place in (self.path, *self.path.absolute().parents) if place.exists())
+        except OSError as error:
+            raise self._unusable(error) from error
         code = 0 if above.is_dir() else errno.ENOTDIR
         if not code and not os.access(above, os.W_OK | os.X_OK):
             code = errno.EACCES

@@ -12,6 +12,7 @@ from PIL import Image
 from trainer_core.contracts.config import TrainConfig, parse_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import lock_now, write_json_atomic
+from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.demo import NAME, demo_values
 from trainer_core.planning.lora_facts import newest_export
 from trainer_core.tools.merge import merge
@@ -45,7 +46,7 @@ def contact_sheet(rows: list[list[Image.Image]], file: Path) -> None:
 def _held(folder: Path, keep: bool) -> Iterator[None]:
     """Makes the demo's folder, or empties that of an earlier demo, and keeps other demos out of it.
 
-    Raises UserError `output_exists` where anything else is in the way, `demo_busy`, `output_failed`.
+    Raises UserError `output_exists` where anything else is in the way, `demo_busy`, `run_busy`, `output_failed`.
     """
     marker = folder / MARKER
     make_folder(folder)
@@ -68,8 +69,16 @@ def _held(folder: Path, keep: bool) -> Iterator[None]:
             lock.write(b"Made by the demo; a new demo empties this folder.\n")
             lock.flush()
         if not keep:
+            _require_no_trainer(folder / NAME)
             _empty(folder, marker)
         yield
+
+
+def _require_no_trainer(run: Path) -> None:
+    """Raises UserError `run_busy` where a command of its own goes on with an earlier demo's run."""
+    if run.is_dir():
+        with RunDir(run).lock():
+            pass
 
 
 def _empty(folder: Path, marker: Path) -> None:
