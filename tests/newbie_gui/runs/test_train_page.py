@@ -131,7 +131,7 @@ class Page:
         # The tab keeps its handlers to itself; its load is a method of what all of them share.
         responses = self.tab.load.__self__  # type: ignore[attr-defined]
         assert isinstance(responses, Responses)
-        self.doing = Handlers(ui, responses._parts, responses, form)
+        self.handlers = Handlers(ui, responses._parts, responses, form)
         self.selected = responses._parts.selected
 
     def values(self, key: str = "") -> dict[Any, Any]:
@@ -151,21 +151,21 @@ def test_whatever_a_browser_sends_is_answered(page: Page, workspace: Workspace, 
 
 
 def test_start_queues_the_form_and_shows_the_run(page: Page, queue: HeldQueue, workspace: Workspace) -> None:
-    page.doing.start(page.values(), None, front=True)
+    page.handlers.start(page.values(), None, front=True)
     [(kind, title, _, resources, files)] = queue.added
     assert (kind, title, resources) == ("train", "form", ("cpu",)) and "config.toml" in files
     job = Job(id="j", kind="train", title="form")
     queue.held = [Entry(job=job, status="waiting", run=make_run(workspace, "form", "stopped"))]
-    page.doing._store.forget_list()
+    page.handlers._store.forget_list()
     with pytest.raises(UserError) as caught:
-        page.doing.start(page.values(), None, front=False)
+        page.handlers.start(page.values(), None, front=False)
     assert caught.value.code == "run_in_use" and len(queue.added) == 1
 
 
 def test_resume_queues_the_runs_own_settings(page: Page, queue: HeldQueue, workspace: Workspace) -> None:
     run = make_run(workspace, "one", "stopped", learning_rate=3e-4)
-    [row] = page.doing._store.rows()
-    page.doing.resume(page.values(row.key))
+    [row] = page.handlers._store.rows()
+    page.handlers.resume(page.values(row.key))
     assert "learning_rate = 0.0003" in queue.added[0][4]["config.toml"] and queue.added[0][2] == {"run": str(run.path)}
 
 
@@ -174,38 +174,38 @@ def test_continue_with_the_forms_settings_keeps_the_runs_name(
 ) -> None:
     run = make_run(workspace, "one", "stopped")
     make_checkpoint(run, 3)
-    [row] = page.doing._store.rows()
+    [row] = page.handlers._store.rows()
     page.config = config(workspace, "other", learning_rate=3e-4, lora_rank=8)
     table = str(changes_table(ui, actions.planned_changes(row, page.config)))
     assert "cannot change in a begun run" in table and "goes on with the new value" in table
     with pytest.raises(UserError, match="lora_rank"):
-        page.doing.go_on(page.values(row.key))
+        page.handlers.go_on(page.values(row.key))
     page.config = config(workspace, "other", learning_rate=3e-4)
     page.problem = "The data set is gone."
     with pytest.raises(UserError, match="is gone"):
-        page.doing.go_on(page.values(row.key))
+        page.handlers.go_on(page.values(row.key))
     assert queue.added == []
     page.problem = ""
-    page.doing.go_on(page.values(row.key))
+    page.handlers.go_on(page.values(row.key))
     assert queue.added[0][1] == "one"
 
 
 def test_a_copy_and_the_runs_own_settings_go_into_the_form(page: Page, workspace: Workspace) -> None:
     run = make_run(workspace, "one", learning_rate=3e-4)
-    [row] = page.doing._store.rows()
-    assert page.doing.load(page.values(row.key)) == {page.field: load_config(run.config_file)}
-    assert page.doing.duplicate(page.values(row.key))[page.field].output_name == "one-2"
+    [row] = page.handlers._store.rows()
+    assert page.handlers.load(page.values(row.key)) == {page.field: load_config(run.config_file)}
+    assert page.handlers.duplicate(page.values(row.key))[page.field].output_name == "one-2"
 
 
 @pytest.mark.parametrize("name", ["../config.toml", "gone.safetensors", "", "/etc/passwd", "a/b"])
 def test_only_a_lora_of_the_run_goes_to_the_merge_tab(page: Page, workspace: Workspace, name: str) -> None:
     run = make_run(workspace, "one")
     (run.exports / "one-step-00000003.safetensors").touch()
-    [row] = page.doing._store.rows()
+    [row] = page.handlers._store.rows()
     with pytest.raises(UserError) as caught:
-        page.doing.use_for_merge(page.values(row.key), name)
+        page.handlers.use_for_merge(page.values(row.key), name)
     assert caught.value.code == "lora_missing"
-    chosen = page.doing.use_for_merge(page.values(row.key), "one-step-00000003.safetensors")
+    chosen = page.handlers.use_for_merge(page.values(row.key), "one-step-00000003.safetensors")
     assert chosen == {page.tab.lora: str((run.exports / "one-step-00000003.safetensors").resolve())}
 
 
@@ -213,10 +213,10 @@ def test_only_a_lora_of_the_run_goes_to_the_merge_tab(page: Page, workspace: Wor
 def test_only_a_checkpoint_of_the_run_is_pinned(page: Page, workspace: Workspace, step: str) -> None:
     run = make_run(workspace, "one")
     folder = make_checkpoint(run, 3)
-    [row] = page.doing._store.rows()
+    [row] = page.handlers._store.rows()
     with pytest.raises(UserError):
-        page.doing.pin(page.values(row.key), step, on=True)
-    page.doing.pin(page.values(row.key), "3", on=True)
+        page.handlers.pin(page.values(row.key), step, on=True)
+    page.handlers.pin(page.values(row.key), "3", on=True)
     assert is_pinned(folder)
 
 
@@ -224,21 +224,21 @@ def test_only_a_checkpoint_of_the_run_is_pinned(page: Page, workspace: Workspace
 def test_only_a_rung_of_the_ladder_is_applied(page: Page, workspace: Workspace, queue: HeldQueue, number: str) -> None:
     run = make_run(workspace, "one", train_batch_size=4)
     run.write_state("failed", code="out_of_memory", message="The GPU ran out of memory.")
-    page.doing._store.forget_list()
-    [row] = page.doing._store.rows()
+    page.handlers._store.forget_list()
+    [row] = page.handlers._store.rows()
     with pytest.raises(UserError):
-        page.doing.apply(page.values(row.key), number)
+        page.handlers.apply(page.values(row.key), number)
     assert queue.added == []
-    page.doing.apply(page.values(row.key), "0")
+    page.handlers.apply(page.values(row.key), "0")
     assert "micro_batch_size = 1\n" in queue.added[0][4]["config.toml"]
 
 
 def test_a_deleted_run_is_no_longer_shown(page: Page, workspace: Workspace) -> None:
     make_run(workspace, "one")
-    [row] = page.doing._store.rows()
-    assert page.doing.delete(page.values(row.key))[page.selected] == ""
+    [row] = page.handlers._store.rows()
+    assert page.handlers.delete(page.values(row.key))[page.selected] == ""
     with pytest.raises(UserError) as caught:
-        page.doing.resume(page.values(row.key))
+        page.handlers.resume(page.values(row.key))
     assert caught.value.code == "run_missing"
 
 
