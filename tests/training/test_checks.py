@@ -14,6 +14,7 @@ from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.training.checks import adapted, base_of, check_early
 from trainer_core.training.rerun import check_rerun
+from trainer_core.training.run import run_training
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(base_model_path="b", train_data_dir="d", optimizer_type="AdamW")
@@ -87,3 +88,8 @@ def test_a_run_with_a_checkpoint_needs_its_start_no_more(tmp_path: Path) -> None
     (checkpoint / "state.json").write_text("{}")
     check_early(config, base_of(config), CPU)
     assert [change.name for change in check_rerun(run, replace(config, resume_from_lora=""))] == ["resume_from_lora"]
+
+
+def test_a_run_folder_whose_name_is_too_long_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(UserError, match="cannot be used: File name too long"):
+        run_training(replace(CONFIG, output_dir="o" * 300))

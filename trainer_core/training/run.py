@@ -53,6 +53,7 @@ def run_training(config: TrainConfig) -> str:
     """
     since = time.time()
     run = RunDir(Path(config.output_dir) / config.output_name)
+    run.require_place()
     own, config = config, resumed_config(run, config)
     device = pick_device(config.device)
     base = base_of(config)
