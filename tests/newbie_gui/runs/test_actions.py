@@ -1,5 +1,6 @@
 """Start, continue, copy, delete: nothing is lost and nothing is overwritten."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,29 @@ def test_an_unfinished_checkpoint_is_no_beginning(workspace: Workspace, store: R
     assert [change.effect for change in actions.planned_changes(row, new)] == ["fresh"]
     assert check_rerun(run, new) == ()
     assert actions.continued(row, new) == new
+
+
+def test_a_moved_workspace_goes_on_where_it_is_now(tmp_path: Path) -> None:
+    old, new = Workspace(tmp_path / "old"), Workspace(tmp_path / "new")
+    for folder in (old.cache, old.datasets / "cats"):
+        folder.mkdir(parents=True)
+    places = {"cache_dir": str(old.cache), "train_data_dir": str(old.datasets / "cats")}
+    run = make_run(old, "one", "stopped", base_model_path=str(tmp_path / "gone"), **places)
+    make_checkpoint(run, 3)
+    old.root.rename(new.root)
+    [row] = RunStore(new, HeldQueue(new)).rows()
+    config = actions.config_of(row)
+    assert config.output_dir == str(new.output) and config.base_model_path == str(tmp_path / "gone")
+    assert (config.cache_dir, config.train_data_dir) == (str(new.cache), str(new.datasets / "cats"))
+    assert {change.rerun for change in check_rerun(row.run, config)} <= {"continue"}
+
+
+def test_a_copied_run_goes_on_as_itself(workspace: Workspace, store: RunStore) -> None:
+    # A relative output_dir is that of the folder where the run was begun from a terminal.
+    run = make_run(workspace, "one", "stopped", output_dir="output")
+    shutil.copytree(run.path, workspace.output / "two")
+    places = {row.name: (c.output_dir, c.output_name) for row in store.rows() for c in [actions.config_of(row)]}
+    assert places == {name: (str(workspace.output), name) for name in ("one", "two")}
 
 
 def test_a_copy_gets_a_free_name(workspace: Workspace, store: RunStore) -> None:
