@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +52,11 @@ def measure(workspace: Workspace) -> tuple[PartUsage, ...]:
     return tuple(uses)
 
 
-def clean(workspace: Workspace, part: str) -> None:
+def clean(workspace: Workspace, part: str, *, needed: Iterable[str] = ()) -> None:
     """Make room in one of `CLEANABLE`; what each does is said in texts/frame.py.
+
+    Args:
+        needed: uploaded files that jobs which are not done still take in; they stay, however old.
 
     Raises:
         ValueError: the part cannot be cleaned; OSError: the disk refused.
@@ -64,7 +67,7 @@ def clean(workspace: Workspace, part: str) -> None:
     if part == "output":
         _prune_runs(folder)
     elif part == "uploads":
-        _remove_older(folder, time.time() - _UPLOAD_AGE_S)
+        _remove_older(folder, time.time() - _UPLOAD_AGE_S, _tops(folder, needed))
     elif part != "jobs":
         for entry in list(folder.iterdir()):
             _remove(entry)
@@ -77,9 +80,16 @@ def _prune_runs(output: Path) -> None:
             prune(run.checkpoints, _KEPT_CHECKPOINTS)
 
 
-def _remove_older(folder: Path, limit: float) -> None:
+def _tops(folder: Path, files: Iterable[str]) -> frozenset[str]:
+    """Names of what lies directly in ``folder`` and is, or holds, one of the files."""
+    root = folder.resolve()
+    paths = (Path(file).resolve() for file in files)
+    return frozenset(path.relative_to(root).parts[0] for path in paths if root in path.parents)
+
+
+def _remove_older(folder: Path, limit: float, kept: frozenset[str]) -> None:
     for entry in list(folder.iterdir()):
-        if entry.stat().st_mtime < limit:
+        if entry.stat().st_mtime < limit and entry.name not in kept:
             _remove(entry)
 
 

@@ -11,6 +11,7 @@ from newbie_gui.disk_use import CLEANABLE, IN_USE, PartUsage, clean, measure
 from newbie_gui.figures import gib, size_text
 from newbie_gui.pages.html import note, table
 from newbie_gui.pages.ui import ACTION, Ui
+from trainer_core.jobs.queue import Entry
 
 
 def build(ui: Ui) -> None:
@@ -51,7 +52,7 @@ def build(ui: Ui) -> None:
             return (gr.skip(), *asking())
         if chosen == "jobs":
             ui.queue.clean(keep=20)
-        clean(ui.workspace, chosen)
+        clean(ui.workspace, chosen, needed=arriving(ui.queue.entries()))
         after = measure(ui.workspace)
         gr.Info(ui.t("frame.disk.cleaned", size=size_text(before - sum(use.bytes for use in after))))
         return (str(render(ui, after)), *asking())
@@ -62,6 +63,12 @@ def build(ui: Ui) -> None:
     # Another choice would be cleaned up on the answer to the question about the one before.
     gr.on([back.click, part.input], asking, None, buttons, **ACTION)
     sure.click(ui.guarded(cleaned), part, [sizes, *buttons], **ACTION)
+
+
+def arriving(entries: Sequence[Entry]) -> list[str]:
+    """The uploaded files that an import which is not done will take in."""
+    imports = [entry.job for entry in entries if entry.active and entry.job.kind == "import"]
+    return [file for job in imports for file in job.spec["files"]]
 
 
 def render(ui: Ui, uses: Sequence[PartUsage]) -> Markup:

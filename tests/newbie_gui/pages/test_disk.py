@@ -1,5 +1,7 @@
 """The Disk tab: nothing is cleaned up that was not chosen and asked about."""
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,19 @@ import pytest
 from settings_parts import make_ui
 
 from newbie_gui.pages import disk
+from newbie_gui.pages.ui import Ui
+from trainer_core.jobs.queue import Queue
 
 
 @pytest.fixture
 def wired(tmp_path: Path) -> dict[tuple[str, str], Any]:
+    return handlers(make_ui(tmp_path))
+
+
+def handlers(ui: Ui) -> dict[tuple[str, str], Any]:
     """Handlers by (id of the component, event)."""
     with gr.Blocks() as blocks:
-        disk.build(make_ui(tmp_path))
+        disk.build(ui)
     targets = [(target, fn.fn) for fn in blocks.fns.values() for target in fn.targets]
     return {(str(blocks.blocks[number].elem_id), event): handler for (number, event), handler in targets}
 
@@ -30,3 +38,16 @@ def test_the_question_says_what_goes_and_another_choice_takes_it_back(wired: dic
     assert yes["visible"] and not ask["visible"] and "for good" in question["value"]
     ask, yes, _, question = wired["disk-part", "input"]()
     assert ask["visible"] and not yes["visible"] and not question["visible"]
+
+
+def test_the_uploads_of_a_waiting_import_are_not_unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Queue, "ensure_worker", lambda self: None)
+    ui = make_ui(tmp_path)
+    files = {name: ui.workspace.uploads / name / "1.png" for name in ("waiting", "left")}
+    for file in files.values():
+        file.parent.mkdir()
+        file.touch()
+        os.utime(file.parent, (time.time() - 7200,) * 2)
+    ui.queue.add("import", "t", {"files": [str(files["waiting"])]}, resources=("files:cats",))
+    handlers(ui)["disk-sure", "click"]("uploads")
+    assert files["waiting"].exists() and not files["left"].exists()
