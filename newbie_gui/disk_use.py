@@ -69,12 +69,17 @@ def clean(workspace: Workspace, part: str, *, needed: Iterable[str] = ()) -> Non
     elif part == "uploads":
         _remove_older(folder, time.time() - _UPLOAD_AGE_S, _tops(folder, needed))
     elif part != "jobs":
-        for entry in list(folder.iterdir()):
+        for entry in _entries(folder):
             _remove(entry)
 
 
+def _entries(folder: Path) -> list[Path]:
+    """What lies directly in a part; nothing where somebody removed its folder."""
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
 def _prune_runs(output: Path) -> None:
-    for folder in output.iterdir():
+    for folder in _entries(output):
         run = RunDir(folder)
         if run.checkpoints.is_dir() and run.status() != "running":
             prune(run.checkpoints, _KEPT_CHECKPOINTS)
@@ -88,7 +93,7 @@ def _tops(folder: Path, files: Iterable[str]) -> frozenset[str]:
 
 
 def _remove_older(folder: Path, limit: float, kept: frozenset[str]) -> None:
-    for entry in list(folder.iterdir()):
+    for entry in _entries(folder):
         if entry.stat().st_mtime < limit and entry.name not in kept:
             _remove(entry)
 

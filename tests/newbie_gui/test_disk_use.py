@@ -57,6 +57,11 @@ def test_uploads_that_were_taken_in_are_no_unfinished_ones(workspace: Workspace)
     assert {use.part: use.entries for use in measure(workspace)}["uploads"] == 1
 
 
+@pytest.mark.parametrize("part", CLEANABLE)
+def test_a_part_whose_folder_is_gone_is_clean(tmp_path: Path, part: str):
+    clean(Workspace(tmp_path / "nothing"), part)
+
+
 def test_what_is_not_cleanable_is_refused(workspace: Workspace):
     assert "datasets" not in CLEANABLE
     with pytest.raises(ValueError, match="datasets"):
