@@ -55,10 +55,11 @@ class Draft:
                 values = self._newest
             try:
                 write_json_atomic(self.file, values)
+                kept = None
             except OSError:
-                # The page still holds it, and every further change tries again.
-                pass
+                # Every further change tries again, with these values in it: a page sends only what changed.
+                kept = values
             with self._lock:
                 if values is self._newest:
-                    self._newest, self._busy = None, False
+                    self._newest, self._busy = kept, False
                     return

@@ -93,6 +93,17 @@ def test_a_draft_keeps_raw_values_and_only_the_newest(tmp_path: Path):
     assert settled(lambda: draft.read(), bool) == {}
 
 
+def test_a_draft_keeps_what_a_full_disk_refused(tmp_path: Path):
+    folder = tmp_path / "later"
+    draft = Draft(folder / "draft.json")
+    draft.amend({"lora_rank": 7})
+    settled(lambda: draft._busy, bool)
+    assert draft.read() == {"lora_rank": 7}
+    folder.mkdir()
+    draft.amend({"num_epochs": 3})
+    settled(lambda: Draft(draft.file).read(), lambda form: form != {"lora_rank": 7, "num_epochs": 3})
+
+
 def test_a_lookup_answers_at_once_and_skips_what_nobody_wants_any_more():
     begun, go, found = threading.Event(), threading.Event(), []
 
