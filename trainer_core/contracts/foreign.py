@@ -179,6 +179,7 @@ def translate(
     known: Collection[str],
     without: Collection[str] = (),
     nearest: Callable[[str], str] = lambda key: "",
+    own: bool = False,
 ) -> Translation:
     """Translate another trainer's values, its sections opened.
 
@@ -186,6 +187,7 @@ def translate(
         known: the names of our own options; those are taken as they are (their values are not checked here).
         without: keys to leave out although what is learnt then differs.
         nearest: a hint for a key that nobody knows.
+        own: it is a file of ours, with keys that are none: nothing of the other trainers' is put in where it is silent.
 
     Raises:
         UserError: ``foreign_model``, the file is for another model or another kind of training;
@@ -201,9 +203,10 @@ def translate(
         reports[key] = _report(key, value, values, known=known, without=without, nearest=nearest)
         if reports[key].verdict == "taken":
             taken[key] = value
-    _take_lokr_targets(values, taken, reports)
-    _take_alpha(taken, reports)
-    _add_their_defaults(taken, reports)
+    if not own:
+        _take_lokr_targets(values, taken, reports)
+        _take_alpha(taken, reports)
+        _add_their_defaults(taken, reports)
     blocking = tuple(key for key, report in reports.items() if report.verdict in ("cannot", "unknown"))
     return Translation(values=taken, reports=tuple(reports.values()), blocking=blocking)
 

@@ -11,8 +11,8 @@ from newbie_gui.pages.config.store import read_values
 from newbie_gui.pages.html import table
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
-from trainer_core.contracts.config import SECTIONS, flattened, options
-from trainer_core.contracts.foreign import KeyReport, Translation, is_secret
+from trainer_core.contracts.config import IGNORED_KEYS, SECTIONS, flattened, options
+from trainer_core.contracts.foreign import FOREIGN_KEYS, KeyReport, is_secret
 from trainer_core.contracts.foreign import translate as translate_keys
 from trainer_core.contracts.validation import nearest
 
@@ -36,24 +36,25 @@ def import_config(file: Path, defaults: Mapping[str, Any], without: Collection[s
     """
     raw = read_values(file)
     flat, _ = flattened(raw)
-    translation = _translated(flat, [key for key in without if key in flat], foreign=is_foreign(raw))
+    names = [spec.name for spec in options()]
+    translation = translate_keys(
+        flat,
+        known=names,
+        without=[key for key in without if key in flat],
+        nearest=lambda key: nearest(key, names),
+        own=not is_foreign(raw),
+    )
     values = {**defaults, **translation.values}
     return Imported(values=values, reports=translation.reports, blocking=translation.blocking)
 
 
-def _translated(flat: Mapping[str, Any], without: list[str], *, foreign: bool) -> Translation:
-    if not foreign:
-        # Our own file: another trainer's defaults must not be put in where it says nothing.
-        reports = tuple(KeyReport(key=key, value=value, verdict="taken") for key, value in flat.items())
-        return Translation(values=flat, reports=reports, blocking=())
-    names = [spec.name for spec in options()]
-    return translate_keys(flat, known=names, without=without, nearest=lambda key: nearest(key, names))
-
-
 def is_foreign(raw: Mapping[str, Any]) -> bool:
-    """Another trainer's file: its keys stand under the headings that it uses, or some of them are not ours."""
-    ours = {spec.name for spec in options()}
-    return any(section in raw for section in SECTIONS) or not set(raw) <= ours
+    """Another trainer's file: its keys stand under the headings that it uses, or some of them are its own.
+
+    A key that nobody knows is a slip of the pen in a file of ours.
+    """
+    theirs = FOREIGN_KEYS.keys() - IGNORED_KEYS.keys() - {spec.name for spec in options()}
+    return any(section in raw for section in SECTIONS) or not theirs.isdisjoint(raw)
 
 
 def report_table(imported: Imported, ui: Ui) -> Markup:

@@ -55,6 +55,15 @@ def test_a_file_of_ours_is_taken_as_it_stands(tmp_path: Path):
     assert imported(tmp_path, "lora_rank = 4\n").values["timestep_sampling"] == "uniform"
 
 
+def test_a_slip_in_a_file_of_ours_changes_nothing_else(tmp_path: Path):
+    text = "lora_rank = 8\ntrust_remote_code = false\ncache_in_memory = true\n"
+    own = {**default_values(Workspace(tmp_path)), "lora_rank": 8}
+    assert imported(tmp_path, text + "lora_rnak = 8\n").blocking == ("lora_rnak",)
+    agreed = imported(tmp_path, text + "lora_rnak = 8\n", "lora_rnak")
+    assert agreed.values == own and agreed.blocking == ()
+    assert [report.verdict for report in agreed.reports] == ["taken", "ignored", "ignored", "left out"]
+
+
 def test_other_models_and_other_files_are_refused_in_words(tmp_path: Path):
     with pytest.raises(UserError) as other:
         imported(tmp_path, 'qwen_model_path = "x"\n')
