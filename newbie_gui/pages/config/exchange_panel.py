@@ -119,7 +119,7 @@ class ExchangePanel:
 
     def _command(self, name: str, text: str) -> Markup:
         saved = self._ui.workspace.configs / name
-        same = saved.is_file() and saved.read_text(encoding="utf-8") == text
+        same = saved.is_file() and saved.read_bytes() == text.encode()
         command = [sys.executable, "-m", "trainer_core", "train", str(saved) if same else name]
         line = subprocess.list2cmdline(command) if os.name == "nt" else shlex.join(command)
         return Markup("<p>{}</p><pre class='config-command'><code>{}</code></pre><p class='muted'>{}</p>").format(

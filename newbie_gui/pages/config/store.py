@@ -1,5 +1,6 @@
 """Saved settings: TOML files in the workspace's folder of configs."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from newbie_gui.pages.config.form import default_values
 from trainer_core.contracts.config import IGNORED_KEYS, flattened, options
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import write_text_atomic
+from trainer_core.contracts.fsutil import whole_file, write_text_atomic
 from trainer_core.contracts.options import OptionSpec, checked
 from trainer_core.contracts.toml_text import read_toml, toml_value, values_text
 from trainer_core.contracts.trash import to_trash
@@ -67,12 +68,13 @@ class ConfigStore:
         return read_config(self._existing(name), default_values(self._workspace))
 
     def duplicate(self, name: str) -> str:
-        """Copy a file under the next free name, ``NAME-2``, and return that."""
-        text = self._existing(name).read_text(encoding="utf-8-sig")
+        """Copy a file, whatever it holds, under the next free name, ``NAME-2``, and return that."""
+        file = self._existing(name)
         stem, number = name[:100], 2
         while self.exists(f"{stem}-{number}"):
             number += 1
-        write_text_atomic(self.path(f"{stem}-{number}"), text)
+        with whole_file(self.path(f"{stem}-{number}")) as copy:
+            shutil.copyfile(file, copy)
         return f"{stem}-{number}"
 
     def delete(self, name: str) -> None:

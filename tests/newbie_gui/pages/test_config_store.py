@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from settings_parts import settled
+from settings_parts import make_ui, settled
 
 from newbie_gui.draft import Draft
+from newbie_gui.pages.config.exchange_panel import ExchangePanel
 from newbie_gui.pages.config.form import default_values
 from newbie_gui.pages.config.lookup import Lookup
 from newbie_gui.pages.config.store import MAX_BYTES, ConfigStore
@@ -53,6 +54,15 @@ def test_duplicate_and_delete(store: ConfigStore, tmp_path: Path):
     with pytest.raises(UserError) as missing:
         store.load("a")
     assert missing.value.code == "config_missing"
+
+
+def test_a_file_that_is_not_utf_8_is_copied_and_shown_beside(store: ConfigStore, tmp_path: Path):
+    ui = make_ui(tmp_path)
+    data = 'output_name = "白发"'.encode("gbk")
+    for folder in (tmp_path / "configs", ui.workspace.configs):
+        (folder / "a.toml").write_bytes(data)
+    assert (tmp_path / "configs" / f"{store.duplicate('a')}.toml").read_bytes() == data
+    assert "train a.toml<" in ExchangePanel(ui)._command("a.toml", "lora_rank = 8\n")
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "con", ".hidden", "x" * 200, "a\0b", "C:x"])
