@@ -9,7 +9,7 @@ from trainer_core.planning.demo import NAME, TINY_BASE, demo_values
 
 
 def start_demo(services: Services, drawing_title: str) -> Path:
-    """Queue the drawing of the pictures, unless they are there already, and the training after it.
+    """Queue the drawing of the pictures, unless they are there or coming already, and the training after it.
 
     Returns the folder of the coming run.
 
@@ -17,13 +17,19 @@ def start_demo(services: Services, drawing_title: str) -> Path:
         UserError: the workspace cannot be written.
     """
     pictures = services.workspace.datasets / f"demo-{NAME}"
-    if not pictures.exists():
+    if not pictures.exists() and not _coming(services, pictures):
         # Takes the place that the training needs: so the training waits for it.
         services.queue.add("demo", drawing_title, {"folder": str(pictures)}, resources=("cpu",))
     config = _config(services, pictures)
     start(services.queue, config, services.machine.now())
     services.runs.forget_list()
     return Path(config.output_dir) / config.output_name
+
+
+def _coming(services: Services, pictures: Path) -> bool:
+    """Whether a drawing of an earlier click has not ended."""
+    drawings = [entry for entry in services.queue.entries() if entry.active and entry.job.kind == "demo"]
+    return any(entry.job.spec.get("folder") == str(pictures) for entry in drawings)
 
 
 def _config(services: Services, data: Path) -> TrainConfig:
