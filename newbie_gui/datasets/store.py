@@ -79,6 +79,10 @@ class DatasetStore:
         """The folder of a data set, "" where there is none."""
         return next((str(info.path) for info in self.library.list() if info.name == name), "")
 
+    def choices(self) -> list[tuple[str, str]]:
+        """(name, folder) of each data set that is there, for the list of the training images."""
+        return [(info.name, str(info.path)) for info in self.library.list() if info.present]
+
     def places(self, info: DatasetInfo) -> IndexPlaces:
         return IndexPlaces(self.workspace, info.path)
 

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from newbie_gui.pages.config.form import NUMBER_STEPS, control_of, dataset_folders, help_of, to_form
+from newbie_gui.pages.config.form import NUMBER_STEPS, control_of, help_of, to_form
 from newbie_gui.pages.ui import Ui
 from newbie_gui.texts import Texts
 from trainer_core.contracts.config import options
@@ -102,7 +102,7 @@ def _control(spec: OptionSpec, form: Mapping[str, Any], helps: Mapping[str, str]
     if kind == "number":
         return gr.Number(step=NUMBER_STEPS[spec.name], **common)
     if spec.name == "train_data_dir":
-        return gr.Dropdown(dataset_folders(ui.workspace), allow_custom_value=True, **common)
+        return gr.Dropdown(ui.datasets.choices(), allow_custom_value=True, **common)
     lines = _LINES.get(kind, 1)
     plain = gr.InputHTMLAttributes(spellcheck=False, autocomplete="off", autocapitalize="off")
     return gr.Textbox(lines=lines, max_lines=max(lines, 12) if lines > 1 else 1, html_attributes=plain, **common)

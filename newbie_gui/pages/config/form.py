@@ -180,15 +180,6 @@ def decimal_text(value: float) -> str:
     return f"{value:.7f}".rstrip("0") if "e" in text and float(f"{value:.7f}") == value else text
 
 
-def dataset_folders(workspace: Workspace) -> list[tuple[str, str]]:
-    """(name, path) of the workspace's data sets, for the list of the training images."""
-    try:
-        folders = sorted(path for path in workspace.datasets.iterdir() if path.is_dir() and path.name[0] != ".")
-    except OSError:
-        return []
-    return [(path.name, str(path)) for path in folders]
-
-
 NUMBER_STEPS: Mapping[str, int] = MappingProxyType(
     {spec.name: spec.multiple_of or 1 for spec in options() if spec.type == "int"}
 )

@@ -15,7 +15,7 @@ from newbie_gui.pages.config.exchange_panel import ExchangePanel
 from newbie_gui.pages.config.fields import Fields, build_fields
 from newbie_gui.pages.config.files_panel import FilesPanel
 from newbie_gui.pages.config.fit_panel import FitPanel
-from newbie_gui.pages.config.form import dataset_folders, default_values, to_form, values_from
+from newbie_gui.pages.config.form import default_values, to_form, values_from
 from newbie_gui.pages.config.known import KnownFacts
 from newbie_gui.pages.config.live import check
 from newbie_gui.pages.config.render import render, start_problem
@@ -215,7 +215,7 @@ class _Tab:
 
     def _first_values(self) -> dict[str, Any]:
         values = {**default_values(self._ui.workspace), **starting_values(self._ui.machine.now())}
-        folders = dataset_folders(self._ui.workspace)
+        folders = self._ui.datasets.choices()
         if len(folders) == 1:
             values["train_data_dir"] = folders[0][1]
         return values
@@ -227,7 +227,7 @@ class _Tab:
         strategy = plan_for(ui.machine.now(), ui.remember.get("preset")).preset.name
         updates = self.fields.fill_form(form)
         folder = self.fields.controls["train_data_dir"]
-        updates[folder] = gr.update(choices=dataset_folders(ui.workspace), value=form["train_data_dir"])
+        updates[folder] = gr.update(choices=ui.datasets.choices(), value=form["train_data_dir"])
         checked = self._look(form, strategy, ("", ""))
         problems = _problems(checked[self._marked])
         for control, update in self.fields.mark(problems, (), ui.t).items():
@@ -308,7 +308,7 @@ class _Tab:
         folder = self.fields.controls["train_data_dir"]
         if folder in updates:
             # It may be new: then the list does not have its name yet.
-            updates[folder] = {**updates[folder], "choices": dataset_folders(self._ui.workspace)}
+            updates[folder] = {**updates[folder], "choices": self._ui.datasets.choices()}
         return {**updates, self._nudge: _stamp()}
 
 

@@ -57,6 +57,14 @@ def test_a_new_page_is_ready_but_for_the_data_set(tmp_path: Path):
     assert again["value"] == str(data) and again["choices"] == [("hero", str(data))]
 
 
+def test_a_folder_pointed_at_is_a_data_set_to_choose(tmp_path: Path):
+    ui = make_ui(tmp_path)
+    data = make_dataset(tmp_path / "elsewhere")
+    ui.datasets.library.point_at(str(data))
+    made, _ = built(ui)
+    assert made._filled()[made.fields.controls["train_data_dir"]]["choices"] == [("elsewhere", str(data))]
+
+
 def test_what_was_typed_comes_back_raw_but_not_what_nobody_typed(tmp_path: Path):
     made, _ = built(make_ui(tmp_path))
     form = {**to_form(default_values(made._ui.workspace)), "learning_rate": "1e-"}
