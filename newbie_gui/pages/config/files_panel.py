@@ -8,12 +8,12 @@ from gradio.components import Component
 from markupsafe import Markup
 
 from newbie_gui.pages.config.fields import Fields, Fill
-from newbie_gui.pages.config.form import default_values, values_from
+from newbie_gui.pages.config.form import values_from
 from newbie_gui.pages.config.store import ConfigStore
+from newbie_gui.pages.config.strategy import new_values
 from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import QUIET, Ui
-from newbie_gui.strategies import starting_values
 from trainer_core.contracts.config import options
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.validation import all_problems
@@ -128,8 +128,7 @@ class FilesPanel:
         return {**self._quiet(), self._reset_sure: gr.update(visible=True)}
 
     def _was_reset(self, data: dict[Any, Any]) -> dict[Any, Any]:
-        values = {**default_values(self._ui.workspace), **starting_values(self._ui.machine.now())}
-        return {**self._fill(values), **self._quiet("good", self._ui.t("config.files.reset.done"))}
+        return {**self._fill(new_values(self._ui)), **self._quiet("good", self._ui.t("config.files.reset.done"))}
 
     def _saved_new(self, data: dict[Any, Any]) -> dict[Any, Any]:
         name = (data[self._name] or "").strip()

@@ -6,10 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.pages.config.form import to_form, values_from
+from newbie_gui.pages.config.form import default_values, to_form, values_from
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
-from newbie_gui.strategies import base_of, presets, proposed_values
+from newbie_gui.strategies import base_of, presets, proposed_values, starting_values
 from newbie_gui.translate import translate
 from trainer_core.planning.hardware import Machine
 from trainer_core.planning.presets import Choice, Preset, choose, reserve_gib
@@ -24,6 +24,13 @@ class StrategyPlan:
     fits: bool
     sentences: tuple[str, ...]
     values: Mapping[str, Any]
+
+
+def new_values(ui: Ui) -> dict[str, Any]:
+    """A new form's values: what suits this machine over the defaults, and the data set where there is only one."""
+    values = {**default_values(ui.workspace), **starting_values(ui.machine.now())}
+    folders = [folder for _, folder in ui.datasets.choices()]
+    return {**values, "train_data_dir": folders[0]} if len(folders) == 1 else values
 
 
 def titles(ui: Ui) -> list[tuple[str, str]]:

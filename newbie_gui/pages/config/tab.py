@@ -15,14 +15,13 @@ from newbie_gui.pages.config.exchange_panel import ExchangePanel
 from newbie_gui.pages.config.fields import Fields, build_fields
 from newbie_gui.pages.config.files_panel import FilesPanel
 from newbie_gui.pages.config.fit_panel import FitPanel
-from newbie_gui.pages.config.form import default_values, to_form, values_from
+from newbie_gui.pages.config.form import to_form, values_from
 from newbie_gui.pages.config.known import KnownFacts
 from newbie_gui.pages.config.live import check
 from newbie_gui.pages.config.render import render, start_problem
-from newbie_gui.pages.config.strategy import plan_for, render_plan, titles
+from newbie_gui.pages.config.strategy import new_values, plan_for, render_plan, titles
 from newbie_gui.pages.html import digest
 from newbie_gui.pages.ui import QUIET, Ui
-from newbie_gui.strategies import starting_values
 from trainer_core.contracts.config import TrainConfig, options, parse_config
 from trainer_core.contracts.fsutil import json_text
 from trainer_core.contracts.validation import PART_OPTIONS
@@ -139,7 +138,7 @@ class _Tab:
 
     def place(self) -> None:
         ui = self._ui
-        values = self._first_values()
+        values = new_values(ui)
         with gr.Row(elem_classes="config-page"):
             with gr.Column(scale=3, min_width=320):
                 self._place_strategy()
@@ -213,17 +212,10 @@ class _Tab:
         """What `fill` updates."""
         return [*self.fields.controls.values(), self._nudge]
 
-    def _first_values(self) -> dict[str, Any]:
-        values = {**default_values(self._ui.workspace), **starting_values(self._ui.machine.now())}
-        folders = self._ui.datasets.choices()
-        if len(folders) == 1:
-            values["train_data_dir"] = folders[0][1]
-        return values
-
     def _filled(self) -> dict[Any, Any]:
         """A fresh page: what was typed last, else what suits this machine."""
         ui = self._ui
-        form = {**to_form(self._first_values()), **self._draft.read()}
+        form = {**to_form(new_values(ui)), **self._draft.read()}
         strategy = plan_for(ui.machine.now(), ui.remember.get("preset")).preset.name
         updates = self.fields.fill_form(form)
         folder = self.fields.controls["train_data_dir"]

@@ -57,6 +57,16 @@ def test_a_new_page_is_ready_but_for_the_data_set(tmp_path: Path):
     assert again["value"] == str(data) and again["choices"] == [("hero", str(data))]
 
 
+def test_starting_over_gives_what_a_new_page_has(tmp_path: Path):
+    ui = make_ui(tmp_path)
+    make_dataset(ui.workspace.datasets / "hero" / "2_hero")
+    made, _ = built(ui)
+    new = made._filled()
+    again = made._files._was_reset({})
+    values = [[updates[control]["value"] for control in made.fields.controls.values()] for updates in (new, again)]
+    assert values[0] == values[1]
+
+
 def test_a_folder_pointed_at_is_a_data_set_to_choose(tmp_path: Path):
     ui = make_ui(tmp_path)
     data = make_dataset(tmp_path / "elsewhere")
