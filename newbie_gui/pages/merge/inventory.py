@@ -1,6 +1,5 @@
 """What the Merge tab can work with, as it lies on disk: LoRAs of runs and in the workspace, bases, finished models."""
 
-import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -144,11 +143,11 @@ def _entries(folder: Path) -> Sequence[Path]:
 
 
 def remove(workspace: Workspace, asset: Asset, in_use: Sequence[str]) -> None:
-    """Move it to the trash. ``in_use``: texts of jobs that are not done, in which paths stand.
+    """Move it to the trash. ``in_use``: texts of jobs that are not done, paths among them.
 
     Raises UserError `asset_in_use`, OSError.
     """
-    if any(json.dumps(str(asset.path))[1:-1] in text or str(asset.path) in text for text in in_use):
+    if any(Path(text).is_relative_to(asset.path) for text in in_use):
         raise UserError(
             "asset_in_use",
             f"{asset.path.name} is used by a job that waits or runs.",

@@ -2,7 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,7 @@ from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import read_events
 from trainer_core.contracts.jobdir import JobDir
+from trainer_core.contracts.toml_text import read_toml
 from trainer_core.contracts.workspace import Workspace
 
 KINDS = ("merge", "convert_lora", "try")
@@ -80,10 +82,19 @@ def planned_outputs(ui: Ui) -> list[str]:
 
 
 def texts_of_live_jobs(ui: Ui) -> list[str]:
-    """Everything such a job was given: where a path stands in it, the job needs what lies there."""
-    texts = []
+    """Every text in the tasks and settings of jobs that are not done: of a path among them such a job has need."""
+    texts: list[str] = []
     for entry in ui.queue.entries():
         if entry.active:
-            folder = JobDir(ui.workspace.jobs / entry.job.id)
-            texts += [file.read_text("utf-8") for file in (folder.job_file, folder.config_file) if file.is_file()]
+            texts += _texts(entry.job.spec)
+            with suppress(UserError):  # a kind without settings, or such as the job will refuse
+                texts += _texts(read_toml(JobDir(ui.workspace.jobs / entry.job.id).config_file))
     return texts
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)

@@ -7,8 +7,12 @@ from merge_stock import TINY, run_with_exports, workspace_in, write_lora
 
 from newbie_gui.pages.merge.incoming import receive
 from newbie_gui.pages.merge.inventory import InventoryCache, base_of, read_inventory, remove
+from newbie_gui.pages.merge.jobs_panel import texts_of_live_jobs
+from newbie_gui.pages.ui import Ui
+from newbie_gui.services import make_services
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.jobs.queue import Queue
 from trainer_core.planning.demo import TINY_BASE
 
 
@@ -75,7 +79,19 @@ def test_deleting_goes_to_the_trash_unless_a_job_needs_it(workspace: Workspace) 
     file = write_lora(workspace.loras / "own.safetensors")
     (asset,) = read_inventory(workspace).assets
     with pytest.raises(UserError, match="used by a job") as caught:
-        remove(workspace, asset, [f'{{"loras": [{{"path": "{file}"}}]}}'])
+        remove(workspace, asset, [str(file)])
     assert caught.value.code == "asset_in_use" and file.exists()
-    remove(workspace, asset, ["{}"])
+    remove(workspace, asset, [f"{file}-2", "a prompt"])
     assert not file.exists() and len(list(workspace.trash.iterdir())) == 1
+
+
+class WorkerlessQueue(Queue):
+    def ensure_worker(self) -> None:
+        pass
+
+
+def test_a_job_needs_the_paths_of_its_task_and_of_its_settings(workspace: Workspace) -> None:
+    queue = WorkerlessQueue(workspace)
+    for files in ({"config.toml": 'vae_path = "/v"'}, {}):
+        queue.add("merge", "t", {"loras": [{"path": "/蓝"}]}, resources=("light",), files=files)
+    assert sorted(texts_of_live_jobs(Ui("en", make_services(workspace, queue=queue)))) == ["/v", "/蓝", "/蓝"]
