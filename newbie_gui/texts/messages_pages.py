@@ -31,6 +31,5 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("{} has no run folder.", "{} 没有训练记录文件夹。"),
     ("Remove its job from the queue instead.", "请改为从队列中移除它的任务。"),
     ("{} is not there any more.", "{} 已不存在。"),
-    ("A name for the base.", "请给底模起个名称。"),
     ("A name for the settings.", "请给这组参数起个名称。"),
 )

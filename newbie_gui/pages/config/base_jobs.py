@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from newbie_gui.pages.config.base_report import missing_bytes
+from newbie_gui.pages.outputs import output_path, planned_outputs
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import LIGHT, Kind
-from trainer_core.contracts.options import OptionSpec, checked
 from trainer_core.jobs.entries import ACTIVE
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.hub_place import NEWBIE, parse_place
 
 KINDS: tuple[Kind, ...] = ("convert", "download")
-_NAME = OptionSpec(name="name", type="str", required=True, help="A name for the base.", rule="name")
 
 
 class BaseJobs:
@@ -29,15 +28,9 @@ class BaseJobs:
         active = [entry for entry in mine if entry.active]
         return max(active or mine, key=lambda entry: entry.job.created, default=None)
 
-    def output(self, name: str, suffix: str = "") -> Path:
-        """Where a new base of this name lies. Raises UserError: "base_name", "output_exists"."""
-        try:
-            place = self._ui.workspace.models / f"{checked(_NAME, name.strip())}{suffix}"
-        except ValueError as error:
-            raise UserError("base_name", f"The name {str(error).rstrip('.')}.", ["Choose another name."]) from error
-        if place.exists():
-            raise UserError("output_exists", f"{place} already exists.", ["Choose another name, or remove it."])
-        return place
+    def output(self, name: str, *, file: bool = False) -> Path:
+        """Where a new base of this name lies. Raises UserError: "name_invalid", "output_exists"."""
+        return output_path(self._ui.t, self._ui.workspace.models, name, file=file, planned=planned_outputs(self._ui))
 
     def plan(self, repo: str, parts: Mapping[str, str], name: str) -> str:
         """Ask the hub what a download takes; returns the job's id. Raises UserError, also "part_missing"."""
@@ -53,21 +46,25 @@ class BaseJobs:
         return self._added("download", spec, front=True)
 
     def confirm(self, job_id: str) -> str:
-        """Download what a plan described; returns the new job's id. Raises UserError: "base_no_plan", "disk_full"."""
+        """Download what a plan described; returns the new job's id.
+
+        Raises UserError: "base_no_plan", "disk_full", "output_exists" (since it was planned).
+        """
         entry = self._ui.queue.entry(job_id) if job_id else None
         if entry is None or not is_plan(entry):
             raise UserError("base_no_plan", self._ui.t("base.no_plan"))
         if missing_bytes(entry.result):
             raise UserError("disk_full", self._ui.t("base.job.short", missing=f"{missing_bytes(entry.result):,} B"))
-        return self._added("download", {**entry.job.spec, "plan": False})
+        output = self.output(Path(entry.job.spec["output"]).name)
+        return self._added("download", {**entry.job.spec, "output": str(output), "plan": False})
 
     def convert(self, source: str, parts: Mapping[str, str], *, form: str, dtype: str, name: str) -> str:
-        """Returns the job's id. Raises UserError: "base_missing", "base_name", "output_exists"."""
+        """Returns the job's id. Raises UserError: "base_missing", "name_invalid", "output_exists"."""
         path = Path(source.strip()).expanduser()
         if not source.strip() or not path.exists():
             words = f"{path} does not exist." if source.strip() else self._ui.t("base.no_source")
             raise UserError("base_missing", words)
-        output = self.output(name, ".safetensors" if form == "comfyui" else "")
+        output = self.output(name, file=form == "comfyui")
         given = {kind: text.strip() for kind, text in parts.items() if text.strip()}
         spec = {"source": str(path), "output": str(output), "to": form, "dtype": dtype, "parts": given}
         return self._added("convert", spec)

@@ -7,9 +7,9 @@ import gradio as gr
 
 from newbie_gui.pages.merge.choose_panel import Values, lora_choices
 from newbie_gui.pages.merge.inventory import Inventory
-from newbie_gui.pages.merge.jobs_panel import planned_outputs
 from newbie_gui.pages.merge.plans import convert_spec, free_name, other_form, precision_choices, read_path, title_of
 from newbie_gui.pages.merge.render import facts_view, problem
+from newbie_gui.pages.outputs import planned_outputs
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS

@@ -76,11 +76,6 @@ class JobsPanel:
             self._ui.queue.forget(job_id)
 
 
-def planned_outputs(ui: Ui) -> list[str]:
-    """Places that jobs which are not done will write."""
-    return [str(entry.job.spec.get("output", "")) for entry in ui.queue.entries() if entry.active]
-
-
 def texts_of_live_jobs(ui: Ui) -> list[str]:
     """Every text in the tasks and settings of jobs that are not done: of a path among them such a job has need."""
     texts: list[str] = []

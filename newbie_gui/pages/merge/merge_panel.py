@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 
 from newbie_gui.pages.merge.choose_panel import ChoosePanel, Values
-from newbie_gui.pages.merge.jobs_panel import planned_outputs
 from newbie_gui.pages.merge.plans import (
     FORMS,
     PRECISIONS,
@@ -19,6 +18,7 @@ from newbie_gui.pages.merge.plans import (
     title_of,
 )
 from newbie_gui.pages.merge.render import room_view
+from newbie_gui.pages.outputs import planned_outputs
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.jobdir import LIGHT
 from trainer_core.planning.base_check import BaseReport

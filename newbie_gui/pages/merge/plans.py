@@ -9,12 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 from newbie_gui.figures import GIB, gib
+from newbie_gui.pages.outputs import output_path
 from newbie_gui.texts import Texts
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import DTYPES as PRECISIONS
 from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS
 from trainer_core.contracts.workspace import Workspace
-from trainer_core.dataset.library import checked_name
 from trainer_core.planning.base_check import BasePaths, BaseReport, check_base
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS, SUFFIX, LoraFacts, lora_facts
 
@@ -104,19 +104,6 @@ def choice(t: Texts, what: str, value: object, allowed: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in allowed:
         raise UserError("choice_invalid", t("merge.error.choice", what=t(what)))
     return value
-
-
-def output_path(t: Texts, folder: Path, name: object, *, file: bool, planned: Sequence[str]) -> Path:
-    """A new place in ``folder``. ``planned``: outputs of jobs that are not done.
-
-    Raises UserError `name_invalid`, `output_exists`.
-    """
-    stem = checked_name(str(name or "").strip().removesuffix(SUFFIX))
-    output = folder / (stem + SUFFIX if file else stem)
-    taken = {path.name.casefold() for path in folder.iterdir()} if folder.is_dir() else set()
-    if output.name.casefold() in taken or str(output) in planned:
-        raise UserError("output_exists", t("merge.error.taken", name=output.name))
-    return output
 
 
 def room_for(report: BaseReport, form: str, precision: str, models: Path) -> DiskRoom:

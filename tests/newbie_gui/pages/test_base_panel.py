@@ -146,12 +146,22 @@ def test_converting_the_chosen_base(tmp_path: Path) -> None:
     assert job.spec["output"] == str(ui.workspace.models / "n.safetensors")
 
 
+def test_a_new_base_has_one_suffix_and_a_place_of_its_own(tmp_path: Path) -> None:
+    ui = page(tmp_path)
+    jobs = BaseJobs(ui)
+    assert jobs.output("mine.safetensors", file=True).name == "mine.safetensors"
+    jobs.plan("", {}, "same")
+    jobs.convert(str(TINY_BASE), {}, form="official", dtype="keep", name="same")
+    with pytest.raises(UserError, match="a waiting job will write it"):
+        jobs.convert(str(TINY_BASE), {}, form="official", dtype="keep", name="same")
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "CON", "x\0"])
 def test_a_name_is_a_plain_one(name: str, tmp_path: Path) -> None:
     jobs = BaseJobs(page(tmp_path))
     with pytest.raises(UserError) as caught:
         jobs.convert(str(TINY_BASE), {}, form="official", dtype="keep", name=name)
-    assert caught.value.code == "base_name" and jobs.newest() is None
+    assert caught.value.code == "name_invalid" and jobs.newest() is None
     assert not caught.value.message.endswith("..")
 
 
