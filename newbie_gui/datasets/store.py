@@ -226,11 +226,10 @@ class DatasetStore:
         return record is not None and bool(record.key) and not dataset.places.thumbnail(record.key).is_file()
 
     def _uses(self, entry: Entry, info: DatasetInfo) -> bool:
-        if entry.job.kind == "train":
-            return str(info.path) in self._trained_folders(entry)
-        return entry.job.spec.get("folder") == str(info.path)
+        return str(info.path) in (entry.job.spec.get("folder"), *self._trained_folders(entry))
 
     def _trained_folders(self, entry: Entry) -> tuple[str, ...]:
+        """The data of a job that has settings of a training: the training itself, or its check of the memory."""
         try:
             config = load_config(self.workspace.jobs / entry.job.id / CONFIG_FILE)
         except UserError:

@@ -11,10 +11,12 @@ from PIL import Image
 from newbie_gui.disk_use import clean
 from newbie_gui.pages.dataset.layout import place
 from newbie_gui.pages.dataset.tab import _Tab
+from trainer_core.contracts.config import parse_config, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.importing import run
 from trainer_core.dataset.index_file import IndexPlaces
 from trainer_core.dataset.indexing import update_index
+from trainer_core.planning.demo import demo_values
 
 
 @pytest.fixture
@@ -114,6 +116,16 @@ def test_another_choice_takes_the_question_back(page: Page):
     assert page.shown("manage__asked") == ""
     page.do(page.manager.agreed)
     assert [info.name for info in page.store.library.list()] == ["cats", "dogs"]
+
+
+def test_a_data_set_is_at_work_while_its_fit_is_checked(page: Page):
+    page.fill("cats", {})
+    info = page.store.library.get("cats")
+    places = {"base_model_path": "b", "train_data_dir": str(info.path), "output_dir": str(page.workspace.output)}
+    settings = to_toml(parse_config({**demo_values(), **places}))
+    page.store.require_idle(info)
+    page.store.queue.add("fit", "t", {"cards": 1}, resources=("cpu",), files={"config.toml": settings})
+    assert code_of(page, page.manager.rename, manage__new_name="new") == "dataset_in_use"
 
 
 def test_a_data_set_at_work_is_neither_renamed_nor_deleted(page: Page):
