@@ -2,6 +2,7 @@
 
 import asyncio
 import locale
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
@@ -96,9 +97,16 @@ def chosen_language(request: Request, default: Lang | None) -> Lang:
         return cookie
     if default:
         return default
-    wanted = [part.split(";")[0].strip().lower() for part in request.headers.get("accept-language", "").split(",")]
-    known = (lang for tag in wanted for lang in LANGS if tag.split("-")[0] == lang)
+    wanted = [_weighed(part) for part in request.headers.get("accept-language", "").split(",")]
+    by_weight = sorted(wanted, key=lambda tag_weight: -tag_weight[1])
+    known = (lang for tag, weight in by_weight if weight for lang in LANGS if tag.split("-")[0] == lang)
     return next(known, "en")
+
+
+def _weighed(part: str) -> tuple[str, float]:
+    """(tag, weight) of one entry of Accept-Language: "zh-CN;q=0.9"; weight 0 means not wanted."""
+    tag, _, weight = part.lower().replace(" ", "").partition(";q=")
+    return tag, float(weight) if re.fullmatch(r"[01](\.\d*)?", weight) else 1.0
 
 
 def likely_language(default: Lang | None, remember: Remembered) -> Lang:
