@@ -18,10 +18,10 @@ def gib(size: float) -> str:
 
 
 def size_text(count: int) -> str:
-    """Bytes in the largest unit of which there is at least one: "12.3 MiB"."""
+    """Bytes in the largest unit of which there is at least one, as rounded: "12.3 MiB"."""
     size = float(max(count, 0))
     for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
+        if round(size, 1) < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.2f} GiB"

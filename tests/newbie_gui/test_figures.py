@@ -15,7 +15,14 @@ def test_gib_has_as_many_digits_as_are_worth_reading(size: float, words: str):
 
 @pytest.mark.parametrize(
     ("count", "words"),
-    [(-1, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5 * 2**20, "5.0 MiB"), (12 * GIB, "12.00 GiB")],
+    [
+        (-1, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (2**20 - 1, "1.0 MiB"),
+        (2**30 - 1, "1.00 GiB"),
+        (12 * GIB, "12.00 GiB"),
+    ],
 )
 def test_a_size_has_the_largest_unit_of_which_there_is_one(count: int, words: str):
     assert size_text(count) == words
