@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from newbie_gui.figures import date
+from newbie_gui.pages.config.words import joined
 from newbie_gui.texts import Texts
 from newbie_gui.translate import translate
 from trainer_core.jobs.entries import Entry
@@ -93,7 +94,7 @@ def _waiting(t: Texts, entry: Entry, count: int, taken: set[str], paused: bool) 
         reason = t("queue.held")
     else:
         busy = [_resource(t, name) for name in job.resources if name in taken]
-        reason = t("queue.starts_when", what=", ".join(busy)) if busy else t("queue.starts_soon")
+        reason = t("queue.starts_when", what=joined(busy, t)) if busy else t("queue.starts_soon")
     words = Markup("{} · {}").format(t("queue.place", number=entry.position), reason)
     buttons = Markup("").join(
         (

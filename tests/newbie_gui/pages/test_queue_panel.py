@@ -48,6 +48,12 @@ def test_progress_and_place_are_told_in_words() -> None:
     assert 'data-queue="down" data-on="id-owl" aria-label="Move owl down" disabled' in html
 
 
+def test_what_a_job_waits_for_is_listed_in_the_pages_language() -> None:
+    both = {"resources": ("gpu:0", "gpu:1")}
+    html = render_now(Texts("zh"), (entry("running", "a", **both), entry("waiting", "b", position=1, **both)), "")
+    assert "显卡 0、显卡 1" in html
+
+
 def test_a_paused_queue_says_why_and_holds_only_long_jobs_back() -> None:
     own = entry("waiting", "own", "index", position=2, resources=("files:a",))
     # Of a kind that the queue knows nothing of: it starts it, so the page must not say otherwise.
