@@ -67,11 +67,13 @@ def serve(options: Options) -> int:
             return _open_the_other(workspace, options)
         # Left by a page that was killed: no other start may take it for ours while we are still starting.
         (workspace.private / "address").unlink(missing_ok=True)
-        listener = _first_listener(options.host, options.port)
-        if isinstance(listener, OSError):
+        try:
+            listener = _first_listener(options.host, options.port)
+        except OSError as error:
             port = USUAL_PORT if options.port is None else options.port
-            reason = f"{options.host}, port {port} cannot be used: {listener.strerror}."
-            return _refuse(reason, [_listening_hint(listener)])
+            # Python adds the address, which is said already.
+            words = (error.strerror or "").partition(" (while attempting")[0]
+            return _refuse(f"{options.host}, port {port} cannot be used: {words}.", [_listening_hint(error)])
         quiet_environment()
         os.environ["GRADIO_TEMP_DIR"] = str(workspace.uploads)
         with listener:
@@ -179,18 +181,24 @@ def _warnings(names: Sequence[str], port: int) -> Iterator[str]:
     yield f"Allowed names and addresses: {', '.join(names)}"
 
 
-def _first_listener(host: str, port: int | None) -> socket.socket | OSError:
-    """Listen on the port, or (None) on the usual one, or on the next free one after that, and say so."""
+def _first_listener(host: str, port: int | None) -> socket.socket:
+    """Listen on the port, or (None) on the usual one, or on the next free one after that, and say so.
+
+    Raises OSError as `_listen`.
+    """
     if port is not None:
         return _listen(host, port)
-    for other in range(USUAL_PORT, USUAL_PORT + 20):
-        listener = _listen(host, other)
-        if isinstance(listener, socket.socket):
-            if other != USUAL_PORT:
-                print(f"Another program has port {USUAL_PORT}: this page takes {other}.", flush=True)
-            return listener
-        if not _taken(listener):
+    port, last = USUAL_PORT, USUAL_PORT + 19
+    while True:
+        try:
+            listener = _listen(host, port)
             break
+        except OSError as error:
+            if port == last or not _taken(error):
+                raise
+            port += 1
+    if port != USUAL_PORT:
+        print(f"Another program has port {USUAL_PORT}: this page takes {port}.", flush=True)
     return listener
 
 
@@ -209,20 +217,14 @@ def _listening_hint(error: OSError) -> str:
     return "Choose another --host or --port; ports below 1024 are the administrator's on many systems."
 
 
-def _listen(host: str, port: int) -> socket.socket | OSError:
-    """A listening socket, so that the port is ours before anything is built; or what is in the way."""
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, so that the port is ours before anything is built. Raises OSError: what is in the way."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    if os.name != "nt":
-        # On Windows this flag would let two programs share one port.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        return error
-    return listener
+    # Here an unknown name is a gaierror; below it would be an OSError like any other.
+    socket.getaddrinfo(host, port, family)
+    # On Windows "::" alone would not answer to the 127.0.0.1 that the browser is opened with.
+    both = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=both)
 
 
 def _shown_host(host: str) -> str:

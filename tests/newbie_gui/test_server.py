@@ -83,19 +83,29 @@ def test_a_taken_usual_port_is_passed_over_and_an_asked_one_refused(
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         monkeypatch.setattr(server, "USUAL_PORT", taken)
-        refused = server._first_listener("127.0.0.1", taken)
+        with pytest.raises(OSError) as refused:
+            server._first_listener("127.0.0.1", taken)
         found = server._first_listener("127.0.0.1", None)
-    assert isinstance(refused, OSError) and "Another program has the port" in server._listening_hint(refused)
-    assert isinstance(found, socket.socket)
+    assert "Another program has the port" in server._listening_hint(refused.value)
     port = found.getsockname()[1]
     found.close()
     assert taken < port < taken + 20
     assert capsys.readouterr().out == f"Another program has port {taken}: this page takes {port}.\n"
 
 
+def test_every_address_means_those_of_both_kinds(monkeypatch: pytest.MonkeyPatch):
+    asked: dict[str, bool] = {}
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: True)
+    monkeypatch.setattr(socket, "create_server", lambda to, **how: asked.update({to[0]: how["dualstack_ipv6"]}))
+    for host in ("::", "::1", "127.0.0.1"):
+        server._listen(host, 0)
+    assert asked == {"::": True, "::1": False, "127.0.0.1": False}
+
+
 def test_what_is_wrong_with_a_host_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     # RFC 5737: addresses for documentation, which no machine has.
     assert server.serve(options(tmp_path, host="192.0.2.1", port=None)) == 1
-    assert "--host must be an address of this machine." in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--host must be an address of this machine." in said and "while attempting" not in said
     unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     assert "No machine of this name is known" in server._listening_hint(unknown)
