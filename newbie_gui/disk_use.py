@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer_core.contracts import feature_files
 from trainer_core.contracts.checkpoints import prune
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.workspace import Workspace
@@ -66,6 +67,8 @@ def clean(workspace: Workspace, part: str, *, needed: Iterable[str] = ()) -> Non
     folder = folder_of(workspace, part)
     if part == "output":
         _prune_runs(folder)
+    elif part == "cache":
+        feature_files.clear(folder)
     elif part == "uploads":
         _remove_older(folder, time.time() - _UPLOAD_AGE_S, _tops(folder, needed))
     elif part != "jobs":

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from newbie_gui.disk_use import CLEANABLE, clean, measure
+from trainer_core.contracts import feature_files
 from trainer_core.contracts.workspace import Workspace
 
 
@@ -40,6 +41,15 @@ def test_a_link_is_neither_followed_nor_does_emptying_harm_its_goal(workspace: W
     clean(workspace, "trash")
     assert (outside / "picture.png").exists()
     assert list(workspace.trash.iterdir()) == []
+
+
+def test_the_cache_is_emptied_and_what_is_no_feature_stays(workspace: Workspace):
+    entry = feature_files.entry_file(workspace.cache, "latents", "ab" * 32)
+    entry.parent.mkdir(parents=True)
+    entry.write_bytes(b"1")
+    (workspace.cache / "mine.safetensors").write_bytes(b"1")
+    clean(workspace, "cache")
+    assert [path.name for path in workspace.cache.iterdir()] == ["mine.safetensors"]
 
 
 def test_only_old_uploads_go(workspace: Workspace):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer_core.contracts import fsutil
+from trainer_core.cli import main
+from trainer_core.contracts import feature_files, fsutil
 from trainer_core.contracts.errors import UserError
 from trainer_core.training import cache as cache_module
 from trainer_core.training.cache import FeatureCache, HashIndex, key_of, part_id
@@ -75,7 +76,32 @@ def test_verify_finds_and_removes_a_flipped_byte_and_a_cut(cache: FeatureCache) 
     files[0].write_bytes(data)
     files[1].write_bytes(files[1].read_bytes()[:-5])
     assert cache.verify() == sorted(files[:2])
-    assert list(cache.entries()) == files[2:]
+    assert list(feature_files.entries(cache.root)) == files[2:]
+
+
+@pytest.mark.parametrize("action", ["--verify", "--clear"])
+def test_a_folder_that_is_no_cache_is_refused_untouched(
+    tmp_path: Path, action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("loras/xl/a.safetensors", "latents/ab/mine.safetensors", "gemma/notes.txt", "index.json", ".a.1.tmp")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text('{"mine": 1}')
+        os.utime(tmp_path / name, (0, 0))
+    assert main(["cache", str(tmp_path), action]) == 1
+    assert "is no feature cache" in capsys.readouterr().err
+    assert all((tmp_path / name).is_file() for name in names)
+
+
+def test_what_another_program_put_into_a_cache_stays(cache: FeatureCache) -> None:
+    key = key_of(n=1)
+    cache.put("latents", key, TENSORS)
+    others = [cache.root / "loras/xl" / f"{key}.safetensors", cache.file("latents", key).with_name("mine.safetensors")]
+    for file in others:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"mine")
+    assert cache.verify() == [] and feature_files.clear(cache.root)[0] == 1
+    assert [path for path in sorted(cache.root.rglob("*")) if path.is_file()] == sorted(others)
 
 
 def test_a_cut_entry_is_an_error_that_says_what_to_do(cache: FeatureCache) -> None:
@@ -103,7 +129,7 @@ def test_clear_removes_entries_and_index_and_nothing_else(cache: FeatureCache) -
     cache.index.hash_of(cache.file("gemma", key_of(n=1)))
     cache.index.save()
     (cache.root / "mine.txt").write_text("kept")
-    count, size = cache.clear()
+    count, size = feature_files.clear(cache.root)
     assert count == 1 and size > 100
     assert [path.name for path in cache.root.iterdir()] == ["mine.txt"]
 

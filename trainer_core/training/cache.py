@@ -8,7 +8,7 @@ the SHA-256 of its own tensors. An index by path, size, times and inode spares h
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from trainer_core.contracts import feature_files
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import (
@@ -32,7 +33,6 @@ from trainer_core.model.identity import identity_files
 FORMAT = 1
 # An entry is written within seconds; several machines may share one store.
 _LEFT_S = 3600.0
-_ENDING = ".safetensors"
 
 
 def cache_root(config: TrainConfig) -> Path | None:
@@ -47,17 +47,10 @@ class HashIndex:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._known: dict[str, list[object]] = {}
+        # A damaged index only costs time: every file is hashed again.
+        self._known = {} if file is None else feature_files.read_index(file)
         self._folders: dict[str, str] = {}
         self._changed = False
-        if file is not None and file.exists():
-            try:
-                known = json.loads(file.read_text(encoding="utf-8"))
-            except ValueError:
-                # A damaged index only costs time: every file is hashed again.
-                known = {}
-            if isinstance(known, dict):
-                self._known = {name: entry for name, entry in known.items() if _is_index_entry(entry)}
 
     def hash_of(self, file: Path) -> str:
         """Hex SHA-256 of the file's bytes."""
@@ -87,10 +80,6 @@ class HashIndex:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             write_json_atomic(self._file, self._known)
             self._changed = False
-
-
-def _is_index_entry(entry: object) -> bool:
-    return isinstance(entry, list) and [type(part) for part in entry] == [int, int, int, int, str]
 
 
 def part_id(path: Path, index: HashIndex) -> str:
@@ -128,19 +117,21 @@ class FeatureCache:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.index = HashIndex(root / "index.json")
-        remove_leftovers(root, older_than_s=_LEFT_S)
+        self.index = HashIndex(feature_files.index_file(root))
+        # A folder that somebody gave as cache_dir may hold what others have begun.
+        if feature_files.is_cache(root):
+            remove_leftovers(root, older_than_s=_LEFT_S)
 
     def file(self, kind: str, key: str) -> Path:
-        return self.root / kind / key[:2] / f"{key}{_ENDING}"
+        return feature_files.entry_file(self.root, kind, key)
 
     def keys(self, kind: str) -> set[str]:
         """Of the entries there are now. One listing: asking the disk for ten thousand files takes seconds."""
         return {
-            entry.name.removesuffix(_ENDING)
-            for folder in _listed(self.root / kind)
-            for entry in _listed(folder.path)
-            if entry.name.endswith(_ENDING)
+            entry.name.removesuffix(feature_files.ENDING)
+            for folder in feature_files.listed(self.root / kind)
+            for entry in feature_files.listed(folder.path)
+            if entry.name.endswith(feature_files.ENDING)
         }
 
     def put(self, kind: str, key: str, tensors: Mapping[str, Tensor]) -> None:
@@ -184,33 +175,12 @@ class FeatureCache:
                 ["Run `python -m trainer_core cache --verify`, then start the run again: it is made anew."],
             ) from error
 
-    def entries(self) -> Iterator[Path]:
-        yield from sorted(self.root.glob(f"*/??/*{_ENDING}"))
-
     def verify(self) -> list[Path]:
         """Rehash every entry; the damaged ones are removed (they will be made anew) and returned."""
-        damaged = [file for file in self.entries() if not _is_whole(file)]
+        damaged = sorted(file for file in feature_files.entries(self.root) if not _is_whole(file))
         for file in damaged:
             file.unlink()
         return damaged
-
-    def clear(self) -> tuple[int, int]:
-        """Remove everything this store wrote; returns (entries, bytes)."""
-        files = list(self.entries())
-        size = sum(file.stat().st_size for file in files)
-        for kind in ("latents", "gemma", "jina", "cut"):
-            shutil.rmtree(self.root / kind, ignore_errors=True)
-        (self.root / "index.json").unlink(missing_ok=True)
-        return len(files), size
-
-
-def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What is in a folder; nothing in one that is not there."""
-    try:
-        with os.scandir(folder) as entries:
-            return [*entries]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
