@@ -230,15 +230,15 @@ def _report(
     without: Collection[str],
     nearest: Callable[[str], str],
 ) -> KeyReport:
+    shown = "(hidden)" if is_secret(key) and value else value
     if key in without:
         reason = FOREIGN_KEYS[key].why if key in FOREIGN_KEYS else "its default counts"
-        return KeyReport(key=key, value=value, verdict="left out", reason=reason)
+        return KeyReport(key=key, value=shown, verdict="left out", reason=reason)
     if key in known:
         return KeyReport(key=key, value=value, verdict="taken")
     foreign = FOREIGN_KEYS.get(key)
     if foreign is None:
         return KeyReport(key=key, value=value, verdict="unknown", reason=f"it is not an option{nearest(key)}")
-    shown = "(hidden)" if foreign.secret and value else value
     if foreign.part_of:
         reason = f"it is a detail of {foreign.part_of}, whose line says what becomes of it"
         if _is_off(foreign.part_of, values.get(foreign.part_of)):
