@@ -128,3 +128,16 @@ def test_what_a_killed_process_began_is_removed_and_nothing_else(tmp_path: Path)
     assert len(list(tmp_path.iterdir())) == count - 2 and (tmp_path / f".b-peft.{os.getpid()}.tmp").is_dir()
     fsutil.remove_leftovers(tmp_path, also_own=True)
     assert len(list(tmp_path.iterdir())) == count - 4
+
+
+def test_what_another_machine_finishes_meanwhile_is_no_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    begun = tmp_path / ".a.safetensors.4194303.tmp"
+    begun.touch()
+
+    def named_meanwhile(pid: int) -> bool:
+        begun.rename(tmp_path / "a.safetensors")
+        return False
+
+    monkeypatch.setattr(fsutil.psutil, "pid_exists", named_meanwhile)
+    fsutil.remove_leftovers(tmp_path, older_than_s=3600.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]

@@ -186,7 +186,11 @@ def remove_leftovers(folder: Path, name: str = "", *, older_than_s: float = 0.0,
         pid = int(match["pid"])
         if psutil.pid_exists(pid) and not (also_own and pid == os.getpid()):
             continue
-        if entry.stat(follow_symlinks=False).st_mtime > latest:
+        try:
+            if entry.stat(follow_symlinks=False).st_mtime > latest:
+                continue
+        except FileNotFoundError:
+            # Another machine has just given it its name.
             continue
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path, ignore_errors=True)
