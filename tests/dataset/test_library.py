@@ -63,6 +63,16 @@ def test_a_name_is_taken_in_any_case(library: Library):
     assert library.rename("Cats", "cats").name == "cats"
 
 
+def test_another_case_of_the_name_may_be_another_folder(library: Library, tmp_path: Path):
+    put(library.create("cats").path / "a.png")
+    try:
+        (tmp_path / "workspace/datasets/Cats").mkdir()
+    except FileExistsError:
+        pytest.skip("case does not count on this disk")
+    assert refused(lambda: library.rename("cats", "Cats")) == "dataset_exists"
+    assert (tmp_path / "workspace/datasets/cats/a.png").is_file()
+
+
 def test_concepts_are_folders_with_their_repeats(library: Library):
     info = library.create("cats")
     assert library.add_concept("cats", "小猫", 10).folder == "10_小猫"

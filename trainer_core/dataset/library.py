@@ -87,8 +87,7 @@ class Library:
         """Give an own data set another name."""
         info = self._own(name)
         new = checked_name(new)
-        if new.casefold() != name.casefold():
-            self._require_free(new)
+        self._require_free(new, besides=info)
         target = self._datasets / new
         _move(info.path, target)
         return DatasetInfo(name=new, path=target, external=False, present=True)
@@ -172,8 +171,9 @@ class Library:
             raise UserError("concept_missing", f"{name} has no concept in a folder named {folder!r}.")
         return found
 
-    def _require_free(self, name: str) -> None:
-        if any(info.name.casefold() == name.casefold() for info in self.list()) or (self._datasets / name).exists():
+    def _require_free(self, name: str, besides: DatasetInfo | None = None) -> None:
+        others = (info.name.casefold() for info in self.list() if info != besides)
+        if name.casefold() in others or _is_other(self._datasets / name, besides.path if besides else None):
             raise UserError("dataset_exists", f"There is a data set named {name} already.", ["Choose another name."])
 
     def _require_no_concept(self, name: str, new: Concept, besides: str = "") -> None:
@@ -279,6 +279,13 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True)
     except OSError as error:
         raise UserError("folder_busy", f"{folder} cannot be made: {error.strerror}.") from error
+
+
+def _is_other(path: Path, own: Path | None) -> bool:
+    """Something lies at ``path`` that is not ``own`` under another spelling, as where case does not count."""
+    if not os.path.lexists(path):
+        return False
+    return own is None or path.is_symlink() or not path.samefile(own)
 
 
 def _move(source: Path, target: Path) -> None:
