@@ -116,6 +116,11 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("{} has no concept in a folder named {}.", "{} 里没有名为 {} 的概念文件夹。"),
     ("There is a data set named {} already.", "已经有名为 {} 的数据集。"),
     ("Choose another name.", "请换个名称。"),
+    ("In {} something else is named {}.", "{} 里已有别的东西叫 {}。"),
+    (
+        "Choose another name, or move that away with your file manager.",
+        "请换一个名称，或用文件管理器把它移走。",
+    ),
     ("{} has a concept named {} already, with {} repeats.", "{} 里已经有名为 {} 的概念，重复 {} 次。"),
     ("Choose another name, or change the repeats of the one there.", "请换个名称，或修改已有概念的重复次数。"),
     ("The folder {}.", "文件夹路径{t}。"),

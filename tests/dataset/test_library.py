@@ -85,6 +85,14 @@ def test_concepts_are_folders_with_their_repeats(library: Library):
     assert library.concepts("cats") == ()
 
 
+def test_a_concept_is_not_moved_through_a_link(library: Library, tmp_path: Path):
+    info = library.create("cats", 1)
+    (tmp_path / "outside").mkdir()
+    (info.path / "2_kitten").symlink_to(tmp_path / "outside")
+    assert refused(lambda: library.change_concept("cats", "1_cats", label="kitten", repeats=2)) == "concept_exists"
+    assert (info.path / "1_cats").is_dir() and list((tmp_path / "outside").iterdir()) == []
+
+
 @pytest.mark.parametrize("folder", ["..", ".", "", "none", "/", "../other"])
 def test_only_listed_concepts_can_be_changed(library: Library, folder: str):
     library.create("cats")

@@ -134,6 +134,13 @@ class Library:
         if new.folder == old.folder:
             return new
         self._require_no_concept(name, new, besides=old.folder)
+        if _is_other(info.path / new.folder, info.path / old.folder):
+            # No concept: a link, which would take the folder to where it leads, or a file.
+            raise UserError(
+                "concept_exists",
+                f"In {name} something else is named {new.folder}.",
+                ["Choose another name, or move that away with your file manager."],
+            )
         _move(info.path / old.folder, info.path / new.folder)
         return new
 
