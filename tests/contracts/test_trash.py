@@ -24,3 +24,10 @@ def test_equal_names_in_one_second_stay_apart(tmp_path: Path):
         (tmp_path / "a.txt").write_text(text)
         places.add(to_trash(tmp_path / "trash", tmp_path / "a.txt"))
     assert sorted(place.read_text() for place in places) == ["1", "2", "3"]
+
+
+def test_a_long_title_keeps_its_begin_and_its_end(tmp_path: Path):
+    (tmp_path / "a.txt").touch()
+    place = to_trash(tmp_path / "trash", tmp_path / "a.txt", "dataset-" + "数" * 80 + "-10_据.txt")
+    assert place.is_file() and len(place.name.encode()) < 255
+    assert "-dataset-数" in place.name and place.name.endswith("数-10_据.txt")

@@ -156,7 +156,7 @@ class Library:
         for path in files:
             if info.path.resolve() not in path.resolve().parents:
                 raise UserError("image_missing", f"{path.name} is not a picture of {name}.")
-        place = place_in(self._trash, f"dataset-{name}-{image.stem}"[:80])
+        place = place_in(self._trash, f"dataset-{name}-{image.stem}")
         _make(place)
         for path in files:
             _move(path, place / path.name)
