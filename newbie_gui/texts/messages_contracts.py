@@ -34,6 +34,8 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "含有控制字符：在双引号之间，TOML 会把反斜杠当作转义符（\\t 变成制表符）。请写成 \"{}\"，或用单引号写成 '{}'",
     ),
     ("must be written in full: ~ is not replaced by the home folder", "必须写完整路径：~ 不会被替换成主目录"),
+    ("{}: no home folder is known for {}.", "{}：不知道 {} 的主目录。"),
+    ("Write the path from the drive or / on.", "请从盘符或 / 开始写完整路径。"),
     ("must not be empty", "不能为空"),
     ("must be at most 120 bytes long", "最长 120 字节（约 40 个汉字）"),
     ("must be a plain file name without {}", "必须是普通文件名，不能含有 {}"),

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from trainer_core import cli
+from trainer_core.cli.convert import classic as classic_convert
 from trainer_core.cli.merge import classic
-from trainer_core.cli.paths import user_path
 
 
 @pytest.fixture(autouse=True)
@@ -19,11 +19,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "home"
-
-
-def test_home_is_expanded_and_nothing_else(home: Path) -> None:
-    assert user_path("~/a b") == home / "a b" and user_path("a/~") == Path("a/~")
-    assert user_path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
 
 
 def actions() -> Iterator[tuple[str, argparse.Action]]:
@@ -48,3 +43,16 @@ def test_the_classic_merge_writes_into_the_home_folder(home: Path, monkeypatch: 
     monkeypatch.setattr("trainer_core.tools.merge.merge", merge)
     assert classic(["--base_model_path=~/base", "--lora_path=x", "--output_path=~/m.safetensors"]) == 0
     assert asked == [(home / "base", home / "m.safetensors")]
+
+
+@pytest.mark.parametrize(
+    "command", [["cache"], ["convert", "--output=o"], ["merge", "--base=b", "--output=o", "--lora"]]
+)
+def test_a_home_of_nobody_is_told_in_words(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command, "~of-nobody/x"]) == 1
+    assert capsys.readouterr().err.startswith("error: ~of-nobody/x: no home folder is known for ~of-nobody.")
+
+
+def test_the_classic_converter_tells_it_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert classic_convert(["--checkpoint", "~of-nobody/x"]) == 1
+    assert "no home folder" in capsys.readouterr().err

@@ -259,7 +259,7 @@ def test_a_hub_id_is_told_apart_from_a_wrong_path(tmp_path: Path) -> None:
     assert [part.state for part in report.parts] == ["good", "hub", "good", "missing"] and not report.usable
 
 
-@pytest.mark.parametrize("text", ["", "  ", "\0", "~nobody/x", "//", "a\nb", "x" * 5000])
+@pytest.mark.parametrize("text", ["", "  ", "\0", "~of-nobody/x", "//", "a\nb", "x" * 5000])
 def test_any_text_gets_a_report(text: str) -> None:
     for option in ("base_model_path", *NAMED):
         assert not check_base(BasePaths(**{option: text})).usable

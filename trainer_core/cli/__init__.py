@@ -45,16 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A console that cannot show a path's or title's letters must not end the work.
             stream.reconfigure(errors="replace")
-    options = _parser().parse_args(arguments)
-    # Nothing is reported home, and nothing is fetched but by a command that exists for it (`online`); even there a
-    # user's own HF_HUB_OFFLINE=1 holds.
-    for name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
-        os.environ.setdefault(name, "1")
-    if not getattr(options, "online", False):
-        stay_offline()
-    _quieten()
     try:
-        return int(options.run(options) or 0)
+        return _carried_out(_parser().parse_args(arguments))
     except UserError as error:
         return _told(error)
     except KeyboardInterrupt:
@@ -66,6 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, OSError):
             raise
         return _system_error(error)
+
+
+def _carried_out(options: argparse.Namespace) -> int:
+    # Nothing is reported home, and nothing is fetched but by a command that exists for it (`online`); even there a
+    # user's own HF_HUB_OFFLINE=1 holds.
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        os.environ.setdefault(name, "1")
+    if not getattr(options, "online", False):
+        stay_offline()
+    _quieten()
+    return int(options.run(options) or 0)
 
 
 def _told(error: UserError) -> int:

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts import feature_files
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.user_path import user_path
 
 
 def add(commands: Commands) -> None:

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer_core.cli.paths import user_path
-from trainer_core.cli.shared import PATHS, Commands
+from trainer_core.cli.shared import PATHS, Commands, tell
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS, DTYPES, PART_KINDS
+from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.hub_place import NEWBIE
 
 GEMMA = "google/gemma-3-4b-it"
@@ -77,7 +77,11 @@ def classic(arguments: Sequence[str] | None = None) -> int:
             return 2
     if options.model_name:
         print(f"--model_name {options.model_name}: not needed, the sizes are read from the checkpoint.")
-    checkpoint = Path(options.checkpoint).expanduser()
+    try:
+        checkpoint = user_path(options.checkpoint)
+    except UserError as error:
+        tell(error)
+        return 1
     beside = checkpoint.parent
     output = options.output or str(beside / "diffusers")
     command = ["convert", options.checkpoint, "--output", output, "--dtype", options.dtype]

@@ -2,9 +2,9 @@
 
 import argparse
 
-from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, note
 from trainer_core.contracts.forms import DTYPES, LORA_FORMS
+from trainer_core.contracts.user_path import user_path
 
 
 def add(commands: Commands) -> None:

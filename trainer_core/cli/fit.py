@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer_core.cli.estimate import duration, gib_text
-from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, config_of, note
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.user_path import user_path
 from trainer_core.jobs.ranks import child_environment
 from trainer_core.planning.advice import chosen_gpus, uses_gpu
 from trainer_core.planning.hardware import detect

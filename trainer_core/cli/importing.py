@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.config import flattened, options, parse_config, to_toml
 from trainer_core.contracts.errors import ConfigError, UserError
 from trainer_core.contracts.foreign import Translation, translate
 from trainer_core.contracts.fsutil import write_text_atomic
 from trainer_core.contracts.toml_text import read_toml
+from trainer_core.contracts.user_path import user_path
 from trainer_core.contracts.validation import nearest
 
 

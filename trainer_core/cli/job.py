@@ -12,13 +12,13 @@ from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Any, TypeAlias
 
-from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import Commands, stay_offline
 from trainer_core.contracts.errors import UserError, system_problem
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.rundir import Status
+from trainer_core.contracts.user_path import user_path
 from trainer_core.jobs.context import JobContext, JobStopped
 from trainer_core.jobs.entries import reason_fields
 from trainer_core.jobs.ranks import child_environment

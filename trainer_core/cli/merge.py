@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
-from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, Progress, add_loras, loras_of, note
 from trainer_core.contracts.forms import DTYPES
+from trainer_core.contracts.user_path import user_path
 
 
 def add(commands: Commands) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.config import parse_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_text_atomic
 from trainer_core.contracts.toml_text import toml_value
+from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.estimate import estimate
 from trainer_core.planning.hardware import detect

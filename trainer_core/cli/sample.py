@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, add_loras, loras_of, note
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.options import checked, specs_of
+from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.demo import TINY_BASE
 
 _LIMITS = ("max_gemma_tokens", "max_jina_tokens")

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from trainer_core.cli.paths import user_path
 from trainer_core.contracts.config import TrainConfig, load_with_notes
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
+from trainer_core.contracts.user_path import user_path
 
 PATHS = "Paths that are not absolute mean the current folder."
 

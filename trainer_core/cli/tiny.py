@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands
+from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.demo import TINY_BASE
 
 

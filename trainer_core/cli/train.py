@@ -4,12 +4,12 @@ import argparse
 import os
 from pathlib import Path
 
-from trainer_core.cli.paths import user_path
 from trainer_core.cli.shared import PATHS, Commands, config_of, stay_offline
 from trainer_core.cli.together import train_together
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
+from trainer_core.contracts.user_path import user_path
 from trainer_core.jobs.ranks import child_environment, is_launched, told_to_use_cpu
 from trainer_core.planning.advice import chosen_gpus
 from trainer_core.planning.hardware import detect
@@ -70,7 +70,7 @@ def _named_parts(config: TrainConfig) -> tuple[str, ...]:
 
 def _is_hub_id(text: str) -> bool:
     """True for a part that is not on this disk: it has to be fetched."""
-    return not Path(text).expanduser().exists()
+    return not Path(text).exists()
 
 
 def _gpu_count(config: TrainConfig) -> int:

@@ -26,6 +26,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import HfApi
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.user_path import user_path
 from trainer_core.model.hub_files import Choice, choose, is_whole
 from trainer_core.planning.hub_place import HubPlace, parse_place
 
@@ -38,10 +39,10 @@ TOKEN_HINT = "Give a token that may read it with --token, or in the environment 
 def resolve_part(text: str, kind: str, token: str | None = None) -> Path:
     """The local path of a part (kind: transformer, gemma, clip or vae) that is given by path or by hub id.
 
-    Raises UserError: "part_missing" (neither path nor id), "hub_token", "hub_gated", "hub_not_found",
+    Raises UserError: "home_unknown", "part_missing" (neither path nor id), "hub_token", "hub_gated", "hub_not_found",
     "hub_unfit" (the repository holds no such part), "hub_offline", "hub_unreachable", "disk_full".
     """
-    path = Path(text).expanduser()
+    path = user_path(text)
     if text.strip() and path.exists():
         return path
     place = parse_place(text)
@@ -56,7 +57,7 @@ def resolve_part(text: str, kind: str, token: str | None = None) -> Path:
 
 def cached_part(text: str, kind: str) -> Path | None:
     """`resolve_part` without the network: an existing path, or the files of an earlier download; else None."""
-    path = Path(text).expanduser()
+    path = user_path(text)
     if text.strip() and path.exists():
         return path
     place = parse_place(text)

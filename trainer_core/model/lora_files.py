@@ -54,7 +54,6 @@ def read_lora(path: Path) -> LoraFile:
     Raises UserError: `lora_unreadable` (absent, damaged, contradictory), `lora_unsupported` (another kind of
     adapter, or a LoRA for another model).
     """
-    path = path.expanduser()
     chosen = newest_export(path)
     notes = [_chosen(path, chosen)] if chosen != path else []
     file = _weight_file(chosen)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.base_parts import OPTIONS, PARTS, incomplete, override, parts_of
 from trainer_core.planning.comfy import RELEASED, is_comfy, sightings
 from trainer_core.planning.hub_place import parse_place
@@ -88,11 +89,10 @@ def check_base(paths: BasePaths) -> BaseReport:
     """Never raises: every refusal is in the report."""
     parts, given = _named(paths)
     text = paths.base_model_path.strip()
-    root = Path(text).expanduser() if text else None
     wanted = [part for part in PARTS if part not in given and part not in parts]
-    if root is None and len(wanted) == len(PARTS):
+    if not text and len(wanted) == len(PARTS):
         return BaseReport(layout="", parts=tuple(_report(part, "missing") for part in PARTS), error=_nothing_named())
-    layout, error, found, refusals = _located(root, wanted, given.get("transformer"))
+    layout, error, found, refusals = _located(text, wanted, given.get("transformer"))
     located = given | found
     facts = {part: check_part(part, path) for part, path in located.items()}
     for part, fact in facts.items():
@@ -111,7 +111,7 @@ def _named(paths: BasePaths) -> tuple[dict[str, PartReport], dict[str, Path]]:
         text = getattr(paths, option).strip()
         try:
             if text:
-                given[part] = override(part, Path(text))
+                given[part] = override(part, user_path(text))
         except UserError as error:
             by_id = parse_place(text) is not None
             reports[part] = _report(part, "hub", path=text) if by_id else _report(part, "missing", error=error)
@@ -123,8 +123,12 @@ def _named(paths: BasePaths) -> tuple[dict[str, PartReport], dict[str, Path]]:
 Located = tuple[str, UserError | None, dict[str, Path], dict[str, UserError]]
 
 
-def _located(root: Path | None, wanted: list[str], transformer: Path | None) -> Located:
-    """(layout, why this is no whole base, parts that `root` holds, why it lacks the others)."""
+def _located(text: str, wanted: list[str], transformer: Path | None) -> Located:
+    """(layout, why this is no whole base, parts that the folder `text` holds, why it lacks the others)."""
+    try:
+        root = user_path(text) if text else None
+    except UserError as refusal:
+        return "", refusal, {}, {}
     found: dict[str, Path] = {}
     refusals: dict[str, UserError] = {}
     layout, error = "parts", None
@@ -184,15 +188,14 @@ def find_in_comfyui(folder: Path) -> Mapping[str, tuple[Candidate, ...]]:
 
     Raises UserError: "comfy_missing" for another folder, "base_unreadable".
     """
-    root = folder.expanduser()
     try:
-        if not is_comfy(root):
+        if not is_comfy(folder):
             raise UserError(
                 "comfy_missing",
-                f"{root} is not ComfyUI's models folder: it holds neither diffusion_models nor unet.",
+                f"{folder} is not ComfyUI's models folder: it holds neither diffusion_models nor unet.",
                 ["Give the folder named models inside ComfyUI."],
             )
-        seen = {part: list(sightings(root, part)) for part in PARTS}
+        seen = {part: list(sightings(folder, part)) for part in PARTS}
         takes = [found.takes for found in seen["transformer"] if found.takes and not found.quantised] or [RELEASED]
         return {
             part: tuple(
@@ -207,4 +210,4 @@ def find_in_comfyui(folder: Path) -> Mapping[str, tuple[Candidate, ...]]:
             for part in PARTS
         }
     except OSError as error:
-        raise unreadable(root, error) from error
+        raise unreadable(folder, error) from error

@@ -227,7 +227,7 @@ def _disk(config: TrainConfig, targets: Targets, steps: Steps | None, cache: int
             Component(name="exports", bytes=saves * 2 * adapter),
             Component(name="samples", bytes=int(pictures * pixels * PNG_BYTES_PER_PIXEL)),
         ),
-        free=_free(Path(config.output_dir).expanduser()),
+        free=_free(Path(config.output_dir)),
     )
 
 

@@ -108,7 +108,7 @@ def lora_facts(path: Path) -> LoraFacts:
     Raises UserError: `lora_unreadable` (absent, damaged, contradictory, a pickle), `lora_unsupported` (another kind
     of adapter, or a LoRA for another model).
     """
-    chosen = newest_export(path.expanduser())
+    chosen = newest_export(path)
     file = chosen / PEFT_WEIGHTS[0] if chosen.is_dir() else chosen
     try:
         header = read_header(_safetensors(file, chosen), MAX_HEADER_BYTES)

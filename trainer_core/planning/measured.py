@@ -78,7 +78,7 @@ def fit_key(config: TrainConfig, work: Workload, transformer: Dimensions, device
         "batch": work.micro_batch,
         "passes": passes_of(config),
         "caption_tokens": work.caption_tokens,
-        "base": str(Path(base).expanduser().absolute()),
+        "base": str(Path(base).absolute()),
         "transformer": asdict(transformer),
         "device": device,
     }
@@ -88,7 +88,7 @@ def fit_key(config: TrainConfig, work: Workload, transformer: Dimensions, device
 
 def fit_folder(config: TrainConfig) -> Path:
     """Where the answers lie: beside the runs, hidden, for all of them."""
-    return Path(config.output_dir).expanduser() / ".fit"
+    return Path(config.output_dir) / ".fit"
 
 
 def keep(folder: Path, measured: MeasuredStep) -> None:

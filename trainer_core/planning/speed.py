@@ -45,7 +45,7 @@ class Speed:
 
 def known_speed(config: TrainConfig) -> Speed | None:
     """From this run's own steps, else from the newest run beside it that is alike; None if there is none."""
-    folder = Path(config.output_dir).expanduser()
+    folder = Path(config.output_dir)
     own = folder / config.output_name
     others = [path for path in _newest_first(folder) if path != own]
     for path in [own, *others[:RUNS_LOOKED_AT]]:

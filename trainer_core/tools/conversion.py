@@ -7,6 +7,7 @@ from pathlib import Path
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import PART_KINDS
 from trainer_core.contracts.phase_names import Report
+from trainer_core.contracts.user_path import user_path
 from trainer_core.model.folder import find_base, find_transformer, transformer_config
 from trainer_core.model.writing import DTYPE_OF
 from trainer_core.planning.hub_place import parse_place
@@ -30,15 +31,15 @@ class Conversion:
 def convert(wanted: Conversion, resolve: Callable[[str, str], Path], report: Report) -> Path:
     """Carries it out; `resolve(text, kind)` gives the path of a part.
 
-    Raises UserError: "base_missing" for a source that is neither path nor hub id, and what `find_base`, `resolve`,
-    `to_official` and `to_comfyui` raise.
+    Raises UserError: "home_unknown", "base_missing" for a source that is neither path nor hub id, and what
+    `find_base`, `resolve`, `to_official` and `to_comfyui` raise.
     """
     official = wanted.form == "official"
     require_new(wanted.output, folder=official)  # before anything is fetched
     dtype = DTYPE_OF[wanted.dtype]
     kinds = PART_KINDS if official else PART_KINDS[:1]
     given = {kind: wanted.parts[kind] for kind in kinds if wanted.parts.get(kind)}
-    root: Path | None = Path(wanted.source).expanduser()
+    root: Path | None = user_path(wanted.source)
     if root is not None and not root.exists():
         if not parse_place(wanted.source):
             raise UserError("base_missing", f"SOURCE: {wanted.source} does not exist. Allowed: {SOURCES}.")

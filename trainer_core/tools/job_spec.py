@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.user_path import user_path
 
 
 class Spec:
@@ -21,11 +22,11 @@ class Spec:
         return value
 
     def path(self, name: str) -> Path:
-        """Not empty; ~ is the home folder."""
+        """Not empty. Raises also UserError `home_unknown`."""
         value = self.text(name)
         if not value.strip() or "\0" in value:
             raise self._wrong(name, "a path")
-        return Path(value).expanduser()
+        return user_path(value)
 
     def optional_path(self, name: str) -> Path | None:
         return self.path(name) if self._values.get(name) else None

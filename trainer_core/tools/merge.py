@@ -55,7 +55,6 @@ def merge(
     absent, unknown or misshapen), `weights_quantised`, `lora_mismatch` (a LoRA that fits only partly is refused with
     the names), `dtype_overflow`, `disk_full`, `output_failed`, and as reading configs and LoRAs does.
     """
-    base_path = base_path.expanduser()
     single = is_single_file(output)
     if base_path.is_file() and not single:
         raise UserError(

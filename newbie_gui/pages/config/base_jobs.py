@@ -9,6 +9,7 @@ from newbie_gui.pages.outputs import output_path, planned_outputs
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import LIGHT, Kind
+from trainer_core.contracts.user_path import user_path
 from trainer_core.jobs.entries import ACTIVE
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.hub_place import NEWBIE, parse_place
@@ -59,8 +60,8 @@ class BaseJobs:
         return self._added("download", {**entry.job.spec, "output": str(output), "plan": False})
 
     def convert(self, source: str, parts: Mapping[str, str], *, form: str, dtype: str, name: str) -> str:
-        """Returns the job's id. Raises UserError: "base_missing", "name_invalid", "output_exists"."""
-        path = Path(source.strip()).expanduser()
+        """Returns the job's id. Raises UserError: "home_unknown", "base_missing", "name_invalid", "output_exists"."""
+        path = user_path(source.strip())
         if not source.strip() or not path.exists():
             words = f"{path} does not exist." if source.strip() else self._ui.t("base.no_source")
             raise UserError("base_missing", words)

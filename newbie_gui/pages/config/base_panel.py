@@ -1,7 +1,6 @@
 """The base model: built in, a folder, ComfyUI's files, converted or downloaded; checked at once."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -18,6 +17,7 @@ from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS
 from trainer_core.contracts.fsutil import json_text
+from trainer_core.contracts.user_path import user_path
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.base_check import BasePaths, Candidate, check_base, find_in_comfyui
 from trainer_core.planning.base_parts import OPTIONS
@@ -218,7 +218,7 @@ class BasePanel:
 
     def _found(self, data: dict[Any, Any]) -> dict[Any, Any]:
         text = str(data[self._comfy] or "").strip()
-        found = find_in_comfyui(Path(text))
+        found = find_in_comfyui(user_path(text))
         self._ui.remember.set("comfyui", text)
         updates: dict[Any, Any] = {}
         counts = []
