@@ -189,6 +189,7 @@ def test_a_save_after_damage_replaces_what_was_passed_over(tmp_path: Path) -> No
     saved(tmp_path, 3)
     assert newest_checkpoint(tmp_path)[1] == []
     flip(damaged / "adapter.safetensors")
+    set_pinned(damaged, True)
     saved(tmp_path, 2)
     assert names(tmp_path) == ["step-00000001", "step-00000002"]
 

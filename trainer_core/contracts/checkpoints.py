@@ -116,12 +116,18 @@ def set_pinned(folder: Path, pinned: bool) -> None:
     _pin_of(folder).touch()
 
 
+def discard_checkpoint(folder: Path) -> None:
+    """Remove a checkpoint and its pin: the next one of that step is another. Raises OSError."""
+    discard_folder(folder)
+    set_pinned(folder, False)
+
+
 def prune(root: Path, keep: int) -> None:
     """Remove all but the newest max(2, keep) complete checkpoints, the best one and the pinned ones."""
     best = best_checkpoint(root)
     for folder in complete_checkpoints(root)[: -max(2, keep)]:
         if folder != best and not is_pinned(folder):
-            discard_folder(folder)
+            discard_checkpoint(folder)
 
 
 def _pin_of(folder: Path) -> Path:

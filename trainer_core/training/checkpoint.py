@@ -20,6 +20,7 @@ from trainer_core.contracts.checkpoints import (
     MANIFEST,
     STATE,
     complete_checkpoints,
+    discard_checkpoint,
     prune,
     read_manifest,
     step_folders,
@@ -72,7 +73,7 @@ def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     # What lies beyond this step was passed over as damaged when the run went on from an older one.
     for folder in step_folders(root):
         if step_of(folder) > step:
-            discard_folder(folder)
+            discard_checkpoint(folder)
     prune(root, keep)
     return final
 
