@@ -26,6 +26,8 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
         (["train", "nowhere.toml"], "nowhere.toml"),
         (["merge", "--base", "nowhere", "--lora", "x", "--output", "out"], "nowhere"),
         (["sample", "--prompt", "x", "--size", "100x64"], "multiples of 16"),
+        (["sample", "--prompt", "x", "--size", "64²x64"], "multiples of 16"),
+        (["sample", "--prompt", "x", "--seed", "99999999999999999999"], "--seed 99999999999999999999; allowed: 0 to"),
         (["sample", "--prompt", "x", "--lora", "a=strong"], "not a number"),
         (["cache", "nowhere"], "nowhere"),
     ],

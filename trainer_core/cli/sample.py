@@ -13,6 +13,7 @@ from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.demo import TINY_BASE
 
 _LIMITS = ("max_gemma_tokens", "max_jina_tokens")
+_SIZE = re.compile(r"([0-9]{2,4})x([0-9]{2,4})")
 _PICTURE = re.compile(r"([0-9]{2,9})-seed-[0-9]+\.png")
 
 
@@ -48,7 +49,7 @@ def add(commands: Commands) -> None:
 
 def _sample(options: argparse.Namespace) -> None:
     width, height = _size(options.size or ("128x128" if options.base == TINY_BASE else "1024x1024"))
-    for name, low, high in (("steps", 1, 1000), ("cfg", 0, 100), ("shift", 0.01, 100)):
+    for name, low, high in (("steps", 1, 1000), ("cfg", 0, 100), ("shift", 0.01, 100), ("seed", 0, 2**63 - 1)):
         value = getattr(options, name)
         if not low <= value <= high:
             raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
@@ -99,7 +100,8 @@ def _next_number(folder: Path) -> int:
 
 
 def _size(text: str) -> tuple[int, int]:
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() and 64 <= int(part) <= 2048 and int(part) % 16 == 0 for part in parts):
+    found = _SIZE.fullmatch(text.lower())
+    width, height = (int(side) for side in found.groups()) if found else (0, 0)
+    if not all(64 <= side <= 2048 and side % 16 == 0 for side in (width, height)):
         raise UserError("size_invalid", f"--size {text}; write WIDTHxHEIGHT, each 64 to 2048 in multiples of 16.")
-    return int(parts[0]), int(parts[1])
+    return width, height
