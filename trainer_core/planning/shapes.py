@@ -221,7 +221,7 @@ def _dimensions_of(shapes: Shapes, *, head_dim: int) -> Dimensions | None:
 
 def _count(shapes: Shapes, group: str) -> int:
     numbers = [name.split(".")[1] for name in shapes if name.startswith(f"{group}.")]
-    return max((int(number) for number in numbers if number.isdigit()), default=-1) + 1
+    return max((int(number) for number in numbers if number.isdecimal()), default=-1) + 1
 
 
 def elements(shapes: Shapes) -> int:
