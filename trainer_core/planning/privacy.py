@@ -9,7 +9,8 @@ _SECRET_NAME = re.compile(r"token|secret|passw|key|auth|credential", re.IGNORECA
 _SECRETS = (
     # Tokens known by their beginning: Hugging Face, OpenAI, GitHub, GitLab.
     (re.compile(r"\b(?:hf_|sk-|gh[pousr]_|github_pat_|glpat-)[A-Za-z0-9_-]{16,}"), HIDDEN),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
+    # To the last @ before the path: a password may hold one.
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s]+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
     (re.compile(r"\b(bearer)\s+[\w.~+/-]{8,}=*", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (
         # The name ends here: keep_tokens and max_gemma_tokens are none of these.
