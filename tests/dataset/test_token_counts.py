@@ -1,5 +1,6 @@
 """Remembered token counts: found again by text and tokenizer, never by accident."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -57,4 +58,14 @@ def test_a_damaged_file_is_counted_anew(file: Path, text: str) -> None:
     file.write_text(text)
     assert TokenCounts(file, QUESTION).get("a") is None
     write_counts(file, QUESTION, "t1", [], {"a": 7})
+    assert TokenCounts(file, QUESTION).get("a") == 7
+
+
+@pytest.mark.parametrize("base", [{}, {"files": [[]]}, {"files": [5]}, {"files": [["/a", 1]]}, {"files": None}])
+def test_a_damaged_base_among_the_others_has_no_counts(file: Path, base: dict[str, object]) -> None:
+    write_counts(file, QUESTION, "t1", [], {"a": 7})
+    stored = json.loads(file.read_bytes())
+    stored["bases"][TokenQuestion(base="/b").key] = {"tokenizer": "t1", **base}
+    file.write_text(json.dumps(stored), encoding="utf-8")
+    assert TokenCounts(file, TokenQuestion(base="/b")).get("a") is None
     assert TokenCounts(file, QUESTION).get("a") == 7

@@ -22,6 +22,7 @@ MOST_COUNTS = 20_000
 
 Stamp = tuple[str, int, int]
 """(path, size in bytes, time of change in ns): whether a file is still the one that was read."""
+_STAMP = [str, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +144,19 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
     """Empty where there is none or it is damaged: then all is counted anew."""
     try:
         stored = json.loads(file.read_bytes())
-        bases = {key: base for key, base in stored["bases"].items() if isinstance(base["tokenizer"], str)}
-        counts = {name: dict(table) for name, table in stored["counts"].items()}
+        bases = {key: base for key, base in stored["bases"].items() if _is_base(base)}
+        counts = {name: _whole_numbers(table) for name, table in stored["counts"].items()}
         return {"bases": bases, "counts": counts}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {"bases": {}, "counts": {}}
+
+
+def _is_base(base: object) -> bool:
+    if not isinstance(base, dict) or not isinstance(base.get("tokenizer"), str):
+        return False
+    files = base.get("files")
+    return isinstance(files, list) and all(isinstance(entry, list) and _STAMP == [*map(type, entry)] for entry in files)
+
+
+def _whole_numbers(table: Mapping[str, Any]) -> dict[str, int]:
+    return {address: count for address, count in table.items() if type(count) is int}
