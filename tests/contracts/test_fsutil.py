@@ -141,3 +141,12 @@ def test_what_another_machine_finishes_meanwhile_is_no_leftover(tmp_path: Path, 
     monkeypatch.setattr(fsutil.psutil, "pid_exists", named_meanwhile)
     fsutil.remove_leftovers(tmp_path, older_than_s=3600.0)
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[1]", b"null", b"\xff", b"[" * 100_000])
+def test_what_is_no_json_object_is_read_as_empty(tmp_path: Path, content: bytes | None):
+    if content is not None:
+        (tmp_path / "a.json").write_bytes(content)
+    assert fsutil.read_json_object(tmp_path / "a.json") == {}
+    fsutil.write_json_atomic(tmp_path / "a.json", {"猫": 1})
+    assert fsutil.read_json_object(tmp_path / "a.json") == {"猫": 1}

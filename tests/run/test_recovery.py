@@ -22,7 +22,7 @@ from trainer_core.planning.advice import memory_ladder
 from trainer_core.training import building, features, recovery, run, session
 from trainer_core.training.loop import Trainer
 from trainer_core.training.recovery import apply_rung, next_rung
-from trainer_core.training.rerun import kept_notes, own_changes, resumed_config
+from trainer_core.training.rerun import kept_notes, resumed_config
 from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]
@@ -80,7 +80,7 @@ def test_a_run_goes_on_with_a_smaller_text_encoder_and_says_what_that_means(conf
     run_of(made).create(made)
     run_of(made).recovered_file.write_text('{"lora_dropout": {"old": 0.1, "new": 0.5}}')
     assert run_training(made) == "finished" and load_config(run_of(made).config_file).quantize_gemma == "int8"
-    assert own_changes(run_of(made)) == {"quantize_gemma": {"old": "no", "new": "int8"}}
+    assert run_of(made).own_changes() == {"quantize_gemma": {"old": "no", "new": "int8"}}
     [told] = [event["message"] for event in events(made, "warning") if "out of memory" in event["message"]]
     assert "from its beginning with quantize_gemma = int8. All captions are encoded anew" in told
     assert run_training(replace(made, max_train_steps=2)) == "finished"

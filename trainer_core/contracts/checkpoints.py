@@ -4,13 +4,12 @@
 the folder, never inside it, since the manifest lists what is inside. What the files hold is `training.checkpoint`'s.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import discard_folder, retry_when_shared
+from trainer_core.contracts.fsutil import discard_folder, read_json_object, retry_when_shared
 from trainer_core.contracts.run_names import checkpoint_step
 
 MANIFEST = "manifest.json"
@@ -45,12 +44,7 @@ def checkpoint_at(path: Path) -> Path | None:
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     """File name -> size and sha256; empty where there is no sound manifest."""
-    try:
-        listing = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(listing, dict):
-        return {}
+    listing = read_json_object(folder / MANIFEST)
     sound = all(isinstance(entry, dict) and {"size", "sha256"} <= entry.keys() for entry in listing.values())
     return listing if sound else {}
 
@@ -65,12 +59,9 @@ class MeasuredLoss:
 
 def measured_loss(folder: Path) -> MeasuredLoss | None:
     """The validation loss that was measured with this checkpoint; None where there is none."""
-    try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        loss, held_out = state.get("validation_loss"), state.get("held_out")
-    except (OSError, ValueError, AttributeError):
-        # A damaged one is found, and said, when a run goes on from it.
-        return None
+    # A damaged one is found, and said, when a run goes on from it.
+    state = read_json_object(folder / STATE)
+    loss, held_out = state.get("validation_loss"), state.get("held_out")
     return MeasuredLoss(loss=float(loss), held_out=held_out) if isinstance(loss, int | float) else None
 
 

@@ -1,11 +1,12 @@
 """Which files in a folder are the feature cache's: known by name and form, so that nobody else's is ever removed."""
 
-import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from trainer_core.contracts.fsutil import read_json_object
 
 KINDS = ("latents", "gemma", "jina", "cut")
 ENDING = ".safetensors"
@@ -24,11 +25,7 @@ def index_file(root: Path) -> Path:
 
 def read_index(file: Path) -> dict[str, list[object]]:
     """By file name: size, time, inode, ctime, SHA-256. What has another form is left out; all of a damaged file."""
-    try:
-        known = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return {name: entry for name, entry in known.items() if _is_stamp(entry)} if isinstance(known, dict) else {}
+    return {name: entry for name, entry in read_json_object(file).items() if _is_stamp(entry)}
 
 
 def entries(root: Path) -> Iterator[Path]:

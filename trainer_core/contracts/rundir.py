@@ -4,7 +4,6 @@ Only this module and `run_names` spell the names inside a run folder.
 """
 
 import errno
-import json
 import os
 import shutil
 import time
@@ -20,6 +19,7 @@ from trainer_core.contracts.config import TrainConfig, to_toml, with_full_paths
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import (
     lock_now,
+    read_json_object,
     remove_leftovers,
     retry_when_shared,
     write_json_atomic,
@@ -133,11 +133,15 @@ class RunDir:
         """The last written state: status, time, pid, process_start_time, step, total_steps, epoch and what
         came with it; empty where none is readable. `status` tells whether it is still true.
         """
-        return _read_object(self.state_file)
+        return read_json_object(self.state_file)
+
+    def own_changes(self) -> dict[str, dict[str, Any]]:
+        """What the run itself had to change for want of memory: "old" and "new" by option."""
+        return read_json_object(self.recovered_file)
 
     def read_validation(self) -> dict[str, Any]:
         """What `validation_file` holds: "measured" and "best"; empty where none is readable."""
-        return _read_object(self.validation_file)
+        return read_json_object(self.validation_file)
 
     def best_step(self) -> int | None:
         """The step of the best checkpoint, as validation.json names it."""
@@ -294,14 +298,6 @@ class RunDir:
             f"Another trainer is at work in {self.path} (process {pid}).",
             ["Wait for it or stop it first.", "For a second run choose another output_name."],
         )
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _died_silently(state: Mapping[str, Any]) -> bool:

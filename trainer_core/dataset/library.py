@@ -1,6 +1,5 @@
 """The data sets of the workspace: folders with concepts in them, and folders elsewhere that are only remembered."""
 
-import json
 import os
 import re
 import shutil
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.fsutil import read_json_object, write_json_atomic
 from trainer_core.contracts.options import OptionSpec, checked
 from trainer_core.contracts.trash import place_in, to_trash
 from trainer_core.dataset.finding import MAX_REPEATS, repeats_of
@@ -220,11 +219,8 @@ class Library:
         return path
 
     def _external(self) -> dict[str, str]:
-        try:
-            known = json.loads((self._datasets / _EXTERNAL_FILE).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return {str(name): str(path) for name, path in known.items()} if isinstance(known, dict) else {}
+        known = read_json_object(self._datasets / _EXTERNAL_FILE)
+        return {name: str(path) for name, path in known.items()}
 
     def _write_external(self, known: dict[str, str]) -> None:
         self._datasets.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import read_json_object
 from trainer_core.planning.weight_files import weight_files
 
 # The format's own limit.
@@ -69,7 +70,7 @@ def read_stored(path: Path) -> Stored:
             shapes |= read_shapes(file)
     except OSError as error:
         raise HeaderProblem(f"{path} cannot be read ({error.strerror or error})") from error
-    return Stored(shapes=shapes, config=read_json(path / "config.json") if path.is_dir() else {})
+    return Stored(shapes=shapes, config=read_json_object(path / "config.json") if path.is_dir() else {})
 
 
 def _files_of(folder: Path) -> list[Path]:
@@ -126,12 +127,3 @@ def _tensor(entry: Mapping[str, Any], data: int) -> StoredTensor:
     if bits is not None and math.prod(shape) * bits != (end - start) * 8:
         raise ValueError(entry)
     return StoredTensor(dtype=dtype, shape=shape, start=data + start, end=data + end)
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is none to be read."""
-    try:
-        values = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return values if isinstance(values, dict) else {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.fsutil import read_json_object, write_json_atomic
 from trainer_core.planning.phases import Workload
 from trainer_core.planning.shapes import Dimensions
 
@@ -102,11 +102,8 @@ def keep(folder: Path, measured: MeasuredStep) -> None:
 
 def find(folder: Path, key: str) -> MeasuredStep | None:
     """The answer of this key. None where there is none, or the file is damaged, another's, or of another version."""
-    try:
-        values = json.loads((folder / f"{key}.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(values, dict) or values.pop("version", None) != VERSION or values.get("key") != key:
+    values = read_json_object(folder / f"{key}.json")
+    if values.pop("version", None) != VERSION or values.get("key") != key:
         return None
     return _checked(values)
 

@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import read_json_object
 from trainer_core.planning.base import NOT_GEMMA, NOT_JINA, gemma_size, jina_size, vae_size
 from trainer_core.planning.comfy import Widths, widths_of
-from trainer_core.planning.headers import HeaderProblem, Stored, StoredTensor, read_header, read_json
+from trainer_core.planning.headers import HeaderProblem, Stored, StoredTensor, read_header
 from trainer_core.planning.shapes import elements, parameter_count, read_dimensions
 from trainer_core.planning.tensor_names import (
     OFFICIAL_MARK,
@@ -148,7 +149,7 @@ def _transformer(path: Path, header: Header) -> Widths:
         raise not_newbie(bare or header, str(path))
     if OFFICIAL_MARK in bare:
         own = {name: header[stored] for name, stored in bare.items()}
-        config = read_json(path / "config.json") if path.is_dir() else {}
+        config = read_json_object(path / "config.json") if path.is_dir() else {}
         stored = _stored(own, config)
         dims = read_dimensions(config, stored.shapes)
         if dims is not None and elements(stored.shapes) != parameter_count(dims):
@@ -171,7 +172,7 @@ def _vae(path: Path, header: Header) -> None:
 def _require_config(part: str, folder: Path) -> None:
     kinds = {"text_encoder": ("gemma3", "gemma3_text"), "vae": ("AutoencoderKL",)}.get(part, ())
     key = "_class_name" if part == "vae" else "model_type"
-    config = read_json(folder / "config.json")
+    config = read_json_object(folder / "config.json")
     if not config:
         raise UserError(
             "config_unreadable",
@@ -205,7 +206,7 @@ def _is_own(path: Path, folder: Path, places: TokenizerPlaces) -> bool:
     """Beside a single file there may lie another encoder's tokenizer."""
     if path.is_dir() or folder != path.parent:
         return True
-    token: Any = read_json(folder / "tokenizer_config.json").get("bos_token")
+    token: Any = read_json_object(folder / "tokenizer_config.json").get("bos_token")
     return (token.get("content") if isinstance(token, dict) else token) == places.first
 
 

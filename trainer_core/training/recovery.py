@@ -22,7 +22,6 @@ from trainer_core.planning.advice import Rung, memory_ladder
 from trainer_core.planning.base import read_base
 from trainer_core.planning.main_memory import main_memory
 from trainer_core.planning.phases import GIB, swapped_bytes
-from trainer_core.training.rerun import own_changes
 
 # What can be changed by itself, by where memory ran out: for a picture or the weights fewer images at once do nothing,
 # and the encoders run in memory of their own (their batches shrink at once: training/fitting.py).
@@ -81,7 +80,7 @@ def with_rung(config: TrainConfig, rung: Rung) -> TrainConfig:
 def apply_rung(run: RunDir, config: TrainConfig, rung: Rung) -> TrainConfig:
     """The run's own config, with a rung taken, is what goes on, here and after an interruption."""
     changed = with_rung(config, rung)
-    record = own_changes(run)
+    record = run.own_changes()
     for name, value in rung.values.items():
         before, now = record.get(name, {}), getattr(config, name)
         # A rung on top of another: what the user wrote is what the first one changed.

@@ -1,9 +1,7 @@
 """What a changed config means for a run that has begun: go on, go on with a warning, or refuse."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from trainer_core.contracts.config import Change, TrainConfig, changes, load_config, options, require_none_refused
 from trainer_core.contracts.rundir import RunDir
@@ -20,15 +18,6 @@ def check_rerun(run: RunDir, config: TrainConfig) -> tuple[Change, ...]:
     return changed
 
 
-def own_changes(run: RunDir) -> dict[str, dict[str, Any]]:
-    """What the run itself had to change for want of memory: "old" and "new" by option."""
-    try:
-        found = json.loads(run.recovered_file.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:
     """The config as a begun run carries it out: where it still says what the run had to change, that change holds.
 
@@ -36,7 +25,7 @@ def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:
     """
     if not run.has_begun():
         return config
-    kept = {name: change["new"] for name, change in own_changes(run).items() if getattr(config, name) == change["old"]}
+    kept = {name: change["new"] for name, change in run.own_changes().items() if getattr(config, name) == change["old"]}
     if not config.recover_from_oom:
         kept = {name: value for name, value in kept.items() if name in _FROZEN}
     return replace(config, **kept)
