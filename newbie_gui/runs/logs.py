@@ -1,10 +1,11 @@
 """The end of a log file, and a search through all of it."""
 
-import os
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from trainer_core.contracts.fsutil import tail
 
 _TAIL_BYTES = 64 * 1024
 _LONGEST_LINE = 2000
@@ -30,16 +31,13 @@ def log_stamp(file: Path) -> str:
 def read_log(file: Path, *, search: str = "", most: int = 200) -> LogText:
     """The last ``most`` lines, or the last of those that hold ``search`` (case ignored). A missing file is empty."""
     try:
+        if not search:
+            lines = tail(file, _TAIL_BYTES).decode("utf-8", "replace").splitlines()
+            return LogText(lines=tuple(line[:_LONGEST_LINE] for line in lines[-most:]))
         with open(file, "rb") as log:
-            if search:
-                return _searched(log, search.lower(), most)
-            log.seek(0, os.SEEK_END)
-            start = max(0, log.tell() - _TAIL_BYTES)
-            log.seek(start)
-            lines = log.read().decode("utf-8", "replace").splitlines()
+            return _searched(log, search.lower(), most)
     except FileNotFoundError:
         return LogText(lines=())
-    return LogText(lines=tuple(line[:_LONGEST_LINE] for line in lines[1 if start else 0 :][-most:]))
 
 
 def _searched(log: Iterable[bytes], wanted: str, most: int) -> LogText:

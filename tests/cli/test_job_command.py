@@ -86,9 +86,10 @@ def test_of_several_processes_the_run_or_the_log_tells_why_they_failed(tmp_path:
     told = job_train._told_by(run, since=0.0)
     assert isinstance(told, UserError) and (told.code, told.message, told.hints) == ("no", "No.", ("Yes?",))
     assert job_train._told_by(run, since=2e10) is None
-    folder.log_file.write_text("loading\nerror: Too few.\n  - Add more.\n", encoding="utf-8")
-    printed = job_train._printed(folder)
-    assert printed is not None and (printed.message, printed.hints) == ("Too few.", ("Add more.",))
+    for before in ("loading\n", ""):
+        folder.log_file.write_text(f"{before}error: Too few.\n  - Add more.\n", encoding="utf-8")
+        printed = job_train._printed(folder)
+        assert printed is not None and (printed.message, printed.hints) == ("Too few.", ("Add more.",))
 
 
 def test_what_is_asked_of_the_job_waits_until_the_run_is_ours(tmp_path: Path) -> None:

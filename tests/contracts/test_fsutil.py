@@ -150,3 +150,10 @@ def test_what_is_no_json_object_is_read_as_empty(tmp_path: Path, content: bytes 
     assert fsutil.read_json_object(tmp_path / "a.json") == {}
     fsutil.write_json_atomic(tmp_path / "a.json", {"猫": 1})
     assert fsutil.read_json_object(tmp_path / "a.json") == {"猫": 1}
+
+
+def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path: Path):
+    (tmp_path / "log").write_bytes(b"first\nsecond\rthird\nlast")
+    assert fsutil.tail(tmp_path / "log", 99) == b"first\nsecond\rthird\nlast"
+    assert fsutil.tail(tmp_path / "log", 14) == b"third\nlast"
+    assert fsutil.tail(tmp_path / "log", 3) == b""

@@ -15,7 +15,7 @@ from trainer_core.cli.train import train
 from trainer_core.contracts.config import load_config, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import failure_since
-from trainer_core.contracts.fsutil import write_text_atomic
+from trainer_core.contracts.fsutil import tail, write_text_atomic
 from trainer_core.contracts.jobdir import JobDir
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.jobs.context import JobContext, JobStopped
@@ -105,10 +105,8 @@ def _told_by(run_folder: RunDir, *, since: float) -> UserError | None:
 
 def _printed(folder: JobDir) -> UserError | None:
     """The last error in the log: of several processes that found something before they opened the run."""
-    with open(folder.log_file, "rb") as file:
-        file.seek(max(0, file.seek(0, 2) - _LOG_TAIL_BYTES))
-        text = file.read().decode("utf-8", "replace")
-    _, mark, told = text.rpartition("\nerror: ")
+    text = tail(folder.log_file, _LOG_TAIL_BYTES).decode("utf-8", "replace")
+    _, mark, told = f"\n{text}".rpartition("\nerror: ")
     if not mark:
         return None
     message, *more = told.splitlines()

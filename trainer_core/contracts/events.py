@@ -80,7 +80,7 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]
     except FileNotFoundError:
         return [], 0
     complete = data[: data.rfind(b"\n") + 1]
-    events = (_parsed(line) for line in complete.splitlines())
+    events = (parsed(line) for line in complete.splitlines())
     return [event for event in events if event is not None], offset + len(complete)
 
 
@@ -115,14 +115,15 @@ def truncate_after_step(path: Path, step: int) -> None:
 
 
 def _is_beyond(line: bytes, step: int) -> bool:
-    event = _parsed(line)
+    event = parsed(line)
     if event is None or event.get("event") not in _REPEATED_KINDS:
         return False
     at = event.get("step")
     return isinstance(at, int) and at > step
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """The event of a line; None for one that is cut or damaged."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -144,7 +145,7 @@ def _mend_end(path: Path) -> None:
         start = _last_line_start(file, end)
         file.seek(start)
         tail = file.read()
-        if _parsed(tail) is not None:
+        if parsed(tail) is not None:
             file.write(b"\n")
         elif tail:
             file.truncate(start)

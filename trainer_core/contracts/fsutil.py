@@ -61,6 +61,15 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def tail(path: Path, size: int) -> bytes:
+    """The last ``size`` bytes of a log at most, without the line that they cut. Raises OSError."""
+    with open(path, "rb") as file:
+        start = max(0, file.seek(0, os.SEEK_END) - size)
+        file.seek(start)
+        data = file.read()
+    return b"".join(data.splitlines(keepends=True)[1:]) if start else data
+
+
 @contextmanager
 def whole_file(path: Path, *, beside: Path | None = None, flush: bool = True) -> Iterator[Path]:
     """Yields the file to write and close; at the end it replaces ``path``. After an error the old file stays.

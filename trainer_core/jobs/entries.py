@@ -1,6 +1,5 @@
 """Where a job stands, read from its folder and its mark, in the words of a queue."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ from typing import Any, Literal
 
 from trainer_core.contracts.config import load_config
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.events import parsed
+from trainer_core.contracts.fsutil import tail
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.liveness import is_alive
 from trainer_core.contracts.phase_names import TRAINING
@@ -212,27 +213,16 @@ class EntryReader:
 
 def newest_progress(events: Path, since: float) -> Progress:
     """From the end of an event log; events older than ``since`` are of another life of it. Raises OSError."""
-    with open(events, "rb") as file:
-        file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
-        lines = file.read().splitlines()
-    for line in reversed(lines):
-        event = _event(line)
+    for line in reversed(tail(events, _TAIL_BYTES).splitlines()):
+        event = parsed(line) or {}
         if event.get("time", 0.0) < since - 1.0:
-            # Also a line cut by the tail's begin or the log's end.
+            # Also a line cut by the log's end.
             continue
         if event.get("event") == "step":
             return Progress(phase=TRAINING, done=event["step"], total=event["total_steps"])
         if event.get("event") == "phase":
             return Progress(phase=event["phase"], done=event["done"], total=event["total"])
     return Progress()
-
-
-def _event(line: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) else {}
 
 
 def _ended(

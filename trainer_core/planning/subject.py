@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from trainer_core.contracts.config import TrainConfig, load_with_notes, options
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import read_events
+from trainer_core.contracts.fsutil import tail
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.advice import speed_hints
 from trainer_core.planning.base_check import BasePaths, PartReport, check_base
@@ -156,9 +157,7 @@ def _listed(hints: Sequence[object]) -> Lines:
 def _log_lines(run: RunDir) -> Lines:
     """The end of train.log: what was not foreseen has its traceback there."""
     try:
-        with open(run.log_file, "rb") as file:
-            file.seek(max(0, run.log_file.stat().st_size - _LOG_BYTES))
-            tail = file.read().decode("utf-8", "replace").splitlines()[-_LOG_LINES:]
+        text = tail(run.log_file, _LOG_BYTES).decode("utf-8", "replace")
     except OSError:
         return []
-    return ["train.log ends:", *(f"| {line}" for line in tail)]
+    return ["train.log ends:", *(f"| {line}" for line in text.splitlines()[-_LOG_LINES:])]
