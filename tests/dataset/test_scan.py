@@ -7,9 +7,10 @@ from picture_files import bomb, put, turned_exif
 from PIL import Image
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.dataset.caption_files import MAX_CAPTION_BYTES
 from trainer_core.dataset.finding import repeats_of
 from trainer_core.dataset.images import load_rgb
-from trainer_core.dataset.scan import MAX_CAPTION_BYTES, Scan, scan_dataset
+from trainer_core.dataset.scan import Scan, scan_dataset
 
 
 def scan(root: Path) -> Scan:

@@ -10,9 +10,9 @@ from picture_files import put
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.caption_edits import checked_edit, edit_all
-from trainer_core.dataset.caption_files import read_caption_file, write_caption_file
+from trainer_core.dataset.caption_files import MAX_CAPTION_BYTES, read_caption_file, write_caption_file
 from trainer_core.dataset.captions import gemma_text, shuffle_tags, tags_of, variants
-from trainer_core.dataset.scan import MAX_CAPTION_BYTES, scan_dataset
+from trainer_core.dataset.scan import scan_dataset
 
 # Ten levels of ten: a parser that follows them makes ten gigabytes of this.
 BILLION = "<!DOCTYPE x [<!ENTITY a0 'lol'>" + "".join(

@@ -9,10 +9,10 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import whole_file
 from trainer_core.dataset.finding import stem_of
 from trainer_core.dataset.import_names import is_japanese
-from trainer_core.dataset.scan import MAX_CAPTION_BYTES
 
 State = Literal["ok", "empty", "missing", "encoding", "unreadable"]
 
+MAX_CAPTION_BYTES = 1 << 20
 _OTHER_ENCODINGS = ("gb18030", "cp932", "latin-1")
 _MARK = b"\xef\xbb\xbf"
 
@@ -37,23 +37,25 @@ def read_caption_file(file: Path | None) -> CaptionText:
     if file is None:
         return CaptionText()
     try:
-        if file.stat().st_size > MAX_CAPTION_BYTES:
-            return CaptionText(state="unreadable")
-        data = file.read_bytes()
-    except OSError:
+        data = _bytes_of(file)
+    except (OSError, ValueError):
         return CaptionText(state="unreadable")
     return caption_of(data)
+
+
+def read_caption(file: Path) -> str:
+    """The text that a training reads. Raises OSError, and ValueError for anything but UTF-8 text of a sane length."""
+    return _utf_8(_bytes_of(file))
 
 
 def caption_of(data: bytes) -> CaptionText:
     """The caption that these bytes of a file hold."""
     try:
-        text = data.decode("utf-8-sig").strip()
+        text = _utf_8(data)
     except UnicodeDecodeError:
         return CaptionText(text=_guessed(data), state="encoding")
-    if "\0" in text:
-        # UTF-16 without its mark decodes as UTF-8, with a NUL after every Latin letter.
-        return CaptionText(text=text.replace("\0", ""), state="encoding")
+    except ValueError:
+        return CaptionText(text=data.decode("utf-8-sig").replace("\0", "").strip(), state="encoding")
     return CaptionText(text=text, state="ok" if text else "empty", mark=data.startswith(_MARK))
 
 
@@ -90,7 +92,7 @@ def checked_caption(text: str) -> str:
     Raises:
         UserError: `caption_too_long`, `caption_not_text`.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    text = _with_plain_breaks(text).strip()
     try:
         length = len(text.encode("utf-8"))
     except UnicodeEncodeError as error:
@@ -102,6 +104,24 @@ def checked_caption(text: str) -> str:
             "caption_too_long", f"The caption has {length} bytes; at most {MAX_CAPTION_BYTES} are allowed. Shorten it."
         )
     return text
+
+
+def _bytes_of(file: Path) -> bytes:
+    if file.stat().st_size > MAX_CAPTION_BYTES:
+        raise ValueError(f"it is over {MAX_CAPTION_BYTES // 1024} KiB")
+    return file.read_bytes()
+
+
+def _utf_8(data: bytes) -> str:
+    text = data.decode("utf-8-sig")
+    if "\0" in text:
+        # UTF-16 without its mark decodes as UTF-8, with a NUL after every Latin letter.
+        raise ValueError("it holds NUL characters")
+    return _with_plain_breaks(text).strip()
+
+
+def _with_plain_breaks(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _guessed(data: bytes) -> str:

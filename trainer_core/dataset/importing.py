@@ -12,6 +12,7 @@ from typing import Any
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.dataset.caption_files import MAX_CAPTION_BYTES
 from trainer_core.dataset.import_names import is_junk
 from trainer_core.dataset.import_plan import ImportPlan, IncomingFile, Pair, RefusedFile, kind_of, plan_of
 from trainer_core.dataset.import_target import ImportOutcome, Target
@@ -19,7 +20,6 @@ from trainer_core.dataset.import_zip import BROKEN_ZIP, ZipRefused, inflate, lis
 from trainer_core.dataset.index_file import IndexPlaces
 from trainer_core.dataset.indexing import update_index
 from trainer_core.dataset.reporting import Reporter
-from trainer_core.dataset.scan import MAX_CAPTION_BYTES
 
 REFUSED_FILE = "refused.json"
 SHOWN_REFUSALS = 200

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.dataset.caption_files import read_caption
 from trainer_core.dataset.finding import DataProblem, FoundPicture, find_images
 from trainer_core.dataset.images import SUFFIXES, Header, ImageProblem, read_header
-
-MAX_CAPTION_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,14 +123,3 @@ def _remarks(item: ImageItem, header: Header, has_caption_file: bool) -> list[Da
 
 def _severe(kind: str, path: Path, message: str) -> DataProblem:
     return DataProblem(kind=kind, path=path, message=message, severe=True)
-
-
-def read_caption(file: Path) -> str:
-    """Raises OSError, and ValueError for anything but UTF-8 text of a sane length."""
-    if file.stat().st_size > MAX_CAPTION_BYTES:
-        raise ValueError(f"it is over {MAX_CAPTION_BYTES // 1024} KiB")
-    text = file.read_text(encoding="utf-8-sig")
-    if "\0" in text:
-        # UTF-16 without its mark decodes as UTF-8, with a NUL after every Latin letter.
-        raise ValueError("it holds NUL characters")
-    return text.strip()
