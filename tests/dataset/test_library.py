@@ -108,9 +108,10 @@ def test_repeats_have_a_range(library: Library, repeats: int):
 
 def test_folders_that_kohya_tools_made_are_read(library: Library):
     info = library.create("cats")
-    for folder in ("3_a b", "plain", "0_none", ".git"):
+    for folder in ("3_a b", "plain", "a10_b", "5_", "0_none", ".git"):
         (info.path / folder).mkdir()
-    assert [(c.label, c.repeats) for c in library.concepts("cats")] == [("0_none", 0), ("a b", 3), ("plain", 1)]
+    found = [(c.label, c.repeats) for c in library.concepts("cats")]
+    assert found == [("0_none", 0), ("a b", 3), ("5_", 5), ("a10_b", 1), ("plain", 1)]
 
 
 def test_a_folder_elsewhere_is_remembered_and_only_forgotten(library: Library, tmp_path: Path):

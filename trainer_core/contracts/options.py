@@ -30,7 +30,8 @@ _GPUS = re.compile(r"all|(0|[1-9][0-9]{0,2})(,(0|[1-9][0-9]{0,2}))*")
 _ESCAPES = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r", "\b": r"\b", "\f": r"\f", "\x1b": r"\e"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
-_RESERVED_NAMES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+# With any suffix.
+RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
 class Traits(TypedDict, total=False):
@@ -267,7 +268,7 @@ def _require_name(value: str) -> None:
         raise ValueError(f"must be a plain file name without {' '.join(map(repr, bad))}")
     if value.startswith(".") or value.strip() != value or value.endswith("."):
         raise ValueError("must not begin with a dot or a space, nor end with one")
-    if _RESERVED_NAMES.fullmatch(value):
+    if RESERVED_ON_WINDOWS.fullmatch(value):
         raise ValueError("is a reserved name on Windows; choose another")
 
 

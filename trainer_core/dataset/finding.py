@@ -60,6 +60,17 @@ class Finding:
     problems: tuple[DataProblem, ...]
 
 
+def is_numbered(folder: str) -> bool:
+    """Named like `10_character`."""
+    return _REPEATS.match(folder) is not None
+
+
+def label_of(folder: str) -> str:
+    """`10_character` -> `character`; any other name stays."""
+    match = _REPEATS.match(folder)
+    return (folder[match.end() :] if match else "") or folder
+
+
 def repeats_of(folder: str) -> int:
     """`10_character` -> 10; any other name (`1girl_set`, `3d`) -> 1. Raises ValueError beyond 1 to 10,000."""
     match = _REPEATS.match(folder)
@@ -101,7 +112,7 @@ class _Walker:
         for current, folders, files in os.walk(self._root, onerror=self._unreadable):
             folder = Path(current)
             visible = list(self._visible(folder, files))
-            if folder == self._root and visible and _REPEATS.match(folder.name):
+            if folder == self._root and visible and is_numbered(folder.name):
                 self._say_no_repeats(folder)
             self._take_folder(visible, inherited[folder])
             entered = []
@@ -142,7 +153,7 @@ class _Walker:
             self._say("link", folder, f"{folder}: a link to a folder is not followed.", severe=True)
             return 0
         if folder.parent != self._root:
-            if _REPEATS.match(folder.name):
+            if is_numbered(folder.name):
                 self._say_no_repeats(folder)
             return inherited
         try:

@@ -4,10 +4,11 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from trainer_core.contracts.options import RESERVED_ON_WINDOWS
+
 MAX_NAME_BYTES = 180
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff]')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _JUNK = frozenset({"thumbs.db", "desktop.ini", ".ds_store"})
 _HALF_WIDTH = re.compile(r"[\uff61-\uff9f]")
 _KANA = re.compile(r"[\u3040-\u30ff]")
@@ -26,7 +27,7 @@ def safe_name(name: str) -> str:
     if not dot:
         stem, suffix = name, ""
     stem = _cut(stem.rstrip(". "), MAX_NAME_BYTES) or "image"
-    if _RESERVED.fullmatch(stem):
+    if RESERVED_ON_WINDOWS.fullmatch(stem):
         stem = f"_{stem}"
     return f"{stem}{dot}{suffix}"
 

@@ -1,6 +1,5 @@
 """Zip files from anywhere, walked entry by entry: nothing is unpacked that is no picture and no caption."""
 
-import re
 import stat
 import struct
 import zipfile
@@ -8,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer_core.dataset.finding import repeats_of
+from trainer_core.dataset.finding import is_numbered, repeats_of
 from trainer_core.dataset.import_names import decoded_zip_names, is_junk
 from trainer_core.dataset.import_plan import IncomingFile, RefusedFile, kind_of
 
@@ -20,7 +19,6 @@ _BLOCK = 1 << 20
 _SMALL = 1 << 20
 _UTF8_FLAG = 0x800
 _ENCRYPTED = 0x1
-_REPEATS = re.compile(r"[0-9]+_")
 # What `zipfile` really raises on damaged archives.
 BROKEN_ZIP = (
     zipfile.BadZipFile,
@@ -144,7 +142,7 @@ def _reason_against(entry: zipfile.ZipInfo, name: str) -> str:
 def _concept(folder: str) -> str:
     """The outermost folder named like ``10_character``; "" where there is none, or none that can be used."""
     for part in folder.split("/"):
-        if _REPEATS.match(part):
+        if is_numbered(part):
             try:
                 repeats_of(part)
             except ValueError:

@@ -1,7 +1,6 @@
 """The data sets of the workspace: folders with concepts in them, and folders elsewhere that are only remembered."""
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +11,11 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import read_json_object, write_json_atomic
 from trainer_core.contracts.options import OptionSpec, checked
 from trainer_core.contracts.trash import place_in, to_trash
-from trainer_core.dataset.finding import MAX_REPEATS, repeats_of
+from trainer_core.dataset.finding import MAX_REPEATS, label_of, repeats_of
 
 _EXTERNAL_FILE = ".external.json"
 _NAME = OptionSpec(name="name", type="str", required=False, help="", rule="name")
 _PATH = OptionSpec(name="folder", type="str", required=False, help="", rule="path")
-_NUMBERED = re.compile(r"([0-9]+)_")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,8 +261,7 @@ def _concept(folder: str) -> Concept:
         repeats = repeats_of(folder)
     except ValueError:
         return Concept(folder=folder, label=folder, repeats=0)
-    label = _NUMBERED.sub("", folder, count=1) or folder
-    return Concept(folder=folder, label=label, repeats=repeats)
+    return Concept(folder=folder, label=label_of(folder), repeats=repeats)
 
 
 def _folders(root: Path) -> list["os.DirEntry[str]"]:
