@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainer_core.model import fused, rms_norm
 from trainer_core.model.fused import dropout_branch, gate, heads
-from trainer_core.model.rope import Rotation, rotate, rotation
+from trainer_core.model.rope import apply_rope, rope_table
 from trainer_core.training import checks
 
 INTERPRET = "TRITON_INTERPRET"
@@ -99,15 +99,15 @@ def test_gate(on: tuple[torch.device, Use], dtype: torch.dtype):
 def test_heads(on: tuple[torch.device, Use], dtype: torch.dtype, counts: tuple[int, int], width: int):
     """Their gradients come as attention gives them: heads before tokens."""
     device, _ = on
-    turn = Rotation(rotation(torch.arange(2 * 5 * 3).view(2, 5, 3), (width // 3,) * 3).table.to(device))
+    rope = rope_table(torch.arange(2 * 5 * 3).view(2, 5, 3), (width // 3,) * 3).to(device)
     weights = tuple((numbers(width) + shift).to(device, dtype) for shift in (1, 2))
 
     def compute(qkv: Tensor) -> tuple[Tensor, ...]:
-        found = heads(qkv, weights, turn.table, counts, 1e-6)  # type: ignore[arg-type]
+        found = heads(qkv, weights, rope, counts, 1e-6)  # type: ignore[arg-type]
         if found is None:
             q, k, v = qkv.unflatten(-1, (-1, width)).split((*counts, counts[1]), dim=2)
             q, k = (rms_norm.rms_norm(x, weight, 1e-6) for x, weight in zip((q, k), weights, strict=True))
-            found = rotate(q, turn), rotate(k, turn), v
+            found = apply_rope(q, rope), apply_rope(k, rope), v
         return tuple(part.transpose(1, 2) * 1 for part in found)
 
     compare(on, dtype, compute, numbers(2, 5, (counts[0] + 2 * counts[1]) * width))

@@ -131,23 +131,5 @@ class _Handle:
         self.tensor = tensor
 
 
-@contextmanager
-def held_tables(real: RealPass) -> Iterator[dict[int, int]]:
-    """Bytes by storage of the rotary tables that checkpointing holds as arguments and not as saved tensors."""
-    held: dict[int, int] = {}
-
-    def note(block: object, given: tuple[Any, ...], output: Tensor) -> None:
-        if real.case.checkpointing and output.requires_grad:
-            held.update({t.untyped_storage().data_ptr(): t.nbytes for t in (given[1].table,)})
-
-    skip = real.case.skip_every
-    layers = [layer for number, layer in enumerate(real.model.layers, 1) if not skip or number % skip]
-    blocks = [*real.model.context_refiner, *real.model.noise_refiner, *layers]
-    hooks = [block.register_forward_hook(note) for block in blocks]
-    yield held
-    for hook in hooks:
-        hook.remove()
-
-
 def adapter_bytes(real: RealPass) -> int:
     return sum(4 * math.prod(p.shape) for p in real.adapter.values())

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from live_memory import LiveMemory
-from passes import ATTENTION, DEFAULT, FULL, Case, RealPass, Saved, adapter_bytes, held_tables
+from passes import ATTENTION, DEFAULT, FULL, Case, RealPass, Saved, adapter_bytes
 
 from trainer_core.planning.activations import Activations, Pass, activations
 from trainer_core.planning.quantised import unpacked_bytes
@@ -44,10 +44,10 @@ def test_saved_bytes_at_the_end_of_a_real_forward(case: Case, checkpointing: boo
     case = replace(case, checkpointing=checkpointing)
     real = RealPass(case)
     saved = Saved(real.parameter_storages())
-    with saved.watching(), held_tables(real) as tables:
+    with saved.watching():
         loss = real.forward()
     expected = planned(case).kept_total
-    ratio = expected / (saved.bytes() + sum(tables.values()))
+    ratio = expected / saved.bytes()
     if case in (CASES[0], CASES[5], replace(CASES[5], checkpointing=True)):
         name = f"{len(case.targets)} targets{' checkpointing' * checkpointing}"
         record_figure(f"saved tensors, planned / real: {name}", ratio)
@@ -64,12 +64,12 @@ def test_a_layer_run_again_saves_what_is_planned(case: Case):
     hook = layer.register_forward_pre_hook(lambda module, given: grabbed.append(given))
     real.forward()
     hook.remove()
-    x, turn, attend, condition = grabbed[0]
-    known = {t.untyped_storage().data_ptr() for t in (x, condition, turn.table)}
+    x, rope, attend, condition = grabbed[0]
+    known = {t.untyped_storage().data_ptr() for t in (x, condition, rope)}
     saved = Saved(real.parameter_storages() | known)
     low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(case.precision)
     with saved.watching(), torch.autocast("cpu", low, enabled=low is not None):
-        y = layer(x, turn, attend, condition)
+        y = layer(x, rope, attend, condition)
     assert y.requires_grad
     assert planned(replace(case, checkpointing=True)).recomputed == pytest.approx(saved.bytes(), rel=0.03)
 

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from trainer_core.model.attention import Attention, Lengths, build_attention
 from trainer_core.model.fused import gate, heads
 from trainer_core.model.rms_norm import rms_norm
-from trainer_core.model.rope import Rotation, caption_positions, image_positions, rotate, rotation
+from trainer_core.model.rope import apply_rope, caption_positions, image_positions, rope_table
 
 TIME_FREQUENCIES = 256
 MAX_PERIOD = 10000.0
@@ -66,16 +66,16 @@ class SelfAttention(nn.Module):
         self.q_norm = RMSNorm(self.head_dim, eps) if qk_norm else nn.Identity()
         self.k_norm = RMSNorm(self.head_dim, eps) if qk_norm else nn.Identity()
 
-    def heads_of(self, x: Tensor, turn: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+    def heads_of(self, x: Tensor, rope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q [B, T, H, D], k and v [B, T, Hkv, D] of x [B, T, dim]."""
         qkv = self.qkv(x)
         if isinstance(self.q_norm, RMSNorm) and isinstance(self.k_norm, RMSNorm):
             weights = (self.q_norm.weight, self.k_norm.weight)
-            fused = heads(qkv, weights, turn.table, self.heads[:2], self.q_norm.eps)
+            fused = heads(qkv, weights, rope, self.heads[:2], self.q_norm.eps)
             if fused is not None:
                 return fused
         q, k, v = qkv.unflatten(-1, (-1, self.head_dim)).split(self.heads, dim=2)
-        return rotate(self.q_norm(q), turn), rotate(self.k_norm(k), turn), v
+        return apply_rope(self.q_norm(q), rope), apply_rope(self.k_norm(k), rope), v
 
 
 class FeedForward(nn.Module):
@@ -110,17 +110,17 @@ class Block(nn.Module):
             width = min(dim, MODULATION_WIDTH)
             self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 4 * dim))
 
-    def forward(self, x: Tensor, turn: Rotation, attend: Attention, condition: Tensor | None = None) -> Tensor:
-        q, k, v, *modulation = self.before(x, turn.table, condition)
+    def forward(self, x: Tensor, rope: Tensor, attend: Attention, condition: Tensor | None = None) -> Tensor:
+        q, k, v, *modulation = self.before(x, rope, condition)
         return self.after(x, attend(q, k, v), *modulation)
 
-    def before(self, x: Tensor, table: Tensor, condition: Tensor | None) -> tuple[Tensor, ...]:
+    def before(self, x: Tensor, rope: Tensor, condition: Tensor | None) -> tuple[Tensor, ...]:
         """What attention takes: q, k, v as `Attention` has them; then what `after` takes, if there is a condition."""
         if condition is None:
-            return self.attention.heads_of(self.attention_norm1(x), Rotation(table))
+            return self.attention.heads_of(self.attention_norm1(x), rope)
         modulation = self.adaLN_modulation(condition).unsqueeze(1)
         scale_msa, gate_msa, scale_mlp, gate_mlp = modulation.chunk(4, dim=-1)
-        heads = self.attention.heads_of(self.attention_norm1(x, scale=scale_msa), Rotation(table))
+        heads = self.attention.heads_of(self.attention_norm1(x, scale=scale_msa), rope)
         return (*heads, gate_msa, scale_mlp, gate_mlp)
 
     def after(self, x: Tensor, attended: Tensor, *modulation: Tensor) -> Tensor:
@@ -215,7 +215,7 @@ class NextDiT(nn.Module):
         timesteps: Tensor,
         cap_feats: Tensor,
         cap_lengths: Sequence[int],
-        clip_text_pooled: Tensor | None,
+        clip_text_pooled: Tensor,
     ) -> Tensor:
         """Velocity, shaped like `latents`.
 
@@ -225,7 +225,7 @@ class NextDiT(nn.Module):
             cap_feats: [B, L, cap_feat_dim], right padded.
             cap_lengths: real tokens of each caption, which come first, at most L. Numbers of the host: to ask a device
                 for them means to wait for it, and `DistributedDataParallel` brings every tensor there.
-            clip_text_pooled: [B, clip_text_dim]. None means "time embedding alone", as upstream has it.
+            clip_text_pooled: [B, clip_text_dim].
 
         Raises:
             ValueError: sides that patches do not divide, or positions beyond axes_lens.
@@ -235,20 +235,20 @@ class NextDiT(nn.Module):
         self._check_positions(max(caption.each), rows, columns)
         condition = self._condition(timesteps, clip_text_pooled)
 
-        text_turn = rotation(
+        text_rope = rope_table(
             caption_positions(cap_feats.shape[0], cap_feats.shape[1], cap_feats.device), self.axes_dims
         )
         lengths = torch.tensor(caption.each).to(latents.device, non_blocking=True)
-        image_turn = rotation(image_positions(lengths, rows, columns), self.axes_dims)
-        text = self._refine_text(cap_feats, caption, text_turn)
-        image = self._refine_image(latents, image_turn, condition)
+        image_rope = rope_table(image_positions(lengths, rows, columns), self.axes_dims)
+        text = self._refine_text(cap_feats, caption, text_rope)
+        image = self._refine_image(latents, image_rope, condition)
 
-        joint, turn, total = _join(text, image, (text_turn, image_turn), caption)
+        joint, rope, total = _join(text, image, (text_rope, image_rope), caption)
         attend = build_attention(self.attention_backend, total, latents.device)
         for number, block in enumerate(self.layers, 1):
             # The last of each group, for its activations are then used up before any block is recomputed.
             keeps = self.checkpoint_skip_every > 0 and number % self.checkpoint_skip_every == 0
-            joint = self._through(block, joint, turn, attend, condition, recompute=not keeps)
+            joint = self._through(block, joint, rope, attend, condition, recompute=not keeps)
         image = _image_part(joint, caption, rows * columns)
         return self._unpatchify(self.final_layer(image, condition), rows, columns)
 
@@ -263,43 +263,41 @@ class NextDiT(nn.Module):
         if any(want > have for want, have in zip(wanted, self.axes_lens, strict=True)):
             raise ValueError(f"positions (caption + 1, rows, columns) = {wanted} exceed axes_lens {self.axes_lens}")
 
-    def _condition(self, timesteps: Tensor, pooled: Tensor | None) -> Tensor:
-        time = self.t_embedder(timesteps)
-        if pooled is None:
-            return time
-        return self.time_text_embed(torch.cat((time, self.clip_text_pooled_proj(pooled)), dim=-1))
+    def _condition(self, timesteps: Tensor, pooled: Tensor) -> Tensor:
+        both = (self.t_embedder(timesteps), self.clip_text_pooled_proj(pooled))
+        return self.time_text_embed(torch.cat(both, dim=-1))
 
-    def _refine_text(self, cap_feats: Tensor, caption: Lengths, turn: Rotation) -> Tensor:
+    def _refine_text(self, cap_feats: Tensor, caption: Lengths, rope: Tensor) -> Tensor:
         text = self.cap_embedder(cap_feats)
         attend = build_attention(self.attention_backend, caption, text.device)
         for block in self.context_refiner:
-            text = self._through(block, text, turn, attend, None)
+            text = self._through(block, text, rope, attend, None)
         return text
 
-    def _refine_image(self, latents: Tensor, turn: Rotation, condition: Tensor) -> Tensor:
+    def _refine_image(self, latents: Tensor, rope: Tensor, condition: Tensor) -> Tensor:
         patches = F.pixel_unshuffle(latents, self.patch_size)
         patches = patches.unflatten(1, (self.in_channels, -1)).transpose(1, 2).flatten(1, 2)
         image = self.x_embedder(patches.flatten(2).transpose(1, 2))
         tokens = Lengths((image.shape[1],) * image.shape[0], image.shape[1])
         attend = build_attention(self.attention_backend, tokens, image.device)
         for block in self.noise_refiner:
-            image = self._through(block, image, turn, attend, condition)
+            image = self._through(block, image, rope, attend, condition)
         return image
 
     def _through(  # noqa: PLR0913 - a block's own arguments
         self,
         block: nn.Module,
         x: Tensor,
-        turn: Rotation,
+        rope: Tensor,
         attend: Attention,
         condition: Tensor | None,
         *,
         recompute: bool = True,
     ) -> Tensor:
         if recompute and self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-            kept: Tensor = checkpoint(block, x, turn, attend, condition, use_reentrant=False)
+            kept: Tensor = checkpoint(block, x, rope, attend, condition, use_reentrant=False)
             return kept
-        out: Tensor = block(x, turn, attend, condition)
+        out: Tensor = block(x, rope, attend, condition)
         return out
 
     def _unpatchify(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
@@ -309,14 +307,14 @@ class NextDiT(nn.Module):
 
 
 def _join(
-    text: Tensor, image: Tensor, turns: tuple[Rotation, Rotation], caption: Lengths
-) -> tuple[Tensor, Rotation, Lengths]:
+    text: Tensor, image: Tensor, ropes: tuple[Tensor, Tensor], caption: Lengths
+) -> tuple[Tensor, Tensor, Lengths]:
     """Text then image of each sample, without the caption's padding; the tail of shorter samples is padded."""
-    text_turn, image_turn = turns
+    text_rope, image_rope = ropes
     if caption.full:
         joint = torch.cat((text, image), dim=1)
-        turn = Rotation(torch.cat((text_turn.table, image_turn.table), dim=1))
-        return joint, turn, Lengths((joint.shape[1],) * len(caption.each), joint.shape[1])
+        rope = torch.cat((text_rope, image_rope), dim=1)
+        return joint, rope, Lengths((joint.shape[1],) * len(caption.each), joint.shape[1])
     totals = tuple(length + image.shape[1] for length in caption.each)
     longest = max(totals)
 
@@ -324,8 +322,8 @@ def _join(
         rows = [torch.cat((front[i, :length], back[i])) for i, length in enumerate(caption.each)]
         return torch.stack([F.pad(row, (0, 0) * (row.dim() - 1) + (0, longest - len(row))) for row in rows])
 
-    turn = Rotation(splice(text_turn.table, image_turn.table))
-    return splice(text, image), turn, Lengths(totals, longest)
+    rope = splice(text_rope, image_rope)
+    return splice(text, image), rope, Lengths(totals, longest)
 
 
 def _image_part(joint: Tensor, caption: Lengths, tokens: int) -> Tensor:

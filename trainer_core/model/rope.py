@@ -5,7 +5,6 @@ Axis 0 counts caption tokens; axes 1 and 2 are the row and column of an image pa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,39 +12,35 @@ from torch import Tensor
 THETA = 10000.0
 
 
-@dataclass(frozen=True)
-class Rotation:
-    """Cosine and sine per token and pair, fp32, shaped [batch, tokens, 1, head_dim / 2, 2]."""
+def rope_table(positions: Tensor, axes_dims: Sequence[int]) -> Tensor:
+    """Cosine and sine per token and pair, fp32 [batch, tokens, 1, head_dim / 2, 2].
 
-    table: Tensor
-
-    def __getitem__(self, index: object) -> "Rotation":
-        return Rotation(self.table[index])  # type: ignore[index]
-
-
-def rotation(positions: Tensor, axes_dims: Sequence[int]) -> Rotation:
-    """Angles of integer `positions` [batch, tokens, 3], computed in float64 as the base's tables were."""
+    Of integer `positions` [batch, tokens, 3]; computed in float64 as the base's tables were.
+    """
     angles = []
     for axis, width in enumerate(axes_dims):
         exponents = torch.arange(0, width, 2, dtype=torch.float64, device=positions.device) / width
         angles.append(positions[..., axis, None].to(torch.float64) * THETA**-exponents)
     angle = torch.cat(angles, dim=-1).unsqueeze(-2)
-    return Rotation(torch.stack((angle.cos(), angle.sin()), dim=-1).float())
+    return torch.stack((angle.cos(), angle.sin()), dim=-1).float()
 
 
-def rotate(x: Tensor, by: Rotation) -> Tensor:
-    """Rotate consecutive pairs of the last axis of x [batch, tokens, heads, head_dim]; fp32 inside, x's dtype out."""
+def apply_rope(x: Tensor, rope: Tensor) -> Tensor:
+    """Rotate consecutive pairs of the last axis of x [batch, tokens, heads, head_dim] by a `rope_table`.
+
+    fp32 inside, x's dtype out.
+    """
     if torch.compiler.is_compiling():
-        return _rotate_real(x, by)
+        return _apply_real(x, rope)
     # One pass over memory as a complex product, seven as the four real ones.
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    turned = pairs * torch.view_as_complex(by.table)
+    turned = pairs * torch.view_as_complex(rope)
     return torch.view_as_real(turned).flatten(-2).to(x.dtype)
 
 
-def _rotate_real(x: Tensor, by: Rotation) -> Tensor:
+def _apply_real(x: Tensor, rope: Tensor) -> Tensor:
     """The same in real numbers, which a compiler makes one pass of; it leaves complex ones as they are."""
-    cosine, sine = by.table.unbind(-1)
+    cosine, sine = rope.unbind(-1)
     first, second = x.float().unflatten(-1, (-1, 2)).unbind(-1)
     turned = (first * cosine - second * sine, first * sine + second * cosine)
     return torch.stack(turned, dim=-1).flatten(-2).to(x.dtype)
