@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from trainer_core.cli import main
-from trainer_core.training.sampling import SampleSettings
+from trainer_core.tools.painter import PictureRequest
 
 
 def test_a_second_call_numbers_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def paint(base: object, loras: object, wanted: list[SampleSettings], *, painted: Callable, **_: object) -> None:
-        for index, settings in enumerate(wanted):
-            painted(index, settings, Image.new("RGB", (8, 8)))
+    def paint(base: object, loras: object, requests: list[PictureRequest], *, painted: Callable, **_: object) -> None:
+        for index, request in enumerate(requests):
+            painted(index, request, Image.new("RGB", (8, 8)))
 
     monkeypatch.setattr("trainer_core.tools.painter.paint", paint)
     (tmp_path / "holiday.png").touch()

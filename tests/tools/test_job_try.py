@@ -15,7 +15,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.context import JobContext, JobStopped
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.tools.job_try import run
-from trainer_core.tools.painter import paint
+from trainer_core.tools.painter import PictureRequest, paint
 from trainer_core.training.sampling import SampleSettings
 
 
@@ -47,8 +47,8 @@ def sampled(loras: list[tuple[Path, float]]) -> np.ndarray:
         prompt="1girl", negative_prompt="", width=64, height=64, steps=2, cfg=1.0, shift=6.0, seed=1
     )
     found: list[Image.Image] = []
-    device = torch.device("cpu")
-    paint(TINY_BASE, loras, [wanted], device=device, painted=lambda number, settings, image: found.append(image))
+    request, device = PictureRequest(settings=wanted), torch.device("cpu")
+    paint(TINY_BASE, loras, [request], device=device, painted=lambda number, made, image: found.append(image))
     return np.asarray(found[0]).astype(int)
 
 

@@ -30,7 +30,8 @@ WANTED = SampleSettings(
 
 def picture(base: Path, loras: list[tuple[Path, float]]) -> np.ndarray:
     found: list[Image.Image] = []
-    paint(base, loras, [WANTED], device=torch.device("cpu"), painted=lambda number, wanted, image: found.append(image))
+    requests = [PictureRequest(settings=WANTED)]
+    paint(base, loras, requests, device=torch.device("cpu"), painted=lambda number, made, image: found.append(image))
     return np.asarray(found[0]).astype(int)
 
 
@@ -46,9 +47,9 @@ def test_a_dora_of_mixed_ranks_paints_what_the_merged_model_paints(tmp_path: Pat
 def test_a_prompt_that_is_cut_is_named() -> None:
     told: list[str] = []
     limits = {"max_gemma_tokens": 8, "max_jina_tokens": 8}
-    wanted = replace(WANTED, prompt="1girl, " * 9, steps=1)
+    request = PictureRequest(settings=replace(WANTED, prompt="1girl, " * 9, steps=1))
     device = torch.device("cpu")
-    paint(TINY_BASE, [], [wanted], device=device, painted=lambda *_: None, tell=told.append, text=limits)
+    paint(TINY_BASE, [], [request], device=device, painted=lambda *_: None, tell=told.append, text=limits)
     assert [sentence[:40] for sentence in told] == [
         "prompt cut at 8 tokens for Gemma: 1girl,", "prompt cut at 8 tokens for Jina: 1girl, "
     ]  # fmt: skip

@@ -3,7 +3,7 @@
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer_core.cli.shared import PATHS, Commands, add_loras, loras_of, note
 from trainer_core.contracts.config import TrainConfig
@@ -11,6 +11,9 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.options import checked, specs_of
 from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.demo import TINY_BASE
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _LIMITS = ("max_gemma_tokens", "max_jina_tokens")
 _SIZE = re.compile(r"([0-9]{2,4})x([0-9]{2,4})")
@@ -55,14 +58,16 @@ def _sample(options: argparse.Namespace) -> None:
             raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
     text = _text(options)
     from trainer_core.tools.outputs import require_folder, writing
-    from trainer_core.tools.painter import paint
+    from trainer_core.tools.painter import PictureRequest, paint
     from trainer_core.training.device import pick_device
     from trainer_core.training.sampling import SampleSettings, save_png
 
-    wanted = [
-        SampleSettings(
-            prompt=prompt, negative_prompt=options.negative, width=width, height=height, steps=options.steps,
-            cfg=options.cfg, shift=options.shift, seed=options.seed + number,
+    requests = [
+        PictureRequest(
+            settings=SampleSettings(
+                prompt=prompt, negative_prompt=options.negative, width=width, height=height, steps=options.steps,
+                cfg=options.cfg, shift=options.shift, seed=options.seed + number,
+            )
         )
         for number, prompt in enumerate(options.prompt)
     ]  # fmt: skip
@@ -70,14 +75,14 @@ def _sample(options: argparse.Namespace) -> None:
     require_folder(options.output)
     first = _next_number(options.output)
 
-    def painted(index: int, settings: SampleSettings, image: object) -> None:
-        file = options.output / f"{first + index:02d}-seed-{settings.seed}.png"
+    def painted(index: int, request: PictureRequest, image: "Image") -> None:
+        file = options.output / f"{first + index:02d}-seed-{request.settings.seed}.png"
         with writing(file):
-            save_png(image, file, settings)  # type: ignore[arg-type]
+            save_png(image, file, request.settings)
         print(file)
 
     device = pick_device(options.device)
-    paint(options.base, loras_of(options), wanted, device=device, painted=painted, tell=note, text=text)
+    paint(options.base, loras_of(options), requests, device=device, painted=painted, tell=note, text=text)
 
 
 def _text(options: argparse.Namespace) -> dict[str, Any]:

@@ -29,22 +29,22 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     values = Spec(spec)
     base, loras = values.path("base"), values.loras()
     device = values.choice("device", ("cpu", "cuda"), "cpu")
-    shots = _shots(values)
-    from trainer_core.tools.painter import paint_shots
+    requests = _requests(values)
+    from trainer_core.tools.painter import paint
     from trainer_core.training.device import pick_device
     from trainer_core.training.sampling import save_png
 
     names: list[str] = []
     numbers = {prompt: number for number, prompt in enumerate(_prompts(values))}
 
-    def painted(index: int, shot: "PictureRequest", image: Image.Image) -> None:
-        number, settings = numbers[shot.settings.prompt], shot.settings
-        names.append(f"{number:02d}-strength-{shot.strength:g}.png")
-        stack = [{"name": path.name, "strength": strength * shot.strength} for path, strength in loras]
-        save_png(image, job.folder.samples / names[-1], settings, loras=stack if shot.strength else [])
-        job.picture(names[-1], strength=shot.strength, seed=settings.seed, prompt=number, text=settings.prompt)
+    def painted(index: int, request: "PictureRequest", image: Image.Image) -> None:
+        number, settings = numbers[request.settings.prompt], request.settings
+        names.append(f"{number:02d}-strength-{request.strength:g}.png")
+        stack = [{"name": path.name, "strength": strength * request.strength} for path, strength in loras]
+        save_png(image, job.folder.samples / names[-1], settings, loras=stack if request.strength else [])
+        job.picture(names[-1], strength=request.strength, seed=settings.seed, prompt=number, text=settings.prompt)
 
-    paint_shots(base, loras, shots, device=pick_device(device), painted=painted, tell=job.warn, report=job.progress)
+    paint(base, loras, requests, device=pick_device(device), painted=painted, tell=job.warn, report=job.progress)
     return {"pictures": names}
 
 
@@ -54,7 +54,7 @@ def _prompts(values: Spec) -> Sequence[str]:
     return tuple(dict.fromkeys(asked))
 
 
-def _shots(values: Spec) -> list["PictureRequest"]:
+def _requests(values: Spec) -> list["PictureRequest"]:
     """Strength by strength, so that the weights change as seldom as can be."""
     from trainer_core.tools.painter import PictureRequest
     from trainer_core.training.sampling import SampleSettings

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -30,9 +29,6 @@ from trainer_core.tools.lora_text import text_settings
 from trainer_core.training.recovery import free_memory
 from trainer_core.training.sampling import SampleSettings, TextFeatures, decode, sample_latents
 
-Painted = Callable[[int, SampleSettings, Image.Image], None]
-AS_THE_LORA: Mapping[str, Any] = MappingProxyType({})
-
 
 @dataclass(frozen=True, kw_only=True)
 class PictureRequest:
@@ -45,60 +41,31 @@ class PictureRequest:
 def paint(
     base_path: Path,
     loras: Sequence[tuple[Path, float]],
-    wanted: Sequence[SampleSettings],
-    *,
-    device: torch.device,
-    painted: Painted,
-    tell: Tell = lambda sentence: None,
-    text: Mapping[str, Any] = AS_THE_LORA,
-) -> None:
-    """Make each wanted picture and hand it to `painted(index, settings, picture)`; `tell` gets notes on the LoRAs.
-
-    `text`: as for `paint_shots`. Raises UserError as loading does.
-    """
-
-    def handed_on(index: int, shot: PictureRequest, picture: Image.Image) -> None:
-        painted(index, shot.settings, picture)
-
-    paint_shots(
-        base_path,
-        loras,
-        [PictureRequest(settings=settings) for settings in wanted],
-        device=device,
-        painted=handed_on,
-        tell=tell,
-        text=text,
-    )
-
-
-def paint_shots(
-    base_path: Path,
-    loras: Sequence[tuple[Path, float]],
-    shots: Sequence[PictureRequest],
+    requests: Sequence[PictureRequest],
     *,
     device: torch.device,
     painted: Callable[[int, PictureRequest, Image.Image], None],
     tell: Tell = lambda sentence: None,
     report: Report = lambda phase, done, total: None,
-    text: Mapping[str, Any] = AS_THE_LORA,
+    text: Mapping[str, Any] | None = None,
 ) -> None:
-    """Paint the shots in their order; the base is loaded once, whatever strengths they have.
+    """Paint the requests in their order; the base is loaded once, whatever strengths they have.
 
     Prompts are read as the LoRAs' training read captions, but for what `text` sets by field of `TextSettings`; the
-    settings that `painted` gets say how.
+    request that `painted` gets beside its place and the picture says how.
     LoRAs are read first, then encoders are loaded, used and dropped before the transformer is read. A change of
     strength rereads the weights that LoRAs change, so no second copy of them is held. Where a GPU has too little memory
     free the base is held in fewer bits, which is told. Raises UserError as loading does, and `gpu_memory_full`.
     """
     base = find_base(base_path)
     adapters = load_adapters(loras, tell)
-    read = replace(text_settings(adapters, tell), **text)
-    shots = [replace(shot, settings=replace(shot.settings, text=read)) for shot in shots]
+    read = replace(text_settings(adapters, tell), **(text or {}))
+    requests = [replace(request, settings=replace(request.settings, text=read)) for request in requests]
     with open_transformer(base.transformer) as source, _want_of_memory():
         require_fit(adapters, source)
-        place = _place(base, shots, adapters, read, device=device, tell=tell)
+        place = _place(base, requests, adapters, read, device=device, tell=tell)
         report("reading prompts", 0, 1)
-        prompts = {text for shot in shots for text in (shot.settings.prompt, shot.settings.negative_prompt)}
+        prompts = {text for request in requests for text in (request.settings.prompt, request.settings.negative_prompt)}
         texts = _encode(base, prompts, read, place, tell)
         free_memory()
         report("loading the base", 0, 1)
@@ -110,16 +77,16 @@ def paint_shots(
         if place.holding.transformer != "no":
             # Their changes are made anew for each use of a weight.
             adapters = [adapter.on(device) for adapter in adapters]
-        steps = _Steps(report, sum(shot.settings.steps for shot in shots))
+        steps = _Steps(report, sum(request.settings.steps for request in requests))
         strength = 0.0
-        for index, shot in enumerate(shots):
-            if shot.strength != strength:
-                strength = shot.strength
+        for index, request in enumerate(requests):
+            if request.strength != strength:
+                strength = request.strength
                 _apply([replace(a, strength=a.strength * strength) for a in adapters], model, source)
-            conditions = (texts[shot.settings.prompt], texts[shot.settings.negative_prompt])
-            latents = sample_latents(model, shot.settings, conditions, dtype=place.dtype, interrupted=steps)
+            conditions = (texts[request.settings.prompt], texts[request.settings.negative_prompt])
+            latents = sample_latents(model, request.settings, conditions, dtype=place.dtype, interrupted=steps)
             assert latents is not None
-            painted(index, shot, decode(codec, latents))
+            painted(index, request, decode(codec, latents))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +100,7 @@ class _Place:
 
 def _place(
     base: BaseFolder,
-    shots: Sequence[PictureRequest],
+    requests: Sequence[PictureRequest],
     adapters: Sequence[Adapter],
     read: TextSettings,
     *,
@@ -144,7 +111,7 @@ def _place(
     if device.type == "cpu":
         return _Place(device=device, dtype=torch.float32, holding=Holding())
     free, _ = torch.cuda.mem_get_info(device)
-    largest = max((shot.settings for shot in shots), key=lambda settings: settings.width * settings.height)
+    largest = max((request.settings for request in requests), key=lambda settings: settings.width * settings.height)
     holding = choose_holding(
         base, (largest.width, largest.height), read.max_gemma_tokens,
         lora_bytes=sum(module.bytes for adapter in adapters for module in adapter.lora.modules.values()),

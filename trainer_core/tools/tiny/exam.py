@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from trainer_core.tools.painter import paint
+from trainer_core.tools.painter import PictureRequest, paint
 from trainer_core.tools.tiny.character import character, character_caption, unseen_portraits
 from trainer_core.tools.tiny.probes import READERS, cat_ears, hair_halves
 from trainer_core.tools.tiny.world import (
@@ -37,23 +37,18 @@ class AttributeScores:
         return f"{self.mean:.0%} of {self.pictures} pictures x {len(self.shares)} attributes ({listing})"
 
 
-def settings_for(prompt: str, seed: int) -> SampleSettings:
-    return SampleSettings(
+def request_for(prompt: str, seed: int) -> PictureRequest:
+    settings = SampleSettings(
         prompt=prompt, negative_prompt="", width=SIZE, height=SIZE, steps=12, cfg=4.5, shift=6.0, seed=seed
     )
+    return PictureRequest(settings=settings)
 
 
 def pictures(base: Path, loras: LORAS, prompts: Sequence[str], seed: int) -> list[Image.Image]:
     """One picture of each prompt, seeds counting up from `seed`, on the CPU."""
     made: list[Image.Image] = []
-    wanted = [settings_for(prompt, seed + i) for i, prompt in enumerate(prompts)]
-    paint(
-        base,
-        loras,
-        wanted,
-        device=torch.device("cpu"),
-        painted=lambda index, settings, image: made.append(image),
-    )
+    requests = [request_for(prompt, seed + i) for i, prompt in enumerate(prompts)]
+    paint(base, loras, requests, device=torch.device("cpu"), painted=lambda index, request, image: made.append(image))
     return made
 
 
