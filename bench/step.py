@@ -26,7 +26,7 @@ from trainer_core.model.fused import kernels_problem
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
 from trainer_core.model.swapping import Swapping
-from trainer_core.planning.flops import step_flops
+from trainer_core.planning.activations import activations
 from trainer_core.planning.phases import GIB, Workload, training_pass, training_phase
 from trainer_core.planning.shapes import Dimensions, matching, parameter_count
 from trainer_core.planning.swapped import swapped_places
@@ -152,9 +152,9 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
         caption_tokens=max(options.caption_tokens), sample_size=(side, side),
     )  # fmt: skip
     run = training_pass(config, work, cuda=cuda)
-    flops = step_flops(dims, targets, run)
+    held = activations(dims, targets, run)
     planned = training_phase(config, dims, targets, work, cuda=cuda, world_size=1).bytes
-    arithmetic = flops.model * config.gradient_accumulation_steps
+    arithmetic = held.model_flops * config.gradient_accumulation_steps
     return {
         "seconds_per_step": seconds,
         "images_per_second": images / seconds,
@@ -163,10 +163,10 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
         "estimated_peak_gib": planned / GIB,
         "estimate_over_measured": planned / memory.peak,
         "model_tflop_per_step": arithmetic / 1e12,
-        "executed_tflop_per_step": flops.executed * config.gradient_accumulation_steps / 1e12,
+        "executed_tflop_per_step": held.executed_flops * config.gradient_accumulation_steps / 1e12,
         "matrix_tflops": rate / 1e12,
         "utilisation": arithmetic / seconds / rate,
-        "executed_utilisation": flops.executed * config.gradient_accumulation_steps / seconds / rate,
+        "executed_utilisation": held.executed_flops * config.gradient_accumulation_steps / seconds / rate,
         "steps_timed": options.steps,
         "host_seconds_per_step": host,
         "kernels": not kernels_problem(),

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
-from trainer_core.planning.activations import Pass
 from trainer_core.planning.shapes import Dimensions, Targets, matching
+from trainer_core.planning.tape import Pass
 from trainer_core.training.adapters import add_lora
 from trainer_core.training.flow import velocity_loss
 

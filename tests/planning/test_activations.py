@@ -8,9 +8,10 @@ import torch
 from live_memory import LiveMemory
 from passes import ATTENTION, DEFAULT, FULL, Case, RealPass, Saved, adapter_bytes
 
-from trainer_core.planning.activations import Activations, Pass, activations
+from trainer_core.planning.activations import Activations, activations
 from trainer_core.planning.quantised import unpacked_bytes
 from trainer_core.planning.shapes import Dimensions, matching
+from trainer_core.planning.tape import Pass
 
 Record = Callable[[str, float], None]
 

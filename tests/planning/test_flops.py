@@ -6,9 +6,9 @@ from passes import ATTENTION, DEFAULT, FULL, Case, RealPass
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainer_core.planning.activations import Pass
-from trainer_core.planning.flops import step_flops
+from trainer_core.planning.activations import activations
 from trainer_core.planning.shapes import Dimensions, matching
+from trainer_core.planning.tape import Pass
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -30,14 +30,15 @@ def test_a_real_step_counts_as_planned(case: Case, checkpointing: bool):
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=added) as counter:
         real.forward().backward()
     run = case.planned if not checkpointing else type(case.planned)(**{**vars(case.planned), "checkpointing": True})
-    assert step_flops(case.dims, case.matched, run).executed == pytest.approx(counter.get_total_flops(), rel=0.03)
+    assert activations(case.dims, case.matched, run).executed_flops == pytest.approx(
+        counter.get_total_flops(), rel=0.03
+    )
 
 
 def test_the_released_model_at_1024_pixels_and_batch_1():
     """About 31 TFLOP forward and 37 of gradients towards the inputs, without a caption; recomputing costs 43 %."""
     run = Pass(latent_height=128, latent_width=128, caption_tokens=1, rank=32)
-    parts = step_flops(Dimensions(), matching(Dimensions(), DEFAULT), run).parts
-    assert (parts.linear + parts.attention_forward) / 1e12 == pytest.approx(30.0, abs=1.5)
-    assert (parts.input_grad + parts.attention_backward) / 1e12 == pytest.approx(36.0, abs=1.5)
-    flops = step_flops(Dimensions(), matching(Dimensions(), DEFAULT), run)
-    assert 1.35 < flops.executed / flops.model < 1.5
+    found = activations(Dimensions(), matching(Dimensions(), DEFAULT), run)
+    assert found.flops.forward / 1e12 == pytest.approx(30.0, abs=1.5)
+    assert found.flops.backward / 1e12 == pytest.approx(36.0, abs=1.5)
+    assert 1.35 < found.executed_flops / found.model_flops < 1.5

@@ -13,31 +13,7 @@ less than 100 kB a token of the real model, in one block at a time where it is c
 from dataclasses import dataclass
 
 from trainer_core.planning.shapes import TIME_FREQUENCIES, Dimensions, Targets
-from trainer_core.planning.tape import FP32, Flops, Setting, Tape, Value
-
-# Bytes of the numbers that autocast computes in, by mixed_precision.
-COMPUTE_BYTES = {"bf16": 2, "fp16": 2, "no": 4}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pass:
-    """One micro-batch: latent sides in cells (8 px each), caption tokens, and how the model runs."""
-
-    latent_height: int
-    latent_width: int
-    caption_tokens: int
-    batch: int = 1
-    rank: int = 32
-    dropout: float = 0.0
-    precision: str = "bf16"
-    checkpointing: bool = True
-    skip_every: int = 0  # with checkpointing, one main block in so many keeps what it saves; 0 = none
-    quantised: bool = False  # frozen weights are unpacked for each use and never kept
-    packed_attention: bool = False  # the varlen and flash backends; sdpa otherwise
-    cuda: bool = True
-
-    def image_tokens(self, dims: Dimensions) -> int:
-        return (self.latent_height // dims.patch) * (self.latent_width // dims.patch)
+from trainer_core.planning.tape import FP32, Flops, Pass, Tape, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +31,16 @@ class Activations:
     forward_work: int
     flops: Flops
     recompute_flops: int
+
+    @property
+    def model_flops(self) -> int:
+        """What the mathematics needs."""
+        return self.flops.forward + self.flops.backward
+
+    @property
+    def executed_flops(self) -> int:
+        """The second forward pass of checkpointed layers as well."""
+        return self.model_flops + self.recompute_flops
 
     @property
     def kept_total(self) -> int:
@@ -83,19 +69,8 @@ class _Walk:
         self.dims = dims
         self.run = run
         self.targets = targets.layers
-        self.compute = COMPUTE_BYTES[run.precision]
-        setting = Setting(
-            compute=self.compute,
-            weight=2 if run.precision != "no" else 4,
-            # The frozen weights are bfloat16 in both 16-bit modes.
-            recast=run.precision == "fp16",
-            quantised=run.quantised,
-            cuda=run.cuda,
-            rank=run.rank,
-            dropout=run.dropout,
-            targets=targets.names,
-        )
-        self.tape = Tape(setting)
+        self.compute = run.compute
+        self.tape = Tape(run, targets.names)
         # For each block that is run again: bytes kept at the end of its first run, bytes of its second.
         self.again: list[tuple[int, int]] = []
         self.recompute_flops = 0
@@ -169,7 +144,8 @@ class _Walk:
         inputs = (x, *([condition] if condition else []), table)
         inner = self.tape.aside(*inputs)
         y = self._block(inner, name, x, table, condition)
-        self.tape.flops.add(inner.flops)
+        self.tape.flops.forward += inner.flops.forward
+        self.tape.flops.backward += inner.flops.backward
         if not y.grad:
             return y
         for value in inputs:
@@ -238,7 +214,7 @@ class _Walk:
         factors; the norm's input is freed by then, and so is the product where w2 has LoRA (else no one kept it).
         """
         wide, hidden = self._maps(tokens)
-        own = any(name.startswith("layers.") and name.endswith("w2") for name in self.tape.setting.targets)
+        own = any(name.startswith("layers.") and name.endswith("w2") for name in self.tape.targets)
         return max(3 * FP32 * wide, (2 if own else 3) * hidden - self.compute * wide)
 
     def _forward_work(self, tokens: int) -> int:

@@ -13,9 +13,8 @@ from pathlib import Path
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import Bucket, DataFacts
 from trainer_core.contracts.phase_names import TRAINING
-from trainer_core.planning.activations import FP32
+from trainer_core.planning.activations import activations
 from trainer_core.planning.base import BaseSizes, read_base
-from trainer_core.planning.flops import step_flops
 from trainer_core.planning.measured import MeasuredStep
 from trainer_core.planning.phases import (
     GIB,
@@ -36,6 +35,7 @@ from trainer_core.planning.phases import (
 from trainer_core.planning.schedule import Steps, count_steps
 from trainer_core.planning.shapes import Targets, matching
 from trainer_core.planning.speed import Speed, known_speed, tried_speed
+from trainer_core.planning.tape import FP32
 
 DEFAULT_CAPTION_TOKENS = 256
 # Python, PyTorch and the libraries of a training process; with CUDA's host side. Rules of thumb.
@@ -195,8 +195,8 @@ def _jina_tokens(config: TrainConfig, work: Workload) -> int:
 
 
 def _flops_per_step(config: TrainConfig, base: BaseSizes, targets: Targets, work: Workload, *, cuda: bool) -> int:
-    one = step_flops(base.transformer, targets, training_pass(config, work, cuda=cuda))
-    return one.model * config.gradient_accumulation_steps
+    one = activations(base.transformer, targets, training_pass(config, work, cuda=cuda))
+    return one.model_flops * config.gradient_accumulation_steps
 
 
 def _cache_bytes(config: TrainConfig, base: BaseSizes, data: DataFacts | None, *, cuda: bool) -> int:

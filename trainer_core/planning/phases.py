@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.phase_names import ENCODING_GEMMA, ENCODING_IMAGES, ENCODING_JINA, SAMPLING, TRAINING
-from trainer_core.planning.activations import COMPUTE_BYTES, FP32, Pass, activations
+from trainer_core.planning.activations import activations
 from trainer_core.planning.base import BaseSizes, TextEncoder
 from trainer_core.planning.codec_memory import decoder_numbers, encoder_numbers
 from trainer_core.planning.quantised import base_bytes, quantised_bytes, unpacked_bytes
 from trainer_core.planning.shapes import Dimensions, Linear, Targets
 from trainer_core.planning.swapped import SwapBytes, swap_bytes
+from trainer_core.planning.tape import COMPUTE_BYTES, FP32, Pass
 
 # As training/features.py batches them on a GPU; a CPU takes one at a time.
 # What a GPU encodes at once: texts, and pictures of up to 1024 x 1024 in bf16; larger ones, and in fp32, fewer.

@@ -12,16 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from trainer_core.planning.quantised import is_quantised
+from trainer_core.planning.shapes import Dimensions
 
 FP32 = 4
+# Bytes of the numbers that autocast computes in, by mixed_precision.
+COMPUTE_BYTES = {"bf16": 2, "fp16": 2, "no": 4}
 
 
 @dataclass(eq=False)
 class Storage:
-    """Memory behind one or several values, in bytes. `owned` is False for what is not an activation (parameters)."""
+    """Memory behind one or several values, in bytes."""
 
     size: int
-    owned: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,54 +47,61 @@ class Value:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """How the pass runs.
+class Pass:
+    """One micro-batch: latent sides in cells (8 px each), caption tokens, and how the model runs."""
 
-    compute: bytes of autocast's number format (2; 4 without mixed precision). weight: bytes of the frozen weights.
-    recast: the frozen weights have another format than autocast's, so each use of one makes a copy that is kept.
-    quantised: the blocks' weights are unpacked for each use instead, and nothing is kept of them.
-    cuda: kernels of a GPU; else those of a CPU, which differ in dropout masks and the last norm.
-    """
+    latent_height: int
+    latent_width: int
+    caption_tokens: int
+    batch: int = 1
+    rank: int = 32
+    dropout: float = 0.0
+    precision: str = "bf16"
+    checkpointing: bool = True
+    skip_every: int = 0  # with checkpointing, one main block in so many keeps what it saves; 0 = none
+    quantised: bool = False  # frozen weights are unpacked for each use and never kept
+    packed_attention: bool = False  # the varlen and flash backends; sdpa otherwise
+    cuda: bool = True  # kernels of a GPU; those of a CPU differ in dropout masks and the last norm
 
-    compute: int
-    weight: int
-    recast: bool
-    quantised: bool
-    cuda: bool
-    rank: int
-    dropout: float
-    targets: frozenset[str]
+    @property
+    def compute(self) -> int:
+        """Bytes of a number of autocast's format."""
+        return COMPUTE_BYTES[self.precision]
+
+    @property
+    def recast(self) -> bool:
+        """Frozen weights, bfloat16 in both 16-bit modes, have another format: each use of one makes a kept copy."""
+        return self.precision == "fp16"
+
+    def image_tokens(self, dims: Dimensions) -> int:
+        return (self.latent_height // dims.patch) * (self.latent_width // dims.patch)
 
 
 @dataclass
 class Flops:
-    """Multiply-adds counted as two. `input_grad` is the backward through frozen layers towards their inputs."""
+    """Floating-point operations of a pass, a multiply-add counted as two.
 
-    linear: int = 0
-    input_grad: int = 0
-    adapter_forward: int = 0
-    adapter_backward: int = 0
-    attention_forward: int = 0
-    attention_backward: int = 0
+    With T tokens of a sample (caption + image), a block's frozen linears cost 2 * T * in * out each in the forward pass
+    and as much again in the backward pass for the gradient of their input; their own weights get none. LoRA of rank r
+    adds 2 * T * r * (in + out) forward and twice that backward (gradients of its weights and of its input). Attention
+    costs 4 * T^2 * dim forward and 8 * T^2 * dim backward. A layer through which nothing trained lies upstream has no
+    input gradient. Norms, rotations and other elementwise work are left out: they move bytes rather than multiply.
+    Flash kernels also recompute the scores in their backward pass (2 * T^2 * dim more), which is not counted.
+    """
 
-    def add(self, other: "Flops") -> None:
-        for name in vars(self):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-    @property
-    def forward(self) -> int:
-        return self.linear + self.adapter_forward + self.attention_forward
-
-    @property
-    def backward(self) -> int:
-        return self.input_grad + self.adapter_backward + self.attention_backward
+    forward: int = 0
+    backward: int = 0
 
 
 @dataclass
 class Tape:
-    """Records one forward pass under labels; `saved` maps a label to the storages first saved under it."""
+    """Records one forward pass under labels; `saved` maps a label to the storages first saved under it.
 
-    setting: Setting
+    targets: the full names of the layers with LoRA.
+    """
+
+    run: Pass
+    targets: frozenset[str]
     flops: Flops = field(default_factory=Flops)
     saved: dict[str, list[Storage]] = field(default_factory=lambda: defaultdict(list))
     _known: set[int] = field(default_factory=set)
@@ -107,7 +116,7 @@ class Tape:
 
     def aside(self, *held: Value) -> "Tape":
         """A tape of its own that takes what is saved here, and `held`, for known."""
-        return Tape(self.setting, _known=self._known | {id(v.storage) for v in held}, _alive=self._alive)
+        return Tape(self.run, self.targets, _known=self._known | {id(v.storage) for v in held}, _alive=self._alive)
 
     def bytes_of(self, label: str) -> int:
         return sum(storage.size for storage in self.saved[label])
@@ -133,7 +142,7 @@ class Tape:
 
     def save(self, value: Value) -> None:
         storage = value.storage
-        if id(storage) not in self._known and storage.owned:
+        if id(storage) not in self._known:
             self._known.add(id(storage))
             self.saved[self._label].append(storage)
 
@@ -179,7 +188,7 @@ class Tape:
 
     def layer_norm(self, x: Value) -> Value:
         """Without weights: its input and two numbers a row are saved, in fp32 under a GPU's autocast."""
-        inner = self.cast(x, FP32) if self.setting.cuda else x
+        inner = self.cast(x, FP32) if self.run.cuda else x
         if x.grad:
             self.save(inner)
             for _ in range(2):
@@ -188,20 +197,20 @@ class Tape:
 
     def linear(self, x: Value, out: int, name: str) -> Value:
         """A frozen linear layer, with LoRA beside it where `name` is a target."""
-        setting = self.setting
-        x = self.cast(x, setting.compute)
+        run = self.run
+        x = self.cast(x, run.compute)
         product = 2 * x.rows * x.last * out
-        self.flops.linear += product
+        self.flops.forward += product
         if x.grad:
-            self.flops.input_grad += product
-            if setting.recast and not (setting.quantised and is_quantised(name)):
-                self.save(self.new(x.last, out, setting.compute, grad=False))
-        result = self.new(x.rows, out, setting.compute, grad=x.grad)
-        return self.add(result, self._lora(x, out)) if name in setting.targets else result
+            self.flops.backward += product
+            if run.recast and not (run.quantised and is_quantised(name)):
+                self.save(self.new(x.last, out, run.compute, grad=False))
+        result = self.new(x.rows, out, run.compute, grad=x.grad)
+        return self.add(result, self._lora(x, out)) if name in self.targets else result
 
     def _lora(self, x: Value, out: int) -> Value:
         """B(A(dropout(x))): saved are the dropout's mask, A's and B's inputs, and autocast's copies of A and B."""
-        rank, compute = self.setting.rank, self.setting.compute
+        rank, compute = self.run.rank, self.run.compute
         dropped = self._dropout(x)
         self.save(dropped)
         if x.grad:
@@ -210,21 +219,21 @@ class Tape:
         self.save(hidden)
         self._save_copy(rank * out)
         down, up = 2 * x.rows * x.last * rank, 2 * x.rows * rank * out
-        self.flops.adapter_forward += down + up
+        self.flops.forward += down + up
         # Each half: the gradient of its weight, and of its input (A's only if something below is trained).
-        self.flops.adapter_backward += down * (2 if x.grad else 1) + 2 * up
+        self.flops.backward += down * (2 if x.grad else 1) + 2 * up
         return self.new(x.rows, out, compute, grad=True)
 
     def _save_copy(self, elements: int) -> None:
-        if self.setting.compute != FP32:
-            self.save(self.new(1, elements, self.setting.compute, grad=False))
+        if self.run.compute != FP32:
+            self.save(self.new(1, elements, self.run.compute, grad=False))
 
     def _dropout(self, x: Value) -> Value:
-        if self.setting.dropout == 0:
+        if self.run.dropout == 0:
             return x
         if x.grad:
             # A GPU's kernel saves one byte an element, the CPU's composition its random factors.
-            self.save(self.like(x, width=1 if self.setting.cuda else x.width))
+            self.save(self.like(x, width=1 if self.run.cuda else x.width))
         return self.like(x)
 
     def rotate(self, x: Value, table: Value) -> Value:
@@ -240,10 +249,10 @@ class Tape:
         """
         tokens = q.rows // batch
         product = 2 * batch * tokens * tokens * q.last
-        self.flops.attention_forward += 2 * product
+        self.flops.forward += 2 * product
         out = self.new(q.rows, q.last, q.width, grad=q.grad or k.grad or v.grad)
         if out.grad:
-            self.flops.attention_backward += 4 * product
+            self.flops.backward += 4 * product
             inputs = [self.like(x) for x in (q, k, v)] if packed else [q, k, v]
             for value in (*inputs, out, self.new(q.rows, heads[0], FP32, grad=False)):
                 self.save(value)
