@@ -8,7 +8,7 @@ import pytest
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import Bucket, tokens_of
 from trainer_core.dataset.scan import ImageItem
-from trainer_core.planning.schedule import count_steps, occasions_left
+from trainer_core.planning.schedule import Due, count_steps
 from trainer_core.training.features import Sample
 from trainer_core.training.steps import Schedule
 
@@ -80,8 +80,16 @@ def test_what_is_left_from_a_step_on(first: int, every: int):
     steps = range(first, 12 + 1)
     saved = {step for step in steps if step % 5 == 0 or step % 3 == 0 or step == 12}
     validated = saved | {step for step in steps if every and step % every == 0}
-    left = occasions_left(settings, 5, first, 12)
-    assert left == {"checkpoint": len(saved), "validation": len(validated), "sample": 0}
+    assert Due(settings, 5, 12).left(first) == {"checkpoint": len(saved), "validation": len(validated), "sample": 0}
+
+
+@pytest.mark.parametrize("change", [{"sample_every_n_steps": 4}, {"save_epochs_interval": 2}, {}], ids=str)
+@pytest.mark.parametrize("first", [1, 7, 23])
+def test_what_is_left_is_how_often_each_is_due(change: dict[str, int], first: int):
+    due = Due(config(**change, save_every_n_steps=6, validation_every_n_steps=3), 5, 23)
+    steps = [(done, 0 if done % 5 else done // 5) for done in range(first, 23 + 1)]
+    kinds = {"checkpoint": due.save, "validation": due.validation, "sample": due.sample}
+    assert due.left(first) == {kind: sum(is_due(*step) for step in steps) for kind, is_due in kinds.items()}
 
 
 def test_tokens_are_estimated_from_above():

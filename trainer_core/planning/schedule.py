@@ -27,7 +27,7 @@ def count_steps(config: TrainConfig, buckets: Sequence[Bucket], *, world_size: i
     in_a_step = config.gradient_accumulation_steps * world_size
     per_epoch = math.ceil(batches / in_a_step)
     total = config.max_train_steps or config.num_epochs * per_epoch
-    left = occasions_left(config, per_epoch, 1, total)
+    left = Due(config, per_epoch, total).left(1)
     # Samples are drawn before the first step as well.
     drawn = 1 + left["sample"] if left["sample"] else 0
     return Steps(
@@ -40,15 +40,45 @@ def count_steps(config: TrainConfig, buckets: Sequence[Bucket], *, world_size: i
     )
 
 
-def occasions_left(config: TrainConfig, steps_per_epoch: int, first: int, total: int) -> Mapping[str, int]:
-    """After how many of the steps first..total each of these is due: "checkpoint", "validation", "sample".
+@dataclass(frozen=True)
+class Due:
+    """After which steps a run saves, validates and samples.
 
-    Epochs are taken to have had this length from the beginning.
+    `ended`: how many epochs are over where one ends after `done` steps; 0 within an epoch.
     """
-    saving = (steps_per_epoch * max(1, config.save_epochs_interval), config.save_every_n_steps)
-    sampling = (steps_per_epoch * config.sample_every_n_epochs, config.sample_every_n_steps)
-    due = {"checkpoint": saving, "validation": (*saving, config.validation_every_n_steps), "sample": sampling}
-    return {kind: _occasions(total, periods) - _multiples(first - 1, periods) for kind, periods in due.items()}
+
+    config: TrainConfig
+    steps_per_epoch: int
+    total: int
+
+    def save(self, done: int, ended: int) -> bool:
+        every, epochs = self.config.save_every_n_steps, max(1, self.config.save_epochs_interval)
+        return (ended > 0 and ended % epochs == 0) or _nth(done, every) or done == self.total
+
+    def validation(self, done: int, ended: int) -> bool:
+        return self.save(done, ended) or _nth(done, self.config.validation_every_n_steps)
+
+    def sample(self, done: int, ended: int) -> bool:
+        """Before the first step, `done` 0, as well."""
+        every, epochs = self.config.sample_every_n_steps, self.config.sample_every_n_epochs
+        by_epoch = _nth(ended, epochs) and (ended > 0 or done == 0)
+        return by_epoch or _nth(done, every) or (done == self.total and bool(epochs or every))
+
+    def left(self, first: int) -> Mapping[str, int]:
+        """After how many of the steps first..total each of these is due: "checkpoint", "validation", "sample".
+
+        Epochs are taken to have had this length from the beginning.
+        """
+        config, length = self.config, self.steps_per_epoch
+        saving = (length * max(1, config.save_epochs_interval), config.save_every_n_steps)
+        sampling = (length * config.sample_every_n_epochs, config.sample_every_n_steps)
+        periods = {"checkpoint": saving, "validation": (*saving, config.validation_every_n_steps), "sample": sampling}
+        return {kind: _occasions(self.total, each) - _multiples(first - 1, each) for kind, each in periods.items()}
+
+
+def _nth(number: int, every: int) -> bool:
+    """Whether it is a multiple of `every`, 0 = never."""
+    return every > 0 and number % every == 0
 
 
 def _occasions(total: int, periods: Sequence[int]) -> int:

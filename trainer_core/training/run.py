@@ -21,6 +21,7 @@ from trainer_core.jobs.ranks import rank_of
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.lora_files import read_lora
 from trainer_core.planning.hardware import detect
+from trainer_core.planning.schedule import Due
 from trainer_core.training.adapters import load_weights, start_weights
 from trainer_core.training.advising import Advisor
 from trainer_core.training.building import load_base, make_trainable
@@ -37,7 +38,8 @@ from trainer_core.training.recovery import apply_rung, free_memory, next_rung, r
 from trainer_core.training.reporting import EventSink, FailureReporter, Reporter
 from trainer_core.training.rerun import check_rerun, kept_notes, resumed_config, warnings_of
 from trainer_core.training.resuming import EarlierSteps, earlier_steps, go_back_to, rate_warnings, validation_warnings
-from trainer_core.training.session import Session, pictures_left
+from trainer_core.training.sampling import missing_samples
+from trainer_core.training.session import Session
 from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal
 from trainer_core.training.tensorboard import Board
@@ -219,7 +221,7 @@ class _Run:
             first = checkpoint.state["step"]
             prepared = replace(prepared, schedule=self._going_on(prepared, checkpoint))
         schedule, total = prepared.schedule, prepared.schedule.total_steps
-        undrawn = world.on_main(lambda: pictures_left(self.run, config, schedule, first))
+        undrawn = world.on_main(lambda: self._samples_missing(schedule, first))
         if checkpoint and first >= total and not undrawn:
             if world.main:
                 self.run.write_state("finished", step=first, total_steps=total)
@@ -290,6 +292,12 @@ class _Run:
                 f"Trained by {before} process(es) so far and by {self.world.size} now: a step holds other images."
             )
         return checkpoint
+
+    def _samples_missing(self, schedule: Schedule, done: int) -> bool:
+        """True where a stop came while the pictures of a run's very last step, `done`, were drawn."""
+        due = Due(self.config, schedule.steps_per_epoch, schedule.total_steps)
+        last = done == schedule.total_steps and due.sample(done, schedule.ended_epochs(done))
+        return last and bool(missing_samples(self.run, self.config, done))
 
     def _going_on(self, prepared: PreparedData, checkpoint: Checkpoint) -> Schedule:
         """The schedule from the checkpoint on, which may have epochs of another length."""

@@ -16,7 +16,7 @@ from trainer_core.contracts.rundir import RunDir, Status
 from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.vae import load_vae
-from trainer_core.planning.schedule import occasions_left
+from trainer_core.planning.schedule import Due
 from trainer_core.training.advising import Advisor
 from trainer_core.training.checkpoint import Checkpoint, optimizer_state
 from trainer_core.training.distributed import World
@@ -26,30 +26,12 @@ from trainer_core.training.loop import LaunchedStep, Meter, Trainer
 from trainer_core.training.overflow import OverflowWatch
 from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.reporting import EventSink
-from trainer_core.training.sampling import SampleSettings, decode, sample_latents, save_png
+from trainer_core.training.sampling import SampleSettings, decode, missing_samples, sample_latents, save_png
 from trainer_core.training.saving import Saver
-from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal
 from trainer_core.training.validation import ValidationResult, Validator, mark_best, record_validation
 
 VERSIONED = ("torch", "diffusers", "transformers", "peft", "accelerate")
-
-
-def pictures_left(run: RunDir, config: TrainConfig, schedule: Schedule, done: int) -> bool:
-    """True where a stop came while the pictures of a run's very last step, `done`, were drawn."""
-    return done == schedule.total_steps and _sample_due(config, schedule, done) and bool(_undrawn(run, config, done))
-
-
-def _sample_due(config: TrainConfig, schedule: Schedule, done: int) -> bool:
-    ended, epochs, steps = schedule.ended_epochs(done), config.sample_every_n_epochs, config.sample_every_n_steps
-    by_epoch = epochs > 0 and ended % epochs == 0 and (ended > 0 or done == 0)
-    by_step = steps > 0 and done % steps == 0
-    return by_epoch or by_step or (done == schedule.total_steps and bool(epochs or steps))
-
-
-def _undrawn(run: RunDir, config: TrainConfig, done: int) -> list[int]:
-    """The prompts without a picture of that step, by their place."""
-    return [number for number in range(len(config.sample_prompts)) if not run.sample(done, number).exists()]
 
 
 class Session:
@@ -89,8 +71,9 @@ class Session:
         self._stop = stop
         self._facts = facts
         self._state = state
-        length, total = trainer.schedule.steps_per_epoch, trainer.schedule.total_steps
-        self._meter = Meter(total, occasions_left=lambda step: occasions_left(config, length, step, total))
+        total = trainer.schedule.total_steps
+        self._due = Due(config, trainer.schedule.steps_per_epoch, total)
+        self._meter = Meter(total, occasions_left=self._due.left)
         self._saved = -1
         self._state_written = 0.0
         self._saver = Saver(run, config)
@@ -128,11 +111,12 @@ class Session:
 
     def _begin(self, first: int, total: int, *, measured: bool) -> bool:
         """What is due before step `first`; False: it was asked to stop. Raises StopRequested before the very first."""
+        ended = self._trainer.schedule.ended_epochs(first)
         if first == 0:
             self._validate(0)
-        elif not measured and (self._save_due(first, total) or self._validation_due(first)):
+        elif not measured and self._due.validation(first, ended):
             self._measure_late(first)
-        if self._sample_due(first) and not self._sample(first, again=first == 0):
+        if self._due.sample(first, ended) and not self._sample(first, again=first == 0):
             if first == 0:
                 raise StopRequested
             self._end_stopped(first, total, None)
@@ -176,9 +160,10 @@ class Session:
         stop, save, sample = self._requests()
         # At the last step everything that belongs to its end is done, rather than said to be left.
         stop = stop and done < total
-        save = save or self._save_due(done, total)
-        sample = sample or self._sample_due(done)
-        validate = save or self._validation_due(done)
+        ended = self._trainer.schedule.ended_epochs(done)
+        save = save or self._due.save(done, ended)
+        sample = sample or self._due.sample(done, ended)
+        validate = save or self._due.validation(done, ended)
         if not (stop or sample or validate):
             return True
         self._catch_up()
@@ -220,10 +205,6 @@ class Session:
             self._write_state("running", **fields)
             self._state_written = time.monotonic()
 
-    def _validation_due(self, done: int) -> bool:
-        every = self._config.validation_every_n_steps
-        return every > 0 and done % every == 0
-
     def _validate(self, done: int) -> ValidationResult | None:
         if not self._validator.active:
             return None
@@ -244,15 +225,6 @@ class Session:
         if validated:
             self._saved = -1
             self._save(done, validated)
-
-    def _save_due(self, done: int, total: int) -> bool:
-        config, ended = self._config, self._trainer.schedule.ended_epochs(done)
-        by_epoch = ended > 0 and ended % max(1, config.save_epochs_interval) == 0
-        by_step = config.save_every_n_steps > 0 and done % config.save_every_n_steps == 0
-        return by_epoch or by_step or done == total
-
-    def _sample_due(self, done: int) -> bool:
-        return _sample_due(self._config, self._trainer.schedule, done)
 
     def _save(self, done: int, validated: ValidationResult | None) -> None:
         if self._saved == done:
@@ -297,7 +269,8 @@ class Session:
         """Draw every prompt; with `again` false what is not there yet. False: a stop left some of them undrawn."""
         if not self._config.sample_prompts:
             return True
-        numbers = list(range(len(self._config.sample_prompts))) if again else _undrawn(self._run, self._config, done)
+        every = list(range(len(self._config.sample_prompts)))
+        numbers = every if again else missing_samples(self._run, self._config, done)
         cut = False
         if self._world.main and numbers:
             with self._at(DRAWING), self._meter.pausing("sample"):
