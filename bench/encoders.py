@@ -5,7 +5,6 @@ on the device; nothing to download. Reading and decoding files is not in the fig
 """
 
 import argparse
-import gc
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from trainer_core.model.jina import JinaEncoder
 from trainer_core.model.vae import LatentCodec, vae_dtype
 from trainer_core.planning.phases import GIB, GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.device import pick_device
+from trainer_core.training.memory import peak_bytes, release_memory, reset_peak
 from trainer_core.training.metering import seconds_of
 
 
@@ -117,18 +117,15 @@ def measure(sizes: Sizes, device: torch.device, repeats: int) -> dict[str, Any]:
     pictures = gpu_image_batch(sizes.side, sizes.side, vae_dtype(device).itemsize)
     found: dict[str, Any] = {}
     for name, make, batch in (("gemma", gemma, GPU_TEXT_BATCH), ("jina", jina, GPU_TEXT_BATCH), ("vae", vae, pictures)):
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+        reset_peak(device)
         encode = make(sizes, device)
         single = speed(encode, 1, device, repeats=repeats)
         batched = speed(encode, batch, device, repeats=repeats)
         found[name] = {"batch": batch, "single_per_s": single, "batched_per_s": batched, "gain": batched / single}
-        if device.type == "cuda":
-            found[name]["peak_gib"] = torch.cuda.max_memory_allocated() / GIB
+        if peak := peak_bytes(device):
+            found[name]["peak_gib"] = peak / GIB
         del encode
-        gc.collect()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        release_memory()
     return {**found, "tokens": sizes.tokens, "side": sizes.side, "machine": machine(device)}
 
 

@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import Any
 
-import psutil
 import torch
 from torch import nn
 
@@ -33,7 +32,7 @@ from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import Sample
 from trainer_core.training.loop import LaunchedStep, Readback, Trainer
-from trainer_core.training.phase_memory import PhaseMemory
+from trainer_core.training.memory import PhaseMemory, resident_bytes
 from trainer_core.training.reporting import Reporter
 from trainer_core.training.session import Session
 from trainer_core.training.steps import Schedule
@@ -84,7 +83,7 @@ class Clock:
             if self._calls:
                 self.paces.append((now - self._begun) / self._every)
             gc.collect()
-            self.resident.append(psutil.Process().memory_info().rss)
+            self.resident.append(resident_bytes())
             self._begun = time.process_time()
         self._calls += 1
 

@@ -18,7 +18,8 @@ from trainer_core.planning.shapes import Dimensions
 from trainer_core.training.building import make_trainable
 from trainer_core.training.checks import adapted
 from trainer_core.training.device import pick_device
-from trainer_core.training.metering import PeakMemory, seconds_of
+from trainer_core.training.memory import PeakMemory
+from trainer_core.training.metering import seconds_of
 from trainer_core.training.sampling import SampleSettings, TextFeatures, sample_latents
 
 

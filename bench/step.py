@@ -36,7 +36,8 @@ from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.failures import as_user_error
 from trainer_core.training.loop import LaunchedStep, Trainer
-from trainer_core.training.metering import PeakMemory, seconds_of
+from trainer_core.training.memory import PeakMemory
+from trainer_core.training.metering import seconds_of
 from trainer_core.training.stand_ins import RandomFeatures, stand_ins
 from trainer_core.training.steps import Schedule
 

@@ -26,7 +26,7 @@ from trainer_core.model.weights import TensorSource
 from trainer_core.planning.painting import Holding, choose_holding
 from trainer_core.tools.lora_stack import Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.tools.lora_text import text_settings
-from trainer_core.training.recovery import free_memory
+from trainer_core.training.memory import release_memory
 from trainer_core.training.sampling import SampleSettings, TextFeatures, decode, sample_latents
 
 
@@ -67,7 +67,7 @@ def paint(
         report("reading prompts", 0, 1)
         prompts = {text for request in requests for text in (request.settings.prompt, request.settings.negative_prompt)}
         texts = _encode(base, prompts, read, place, tell)
-        free_memory()
+        release_memory()
         report("loading the base", 0, 1)
         model = load_transformer(
             base.transformer, dtype=place.dtype, device=device, quantise=place.holding.transformer,

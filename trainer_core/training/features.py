@@ -41,6 +41,7 @@ from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
 from trainer_core.training.fitting import FallbackEncoder, Item, Result
 from trainer_core.training.loading import Prefetcher
+from trainer_core.training.memory import release_memory
 from trainer_core.training.sampling import TextFeatures
 
 # Threads that decode pictures ahead of the encoder. Each may hold one of 64 megapixels, a quarter of a gigabyte.
@@ -216,7 +217,7 @@ class FeatureStore:
         there = self.cache.keys("gemma")
         if batches := self._to_do(self._text_batches(groups), lambda text: self.gemma_key(text) in there):
             self._make_gemma(batches, report)
-            self._free()
+            release_memory()
 
     def _make_gemma(self, batches: Sequence[list[str]], report: Report) -> None:
         report(LOADING_GEMMA, 0, len(batches))
@@ -264,7 +265,7 @@ class FeatureStore:
         there = self.cache.keys("jina")
         if batches := self._to_do(self._text_batches(groups), lambda text: self.jina_key(text) in there):
             self._make_jina(batches, report)
-            self._free()
+            release_memory()
 
     def _make_jina(self, batches: Sequence[list[str]], report: Report) -> None:
         report(LOADING_JINA, 0, len(batches))
@@ -291,7 +292,7 @@ class FeatureStore:
         if not batches:
             return []
         problems = self._make_latents([[unique[key] for key in batch] for batch in batches], report)
-        self._free()
+        release_memory()
         return problems
 
     def _make_latents(self, batches: Sequence[list[Sample]], report: Report) -> list[ImageProblem]:
@@ -365,10 +366,6 @@ class FeatureStore:
                 f"{path}: this {what} gives features of width {width}; the transformer expects {expected} ({wanted}).",
                 ["Use the encoders and the VAE that belong to this transformer."],
             )
-
-    def _free(self) -> None:
-        if self.encoding.device.type == "cuda":
-            torch.cuda.empty_cache()
 
 
 def fixed_batches(work: Sequence[str], size: int) -> list[list[str]]:

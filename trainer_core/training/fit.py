@@ -35,8 +35,8 @@ from trainer_core.training.checks import adapted, base_of, check_early, kernel_n
 from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.loop import Trainer
-from trainer_core.training.metering import PeakMemory, seconds_of
-from trainer_core.training.recovery import free_memory
+from trainer_core.training.memory import PeakMemory, release_memory
+from trainer_core.training.metering import seconds_of
 from trainer_core.training.stand_ins import RandomFeatures, stand_ins
 from trainer_core.training.steps import Schedule
 
@@ -199,7 +199,7 @@ def _tried(
         if not _is_memory(error):
             raise
     # Outside of the handler: the error holds the frames, and they the tensors.
-    free_memory()
+    release_memory()
     return found
 
 

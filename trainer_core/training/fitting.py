@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from trainer_core.contracts.errors import is_gpu_memory
-from trainer_core.training.recovery import free_memory
+from trainer_core.training.memory import release_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,7 +35,7 @@ class FallbackEncoder(Generic[Item, Result]):
             else:
                 return
             # Outside of the handler: the error holds the frames, and they the tensors.
-            free_memory()
+            release_memory()
             self._shrunk(len(batch))
         for item in batch:
             yield [item], self._encode([item])

@@ -7,7 +7,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor, nn
 
@@ -15,12 +14,14 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.order import keyed_seed
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.planning.phases import GIB
 from trainer_core.training.batches import Batch, Features, make_batch, to_device
 from trainer_core.training.checkpoint import restore_optimizer
 from trainer_core.training.distributed import World
 from trainer_core.training.features import Sample
 from trainer_core.training.flow import interpolate, velocity_loss
 from trainer_core.training.loading import Prefetcher
+from trainer_core.training.memory import peak_bytes, resident_bytes
 from trainer_core.training.optim import build_optimizer
 from trainer_core.training.steps import Schedule
 
@@ -229,7 +230,7 @@ class Trainer:
 
 @dataclass
 class Meter:
-    """Speed, smoothing and time left; `smoothed` is part of a checkpoint so that a resumed curve goes on exactly.
+    """Speed, smoothing, memory and time left; `smoothed` is part of a checkpoint: a resumed curve goes on exactly.
 
     `occasions_left` tells how often each kind of pause comes from a step on; one not seen yet costs nothing so far.
     """
@@ -237,6 +238,7 @@ class Meter:
     total_steps: int
     smoothed: float | None = None
     occasions_left: Callable[[int], Mapping[str, int]] = field(default=lambda step: {})
+    device: torch.device = torch.device("cpu")
     _last: float = field(default_factory=time.monotonic)
     _pace: float | None = None
     # By kind: how many there were, and the seconds of all.
@@ -256,7 +258,10 @@ class Meter:
         self._pauses[kind] = count + 1, seconds + self._last - started
 
     def fields(self, step: int, result: StepResult) -> dict[str, Any]:
-        """Fields of the `step` event after optimizer step `step` (1-based). Times in seconds, memory in GiB."""
+        """Fields of the `step` event after optimizer step `step` (1-based). Times in seconds, memory in GiB.
+
+        Memory is torch's peak allocation on the GPU, or the process's resident memory without one.
+        """
         now = time.monotonic()
         seconds, self._last = now - self._last, now
         self._pace = seconds if self._pace is None else 0.9 * self._pace + 0.1 * seconds
@@ -273,13 +278,6 @@ class Meter:
             "grad_norm": result.grad_norm,
             "images_per_second": result.images / max(seconds, 1e-9),
             "seconds_per_step": seconds,
-            "memory_gib": memory_gib(),
+            "memory_gib": (peak_bytes(self.device) or resident_bytes()) / GIB,
             "eta_seconds": self._pace * (self.total_steps - step) + pauses,
         }
-
-
-def memory_gib() -> float:
-    """torch's peak allocation on the GPU, or the process's resident memory without one."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        return torch.cuda.max_memory_allocated() / 2**30
-    return psutil.Process().memory_info().rss / 2**30

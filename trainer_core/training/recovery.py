@@ -6,7 +6,6 @@ held in fewer bits where it is what does not fit. What would change more of the 
 to the user, who gets the rest of the ladder as advice.
 """
 
-import gc
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -101,10 +100,3 @@ def recovery_message(rung: Rung, place: str, step: int) -> str:
     elif rung.changes[0].name == "quantize_gemma":
         note = " All captions are encoded anew, with an encoder that is a little off."
     return f"The GPU ran out of memory while {place}. The run goes on from {where} with {settings}.{note}"
-
-
-def free_memory() -> None:
-    """Give back what the failed attempt held; it must not be referred to any more."""
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()

@@ -32,9 +32,9 @@ from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.failures import as_user_error, failure_elsewhere, write_failure
 from trainer_core.training.loop import Trainer
-from trainer_core.training.phase_memory import PhaseMemory
+from trainer_core.training.memory import PhaseMemory, release_memory
 from trainer_core.training.preparation import Preparation, PreparedData
-from trainer_core.training.recovery import apply_rung, free_memory, next_rung, recovery_message, with_rung
+from trainer_core.training.recovery import apply_rung, next_rung, recovery_message, with_rung
 from trainer_core.training.reporting import EventSink, FailureReporter, Reporter
 from trainer_core.training.rerun import check_rerun, kept_notes, resumed_config, warnings_of
 from trainer_core.training.resuming import EarlierSteps, earlier_steps, go_back_to, rate_warnings, validation_warnings
@@ -171,7 +171,7 @@ class _Attempts:
             # Outside of the handler: the error holds the frames, and they the tensors.
             del attempt
             self._world.release()
-            free_memory()
+            release_memory()
             self._config = apply_rung(self._run, self._config, rung)
             self.carried_out = with_rung(self.carried_out, rung)
             message = recovery_message(rung, place, max(steps, default=0))

@@ -23,8 +23,8 @@ from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import FeatureStore
 from trainer_core.training.loop import LaunchedStep, Meter, Trainer
+from trainer_core.training.memory import PhaseMemory
 from trainer_core.training.overflow import OverflowWatch
-from trainer_core.training.phase_memory import PhaseMemory
 from trainer_core.training.reporting import EventSink
 from trainer_core.training.sampling import SampleSettings, decode, missing_samples, sample_latents, save_png
 from trainer_core.training.saving import Saver
@@ -73,7 +73,7 @@ class Session:
         self._state = state
         total = trainer.schedule.total_steps
         self._due = Due(config, trainer.schedule.steps_per_epoch, total)
-        self._meter = Meter(total, occasions_left=self._due.left)
+        self._meter = Meter(total, occasions_left=self._due.left, device=trainer.accelerator.device)
         self._saved = -1
         self._state_written = 0.0
         self._saver = Saver(run, config)
