@@ -27,6 +27,7 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
 from trainer_core.model.swapping import Swapping
 from trainer_core.planning.activations import activations
+from trainer_core.planning.measured import passes_of
 from trainer_core.planning.phases import GIB, Workload, training_pass, training_phase
 from trainer_core.planning.shapes import Dimensions, matching, parameter_count
 from trainer_core.planning.swapped import swapped_places
@@ -149,13 +150,14 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
     side, cuda = config.resolution, device.type == "cuda"
     targets = matching(dims, config.lora_target_modules)
     work = Workload(
-        micro_batch=(side, side, config.train_batch_size), largest_picture=(side, side),
+        micro_batch=(side, side, config.images_at_once), largest_picture=(side, side),
         caption_tokens=max(options.caption_tokens), sample_size=(side, side),
     )  # fmt: skip
     run = training_pass(config, work, cuda=cuda)
     held = activations(dims, targets, run)
     planned = training_phase(config, dims, targets, work, cuda=cuda, world_size=1).bytes
-    arithmetic = held.model_flops * config.gradient_accumulation_steps
+    arithmetic = held.model_flops * passes_of(config)
+    executed = held.executed_flops * passes_of(config)
     return {
         "seconds_per_step": seconds,
         "images_per_second": images / seconds,
@@ -164,10 +166,10 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
         "estimated_peak_gib": planned / GIB,
         "estimate_over_measured": planned / memory.peak,
         "model_tflop_per_step": arithmetic / 1e12,
-        "executed_tflop_per_step": held.executed_flops * config.gradient_accumulation_steps / 1e12,
+        "executed_tflop_per_step": executed / 1e12,
         "matrix_tflops": rate / 1e12,
         "utilisation": arithmetic / seconds / rate,
-        "executed_utilisation": held.executed_flops * config.gradient_accumulation_steps / seconds / rate,
+        "executed_utilisation": executed / seconds / rate,
         "steps_timed": options.steps,
         "host_seconds_per_step": host,
         "kernels": not kernels_problem(),

@@ -44,6 +44,14 @@ def test_the_released_model_with_default_settings(tmp_path: Path):
     assert {p.name for p in result.phases} >= {"encoding captions (Gemma3)", "encoding images", "training"}
 
 
+def test_a_steps_arithmetic_does_not_depend_on_how_many_images_are_computed_at_once(tmp_path: Path):
+    whole, single = (
+        estimate(config(tmp_path, train_batch_size=4, micro_batch_size=size), DATA, base=BaseSizes()).flops_per_step
+        for size in (0, 1)
+    )
+    assert single == pytest.approx(whole, rel=1e-3)
+
+
 def test_without_data_only_memory_is_estimated_and_that_is_said(tmp_path: Path):
     result = estimate(config(tmp_path), None)
     assert result.steps is None and result.seconds is None

@@ -45,10 +45,10 @@ def test_steps_are_those_of_the_training_loop(batch: int, accumulation: int, lim
     assert counted.shown_per_epoch == sum(len(b) for s in range(counted.steps_per_epoch) for b in schedule.group(s))
 
 
-def test_more_gpus_take_more_micro_batches_a_step():
+def test_more_gpus_take_more_batches_a_step():
     buckets = [Bucket(width=64, height=64, images=5, shown=5), Bucket(width=96, height=64, images=1, shown=1)]
     settings = config(train_batch_size=2, num_epochs=10)
-    # 3 + 1 micro-batches an epoch, because none mixes buckets.
+    # 3 + 1 batches an epoch, because none mixes buckets.
     assert [count_steps(settings, buckets, world_size=n).steps_per_epoch for n in (1, 2, 3, 4, 8)] == [4, 2, 2, 1, 1]
     assert count_steps(settings, buckets, world_size=3).images_per_step == 6
 

@@ -24,7 +24,7 @@ Make = Callable[..., TrainConfig]
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five pictures in two shapes, one folder of them repeated twice: 7 micro-batches of 1 an epoch."""
+    """Five pictures in two shapes, one folder of them repeated twice: 7 batches of 1 an epoch."""
     root = tmp_path_factory.mktemp("data")
     for number, portrait in enumerate(all_portraits()[100:8000:1600]):
         folder = root / ("2_twice" if number < 2 else "plain set")

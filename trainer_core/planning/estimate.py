@@ -15,7 +15,7 @@ from trainer_core.contracts.datafacts import Bucket, DataFacts
 from trainer_core.contracts.phase_names import TRAINING
 from trainer_core.planning.activations import activations
 from trainer_core.planning.base import BaseSizes, read_base
-from trainer_core.planning.measured import MeasuredStep
+from trainer_core.planning.measured import MeasuredStep, passes_of
 from trainer_core.planning.phases import (
     GIB,
     MIN_8BIT,
@@ -196,7 +196,7 @@ def _jina_tokens(config: TrainConfig, work: Workload) -> int:
 
 def _flops_per_step(config: TrainConfig, base: BaseSizes, targets: Targets, work: Workload, *, cuda: bool) -> int:
     one = activations(base.transformer, targets, training_pass(config, work, cuda=cuda))
-    return one.model_flops * config.gradient_accumulation_steps
+    return one.model_flops * passes_of(config)
 
 
 def _cache_bytes(config: TrainConfig, base: BaseSizes, data: DataFacts | None, *, cuda: bool) -> int:

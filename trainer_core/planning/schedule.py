@@ -22,7 +22,7 @@ class Steps:
 
 
 def count_steps(config: TrainConfig, buckets: Sequence[Bucket], *, world_size: int = 1) -> Steps:
-    """Micro-batches never mix buckets; a step takes accumulation * world_size of them, an epoch's last one the rest."""
+    """Batches never mix buckets; a step takes accumulation * world_size of them, an epoch's last one the rest."""
     batches = sum(math.ceil(bucket.shown / config.train_batch_size) for bucket in buckets)
     in_a_step = config.gradient_accumulation_steps * world_size
     per_epoch = math.ceil(batches / in_a_step)

@@ -1,4 +1,7 @@
-"""One micro-batch from the cache: every random choice is a function of (seed, step, index in the global batch)."""
+"""One micro-batch (the images of a batch that are computed at once) from the cache.
+
+Every random choice is a function of (seed, step, index in the global batch).
+"""
 
 import random
 from collections.abc import Sequence

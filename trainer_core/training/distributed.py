@@ -1,8 +1,8 @@
 """Several processes as one run: who is who, what they agree on, and gradients that add up.
 
-Micro-batches of a step are dealt out in turn, index = micro-step x world size + rank, so that N processes see what
-one process with N times the accumulation sees. Gradients are summed, not averaged: each micro-batch's loss is
-already divided by the images of the whole step.
+Batches of a step are dealt out in turn, index = accumulation step x world size + rank, so that N processes see what
+one process with N times the accumulation sees. Gradients are summed, not averaged: each batch's loss is already
+divided by the images of the whole step.
 """
 
 import os

@@ -97,7 +97,7 @@ class LaunchedStep:
 
 @dataclass(frozen=True, kw_only=True)
 class _MicroBatch:
-    """Images computed at once: their step, the number of the batch they are of, the first one's in the global batch."""
+    """Images of a batch computed at once: their step, their batch's number, the first one's in the global batch."""
 
     step: int
     batch: int

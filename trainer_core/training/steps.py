@@ -65,7 +65,7 @@ class Schedule:
         return 0 if position else epochs
 
     def group(self, step: int) -> list[list[Sample]]:
-        """The micro-batches of one optimizer step in all processes; the last group of an epoch may be smaller."""
+        """The batches of one optimizer step in all processes; the last group of an epoch may be smaller."""
         epoch, position = divmod(self._place(step), self.steps_per_epoch)
         return [[self._samples[i] for i in batch] for batch in self._groups(epoch)[position]]
 
