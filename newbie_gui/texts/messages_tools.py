@@ -77,7 +77,6 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("Choose another name, or remove it.", "请换个名称，或先删除它。"),
     ("{} lies inside {}.", "{} 在 {} 里面。"),
     ("Choose a place outside of it.", "请选择在它之外的位置。"),
-    ("{} has {} GiB free; {} GiB are needed. Nothing was written.", "{} 剩余 {} GiB；需要 {} GiB。没有写入任何内容。"),
     ("Free some space, or write to another disk.", "请腾出空间，或写到别的磁盘。"),
     ("{} could not be written: {}. Nothing was left behind.", "无法写入 {}：{x}。没有留下任何残余文件。"),
     ("Choose a place that you may write to.", "请选择有写入权限的位置。"),

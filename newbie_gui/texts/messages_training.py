@@ -177,9 +177,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("loading Gemma3", "加载 Gemma3"),
     ("loading Jina CLIP", "加载 Jina CLIP"),
     ("loading the VAE", "加载 VAE"),
-    ("cache_dir: the features cannot be kept in {}: {}.", "cache_dir：特征无法保存到 {}：{t}。"),
-    ("{} is not a folder", "{} 不是文件夹"),
-    ("{} may not be written to", "{} 不可写入"),
+    ("cache_dir: the features cannot be kept in {}: {} ({}).", "cache_dir：特征无法保存到 {}：{x}（{}）。"),
     ("Choose another cache_dir, or free this path.", "请换一个 cache_dir，或让出这个路径。"),
     (
         "Or set use_cache = false: features are then kept in memory and made anew at each start.",
@@ -303,11 +301,12 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("The GPU ran out of memory. {}", "显存不足。{}"),
     ("The disk is full: {}.", "磁盘已满：{x}。"),
     (
-        "Not enough space for {} in {}: {} MiB needed, {} free.",
-        "{1} 空间不足，无法保存{0t}：需要 {2} MiB，剩余 {3} MiB。",
+        "Not enough space for {} in {}: {} MiB needed, {} free. Nothing was written.",
+        "{1} 空间不足，无法保存{0t}：需要 {2} MiB，剩余 {3} MiB。没有写入任何内容。",
     ),
     ("a checkpoint", "检查点"),
     ("an export", "导出文件"),
+    ("the images", "图片"),
     (
         "Not enough space for the features of the data set in {}: at least {} MiB more are needed, {} are free.",
         "{} 空间不足，无法保存数据集的特征：至少还需要 {} MiB，剩余 {} MiB。",

@@ -215,7 +215,7 @@ Usage = namedtuple("Usage", "total used free")
 
 def test_25_a_full_disk_is_said_before_anything_is_written(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.disk_usage", lambda place: Usage(10**12, 10**12, 1000))
-    with pytest.raises(UserError, match="0.0 GiB free") as caught:
+    with pytest.raises(UserError, match="MiB needed, 0.0 free") as caught:
         take(desk, ("a.png", picture(1)))
     assert caught.value.code == "disk_full" and not contents(desk)
     assert os.listdir(desk.workspace.uploads), "a failed import must not cost the upload"

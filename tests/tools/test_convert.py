@@ -173,7 +173,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 2**30, 2**20))
     for write in (official, lambda path: to_comfyui(TINY / "transformer", path, dtype=None, report=quiet)):
-        with pytest.raises(UserError, match=r"0\.0 GiB free; 0\.0 GiB are needed") as caught:
+        with pytest.raises(UserError, match=r"MiB needed, 1\.0 free") as caught:
             write(tmp_path / "new.safetensors")
         assert caught.value.code == "disk_full" and list(tmp_path.iterdir()) == []
 
@@ -270,5 +270,5 @@ def test_linked_weights_need_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyP
     room = (TINY / WEIGHTS).stat().st_size + SLACK_BYTES
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**30, 0, room))
     assert official(tmp_path / "out").is_dir()
-    with pytest.raises(UserError, match="are needed"):
+    with pytest.raises(UserError, match="needed"):
         official(tmp_path / "out2", dtype=torch.float32)

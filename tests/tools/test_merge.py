@@ -202,9 +202,9 @@ def test_a_failure_on_the_way_leaves_nothing(
 def test_space_is_asked_for_before_writing(
     base: Path, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(total=20, free=10))
     for name in ("merged", "merged.safetensors"):
-        with pytest.raises(UserError, match=r"0\.0 GiB free; 0\.0 GiB are needed") as caught:
+        with pytest.raises(UserError, match=r"MiB needed, 0\.0 free") as caught:
             merge(base, [(lora, 1.0)], tmp_path / name, quiet)
         assert caught.value.code == "disk_full" and not (tmp_path / name).exists()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -240,8 +241,8 @@ def test_34_too_little_space_is_said_before_anything_is_written(
 ) -> None:
     (folder,) = saved(tmp_path, 1)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    free = SimpleNamespace(free=2 * size - 1)
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: free)
+    free = SimpleNamespace(total=0, free=2 * size - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     with pytest.raises(UserError) as caught:
         saved(tmp_path, 2)
     assert caught.value.code == "disk_full"

@@ -47,7 +47,7 @@ def test_a_cache_that_cannot_be_kept_is_refused_early(
         CONFIG, base_model_path=str(TINY_BASE), train_data_dir=str(tmp_path / "closed"),
         output_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / place),
     )  # fmt: skip
-    with pytest.raises(UserError, match=f"{place}: .*{place.partition('/')[0]} ") as caught:
+    with pytest.raises(UserError, match=rf"{place}: .*{place.partition('/')[0]}\)\.$") as caught:
         check_early(config, base_of(config), CPU)
     assert caught.value.code == "cache_unusable" and not (tmp_path / "out").exists()
     check_early(replace(config, use_cache=False), base_of(config), CPU)

@@ -3,7 +3,6 @@
 Only this module and `run_names` spell the names inside a run folder.
 """
 
-import errno
 import os
 import shutil
 import time
@@ -16,6 +15,7 @@ import psutil
 
 from trainer_core.contracts.checkpoints import complete_checkpoints
 from trainer_core.contracts.config import TrainConfig, to_toml, with_full_paths
+from trainer_core.contracts.disk import folder_problem
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import (
     lock_now,
@@ -268,15 +268,8 @@ class RunDir:
 
     def require_place(self) -> None:
         """Whether the folder could be made and written to; makes nothing. Raises UserError `run_folder_unusable`."""
-        try:
-            above = next(place for place in (self.path, *self.path.absolute().parents) if place.exists())
-        except OSError as error:
-            raise self._unusable(error) from error
-        code = 0 if above.is_dir() else errno.ENOTDIR
-        if not code and not os.access(above, os.W_OK | os.X_OK):
-            code = errno.EACCES
-        if code:
-            raise self._unusable(OSError(code, os.strerror(code), str(above)))
+        if problem := folder_problem(self.path):
+            raise self._unusable(problem)
 
     def _make_folder(self, folder: Path) -> None:
         try:

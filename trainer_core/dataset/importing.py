@@ -1,7 +1,6 @@
 """The job that takes uploaded pictures, captions and zips into a data set, and says what it refused and why."""
 
 import errno
-import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from trainer_core.contracts.disk import require_space
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.workspace import Workspace
@@ -49,7 +49,7 @@ def run(spec: Mapping[str, Any], job: Reporter) -> Mapping[str, Any]:
     try:
         with ExitStack() as open_zips:
             plan = plan_of(importer.gather(uploads, open_zips))
-            require_space(folder, plan, workspace.uploads)
+            _require_room(folder, plan, workspace.uploads)
             places = IndexPlaces(workspace, folder)
             known = update_index(folder, places, job)
             target = Target(folder, concept=spec["concept"], known=known, places=places)
@@ -67,20 +67,14 @@ def run(spec: Mapping[str, Any], job: Reporter) -> Mapping[str, Any]:
     }
 
 
-def require_space(folder: Path, plan: ImportPlan, uploads: Path) -> None:
+def _require_room(folder: Path, plan: ImportPlan, uploads: Path) -> None:
     """Raises UserError `disk_full` where the files, and the small pictures made of them, would not fit."""
     everything = [*(pair.picture for pair in plan.pairs), *(pair.caption for pair in plan.pairs if pair.caption)]
     same_disk = uploads.is_dir() and uploads.stat().st_dev == folder.stat().st_dev
     # What only moves within one disk needs no room; zips do.
     written = [item for item in everything if item.entry >= 0 or not same_disk]
     needed = sum(item.size for item in written) + len(plan.pairs) * _PREVIEW_BYTES + _RESERVE
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            "disk_full",
-            f"{folder} has {free / 2**30:.1f} GiB free; {needed / 2**30:.1f} GiB are needed. Nothing was written.",
-            ["Free some space, then upload again."],
-        )
+    require_space(folder, needed, "the images", ["Free some space, then upload again."])
 
 
 @contextmanager

@@ -5,13 +5,13 @@ the model's structure (activations.py, checked against real passes); the encoder
 simple counts of the values alive at their dearest place.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import Bucket, DataFacts
+from trainer_core.contracts.disk import disk_space
 from trainer_core.contracts.phase_names import TRAINING
 from trainer_core.planning.activations import activations
 from trainer_core.planning.base import BaseSizes, read_base
@@ -220,6 +220,7 @@ def _disk(config: TrainConfig, targets: Targets, steps: Steps | None, cache: int
     kept = min(saves, max(2, config.keep_last_n_checkpoints) + 1)
     pixels = (config.sample_width or config.resolution) * (config.sample_height or config.resolution)
     pictures = steps.sample_pictures if steps else len(config.sample_prompts)
+    space = disk_space(Path(config.output_dir))
     return DiskUse(
         components=(
             Component(name="feature cache", bytes=cache),
@@ -227,18 +228,8 @@ def _disk(config: TrainConfig, targets: Targets, steps: Steps | None, cache: int
             Component(name="exports", bytes=saves * 2 * adapter),
             Component(name="samples", bytes=int(pictures * pixels * PNG_BYTES_PER_PIXEL)),
         ),
-        free=_free(Path(config.output_dir)),
+        free=space.free if space else None,
     )
-
-
-def _free(folder: Path) -> int | None:
-    """Free bytes where the folder is or will be."""
-    for place in (folder, *folder.absolute().parents):
-        try:
-            return shutil.disk_usage(place).free
-        except OSError:
-            continue
-    return None
 
 
 def _host(base: BaseSizes, peak: int, *, cuda: bool, mapped: int, features: int, swapped: int) -> HostUse:

@@ -5,7 +5,6 @@ Nothing here needs a GPU, a driver or the library; what could not be asked is sa
 
 import os
 import platform
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from trainer_core.contracts.disk import DiskSpace, disk_space
 from trainer_core.planning.main_memory import main_memory
 
 MIB = 2**20
@@ -82,30 +82,19 @@ def detect(disk_path: Path, *, nvml: Any = None, environment: Mapping[str, str] 
     cards, notes = _cards(nvml)
     visible, order_notes = _visible(cards, variables)
     memory = main_memory()
-    disk = _disk(disk_path)
+    disk = disk_space(disk_path) or DiskSpace(total=0, free=0)
     return Machine(
         gpus=tuple(visible),
         hidden=tuple(gpu for gpu in cards if gpu not in visible),
         memory_total_mib=memory.total // MIB,
         memory_free_mib=memory.free // MIB,
         cpu_count=psutil.cpu_count() or 1,
-        disk_total_mib=disk[0],
-        disk_free_mib=disk[1],
+        disk_total_mib=disk.total // MIB,
+        disk_free_mib=disk.free // MIB,
         joins_gpus=platform.system() != "Windows",
         shared_memory=platform.system() == "Windows" or "microsoft" in platform.release().lower(),
         notes=(*notes, *order_notes),
     )
-
-
-def _disk(path: Path) -> tuple[int, int]:
-    """Total and free MiB of the disk that holds ``path`` or the nearest folder above it; zeros if unreadable."""
-    for folder in (path, *path.absolute().parents):
-        try:
-            usage = shutil.disk_usage(folder)
-        except OSError:
-            continue
-        return usage.total // MIB, usage.free // MIB
-    return 0, 0
 
 
 def _cards(nvml: Any) -> tuple[list[Gpu], list[str]]:

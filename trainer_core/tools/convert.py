@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from trainer_core.contracts.disk import nearest_existing
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_file, whole_folder
 from trainer_core.contracts.phase_names import Report
@@ -25,7 +26,7 @@ from trainer_core.model.transformer_config import WHAT, nextdit_arguments
 from trainer_core.model.weights import OpenFiles, require_match
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.tools.convert_parts import Part, clip_part, gemma_part, model_index, transformer_json, vae_part
-from trainer_core.tools.outputs import existing_folder, is_single_file, require_new, require_space, writing
+from trainer_core.tools.outputs import is_single_file, require_new, require_room, writing
 
 # Files up to this size are copied: to edit a config.json must not change the base it came from.
 LINKED_FROM_BYTES = 2**20
@@ -46,7 +47,7 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
             parts.append(plan(path, dtype))
             opened.callback(parts[-1].close)
         size = _size(source, dtype)
-        require_space(output, size + sum(part.nbytes for part in parts if not _can_link(part, output)))
+        require_room(output, size + sum(part.nbytes for part in parts if not _can_link(part, output)))
         with writing(output), whole_folder(output) as temporary:
             work = _OutputFolder(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
             file = work.folder("transformer") / "diffusion_pytorch_model.safetensors"
@@ -72,7 +73,7 @@ def to_comfyui(transformer: Path, output: Path, *, dtype: torch.dtype | None, re
     with open_transformer(transformer) as source:
         checked_config(transformer, source)
         total = _size(source, dtype)
-        require_space(output, total)
+        require_room(output, total)
         with writing(output):
             _OutputFolder(output.parent, dtype, report, total=total).write(output, source)
     return output
@@ -166,7 +167,7 @@ def _size(source: OpenFiles, dtype: torch.dtype | None) -> int:
 
 def _can_link(part: Part, output: Path) -> bool:
     """Whether the part's weights take no room: taken as they are, on the same disk."""
-    disk = existing_folder(output).stat().st_dev
+    disk = nearest_existing(output.parent).lstat().st_dev
     return part.source is None and all(file.stat().st_dev == disk for file in part.links)
 
 

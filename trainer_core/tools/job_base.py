@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from trainer_core.contracts.disk import disk_space
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS, DTYPES, PART_KINDS
 from trainer_core.contracts.fsutil import install_folder, write_json_atomic
@@ -20,7 +21,7 @@ from trainer_core.planning.base_check import BasePaths, check_base
 from trainer_core.planning.base_parts import OPTIONS
 from trainer_core.planning.hub_place import NEWBIE
 from trainer_core.tools.job_spec import Spec
-from trainer_core.tools.outputs import bytes_of, existing_folder, require_new, require_space, writing
+from trainer_core.tools.outputs import bytes_of, require_new, require_room, writing
 
 LIST = "download.json"
 
@@ -69,11 +70,12 @@ def download(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     half = half_folder(output)
     job.progress("listing", 0, 1)
     wanted = _listed(half, parts)
-    have, free = wanted.here(half), shutil.disk_usage(existing_folder(output)).free
+    have, space = wanted.here(half), disk_space(output)
+    free = space.free if space else 0
     told = {"output": str(output), "files": len(wanted.files), "bytes": wanted.size, "have": have, "free": free}
     if plan_only:
         return told | {"paths": {}}
-    require_space(output, wanted.size - have)
+    require_room(output, wanted.size - have)
     with writing(output):
         half.mkdir(parents=True, exist_ok=True)
         write_json_atomic(half / LIST, {"parts": parts, "listing": asdict(wanted)})

@@ -25,7 +25,7 @@ from trainer_core.model.lora_writing import (
 from trainer_core.model.writing import DTYPE_OF
 from trainer_core.tools.lora_stack import Adapter, Tell, require_fit
 from trainer_core.tools.merge import open_base
-from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_space, writing
+from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_room, writing
 
 
 def form_of(output: Path) -> LoraForm:
@@ -53,7 +53,7 @@ def convert(
     if form == "diffusers":
         modules = diffusers_modules(modules)
     with writing(output):
-        require_space(output, _size(modules, DTYPE_OF[dtype]))
+        require_room(output, _size(modules, DTYPE_OF[dtype]))
         _write(output, form, modules, lora.metadata, DTYPE_OF[dtype])
     return output
 

@@ -25,7 +25,7 @@ from trainer_core.planning.lora_names import listing
 from trainer_core.planning.weight_files import weight_files
 from trainer_core.tools.convert import checked_config, entries_of, link_or_copy, narrowed, require_range
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
-from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_space, writing
+from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_room, writing
 
 
 def open_base(path: Path) -> RenamedTensors:
@@ -147,7 +147,7 @@ def _kept(value: Tensor, name: str, adapters: Sequence[Adapter], what: str) -> T
 
 def _write_single(total: _Sum, output: Path, report: Report) -> None:
     entries = total.entries(total.source)
-    require_space(output, sum(entry.nbytes for entry in entries))
+    require_room(output, sum(entry.nbytes for entry in entries))
     write_tensors(
         output,
         entries,
@@ -176,7 +176,7 @@ def _write_folder(total: _Sum, base: BaseFolder, output: Path, report: Report) -
     sizes = [_size_of(file, total) for file in files]
     copied = 0 if _same_disk(base.root, output.parent) else _size_of_the_rest(base)
     progress = _Progress(report, sum(sizes) + copied)
-    require_space(output, progress.total)
+    require_room(output, progress.total)
     with whole_folder(output) as temporary:
         (temporary / base.transformer.name).mkdir(parents=True)
         for file, size in zip(files, sizes, strict=True):

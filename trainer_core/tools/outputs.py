@@ -1,11 +1,11 @@
 """Where a tool writes: nothing there yet, outside of what is read, room enough, and the disk's refusals in words."""
 
 import errno
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainer_core.contracts.disk import require_space
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import remove_leftovers
 
@@ -49,23 +49,11 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
 
 
-def require_space(output: Path, needed: int) -> None:
+def require_room(output: Path, needed: int) -> None:
     """Raises UserError `disk_full` where `output` is to be written and `needed` bytes are not free."""
-    place = existing_folder(output)
     # What a killed attempt left is as large as the whole.
-    remove_leftovers(place, output.name)
-    free = shutil.disk_usage(place).free
-    if needed + SLACK_BYTES > free:
-        raise UserError(
-            "disk_full",
-            f"{place} has {free / 2**30:.1f} GiB free; {needed / 2**30:.1f} GiB are needed. Nothing was written.",
-            ["Free some space, or write to another disk."],
-        )
-
-
-def existing_folder(output: Path) -> Path:
-    """The nearest folder above `output` that is there."""
-    return next(folder for folder in output.absolute().parents if folder.is_dir())
+    remove_leftovers(output.parent, output.name)
+    require_space(output.parent, needed + SLACK_BYTES, output.name, ["Free some space, or write to another disk."])
 
 
 def bytes_of(path: Path) -> int:

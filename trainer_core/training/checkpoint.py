@@ -5,7 +5,6 @@ without a manifest that matches its files does not count. No pickle anywhere.
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from trainer_core.contracts.checkpoints import (
     step_folders,
     step_of,
 )
+from trainer_core.contracts.disk import require_space
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import (
     discard_folder,
@@ -38,6 +38,7 @@ from trainer_core.contracts.fsutil import (
 from trainer_core.contracts.run_names import checkpoint_name
 
 NESTING = "\x1f"
+WHEN_FULL = ("Free some space, then start the run again: it continues from its last checkpoint.",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ def save_checkpoint(root: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     step = checkpoint.state["step"]
     final = root / checkpoint_name(step)
     earlier = complete_checkpoints(root)
-    require_space(root, _room_for(checkpoint, earlier), "a checkpoint")
+    require_space(root, _room_for(checkpoint, earlier), "a checkpoint", WHEN_FULL)
     with whole_folder(final) as temporary:
         _write(temporary, checkpoint)
         if final.exists():
@@ -127,17 +128,6 @@ def _seal(folder: Path) -> None:
 
 def _matches(file: Path, entry: Mapping[str, Any]) -> bool:
     return file.is_file() and sha256_file(file) == entry["sha256"]
-
-
-def require_space(folder: Path, needed: int, what: str) -> None:
-    """Raises UserError `disk_full` where ``needed`` bytes for ``what`` are not free in ``folder``."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise UserError(
-            "disk_full",
-            f"Not enough space for {what} in {folder}: {needed / 2**20:.1f} MiB needed, {free / 2**20:.1f} free.",
-            ["Free some space, then start the run again: it continues from its last checkpoint."],
-        )
 
 
 def _room_for(checkpoint: Checkpoint, earlier: list[Path]) -> int:

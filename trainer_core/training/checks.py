@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.disk import folder_problem
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.model.attention import backend_problem, check_backend
@@ -98,16 +99,12 @@ def _check_cache(config: TrainConfig) -> None:
     # output_dir itself is the run folder's own matter.
     if root is None or not (config.cache_dir or os.path.lexists(root)):
         return
-    nearest = next((path for path in (root, *root.absolute().parents) if os.path.lexists(path)), root)
-    if not nearest.is_dir():
-        reason = f"{nearest} is not a folder"
-    elif not os.access(nearest, os.W_OK | os.X_OK):
-        reason = f"{nearest} may not be written to"
-    else:
+    problem = folder_problem(root)
+    if problem is None:
         return
     raise UserError(
         "cache_unusable",
-        f"cache_dir: the features cannot be kept in {root}: {reason}.",
+        f"cache_dir: the features cannot be kept in {root}: {problem.strerror} ({problem.filename}).",
         [
             "Choose another cache_dir, or free this path.",
             "Or set use_cache = false: features are then kept in memory and made anew at each start.",

@@ -9,6 +9,7 @@ from trainer_core.contracts.events import failure_since
 from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.ladder import ladder_hints
+from trainer_core.training.checkpoint import WHEN_FULL
 from trainer_core.training.reporting import EventSink
 
 
@@ -22,7 +23,7 @@ def as_user_error(error: Exception, config: TrainConfig) -> UserError:
         return UserError(
             "disk_full",
             f"The disk is full: {error}.",
-            ["Free some space, then start the run again: it continues from its last checkpoint."],
+            WHEN_FULL,
         )
     if problem := system_problem(error):
         return problem

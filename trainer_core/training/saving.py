@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.disk import require_space
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.training.checkpoint import Checkpoint, require_space, save_checkpoint
+from trainer_core.training.checkpoint import WHEN_FULL, Checkpoint, save_checkpoint
 from trainer_core.training.export import TrainingFacts, export_adapter
 
 
@@ -51,7 +52,7 @@ class Saver:
         # The export comes first: a kill between the two is made good by doing the steps again, whereas a
         # checkpoint of the last step without its export would pass for a finished run.
         size = sum(value.numel() * 4 for value in checkpoint.adapter.values())
-        require_space(self._run.exports, 2 * size, "an export")
+        require_space(self._run.exports, 2 * size, "an export", WHEN_FULL)
         file = export_adapter(self._run.exports, checkpoint.adapter, self._config, facts)
         folder = save_checkpoint(self._run.checkpoints, checkpoint, keep=self._config.keep_last_n_checkpoints)
         return SaveResult(step=facts.step, export=file, checkpoint=folder)
