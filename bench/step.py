@@ -35,7 +35,7 @@ from trainer_core.training.building import make_trainable
 from trainer_core.training.checks import adapted
 from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
-from trainer_core.training.failures import as_user_error
+from trainer_core.training.failures import training_problem
 from trainer_core.training.loop import LaunchedStep, Trainer
 from trainer_core.training.memory import PeakMemory
 from trainer_core.training.metering import seconds_of
@@ -242,7 +242,7 @@ def run(measure: Measure, arguments: list[str] | None) -> int:
     except (UserError, RuntimeError) as error:
         if not isinstance(error, UserError) and not is_gpu_memory(error):
             raise
-        print(f"error: {as_user_error(error, config) if config else error}", file=sys.stderr)
+        print(f"error: {training_problem(error, config) if config else error}", file=sys.stderr)
         return 1
     print(json.dumps(figures))
     return 0

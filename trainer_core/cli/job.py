@@ -13,9 +13,8 @@ from types import FrameType, MappingProxyType
 from typing import Any, TypeAlias
 
 from trainer_core.cli.shared import Commands, stay_offline
-from trainer_core.contracts.errors import UserError, system_problem
+from trainer_core.contracts.errors import UserError, as_user_error
 from trainer_core.contracts.events import EventLog
-from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.rundir import Status
 from trainer_core.contracts.user_path import user_path
@@ -89,7 +88,11 @@ class _JobProcess:
         except (JobStopped, KeyboardInterrupt):
             self._end("stopped", {"message": "stopped as asked"}, {})
         except Exception as error:
-            reason = reason_fields(as_user_error(error))
+            problem = as_user_error(
+                error, when_full=["Free some space, then start it again."],
+                internal="The log of this job tells more; please report this.",
+            )  # fmt: skip
+            reason = reason_fields(problem)
             self._end("failed", reason, reason)
             raise
         else:
@@ -122,16 +125,3 @@ class _JobProcess:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def as_user_error(error: Exception) -> UserError:
-    """The error as something to act on; unknown ones keep their own text. Needs no torch."""
-    if isinstance(error, UserError):
-        return error
-    if problem := system_problem(error):
-        return problem
-    if is_disk_full(error):
-        return UserError("disk_full", f"The disk is full: {error}.", ["Free some space, then start it again."])
-    return UserError(
-        "internal", f"{type(error).__name__}: {error}", ["The log of this job tells more; please report this."]
-    )

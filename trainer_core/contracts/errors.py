@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trainer_core.contracts.fsutil import is_disk_full
+
 _NO_MEMORY = re.compile("can't allocate memory|Cannot allocate memory|can't start new thread", re.IGNORECASE)
 # As CUDA, its libraries (cuBLAS, cuDNN), NCCL and Triton say it, each of which allocates beside torch.
 _NO_GPU_MEMORY = re.compile(
@@ -83,6 +85,22 @@ def is_gpu_memory(error: BaseException) -> bool:
     if type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and _NO_GPU_MEMORY.search(str(error)) is not None
+
+
+def as_user_error(error: Exception, *, when_full: Sequence[str], internal: str) -> UserError:
+    """The error as something to act on; unknown ones keep their own text.
+
+    Args:
+        when_full: hints for a full disk.
+        internal: the hint for an unknown error.
+    """
+    if isinstance(error, UserError):
+        return error
+    if problem := system_problem(error):
+        return problem
+    if is_disk_full(error):
+        return UserError("disk_full", f"The disk is full: {error}.", when_full)
+    return UserError("internal", f"{type(error).__name__}: {error}", [internal])
 
 
 def system_problem(error: BaseException) -> UserError | None:

@@ -4,30 +4,19 @@ import os
 from contextlib import suppress
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.contracts.errors import UserError, is_gpu_memory, system_problem
+from trainer_core.contracts.errors import UserError, as_user_error, is_gpu_memory
 from trainer_core.contracts.events import failure_since
-from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.training.checkpoint import WHEN_FULL
 from trainer_core.training.reporting import EventSink
 
 
-def as_user_error(error: Exception, config: TrainConfig) -> UserError:
-    """The error as something to act on; unknown ones keep their own text."""
-    if isinstance(error, UserError):
-        return error
-    if is_gpu_memory(error):
+def training_problem(error: Exception, config: TrainConfig) -> UserError:
+    """What ended a training, as something to act on; unknown errors keep their own text."""
+    if not isinstance(error, UserError) and is_gpu_memory(error):
         return UserError("out_of_memory", f"The GPU ran out of memory. {error}", ladder_hints(config))
-    if is_disk_full(error):
-        return UserError(
-            "disk_full",
-            f"The disk is full: {error}.",
-            WHEN_FULL,
-        )
-    if problem := system_problem(error):
-        return problem
-    return UserError("internal", f"{type(error).__name__}: {error}", ["See train.log; please report this."])
+    return as_user_error(error, when_full=WHEN_FULL, internal="See train.log; please report this.")
 
 
 def failure_elsewhere(run: RunDir, since: float) -> UserError | None:

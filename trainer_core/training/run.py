@@ -30,7 +30,7 @@ from trainer_core.training.checks import adapted, base_of, check_early, kernel_n
 from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
-from trainer_core.training.failures import as_user_error, failure_elsewhere, write_failure
+from trainer_core.training.failures import failure_elsewhere, training_problem, write_failure
 from trainer_core.training.loop import Trainer
 from trainer_core.training.memory import PhaseMemory, release_memory
 from trainer_core.training.preparation import Preparation, PreparedData
@@ -88,7 +88,7 @@ def run_training(config: TrainConfig) -> str:
             events.emit("stopped", step=step, message="stopped before training began; what was encoded is kept")
             return "stopped"
         except Exception as error:
-            problem = as_user_error(error, attempts.carried_out if attempts else carried_out)
+            problem = training_problem(error, attempts.carried_out if attempts else carried_out)
             if world.size > 1 and (cause := failure_elsewhere(run, since)):
                 raise cause from error
             if problem.code == "internal":
@@ -107,7 +107,7 @@ def _joined(run: RunDir, config: TrainConfig, device: torch.device, since: float
         # The process that failed first knows why; to the others it is a connection that was lost.
         if failure := failure_since(run.events_file, since):
             raise UserError(failure["code"], failure["message"], failure.get("hints", ())) from error
-        problem = as_user_error(error, config)
+        problem = training_problem(error, config)
         with suppress(UserError, OSError), ExitStack() as stack:
             _open(run, config, stack)
             write_failure(run, FailureReporter(run.events_file, rank_of(os.environ, "RANK")), problem)
@@ -133,7 +133,7 @@ def _open(run: RunDir, config: TrainConfig, stack: ExitStack) -> tuple[Change, .
         run.write_state("running")
     except OSError as error:
         run.free_reserve()
-        raise as_user_error(error, config) from error
+        raise training_problem(error, config) from error
     stack.callback(run.free_reserve)
     return changed
 
