@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,13 @@ def test_a_wrong_tensor_leaves_the_old_file_and_no_half_one(tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"x: .*float32 \(3,\)"):
         write_tensors(file, [Entry(name="x", dtype=torch.float32, shape=(2,))], lambda name: torch.zeros(3))
     assert file.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_each_tensor_starts_at_a_multiple_of_its_own_size(tmp_path: Path) -> None:
+    tensors = {"b": torch.zeros(3, dtype=torch.bfloat16), "c": torch.zeros(1), "a": torch.zeros(1, dtype=torch.uint8)}
+    write_tensors(tmp_path / "x", entries_of(tensors), tensors.__getitem__)
+    header = json.loads((tmp_path / "x").read_bytes()[8:].split(b"}}")[0] + b"}}")
+    assert {name: place["data_offsets"][0] for name, place in header.items()} == {"c": 0, "b": 4, "a": 10}
 
 
 def test_progress_is_told_in_bytes_and_may_stop(tmp_path: Path) -> None:

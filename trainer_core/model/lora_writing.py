@@ -172,9 +172,7 @@ def _all_dora(modules: Modules) -> bool:
 
 
 def _write(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    # Wider dtypes first: each tensor then starts at a multiple of its own size, as readers expect.
-    names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
-    entries = [Entry(name=name, dtype=tensors[name].dtype, shape=tuple(tensors[name].shape)) for name in names]
+    entries = [Entry(name=name, dtype=value.dtype, shape=tuple(value.shape)) for name, value in tensors.items()]
     write_tensors(file, entries, tensors.__getitem__, metadata=metadata)
 
 

@@ -5,7 +5,7 @@ The format is 8 bytes of header length, a JSON header (name -> dtype, shape, byt
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -55,7 +55,7 @@ class Entry:
 
 def write_tensors(
     file: Path,
-    entries: Sequence[Entry],
+    entries: Iterable[Entry],
     read: Callable[[str], Tensor],
     *,
     metadata: Mapping[str, str] | None = None,
@@ -63,12 +63,15 @@ def write_tensors(
 ) -> None:
     """Write `file` atomically: `read(name)` is asked for one tensor after the other, on the CPU.
 
+    Wider dtypes come first, then names: each tensor starts at a multiple of its own size, as readers expect.
+
     `report(name, done, total)` is called before each tensor, in bytes; it may raise to stop, and nothing stays then.
 
     Raises:
         OSError: the disk refused; the temporary file is removed.
         ValueError: `read` gave another dtype or shape than its entry states.
     """
+    entries = sorted(entries, key=lambda entry: (-entry.dtype.itemsize, entry.name))
     total = sum(entry.nbytes for entry in entries)
     done = 0
     with whole_file(file) as temporary, open(temporary, "wb") as out:

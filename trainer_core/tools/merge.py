@@ -20,7 +20,7 @@ from trainer_core.model.folder import BaseFolder, find_base, find_transformer
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.weights import OpenFiles, SafetensorsFiles, TensorSource, open_tensors
-from trainer_core.model.writing import Entry, write_tensors
+from trainer_core.model.writing import write_tensors
 from trainer_core.planning.lora_names import listing
 from trainer_core.planning.weight_files import weight_files
 from trainer_core.tools.convert import checked_config, entries_of, link_or_copy, narrowed, require_range
@@ -124,10 +124,6 @@ class _Sum:
     adapters: Sequence[Adapter]
     dtype: torch.dtype | None
 
-    def entries(self, source: OpenFiles) -> list[Entry]:
-        """Wider dtypes first: each tensor then starts at a multiple of its own size, as readers expect."""
-        return sorted(entries_of(source, self.dtype), key=lambda entry: (-entry.dtype.itemsize, entry.name))
-
     def of(self, value: Tensor, name: str) -> Tensor:
         what = f"{self.source.location}: {name}"
         if self.dtype is None or not value.is_floating_point():
@@ -146,7 +142,7 @@ def _kept(value: Tensor, name: str, adapters: Sequence[Adapter], what: str) -> T
 
 
 def _write_single(total: _Sum, output: Path, report: Report) -> None:
-    entries = total.entries(total.source)
+    entries = entries_of(total.source, total.dtype)
     require_room(output, sum(entry.nbytes for entry in entries))
     write_tensors(
         output,
@@ -207,7 +203,7 @@ def _size_of(file: Path, total: _Sum) -> int:
     if total.dtype is None:
         return file.stat().st_size
     with SafetensorsFiles([file], file) as source:
-        return sum(entry.nbytes for entry in total.entries(source))
+        return sum(entry.nbytes for entry in entries_of(source, total.dtype))
 
 
 def _rewrite_file(file: Path, target: Path, total: _Sum, progress: _Progress) -> None:
@@ -215,7 +211,7 @@ def _rewrite_file(file: Path, target: Path, total: _Sum, progress: _Progress) ->
     with SafetensorsFiles([file], file) as source:
         write_tensors(
             target,
-            total.entries(source),
+            entries_of(source, total.dtype),
             lambda name: total.of(source.read(name), name),
             metadata=source.metadata(),
             report=progress,
