@@ -52,7 +52,9 @@ def test_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
                  "--vae", str(TINY / "vae"), "--dtype", "fp32"]) == 0  # fmt: skip
     assert find_base(tmp_path / "base").layout == "official"
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "base" and any("% transformer/diffusion_pytorch_model.safetensors" in line for line in lines)
+    assert lines[-1] == "base" and any(
+        "MiB (transformer/diffusion_pytorch_model.safetensors)" in line for line in lines
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer_core.cli.shared import PATHS, Commands, tell
+from trainer_core.cli.shared import PATHS, Commands, Progress, tell
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS, DTYPES, PART_KINDS
 from trainer_core.contracts.user_path import user_path
@@ -40,26 +40,13 @@ def _convert(options: argparse.Namespace) -> None:
     parts = {flag: value for flag in PART_KINDS if (value := getattr(options, flag)) is not None}
     wanted = Conversion(source=options.source, output=options.output, form=options.to, dtype=options.dtype, parts=parts)
     try:
-        print(convert(wanted, lambda text, kind: resolve_part(text, kind, options.token), _Progress()))
+        print(convert(wanted, lambda text, kind: resolve_part(text, kind, options.token), Progress("converting")))
     except UserError as error:
         if error.code not in ("base_incomplete", "base_ambiguous"):
             raise
         # What is missing is named as this command calls it.
         hint = "Here --transformer, --gemma, --clip and --vae give a part, by path or by hub id (org/name)."
         raise UserError(error.code, error.message, [hint, *error.hints]) from error
-
-
-class _Progress:
-    """One line a percent at most."""
-
-    def __init__(self) -> None:
-        self._shown = -1
-
-    def __call__(self, name: str, done: int, total: int) -> None:
-        percent = 100 * done // max(total, 1)
-        if percent > self._shown:
-            self._shown = percent
-            print(f"{percent:3d} % {name} ({done / 2**30:.2f} of {total / 2**30:.2f} GiB)", flush=True)
 
 
 def classic(arguments: Sequence[str] | None = None) -> int:
