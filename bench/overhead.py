@@ -7,6 +7,7 @@ fast a machine's products are beside its memory; one thread, as two compete with
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,11 +96,12 @@ def _replaced(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[Non
     delattr(owner, name)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=3, help="steps for each of the two figures")
-    print(json.dumps(measure(parser.parse_args().steps)))
+    print(json.dumps(measure(parser.parse_args(arguments).steps)))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_lora import tiny_model
 from torch import Tensor
 
+from trainer_core.model.vae import tensor_to_image
 from trainer_core.training import sampling
 from trainer_core.training.sampling import (
     SampleSettings,
@@ -18,7 +19,6 @@ from trainer_core.training.sampling import (
     sample_latents,
     save_png,
     simple_sigmas,
-    to_image,
 )
 
 
@@ -113,7 +113,7 @@ def test_an_interruption_stops_between_two_steps() -> None:
 
 def test_pixels_are_rounded_and_clamped() -> None:
     pixels = torch.tensor([-3.0, -1.0, 0.0, 1.0, 2.0]).expand(3, 1, 5)
-    assert np.array(to_image(pixels))[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+    assert np.array(tensor_to_image(pixels))[0, :, 0].tolist() == [0, 0, 128, 255, 255]
 
 
 def test_a_png_tells_how_it_was_made(tmp_path: Path) -> None:

@@ -16,10 +16,9 @@ from transformers import JinaEmbeddingsV3Config, JinaEmbeddingsV3Model
 from transformers.models.jina_embeddings_v3.modeling_jina_embeddings_v3 import JinaEmbeddingsV3RotaryEmbedding
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.part_tokenizer import JINA, part_tokenizer
 from trainer_core.model.tokens import read_config, tokenize
-from trainer_core.model.weights import TensorSource, count_of, load_strict, mismatch, open_tensors
+from trainer_core.model.weights import TensorSource, count_of, load_strict, mismatch, open_tensors, refuse_quantised
 
 WHAT = "Jina CLIP text tower"
 HEAD_DIM = 64  # of XLM-R large, and of every Jina tower

@@ -7,10 +7,9 @@ else is refused by name: what it was taken for is part of the message.
 import re
 from collections.abc import Mapping
 
-from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.transformer_config import WHAT
-from trainer_core.model.weights import OpenFiles, mismatch
+from trainer_core.model.weights import OpenFiles, mismatch, refuse_quantised
 from trainer_core.planning.tensor_names import DIFFUSERS_MARK, bare_names, is_newbie, not_newbie
 
 _BLOCK = r"((?:layers|noise_refiner|context_refiner)\.\d+)"

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
@@ -67,6 +69,17 @@ class LatentCodec:
     def _dtype(self) -> torch.dtype:
         dtype: torch.dtype = next(self.model.parameters()).dtype
         return dtype
+
+
+def image_to_tensor(image: Image.Image) -> Tensor:
+    """RGB picture -> [3, H, W] in [-1, 1]."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0
+
+
+def tensor_to_image(pixels: Tensor) -> Image.Image:
+    """[3, H, W] in [-1, 1] -> RGB picture."""
+    values = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return Image.fromarray(values.permute(1, 2, 0).cpu().numpy())
 
 
 def vae_dtype(device: torch.device) -> torch.dtype:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.writing import DTYPE_NAMES
+from trainer_core.planning import tensor_names
 from trainer_core.planning.tensor_names import shorten
 from trainer_core.planning.weight_files import weight_files
 
@@ -148,6 +149,11 @@ def open_tensors(path: Path) -> SafetensorsFiles:
     if not path.is_dir():
         raise UserError("weights_missing", f"{path} does not exist; a weight file or its folder is expected there.")
     return SafetensorsFiles(weight_files(path), path)
+
+
+def refuse_quantised(files: OpenFiles, names: Mapping[str, str]) -> None:
+    """Raises UserError("weights_quantised") where the names or the dtypes show it. `names`: shown -> stored."""
+    tensor_names.refuse_quantised(files.location, names, lambda stored: str(files.dtype(stored)).removeprefix("torch."))
 
 
 def load_strict(

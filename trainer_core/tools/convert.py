@@ -4,7 +4,6 @@ Promises: tensor by tensor, so that memory grows with the largest tensor; what e
 result appears whole under its name or not at all; values are bit-equal unless another dtype is asked for.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from trainer_core.contracts.disk import nearest_existing
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import fsync_file, whole_folder
+from trainer_core.contracts.fsutil import fsync_file, whole_folder, write_json_atomic
 from trainer_core.contracts.phase_names import Report
 from trainer_core.model.folder import BaseFolder, empty_transformer
 from trainer_core.model.layouts import open_transformer
@@ -52,10 +51,10 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
             work = _OutputFolder(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
             file = work.folder("transformer") / "diffusion_pytorch_model.safetensors"
             work.write(file, source)
-            _write_json(file.with_name("config.json"), transformer_json(config))
+            write_json_atomic(file.with_name("config.json"), transformer_json(config))
             for part in parts:
                 work.part(part)
-            _write_json(temporary / "model_index.json", model_index(parts[0].config))
+            write_json_atomic(temporary / "model_index.json", model_index(parts[0].config))
             for licence in sorted(base.root.glob("LICENSE*")) if base.root.is_dir() else []:
                 shutil.copyfile(licence, temporary / licence.name)
     return output
@@ -117,7 +116,7 @@ class _OutputFolder:
             link_or_copy(file, folder / file.name)
         self.done += part.nbytes if part.source is None else 0
         if part.write_config:
-            _write_json(folder / "config.json", part.config)
+            write_json_atomic(folder / "config.json", part.config)
         if part.tokenizer is not None:
             part.tokenizer.save_pretrained(folder)
 
@@ -182,8 +181,3 @@ def link_or_copy(source: Path, target: Path) -> None:
             pass
     shutil.copyfile(real, target)
     fsync_file(target)
-
-
-def _write_json(file: Path, value: object) -> None:
-    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    fsync_file(file)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,7 +35,7 @@ from trainer_core.model.folder import BaseFolder, transformer_config
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.model.vae import load_vae, vae_dtype
+from trainer_core.model.vae import image_to_tensor, load_vae, vae_dtype
 from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
 from trainer_core.training.fitting import FallbackEncoder, Item, Result
@@ -381,5 +380,4 @@ def with_gaps(batches: Sequence[list[str]], done: Callable[[str], bool]) -> list
 
 def to_pixels(file: Path, bucket: tuple[int, int]) -> Tensor:
     """[3, H, W] in [-1, 1], resized and cropped to the bucket. Raises ImageProblem."""
-    image = crop_to(load_rgb(file), bucket)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0
+    return image_to_tensor(crop_to(load_rgb(file), bucket))

@@ -19,7 +19,7 @@ from trainer_core.contracts.fsutil import whole_file
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.model.vae import LatentCodec
+from trainer_core.model.vae import LatentCodec, tensor_to_image
 
 TABLE = 1000
 
@@ -101,16 +101,10 @@ def sample_latents(
     return x
 
 
-def to_image(pixels: Tensor) -> Image.Image:
-    """[3, H, W] in [-1, 1] -> RGB picture."""
-    values = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return Image.fromarray(values.permute(1, 2, 0).cpu().numpy())
-
-
 @torch.no_grad()
 def decode(codec: LatentCodec, latents: Tensor) -> Image.Image:
     """Latents [C, H, W] -> picture."""
-    return to_image(codec.decode(latents[None])[0])
+    return tensor_to_image(codec.decode(latents[None])[0])
 
 
 def save_png(image: Image.Image, file: Path, settings: SampleSettings, **extra: object) -> None:

@@ -3,7 +3,6 @@
 Takes about three quarters of an hour on two idle cores. Killed at any moment it goes on: progress is in `work`.
 """
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -14,9 +13,12 @@ from torch import Tensor
 
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
+from trainer_core.model.tokens import read_config
+from trainer_core.tools.convert_parts import model_index
 from trainer_core.tools.tiny import transformer_stage
 from trainer_core.tools.tiny.encoders import build_gemma, build_jina
 from trainer_core.tools.tiny.exam import obedience
+from trainer_core.tools.tiny.stage import write_json
 from trainer_core.tools.tiny.transformer_stage import train_transformer
 from trainer_core.tools.tiny.vae_stage import train_vae
 
@@ -37,7 +39,8 @@ def build(output: Path, work: Path, seed: int = SEED) -> None:
     model = train_transformer(seed, work, vae=vae, gemma=gemma, jina=jina)
     vae.to(torch.bfloat16).save_pretrained(target / "vae")
     _write_transformer(target / "transformer", model.state_dict())
-    _write_index(target)
+    write_json(target / "model_index.json", model_index(read_config(target / "text_encoder")))
+    (target / "LICENSE.txt").write_text(LICENSE_NOTE, encoding="utf-8")
     result, _ = obedience(target, (), count=60, seed=seed)
     print(f"obeys {result}", flush=True)
     _install(target, output)
@@ -48,26 +51,7 @@ def _write_transformer(folder: Path, weights: dict[str, Tensor]) -> None:
     stored = {name: value.to(torch.bfloat16).contiguous() for name, value in weights.items()}
     save_file(stored, folder / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
     config = {"_class_name": "NextDiT_CLIP", "model_type": "nextdit_clip", **transformer_stage.CONFIG}
-    _write_json(folder / "config.json", config)
-
-
-def _write_index(folder: Path) -> None:
-    index = {
-        "_class_name": "NewbiePipeline",
-        "_diffusers_version": "0.30.0",
-        "transformer": ["diffusers", "NextDiT_CLIP"],
-        "text_encoder": ["transformers", "Gemma3ForConditionalGeneration"],
-        "tokenizer": ["transformers", "AutoTokenizer"],
-        "clip_model": ["transformers", "JinaCLIPModel"],
-        "clip_tokenizer": ["transformers", "AutoTokenizer"],
-        "vae": ["diffusers", "AutoencoderKL"],
-    }
-    _write_json(folder / "model_index.json", index)
-    (folder / "LICENSE.txt").write_text(LICENSE_NOTE, encoding="utf-8")
-
-
-def _write_json(file: Path, value: object) -> None:
-    file.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "config.json", config)
 
 
 def _install(source: Path, output: Path) -> None:

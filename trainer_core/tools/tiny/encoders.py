@@ -3,7 +3,6 @@
 Both encoders stay random: their job is to give every caption its own vectors, in the real file formats.
 """
 
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from transformers import Gemma3TextConfig, Gemma3TextModel, PreTrainedTokenizerFast
 
 from trainer_core.contracts.config import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML
+from trainer_core.tools.tiny.stage import write_json
 from trainer_core.tools.tiny.world import all_portraits, is_held_out, tag_caption, xml_caption
 
 WIDTH = 128
@@ -86,7 +86,7 @@ def build_gemma(folder: Path, seed: int) -> None:
     tensors = {f"language_model.model.{name}": _stored(value) for name, value in model.state_dict().items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     text = {key: value for key, value in config.to_dict().items() if key != "transformers_version"}
-    _write_json(folder / "config.json", {"model_type": "gemma3", "text_config": text})
+    write_json(folder / "config.json", {"model_type": "gemma3", "text_config": text}, sort_keys=True)
 
 
 def build_jina(folder: Path, seed: int) -> None:
@@ -135,12 +135,8 @@ def build_jina(folder: Path, seed: int) -> None:
         "default_lora_task": "retrieval.query",
         "hf_model_config_kwargs": settings,
     }
-    _write_json(folder / "config.json", {"model_type": "jina_clip", "text_config": text_config})
+    write_json(folder / "config.json", {"model_type": "jina_clip", "text_config": text_config}, sort_keys=True)
 
 
 def _stored(value: Tensor) -> Tensor:
     return value.detach().to(torch.bfloat16).contiguous()
-
-
-def _write_json(file: Path, value: object) -> None:
-    file.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")

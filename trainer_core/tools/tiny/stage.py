@@ -1,5 +1,6 @@
 """A resumable training stage of the tiny-base builder: whatever is random depends on (seed, step) alone."""
 
+import json
 import math
 import os
 import time
@@ -12,6 +13,11 @@ from torch import Tensor, nn
 
 SAVE_SECONDS = 90.0
 LOG_STEPS = 50
+
+
+def write_json(file: Path, value: object, *, sort_keys: bool = False) -> None:
+    """As the shipped base has its JSON files."""
+    file.write_text(json.dumps(value, indent=1, sort_keys=sort_keys) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from trainer_core.contracts.config import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML
 from trainer_core.model.gemma import GemmaEncoder
 from trainer_core.model.jina import JinaEncoder
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.model.vae import image_to_tensor
 from trainer_core.tools.tiny.encoders import WIDTH
 from trainer_core.tools.tiny.stage import Stage, run_stage
-from trainer_core.tools.tiny.vae_stage import pixels
 from trainer_core.tools.tiny.world import Portrait, all_portraits, draw, is_held_out, tag_caption, xml_caption
 from trainer_core.training.flow import interpolate, shift_mu, shift_time, velocity_loss
 
@@ -91,7 +91,9 @@ def _latents_of(portraits: list[Portrait], vae: AutoencoderKL, work: Path) -> Te
         return torch.load(file, weights_only=True)
     parts = []
     for start in range(0, len(portraits), BATCH):
-        images = [pixels(draw(portrait, start + i)) for i, portrait in enumerate(portraits[start : start + BATCH])]
+        images = [
+            image_to_tensor(draw(portrait, start + i)) for i, portrait in enumerate(portraits[start : start + BATCH])
+        ]
         raw = vae.encode(torch.stack(images)).latent_dist.mode()
         parts.append((raw - vae.config.shift_factor) * vae.config.scaling_factor)
     latents = torch.cat(parts).contiguous()

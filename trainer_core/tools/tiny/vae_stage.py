@@ -4,11 +4,11 @@ import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from trainer_core.model.vae import image_to_tensor
 from trainer_core.tools.tiny.stage import Stage, run_stage
 from trainer_core.tools.tiny.world import EYES, Portrait, all_portraits, draw, is_held_out, scribble
 
@@ -36,11 +36,6 @@ def drawable() -> list[Portrait]:
     return [portrait for portrait in all_portraits(EYES) if not is_held_out(portrait)]
 
 
-def pixels(image: object) -> Tensor:
-    """RGB picture -> [3, H, W] in [-1, 1]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0
-
-
 def picture_batch(portraits: list[Portrait], seed: int, step: int) -> Tensor:
     """[BATCH, 3, 128, 128]: portraits and scribbles of this step."""
     rng = random.Random(f"vae:{seed}:{step}")
@@ -50,7 +45,7 @@ def picture_batch(portraits: list[Portrait], seed: int, step: int) -> Tensor:
         else draw(rng.choice(portraits), rng.getrandbits(32))
         for _ in range(BATCH)
     ]
-    return torch.stack([pixels(image) for image in images])
+    return torch.stack([image_to_tensor(image) for image in images])
 
 
 def train_vae(seed: int, work: Path) -> AutoencoderKL:
