@@ -89,8 +89,3 @@ def test_without_buckets_everything_is_square(size: tuple[int, int]) -> None:
     width, height = plan_of(1000 // 16 * 16, enable_bucket=False).assign(*size).bucket
     assert width == height
     assert width % 16 == 0
-
-
-def test_the_report_names_each_image() -> None:
-    lines = plan_of(512).report([("a.png", 600, 600), ("b.png", 2000, 500)])
-    assert [(name, assignment.bucket) for name, assignment in lines] == [("a.png", (512, 512)), ("b.png", (1024, 256))]

@@ -1,7 +1,6 @@
 """Aspect buckets of constant area. Sizes are (width, height) in pixels, multiples of the step and so of 16."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -120,10 +119,6 @@ class BucketPlan:
                 if wide >= high:
                     candidates.append((wide * step, high * step))
         return max(candidates, key=lambda size: (size[0] * size[1] * _kept(long, short, size), size))
-
-    def report(self, sizes: Iterable[tuple[str, int, int]]) -> list[tuple[str, Assignment]]:
-        """(name, assignment) of each (name, width, height)."""
-        return [(name, self.assign(width, height)) for name, width, height in sizes]
 
 
 def _kept(width: int, height: int, bucket: Size) -> float:

@@ -27,13 +27,16 @@ def facts_of(found: Sequence[ImageItem], config: TrainConfig) -> DataFacts:
     images: Counter[tuple[int, int]] = Counter()
     shown: Counter[tuple[int, int]] = Counter()
     texts: set[str] = set()
-    count = config.caption_variants if config.shuffle_caption else 1
     for item in items:
         bucket = plan.assign(item.width, item.height).bucket
         images[bucket] += 1
         shown[bucket] += item.repeats
         made = variants(
-            item.caption, count, keep_tokens=config.keep_tokens, seed=config.seed, shuffle=config.shuffle_caption
+            item.caption,
+            config.caption_variants,
+            keep_tokens=config.keep_tokens,
+            seed=config.seed,
+            shuffle=config.shuffle_caption,
         )
         texts |= {gemma_text(caption, *config.system_prompts) for caption in made}
     tokens = [tokens_of(text) for text in texts]

@@ -59,14 +59,14 @@ class JinaEncoder:
         return JinaFeatures(pooled=self.encode_ids(tokens.ids, tokens.mask), truncated=tokens.truncated)
 
     @torch.no_grad()
-    def encode_ids(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    def encode_ids(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Mean of the last layer over the tokens of each row, special tokens included: [B, L] ids -> [B, D].
 
-        mask: [B, L], non-zero on tokens; None takes all ids but the padding id, as the original does.
+        mask: [B, L], non-zero on tokens.
         """
         device = self.model.device
         ids = ids.to(device)
-        kept = ids.ne(self.model.config.pad_token_id) if mask is None else mask.to(device).ne(0)
+        kept = mask.to(device).ne(0)
         hidden = self.model(input_ids=ids, attention_mask=kept.long()).last_hidden_state
         weights = kept.unsqueeze(-1)
         mean = (hidden.float() * weights).sum(dim=1) / weights.sum(dim=1)

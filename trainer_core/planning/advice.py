@@ -37,8 +37,6 @@ class Advice:
 
     images: int
     epochs: tuple[int, int]
-    learning_rate: float
-    rank: int
     values: MappingProxyType[str, Any]
     sentence: str
 
@@ -91,9 +89,7 @@ def dataset_advice(images: int) -> Advice:
         f"{images} images: for {size}, {epochs[0]} to {epochs[1]} epochs, learning_rate {rate:g} and lora_rank {rank} "
         "are recommended. Repeats (10_name) count: an epoch with 10 repeats is worth ten."
     )
-    return Advice(
-        images=images, epochs=epochs, learning_rate=rate, rank=rank, values=MappingProxyType(values), sentence=sentence
-    )
+    return Advice(images=images, epochs=epochs, values=MappingProxyType(values), sentence=sentence)
 
 
 def memory_ladder(config: TrainConfig) -> tuple[Rung, ...]:

@@ -35,14 +35,13 @@ class BasePaths:
 class PartReport:
     """One part of a base.
 
-    part: "transformer", "text_encoder", "clip_model" or "vae"; option: the setting that names it.
+    part: "transformer", "text_encoder", "clip_model" or "vae".
     state: "good"; "unread" (torch's own file: looked into when it is loaded); "hub" (named by a hub id); "missing";
     "refused" (there, but not usable). size: bytes of its weights. dtype: "bf16", "fp16", "fp32", "mixed", "" unknown.
     error: why it is refused, or where it was looked for.
     """
 
     part: str
-    option: str
     state: State
     path: str = ""
     size: int = 0
@@ -176,7 +175,7 @@ def _described(part: str, path: Path, facts: PartFacts, transformer: PartFacts |
 def _report(
     part: str, state: State, *, path: str = "", size: int = 0, dtype: str = "", error: UserError | None = None
 ) -> PartReport:
-    return PartReport(part=part, option=OPTIONS[part], state=state, path=path, size=size, dtype=dtype, error=error)
+    return PartReport(part=part, state=state, path=path, size=size, dtype=dtype, error=error)
 
 
 def _nothing_named() -> UserError:

@@ -73,11 +73,11 @@ class Spec:
             raise self._wrong(name, "true or false")
         return value
 
-    def loras(self, name: str = "loras") -> list[tuple[Path, float]]:
-        """[{path, strength}, ...], at least one; the strength's default is 1."""
-        entries = self._values.get(name)
+    def loras(self) -> list[tuple[Path, float]]:
+        """Of "loras": [{path, strength}, ...], at least one; the strength's default is 1."""
+        entries = self._values.get("loras")
         if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-            raise self._wrong(name, "a list of LoRAs, at least one")
+            raise self._wrong("loras", "a list of LoRAs, at least one")
         specs = [Spec(entry) for entry in entries]
         return [(spec.path("path"), spec.number("strength", -100, 100, 1.0)) for spec in specs]
 

@@ -6,7 +6,7 @@ divided by the images of the whole step.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
@@ -99,13 +99,6 @@ class World:
         dist.all_gather_object(found, value)
         return found
 
-    def gather_numbers(self, values: Sequence[float]) -> list[list[float]]:
-        """Like `gather` for a row of numbers, equally long everywhere; float64, so that nothing is rounded."""
-        if self.size == 1:
-            return [list(values)]
-        row = torch.tensor(values, dtype=torch.float64, device=self.accelerator.device)
-        return [found.tolist() for found in self.gather_row(row)]
-
     def gather_row(self, row: Tensor) -> list[Tensor]:
         """Every process's `row` [n], in the order of ranks; they stay on the device, and nobody waits for it."""
         if self.size == 1:
@@ -115,13 +108,12 @@ class World:
         return rows
 
     def any(self, values: Iterable[bool]) -> list[bool]:
-        """For each place, whether any process says True there."""
-        wanted = [float(value) for value in values]
-        return [any(column) for column in zip(*self.gather_numbers(wanted), strict=True)]
-
-    def wait(self) -> None:
-        """Until every process is here."""
-        self.accelerator.wait_for_everyone()
+        """For each place, whether any process says True there; equally many everywhere."""
+        wanted = list(values)
+        if self.size == 1:
+            return wanted
+        rows = self.gather_row(torch.tensor(wanted, dtype=torch.float64, device=self.accelerator.device))
+        return [bool(said) for said in torch.stack(rows).any(dim=0).tolist()]
 
     @contextmanager
     def local_main_first(self) -> Iterator[None]:
