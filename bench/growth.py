@@ -31,7 +31,7 @@ from trainer_core.training.checks import base_of
 from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import Sample
-from trainer_core.training.loop import LaunchedStep, Readback, Trainer
+from trainer_core.training.loop import HostCopy, LaunchedStep, Trainer
 from trainer_core.training.memory import PhaseMemory, resident_bytes
 from trainer_core.training.reporting import Reporter
 from trainer_core.training.session import Session
@@ -60,7 +60,7 @@ class Instant(Trainer):
 
     def launch(self, step: int) -> LaunchedStep:
         self._tick()
-        figures = Readback(torch.tensor([0.3 * self._rng.uniform(0.5, 1.5), 1.0]))
+        figures = HostCopy(torch.tensor([0.3 * self._rng.uniform(0.5, 1.5), 1.0]))
         return LaunchedStep(step=step, lr=1e-4, group=self.schedule.group(step), figures=figures, scaled=False)
 
 

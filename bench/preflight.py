@@ -1,7 +1,7 @@
 """Does a training take what Check fit said? python -m bench.preflight [--steps N] [--device D]; prints one JSON line.
 
 On the built-in base: for each kind of settings `trainer_core fit` tries a step, then `trainer_core train` makes real
-ones of the same pictures and captions. Both are processes of their own, as on the page. Ratios are answer / truth.
+ones of the same pictures and captions. Both are processes of their own, as in the GUI. Ratios are answer / truth.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def measure(steps: int, device: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        # All alike, for Check fit tries the dearest batch and a training takes them in turn.
+        # All alike, for Check fit tries the most expensive batch and a training takes them in turn.
         make_pictures(folder / "pictures", 8, sizes=((256, 256),))
         for number, (kind, values) in enumerate(KINDS.items()):
             config = config_of(

@@ -35,11 +35,11 @@ from trainer_core.training.building import make_trainable
 from trainer_core.training.checks import adapted
 from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
+from trainer_core.training.dummy_data import RandomFeatures, dummy_samples
 from trainer_core.training.failures import training_problem
 from trainer_core.training.loop import LaunchedStep, Trainer
 from trainer_core.training.memory import PeakMemory
 from trainer_core.training.metering import seconds_of
-from trainer_core.training.stand_ins import RandomFeatures, stand_ins
 from trainer_core.training.steps import Schedule
 
 SIZES: Mapping[str, Mapping[str, int]] = {
@@ -77,7 +77,7 @@ def build_trainer(
     """A trainer over random weights and features; ``caption_tokens`` of the images in turn."""
     model = build_model(dims, config, device)
     parameters = make_trainable(model, config, warn=_refuse)
-    samples = stand_ins((config.resolution, config.resolution), caption_tokens)
+    samples = dummy_samples((config.resolution, config.resolution), caption_tokens)
     images = config.train_batch_size * config.gradient_accumulation_steps
     return Trainer(
         config, model, parameters,

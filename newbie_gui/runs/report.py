@@ -8,7 +8,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.images import SUFFIXES
 from trainer_core.planning.doctor import Probe, page
-from trainer_core.planning.subject import DataCount
+from trainer_core.planning.doctor_subject import DataCount
 
 _PROBE_SECONDS = 30
 

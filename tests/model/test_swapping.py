@@ -16,7 +16,7 @@ from trainer_core.model.folder import load_transformer
 from trainer_core.model.host_memory import HostMemory
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
-from trainer_core.model.swapping import HOST, Hosting, Swapping
+from trainer_core.model.swapping import HOST, BlockPlacement, Swapping
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.quantised import base_bytes
 from trainer_core.planning.shapes import Dimensions
@@ -252,7 +252,7 @@ def test_a_base_loaded_to_host_memory_gives_the_same_picture(kind: str):
 def test_weights_of_swapped_blocks_are_read_to_host_memory():
     """Packing is done on the device, tensor by tensor; what it leaves goes to host memory at once."""
     there = torch.device("meta")
-    exact, packed = (Hosting((0, 2), there, kind) for kind in ("no", "int8"))
+    exact, packed = (BlockPlacement((0, 2), there, kind) for kind in ("no", "int8"))
     names = ("layers.0.ffn_norm1.weight", "layers.1.attention.qkv.weight", "layers.2.attention.qkv.weight")
     assert [exact.where(name) for name in names] == [HOST, there, HOST]
     assert packed.where(names[2]) == there and packed.where("layers.2.attention.qkv.qweight") == HOST

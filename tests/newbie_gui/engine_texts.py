@@ -30,7 +30,7 @@ LEFT_OUT = {
     "trainer_core/jobs/queue.py:add": "mistakes of ours",
     "trainer_core/planning/demo.py": "prompts",
     "trainer_core/planning/doctor.py": "the page for bug reports is in English for everybody",
-    "trainer_core/planning/subject.py": "the page for bug reports is in English for everybody",
+    "trainer_core/planning/doctor_subject.py": "the page for bug reports is in English for everybody",
     "trainer_core/tools/tiny/": "builds the toy base; for developers",
     "trainer_core/training/reporting.py": "train.log is in English for everybody",
     "trainer_core/training/sampling.py": "settings inside a picture's file, as every program writes them",

@@ -99,7 +99,7 @@ def test_peak_with_some_layers_kept_or_a_quantised_base(case: Case, record_figur
     ratio = (planned(real.case).peak + unpacked + adapter_bytes(real)) / live.peak
     what = f"one layer in {case.skip_every} kept" if case.skip_every else "int8 base, checkpointing"
     record_figure(f"peak of living tensors, planned / real: {what}", ratio)
-    # An unpacked weight counts on top of the dearest place, even where none is alive just then; small models show it.
+    # An unpacked weight counts on top of the most expensive place, alive just then or not; small models show it.
     assert 0.98 < ratio < (1.22 if case.quantise == "no" else 1.40)
 
 

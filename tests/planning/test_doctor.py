@@ -14,7 +14,7 @@ from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning import doctor
 from trainer_core.planning.doctor import Probe, page
-from trainer_core.planning.subject import DataCount
+from trainer_core.planning.doctor_subject import DataCount
 
 QUICK = Probe(code='print(\'{"torch": "9.9"}\')')
 TITLES = ("Program", "Packages", "PyTorch", "Hardware", "Environment", "Preset")

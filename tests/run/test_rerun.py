@@ -74,7 +74,7 @@ def test_fp16_that_only_overflows_ends_instead_of_finishing(config: Make, monkey
     launch, scales = loop.Trainer.launch, iter([0.5])
 
     def overflowing(self: loop.Trainer, step: int) -> loop.LaunchedStep:
-        figures = loop.Readback(torch.tensor([0.5, float("inf")]))
+        figures = loop.HostCopy(torch.tensor([0.5, float("inf")]))
         return replace(launch(self, step), figures=figures, scaled=True)
 
     monkeypatch.setattr(loop.Trainer, "launch", overflowing)

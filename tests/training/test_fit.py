@@ -1,4 +1,4 @@
-"""Check fit: the dearest batch is tried as training does it, the answer is kept, and no run is touched."""
+"""Check fit: the most expensive batch is tried as training does it, the answer is kept, and no run is touched."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.training.loop import LaunchedStep, Readback
+from trainer_core.training.loop import HostCopy, LaunchedStep
 from trainer_core.training.overflow import STOP_AFTER, WARN_AFTER, OverflowWatch
 
 
 def warnings_of(norms: list[float], scales: Iterator[float], *, scaled: bool = True) -> list[str]:
     watch, found = OverflowWatch(lambda: next(scales)), []
     for step, norm in enumerate(norms):
-        figures = Readback(torch.tensor([0.5, norm]))
+        figures = HostCopy(torch.tensor([0.5, norm]))
         launched = LaunchedStep(step=step, lr=1e-4, group=[], figures=figures, scaled=scaled)
         found.append(watch.step(launched, launched.result()))
     return [sentence for sentence in found if sentence]

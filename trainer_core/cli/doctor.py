@@ -7,7 +7,7 @@ from trainer_core.cli.shared import PATHS, Commands
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.doctor import page
-from trainer_core.planning.subject import DataCount
+from trainer_core.planning.doctor_subject import DataCount
 
 
 def add(commands: Commands) -> None:

@@ -152,7 +152,7 @@ class Target:
         self._by_key[record.key] = relative
         self._remember_stem(original_stem, relative)
         if time.monotonic() - self._saved > _SAVE_EVERY_S:
-            # The page shows what has arrived.
+            # The GUI shows what has arrived.
             write_index(self._places.index, self._records)
             self._saved = time.monotonic()
 

@@ -35,7 +35,7 @@ def run(spec: Mapping[str, Any], job: Reporter) -> Mapping[str, Any]:
 def update_index(folder: Path, places: IndexPlaces, job: Reporter) -> dict[str, Record]:
     """Look at every picture that is new or has changed; returns all records by path inside the data set.
 
-    What was found is kept now and then, so that the page can show it and a stop costs little.
+    What was found is kept now and then, so that the GUI can show it and a stop costs little.
 
     Raises:
         JobStopped: when asked to stop; the records so far are kept.

@@ -21,7 +21,7 @@ JobStatus = Literal["waiting", "running", "stopping", "finished", "stopped", "fa
 AT_WORK: tuple[JobStatus, ...] = ("running", "stopping")
 ACTIVE: tuple[JobStatus, ...] = ("waiting", *AT_WORK)
 ENDED: tuple[JobStatus, ...] = ("finished", "stopped", "failed", "cancelled")
-# What the page queues by itself.
+# What the GUI queues by itself.
 _OWN_KINDS = frozenset({"import", "index", "tokens"})
 # Of the states on disk those that stay.
 _FINAL = frozenset({"finished", "stopped", "failed"})
@@ -76,7 +76,7 @@ class Entry:
 
     @property
     def own(self) -> bool:
-        """The page queued it by itself; nobody asked for it."""
+        """The GUI queued it by itself; nobody asked for it."""
         return self.job.kind in _OWN_KINDS
 
 

@@ -20,7 +20,7 @@ from trainer_core.contracts.fsutil import retry_when_shared, write_json_atomic
 _JOB_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 # Setting the clock moves the time at which the machine was started; nobody restarts one this soon.
 _BOOT_TOLERANCE_S = 60.0
-# What a paused queue holds back. The rest (reading pictures, counting tokens) is the page's own work.
+# What a paused queue holds back. The rest (reading pictures, counting tokens) is the GUI's own work.
 _HELD = ("gpu:", "cpu", "light")
 
 

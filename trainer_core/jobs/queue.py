@@ -192,7 +192,7 @@ class Queue:
     def clean(self, keep: int = 50) -> None:
         """Remove the folders of ended jobs but the newest ``keep``.
 
-        Those that the page queues by itself count apart: they must not push out what people asked for.
+        Those that the GUI queues by itself count apart: they must not push out what people asked for.
         """
         ended = [entry for entry in self.entries() if not entry.active]
         own = [entry for entry in ended if entry.own]

@@ -60,7 +60,7 @@ class _Place:
 
 
 class _Block:
-    """A block's frozen tensors in one host buffer. In the model they are views of a device buffer, or stand-ins."""
+    """A block's frozen tensors in one host buffer. In the model they are views of a device buffer, or placeholders."""
 
     def __init__(self, block: nn.Module, device: torch.device) -> None:
         self._places, size = _places(block)
@@ -208,7 +208,7 @@ class Swapping:
             buffer.ready.record(self._stream)
 
 
-class Hosting:
+class BlockPlacement:
     """`load_strict`'s way to fill a model, quantised or not, whose main blocks at `places` stay in host memory."""
 
     def __init__(self, places: Sequence[int], device: torch.device, quantise: str) -> None:

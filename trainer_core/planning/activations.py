@@ -22,7 +22,7 @@ class Activations:
 
     recomputed: the most that gradient checkpointing's second run of a block adds to what is still kept by then
     (0 without).
-    backward_work, forward_work: temporaries at the dearest place of each pass, beside what is saved there.
+    backward_work, forward_work: temporaries at the most expensive place of each pass, beside what is saved there.
     """
 
     kept: dict[str, int]

@@ -12,7 +12,7 @@ from typing import Literal
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.base_parts import OPTIONS, PARTS, incomplete, override, parts_of
-from trainer_core.planning.comfy import RELEASED, is_comfy, sightings
+from trainer_core.planning.comfy import RELEASED, files_of, is_comfy
 from trainer_core.planning.hub_place import parse_place
 from trainer_core.planning.part_check import PartFacts, check_part, misfit, transformer_widths, unreadable
 
@@ -194,7 +194,7 @@ def find_in_comfyui(folder: Path) -> Mapping[str, tuple[Candidate, ...]]:
                 f"{folder} is not ComfyUI's models folder: it holds neither diffusion_models nor unet.",
                 ["Give the folder named models inside ComfyUI."],
             )
-        seen = {part: list(sightings(folder, part)) for part in PARTS}
+        seen = {part: list(files_of(folder, part)) for part in PARTS}
         takes = [found.takes for found in seen["transformer"] if found.takes and not found.quantised] or [RELEASED]
         return {
             part: tuple(

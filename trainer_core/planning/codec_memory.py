@@ -11,7 +11,7 @@ _STRIPS = 4
 
 
 def encoder_numbers(channels: int, pixels: int, *, large: int = LARGE_MAP, strip: int = STRIP) -> int:
-    """The dearest place of the encoder. channels: the VAE's first width; pixels: of all pictures of a batch.
+    """The most expensive place of the encoder. channels: the VAE's first width; pixels: of all pictures of a batch.
 
     Five maps of the first blocks, or two and a strip; each later stage has maps of half the size.
     """
@@ -20,6 +20,6 @@ def encoder_numbers(channels: int, pixels: int, *, large: int = LARGE_MAP, strip
 
 
 def decoder_numbers(channels: int, pixels: int, *, large: int = LARGE_MAP, strip: int = STRIP) -> int:
-    """The dearest place of the decoder: in its last stage three maps of twice the first width, or two and a strip."""
+    """The most expensive place of the decoder: in its last stage three maps of twice the width, or two and a strip."""
     size = channels * pixels
     return 4 * size + _STRIPS * strip if size > large else 6 * size

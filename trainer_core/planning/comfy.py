@@ -74,23 +74,23 @@ def comfy_parts(
     """
     parts: dict[str, Path] = {}
     if "transformer" in wanted:
-        parts["transformer"] = transformer = _only(root, "transformer", sightings(root, "transformer"), options).file
+        parts["transformer"] = transformer = _only(root, "transformer", files_of(root, "transformer"), options).file
     assert transformer is not None
     takes = widths(transformer)
     for part in ("text_encoder", "clip_model"):
         if part in wanted:
-            fitting = _fitting(list(sightings(root, part)), getattr(takes, part), getattr(RELEASED, part))
+            fitting = _fitting(list(files_of(root, part)), getattr(takes, part), getattr(RELEASED, part))
             parts[part] = _only(root, part, fitting, options).file
     if "vae" in wanted:
-        parts["vae"] = _only(root, "vae", sightings(root, "vae"), options).file
+        parts["vae"] = _only(root, "vae", files_of(root, "vae"), options).file
     return parts
 
 
 def _fitting(found: list[FileContents], width: Width, released: Width) -> list[FileContents]:
     """Other sizes of Gemma3 serve other models; the transformer says which one it reads, as a rule the released one."""
     if width:
-        return [sighting for sighting in found if sighting.width == width]
-    return [sighting for sighting in found if sighting.width == released] or found
+        return [file for file in found if file.width == width]
+    return [file for file in found if file.width == released] or found
 
 
 def _folders(root: Path, part: str) -> Iterator[Path]:
@@ -100,26 +100,26 @@ def _folders(root: Path, part: str) -> Iterator[Path]:
                 yield start / name
 
 
-def sightings(root: Path, part: str) -> Iterator[FileContents]:
+def files_of(root: Path, part: str) -> Iterator[FileContents]:
     """Every file in the part's folders that holds this part, in the order of their names."""
     for folder in _folders(root, part):
         for file in sorted(folder.rglob("*")):
             if file.suffix.lower() in SAFETENSORS and file.is_file() and not file.name.startswith("."):
-                found = sighting(file)
+                found = contents_of(file)
                 if found.kind == part:
                     yield found
 
 
-def sighting(file: Path) -> FileContents:
+def contents_of(file: Path) -> FileContents:
     """Looks at names, shapes and dtypes only; kind is "" for what is none of the parts or cannot be read."""
     try:
-        return seen(file, read_header(file).tensors)
+        return contents_of_header(file, read_header(file).tensors)
     except (HeaderProblem, UserError, OSError):
         return FileContents(file=file, kind="")
 
 
-def seen(file: Path, header: Header) -> FileContents:
-    """`sighting` of a header that was read. Raises UserError("weights_ambiguous") for two transformers in one file."""
+def contents_of_header(file: Path, header: Header) -> FileContents:
+    """The same of a header that was read. Raises UserError("weights_ambiguous") for two transformers in one file."""
 
     def ending(suffix: str) -> str | None:
         return next((name for name in header if name == suffix or name.endswith(f".{suffix}")), None)
@@ -154,9 +154,9 @@ def _is_quantised(header: Header) -> bool:
     return small or any(QUANTISED.search(name) for name in header)
 
 
-def _only(root: Path, part: str, sightings: Iterable[FileContents], options: Mapping[str, str]) -> FileContents:
-    found = list(sightings)
-    usable = [sighting for sighting in found if not sighting.quantised]
+def _only(root: Path, part: str, found: Iterable[FileContents], options: Mapping[str, str]) -> FileContents:
+    found = list(found)
+    usable = [file for file in found if not file.quantised]
     if len(usable) == 1:
         return usable[0]
     if usable:

@@ -19,10 +19,10 @@ import psutil
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.repository import REPOSITORY
+from trainer_core.planning.doctor_subject import DataCount, Lines, config_lines, run_lines
 from trainer_core.planning.hardware import Machine, detect
 from trainer_core.planning.presets import choose, load_presets
 from trainer_core.planning.privacy import environment_value, home_folder, scrubbed, user_names
-from trainer_core.planning.subject import DataCount, Lines, config_lines, run_lines
 
 PACKAGES = (
     "torch", "diffusers", "transformers", "peft", "accelerate", "bitsandbytes", "safetensors", "tokenizers",

@@ -2,7 +2,7 @@
 
 Memory means torch's peak allocation on one GPU, in bytes. `activations` and `temporaries` of training follow from
 the model's structure (activations.py, checked against real passes); the encoders' and the VAE's temporaries are
-simple counts of the values alive at their dearest place.
+simple counts of the values alive at their most expensive place.
 """
 
 from collections.abc import Callable
@@ -171,18 +171,18 @@ def _corrected(training: Phase, measured: MeasuredStep | None) -> Phase:
 
 
 def work_of(config: TrainConfig, data: DataFacts | None) -> Workload:
-    """The dearest batch of each kind that training will meet."""
+    """The most expensive batch of each kind that training will meet."""
     side = config.resolution
     buckets = data.buckets if data and data.buckets else (Bucket(width=side, height=side, images=1, shown=1 << 20),)
 
     def images(bucket: Bucket) -> int:
         return min(config.images_at_once, bucket.shown)
 
-    dearest = max(buckets, key=lambda b: b.width * b.height * images(b))
+    costliest = max(buckets, key=lambda b: b.width * b.height * images(b))
     largest = max(buckets, key=lambda b: b.width * b.height)
     tokens = data.longest_tokens if data else DEFAULT_CAPTION_TOKENS
     return Workload(
-        micro_batch=(dearest.width, dearest.height, images(dearest)),
+        micro_batch=(costliest.width, costliest.height, images(costliest)),
         largest_picture=(largest.width, largest.height),
         caption_tokens=min(tokens, config.max_gemma_tokens),
         sample_size=(config.sample_width or side, config.sample_height or side),

@@ -28,7 +28,7 @@ _WHOLE = ("peak", "process", "steps", "images_per_step", "width", "height", "ima
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredStep:
-    """One step of the dearest batch, as the trainer itself made it.
+    """One step of the most expensive batch, as the trainer itself made it.
 
     Attributes:
         key: see `fit_key`.
@@ -63,10 +63,10 @@ def passes_of(config: TrainConfig) -> int:
 
 
 def fit_key(config: TrainConfig, work: Workload, transformer: Dimensions, device: str) -> str:
-    """The same for settings whose dearest step needs the same memory and time, and for no others.
+    """The same for settings whose most expensive step needs the same memory and time, and for no others.
 
     Args:
-        work: the dearest batch, which the data set, its buckets and the batch size decide.
+        work: the most expensive batch, which the data set, its buckets and the batch size decide.
         transformer: of the base; another checkpoint of the same model takes as much.
         device: see `advice.device_name`.
     """

@@ -58,7 +58,7 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """The dearest batch of each kind: picture sides in pixels, tokens of the longest caption."""
+    """The most expensive batch of each kind: picture sides in pixels, tokens of the longest caption."""
 
     micro_batch: tuple[int, int, int]  # width, height, images
     largest_picture: tuple[int, int]
@@ -82,7 +82,7 @@ def optimizer_bytes(kind: str, sizes: Iterable[int]) -> int:
 
 
 def training_pass(config: TrainConfig, work: Workload, *, cuda: bool) -> Pass:
-    """The dearest micro-batch as the model sees it."""
+    """The most expensive micro-batch as the model sees it."""
     width, height, images = work.micro_batch
     return Pass(
         latent_height=height // 8,

@@ -55,7 +55,7 @@ def known_speed(config: TrainConfig) -> Speed | None:
 
 
 def tried_speed(measured: MeasuredStep) -> Speed:
-    """The pace of the dearest batch: no step takes longer, so a whole run takes at most this."""
+    """The pace of the most expensive batch: no step takes longer, so a whole run takes at most this."""
     return Speed(seconds_per_step=measured.seconds_per_step, steps=measured.steps, run="")
 
 

@@ -13,7 +13,7 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     """Check the fit of the job's ``config.toml``.
 
     spec: cards (how many GPUs would share a step; the one tried is the job's). Returns verdict (fits, tight, no),
-    measured (see `Measured`, None where memory did not suffice), needed, free and estimated in bytes, cuda, seconds
+    measured (see `MeasuredStep`, None where memory did not suffice), needed, free and estimated in bytes, cuda, seconds
     (of the whole run, None where unknown), hints, took. What does not fit is an answer too, not a failure.
 
     Raises UserError `job_invalid`, ConfigError, and as `check_fit`.

@@ -1,4 +1,4 @@
-"""Check fit: the real model makes a few steps of its dearest batch, to see what a training takes before it begins.
+"""Check fit: a few steps of the real model with its most expensive batch, to see what a training takes.
 
 Everything is as in training (loading, quantisation, adapter, optimizer, precision, checkpointing) but the features,
 which are random ones of the largest bucket with as many images as a batch of it holds, each with a caption as long as
@@ -34,10 +34,10 @@ from trainer_core.training.building import load_base, make_trainable
 from trainer_core.training.checks import adapted, base_of, check_early, kernel_notes
 from trainer_core.training.device import pick_device
 from trainer_core.training.distributed import World
+from trainer_core.training.dummy_data import RandomFeatures, dummy_samples
 from trainer_core.training.loop import Trainer
 from trainer_core.training.memory import PeakMemory, release_memory
 from trainer_core.training.metering import seconds_of
-from trainer_core.training.stand_ins import RandomFeatures, stand_ins
 from trainer_core.training.steps import Schedule
 
 # "tight": it fits, but leaves less of a card free than the presets want to be left.
@@ -232,7 +232,7 @@ def _measured(
 
 
 def build_trainer(config: TrainConfig, base: BaseFolder, device: torch.device, work: Workload) -> Trainer:
-    """The trainer of `config` over the dearest batch alone."""
+    """The trainer of `config` over the most expensive batch alone."""
     width, height, images = work.micro_batch
     micro = _micro_batches(config)
     config = replace(
@@ -248,7 +248,7 @@ def build_trainer(config: TrainConfig, base: BaseFolder, device: torch.device, w
     return Trainer(
         config, model, parameters,
         store=features,
-        schedule=Schedule(config, stand_ins((width, height), [work.caption_tokens] * images * micro)),
+        schedule=Schedule(config, dummy_samples((width, height), [work.caption_tokens] * images * micro)),
         world=world,
     )  # fmt: skip
 

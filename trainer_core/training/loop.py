@@ -38,7 +38,7 @@ class StepResult:
     images: int
 
 
-class Readback:
+class HostCopy:
     """A few numbers on their way from the device: copied when it comes to them, waited for only by `read`.
 
     Asking for a tensor's value at once would hold the host up until the device has nothing left to do.
@@ -68,7 +68,7 @@ class LaunchedStep:
     step: int
     lr: float
     group: Sequence[Sequence[Sample]]
-    figures: Readback
+    figures: HostCopy
     scaled: bool
 
     def result(self) -> StepResult:
@@ -148,7 +148,7 @@ class Trainer:
         norm = self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        figures = Readback(torch.stack((loss, norm.to(loss))))
+        figures = HostCopy(torch.stack((loss, norm.to(loss))))
         scaled = self.accelerator.scaler is not None
         return LaunchedStep(step=step, lr=lr, group=group, figures=figures, scaled=scaled)
 

@@ -94,7 +94,7 @@ class FailureReporter:
 
 
 def _sentence(kind: str, fields: Mapping[str, object]) -> str:
-    """One readable line; empty for phases in between, which only the page shows."""
+    """One readable line; empty for phases in between, which only the GUI shows."""
     if kind == "phase":
         return f"{fields['phase']}: {fields['total']} to do" if fields["done"] == 0 else ""
     if kind == "memory":

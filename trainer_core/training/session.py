@@ -35,7 +35,7 @@ VERSIONED = ("torch", "diffusers", "transformers", "peft", "accelerate")
 
 
 class Session:
-    """Runs the steps from `first` to the end and everything that happens between two steps.
+    """Runs the steps of a training and everything that happens between two of them.
 
     All processes step together; only the main one writes, draws and tells.
     """

@@ -11,7 +11,7 @@ _STEP_SCALARS = ("loss", "loss_smoothed", "lr", "grad_norm", "images_per_second"
 
 
 class Board:
-    """Writes scalars and samples below `folder`; what an interrupted run wrote from `step` on is hidden."""
+    """Writes scalars and samples below `folder`; what an interrupted run wrote after `step` is hidden."""
 
     def __init__(self, folder: Path, run: Path, *, step: int) -> None:
         # Only runs that ask for it pay for the import.

@@ -140,7 +140,7 @@ def test_new_pictures_are_counted_without_being_asked_to(tmp_path: Path, data: s
 
 
 def test_a_check_on_cached_data_is_fast(tmp_path: Path, data: str, record_figure: Any):
-    """On a released base, the dearest forecast there is. The goal is 50 ms; the suite beside it doubles that."""
+    """On a released base, the most expensive forecast there is. The goal is 50 ms; the suite beside it doubles that."""
     ui, known = make_ui(tmp_path, card(23)), KnownFacts()
     filled = form(ui, train_data_dir=data, base_model_path="", resolution=1024)
     settled(lambda: check(filled, known, ui), lambda found: found.counting)

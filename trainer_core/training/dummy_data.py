@@ -36,7 +36,7 @@ class RandomFeatures:
     jina_key = gemma_key
 
 
-def stand_ins(size: tuple[int, int], caption_tokens: Sequence[int]) -> list[Sample]:
+def dummy_samples(size: tuple[int, int], caption_tokens: Sequence[int]) -> list[Sample]:
     """A sample of `size` (width, height in pixels) for each number of caption tokens."""
     width, height = size
     item = ImageItem(
