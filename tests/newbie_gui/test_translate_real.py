@@ -24,8 +24,8 @@ from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.planning.lora_facts import lora_facts
 from trainer_core.planning.presets import choose, load_presets
-from trainer_core.training.recovery import recovery_message, with_rung
-from trainer_core.training.rerun import kept_notes
+from trainer_core.training.out_of_memory import recovery_message, with_rung
+from trainer_core.training.resume import kept_notes
 
 # Names, formats and terms that are written in Latin letters in Chinese too.
 TERMS = frozenset(

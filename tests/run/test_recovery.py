@@ -21,8 +21,8 @@ from trainer_core.model.vae import LatentCodec
 from trainer_core.planning.advice import memory_ladder
 from trainer_core.training import building, features, recovery, run, session
 from trainer_core.training.loop import Trainer
-from trainer_core.training.recovery import apply_rung, next_rung
-from trainer_core.training.rerun import kept_notes, resumed_config
+from trainer_core.training.out_of_memory import apply_rung, next_rung
+from trainer_core.training.resume import kept_notes, resumed_config
 from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]

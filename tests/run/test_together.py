@@ -26,8 +26,7 @@ from trainer_core.planning.base import read_base
 from trainer_core.planning.phases import swapped_bytes
 from trainer_core.training import distributed, failures, recovery
 from trainer_core.training import run as training_run
-from trainer_core.training.recovery import next_rung
-from trainer_core.training.relaunch import take_next_rung
+from trainer_core.training.out_of_memory import next_rung, take_next_rung
 from trainer_core.training.run import run_training
 
 Make = Callable[..., TrainConfig]

@@ -13,7 +13,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.training.checks import adapted, base_of, check_early
-from trainer_core.training.rerun import check_rerun
+from trainer_core.training.resume import check_rerun
 from trainer_core.training.run import run_training
 
 CPU = torch.device("cpu")

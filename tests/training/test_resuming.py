@@ -10,7 +10,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.lora_facts import newest_export
 from trainer_core.training.optim import rate_of_step
-from trainer_core.training.resuming import rate_warnings, set_aside_later
+from trainer_core.training.resume import rate_warnings, set_aside_later
 from trainer_core.training.validation import forget_measured_after
 
 

@@ -34,7 +34,7 @@ def _settings(config: TrainConfig) -> Iterator[UserError]:
     from trainer_core.planning.hub_place import parse_place
     from trainer_core.training.checks import adapted, base_of, check_early, kernel_notes, named_parts
     from trainer_core.training.device import pick_device
-    from trainer_core.training.rerun import check_rerun, kept_notes, resumed_config
+    from trainer_core.training.resume import check_rerun, kept_notes, resumed_config
 
     run = RunDir(Path(config.output_dir) / config.output_name)
     try:

@@ -24,9 +24,15 @@ def train_together(source: Path, run: RunDir, count: int) -> int:
         # Where they ended before they opened the run again, it is still this process's.
         unopened = run.is_run_by(os.getpid())
         if again or (unopened and stops.asked):
-            return _stopped(run)
+            from trainer_core.training.out_of_memory import end_stopped
+
+            end_stopped(run)
+            print("stopped")
+            return 0
     if unopened:
-        _failed(run)
+        from trainer_core.training.out_of_memory import end_failed
+
+        end_failed(run)
     if outcome.code and all(code <= 0 for code in outcome.codes):
         print(
             f"error: a process of this run was killed (signal {outcome.code - 128}). "
@@ -44,32 +50,13 @@ def _start(source: Path, run: RunDir, count: int, stops: SignalRelay) -> tuple[R
     if failure is None:
         return outcome, False
     with run.lock():
-        if failure["code"] == "out_of_memory" and "place" in failure and _less(run, failure["place"], count):
-            return outcome, True
+        if failure["code"] == "out_of_memory" and "place" in failure:
+            # Here and above, because it needs torch.
+            from trainer_core.training.out_of_memory import take_next_rung
+
+            if take_next_rung(run, failure["place"], count):
+                return outcome, True
         if run.read_state().get("status") != "failed":
             # One that was ended with it wrote its progress over that.
             run.write_state("failed", code=failure["code"], message=failure["message"])
     return outcome, False
-
-
-def _less(run: RunDir, place: str, count: int) -> bool:
-    # Here and below, because it needs torch.
-    from trainer_core.training.relaunch import take_next_rung
-
-    return take_next_rung(run, place, count)
-
-
-def _stopped(run: RunDir) -> int:
-    from trainer_core.training.relaunch import end_stopped
-
-    with run.lock():
-        end_stopped(run)
-    print("stopped")
-    return 0
-
-
-def _failed(run: RunDir) -> None:
-    from trainer_core.training.relaunch import end_failed
-
-    with run.lock():
-        end_failed(run)

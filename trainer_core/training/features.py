@@ -38,7 +38,7 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import image_to_tensor, load_vae, vae_dtype
 from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
-from trainer_core.training.fitting import FallbackEncoder, Item, Result
+from trainer_core.training.encode_fallback import FallbackEncoder, Item, Result
 from trainer_core.training.loading import Prefetcher
 from trainer_core.training.memory import release_memory
 from trainer_core.training.sampling import TextFeatures
@@ -226,7 +226,7 @@ class FeatureStore:
             device=self.encoding.device,
             quantise=self._config.quantize_gemma,
         )
-        self._require_fit("Gemma3", self._base.text_encoder, encoder.model.config.hidden_size, "cap_feat_dim")
+        self._require_width("Gemma3", self._base.text_encoder, encoder.model.config.hidden_size, "cap_feat_dim")
         encode = partial(encoder.encode, max_tokens=self._config.max_gemma_tokens)
         for texts, features in self._encoded(ENCODING_GEMMA, batches, len(batches), encode, report):
             for i, text in enumerate(texts):
@@ -269,7 +269,7 @@ class FeatureStore:
     def _make_jina(self, batches: Sequence[list[str]], report: Report) -> None:
         report(LOADING_JINA, 0, len(batches))
         encoder = load_jina(self._base.clip_model, dtype=self.encoding.dtype, device=self.encoding.device)
-        self._require_fit("Jina CLIP", self._base.clip_model, encoder.model.config.hidden_size, "clip_text_dim")
+        self._require_width("Jina CLIP", self._base.clip_model, encoder.model.config.hidden_size, "clip_text_dim")
         encode = partial(encoder.encode, max_tokens=self._config.max_jina_tokens)
         for texts, features in self._encoded(ENCODING_JINA, batches, len(batches), encode, report):
             for i, text in enumerate(texts):
@@ -297,7 +297,7 @@ class FeatureStore:
     def _make_latents(self, batches: Sequence[list[Sample]], report: Report) -> list[ImageProblem]:
         report(LOADING_VAE, 0, len(batches))
         codec = load_vae(self._base.vae, dtype=self.encoding.vae_dtype, device=self.encoding.device)
-        self._require_fit("VAE", self._base.vae, codec.channels, "in_channels")
+        self._require_width("VAE", self._base.vae, codec.channels, "in_channels")
         pictures = Prefetcher(
             lambda place: self._pictures(batches[place]),
             lambda place: iter(range(place + 1, len(batches))),
@@ -354,7 +354,7 @@ class FeatureStore:
         place, count = self._share
         return with_gaps(batches[place::count], done)
 
-    def _require_fit(self, what: str, path: Path, width: int, wanted: str) -> None:
+    def _require_width(self, what: str, path: Path, width: int, wanted: str) -> None:
         """Raises UserError `wrong_model` before hours of encoding with an encoder of another model."""
         arguments = transformer_config(self._base.transformer)
         # What a checkpoint does not state has the released model's value.

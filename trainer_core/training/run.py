@@ -33,11 +33,20 @@ from trainer_core.training.export import TrainingFacts
 from trainer_core.training.failures import failure_elsewhere, training_problem, write_failure
 from trainer_core.training.loop import Trainer
 from trainer_core.training.memory import PhaseMemory, release_memory
+from trainer_core.training.out_of_memory import apply_rung, next_rung, recovery_message, with_rung
 from trainer_core.training.preparation import Preparation, PreparedData
-from trainer_core.training.recovery import apply_rung, next_rung, recovery_message, with_rung
 from trainer_core.training.reporting import EventSink, FailureReporter, Reporter
-from trainer_core.training.rerun import check_rerun, kept_notes, resumed_config, warnings_of
-from trainer_core.training.resuming import EarlierSteps, earlier_steps, go_back_to, rate_warnings, validation_warnings
+from trainer_core.training.resume import (
+    EarlierSteps,
+    check_rerun,
+    earlier_steps,
+    go_back_to,
+    kept_notes,
+    rate_warnings,
+    resumed_config,
+    validation_warnings,
+    warnings_of,
+)
 from trainer_core.training.sampling import missing_samples
 from trainer_core.training.session import Session
 from trainer_core.training.steps import Schedule
@@ -161,7 +170,7 @@ class _Attempts:
             except RuntimeError as error:
                 if not is_gpu_memory(error):
                     raise
-                # The others of several processes wait for a gradient that never comes: `relaunch` starts all again.
+                # The others of several processes wait for a gradient that never comes: who started them does it again.
                 steps = [step_of(folder) for folder in complete_checkpoints(self._run.checkpoints)]
                 place, begun = attempt.place, bool(steps)
                 rung = next_rung(self.carried_out, place, begun=begun) if self._world.size == 1 else None

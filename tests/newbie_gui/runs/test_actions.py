@@ -16,7 +16,7 @@ from trainer_core.contracts.toml_text import read_toml
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.hardware import Gpu, Machine
-from trainer_core.training.rerun import check_rerun
+from trainer_core.training.resume import check_rerun
 
 CARDS = Machine(gpus=tuple(Gpu(index=i, name="RTX", total_mib=24000, free_mib=23000) for i in (0, 2)))
 

@@ -7,13 +7,16 @@ to the user, who gets the rest of the ladder as advice.
 """
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from importlib.util import find_spec
 from types import MappingProxyType
 
 import torch
 
-from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.checkpoints import complete_checkpoints, step_of
+from trainer_core.contracts.config import TrainConfig, load_config
+from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.phase_names import DRAWING, ENCODING_GEMMA, LOADING, LOADING_GEMMA, TRAINING, VALIDATING
 from trainer_core.contracts.rundir import RunDir
@@ -21,9 +24,12 @@ from trainer_core.planning.advice import Rung, memory_ladder
 from trainer_core.planning.base import read_base
 from trainer_core.planning.main_memory import main_memory
 from trainer_core.planning.phases import GIB, swapped_bytes
+from trainer_core.training.checks import adapted
+from trainer_core.training.device import device_type
+from trainer_core.training.reporting import Reporter
 
 # What can be changed by itself, by where memory ran out: for a picture or the weights fewer images at once do nothing,
-# and the encoders run in memory of their own (their batches shrink at once: training/fitting.py).
+# and the encoders run in memory of their own (their batches shrink at once: training/encode_fallback.py).
 _HELPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         LOADING_GEMMA: ("quantize_gemma",),
@@ -100,3 +106,43 @@ def recovery_message(rung: Rung, place: str, step: int) -> str:
     elif rung.changes[0].name == "quantize_gemma":
         note = " All captions are encoded anew, with an encoder that is a little off."
     return f"The GPU ran out of memory while {place}. The run goes on from {where} with {settings}.{note}"
+
+
+def take_next_rung(run: RunDir, place: str, processes: int) -> bool:
+    """After one of `processes` ran out of memory at `place`: the run's own config gets the next rung of the ladder.
+
+    For who starts them again, when all have ended, and holds the run's lock: the run is this process's from then on.
+    False where the user has to decide; nothing is written then.
+    """
+    config = load_config(run.config_file)
+    # This process trains nothing: it takes no memory of a card.
+    carried_out, _ = adapted(config, torch.device(device_type(config.device)))
+    steps = [step_of(folder) for folder in complete_checkpoints(run.checkpoints)]
+    rung = next_rung(carried_out, place, begun=bool(steps), processes=processes)
+    if rung is None:
+        return False
+    apply_rung(run, config, rung)
+    message = recovery_message(rung, place, max(steps, default=0))
+    _tell(run, "warning", message=message, settings=rung.values)
+    run.write_state("running")
+    return True
+
+
+def end_stopped(run: RunDir) -> None:
+    """The run was asked to stop while none of its processes trained."""
+    with run.lock():
+        run.write_state("stopped")
+        message = "stopped before it went on with less memory; its checkpoints are kept"
+        _tell(run, "stopped", step=run.read_state()["step"], message=message)
+
+
+def end_failed(run: RunDir) -> None:
+    """Its processes ended before they opened the run again; what they printed, or the launcher, tells why."""
+    message = "The GPU ran out of memory, and the run's processes could not be started again with less."
+    with run.lock():
+        run.write_state("failed", code="training_failed", message=message)
+
+
+def _tell(run: RunDir, kind: str, **fields: object) -> None:
+    with closing(Reporter(EventLog(run.events_file), run.log_file)) as reporter:
+        reporter.emit(kind, **fields)

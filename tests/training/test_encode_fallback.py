@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainer_core.training.fitting import FallbackEncoder
+from trainer_core.training.encode_fallback import FallbackEncoder
 
 
 def test_from_the_first_batch_that_does_not_fit_on_it_is_one_at_a_time() -> None:

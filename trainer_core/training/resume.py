@@ -1,18 +1,63 @@
-"""Where a run goes on: what its earlier life left behind, and what is no longer as it was."""
+"""How a begun run goes on: with a changed config or refused, and what of its earlier life is no longer as it was."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.config import Change, TrainConfig, changes, load_config, options, require_none_refused
 from trainer_core.contracts.events import read_events, truncate_after_step
-from trainer_core.contracts.fsutil import replace
+from trainer_core.contracts.fsutil import replace as replace_file
 from trainer_core.contracts.run_names import checkpoint_name, export_step, sample_place
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.trash import place_in
 from trainer_core.training.steps import Schedule
 from trainer_core.training.validation import forget_measured_after
 
+_FROZEN = frozenset(spec.name for spec in options() if spec.rerun == "refuse")
 # Of learning_rate: a smaller rise is none.
 _LITTLE = 0.05
+
+
+def check_rerun(run: RunDir, config: TrainConfig) -> tuple[Change, ...]:
+    """Changes against the run's frozen config. Raises UserError `rerun_refused` naming those it cannot take."""
+    if not run.config_file.exists() or not run.has_begun():
+        return ()
+    changed = changes(load_config(run.config_file), config)
+    require_none_refused(changed, run.path)
+    return changed
+
+
+def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:
+    """The config as a begun run carries it out: where it still says what the run had to change, that change holds.
+
+    Without `recover_from_oom` only those that a begun run cannot change back.
+    """
+    if not run.has_begun():
+        return config
+    kept = {name: change["new"] for name, change in run.own_changes().items() if getattr(config, name) == change["old"]}
+    if not config.recover_from_oom:
+        kept = {name: value for name, value in kept.items() if name in _FROZEN}
+    return replace(config, **kept)
+
+
+def kept_notes(own: TrainConfig, resumed: TrainConfig) -> list[str]:
+    """The sentence that says how `resumed_config` differs from the user's own; none where it does not."""
+    kept = changes(own, resumed)
+    if not kept:
+        return []
+    settings = ", ".join(f"{change.name} = {change.new}" for change in kept)
+    note = f"The run goes on with {settings}: with your own values it ran out of memory."
+    if any(change.name not in _FROZEN for change in kept):
+        note += " Set recover_from_oom = false to go back to them where that is possible."
+    return [note]
+
+
+def warnings_of(changed: Iterable[Change]) -> list[str]:
+    """A sentence for each change that alters what is learnt from here on."""
+    return [
+        f"{change.name} changed from {change.old!r} to {change.new!r}; the run continues with the new value."
+        for change in changed
+        if change.rerun == "warn"
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +99,7 @@ def set_aside_later(run: RunDir, step: int) -> list[str]:
     for file in [*exports, *pictures]:
         goal = place / file.parent.name
         goal.mkdir(parents=True, exist_ok=True)
-        replace(file, goal / file.name)
+        replace_file(file, goal / file.name)
     if not exports:
         return []
     where = place.relative_to(run.path).as_posix()
