@@ -2,20 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from trainer_core.cli import main
-from trainer_core.tools.painter import PictureRequest
+from trainer_core.tools.generate import PictureRequest
 
 
 def test_a_second_call_numbers_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def paint(base: object, loras: object, requests: list[PictureRequest], *, painted: Callable, **_: object) -> None:
+    def generate(base: object, loras: object, requests: list[PictureRequest], *, generated: Callable, **_: Any) -> None:
         for index, request in enumerate(requests):
-            painted(index, request, Image.new("RGB", (8, 8)))
+            generated(index, request, Image.new("RGB", (8, 8)))
 
-    monkeypatch.setattr("trainer_core.tools.painter.paint", paint)
+    monkeypatch.setattr("trainer_core.tools.generate.generate", generate)
     (tmp_path / "holiday.png").touch()
     call = ["sample", "--output", str(tmp_path), "--device", "cpu", "--prompt", "a", "--prompt", "b"]
     assert main(call) == main(call) == 0

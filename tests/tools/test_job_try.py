@@ -1,4 +1,4 @@
-"""Try it: one seed, several strengths; the base alone at 0, and what `sample` paints at 1."""
+"""Try it: one seed, several strengths; the base alone at 0, and what `sample` gives at 1."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,8 @@ from small_base import write_peft
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.context import JobContext, JobStopped
 from trainer_core.planning.demo import TINY_BASE
+from trainer_core.tools.generate import PictureRequest, generate
 from trainer_core.tools.job_try import run
-from trainer_core.tools.painter import PictureRequest, paint
 from trainer_core.training.sampling import SampleSettings
 
 
@@ -48,11 +48,11 @@ def sampled(loras: list[tuple[Path, float]]) -> np.ndarray:
     )
     found: list[Image.Image] = []
     request, device = PictureRequest(settings=wanted), torch.device("cpu")
-    paint(TINY_BASE, loras, [request], device=device, painted=lambda number, made, image: found.append(image))
+    generate(TINY_BASE, loras, [request], device=device, generated=lambda number, made, image: found.append(image))
     return np.asarray(found[0]).astype(int)
 
 
-def test_every_strength_is_painted_as_sample_paints_it(lora: Path, job: JobContext) -> None:
+def test_every_strength_is_what_sample_makes_of_it(lora: Path, job: JobContext) -> None:
     names = run(spec(lora, strengths=[1, 0, 2]), job)["pictures"]
     assert names == ["00-strength-1.png", "00-strength-0.png", "00-strength-2.png"]
     for name, strength in zip(names, (0.5, 0.0, 1.0), strict=True):

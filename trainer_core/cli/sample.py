@@ -57,8 +57,8 @@ def _sample(options: argparse.Namespace) -> None:
         if not low <= value <= high:
             raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
     text = _text(options)
+    from trainer_core.tools.generate import PictureRequest, generate
     from trainer_core.tools.outputs import require_folder, writing
-    from trainer_core.tools.painter import PictureRequest, paint
     from trainer_core.training.device import pick_device
     from trainer_core.training.sampling import SampleSettings, save_png
 
@@ -75,14 +75,14 @@ def _sample(options: argparse.Namespace) -> None:
     require_folder(options.output)
     first = _next_number(options.output)
 
-    def painted(index: int, request: PictureRequest, image: "Image") -> None:
+    def generated(index: int, request: PictureRequest, image: "Image") -> None:
         file = options.output / f"{first + index:02d}-seed-{request.settings.seed}.png"
         with writing(file):
             save_png(image, file, request.settings)
         print(file)
 
     device = pick_device(options.device)
-    paint(options.base, loras_of(options), requests, device=device, painted=painted, tell=note, text=text)
+    generate(options.base, loras_of(options), requests, device=device, generated=generated, tell=note, text=text)
 
 
 def _text(options: argparse.Namespace) -> dict[str, Any]:

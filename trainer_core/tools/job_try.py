@@ -10,13 +10,13 @@ from trainer_core.jobs.context import JobContext
 from trainer_core.tools.job_spec import Spec
 
 if TYPE_CHECKING:
-    from trainer_core.tools.painter import PictureRequest
+    from trainer_core.tools.generate import PictureRequest
 
 MOST_PROMPTS = 8
 
 
 def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
-    """Paint every prompt at every strength.
+    """Make a picture of every prompt at every strength.
 
     spec: base (path), loras [{path, strength}], prompts (1 to 8) or prompt, negative, width and height (64 to 2048
     px, multiples of 16), steps, cfg, shift, seed, strengths (what each LoRA's own strength is multiplied by; 0 is the
@@ -24,27 +24,27 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     job's samples with its settings inside, and is told as an event with strength, seed, prompt (its number) and text.
     Returns pictures: their names.
 
-    Raises UserError `job_invalid`, `device_unavailable`, and as painting does.
+    Raises UserError `job_invalid`, `device_unavailable`, and as `generate` does.
     """
     values = Spec(spec)
     base, loras = values.path("base"), values.loras()
     device = values.choice("device", ("cpu", "cuda"), "cpu")
     requests = _requests(values)
-    from trainer_core.tools.painter import paint
+    from trainer_core.tools.generate import generate
     from trainer_core.training.device import pick_device
     from trainer_core.training.sampling import save_png
 
     names: list[str] = []
     numbers = {prompt: number for number, prompt in enumerate(_prompts(values))}
 
-    def painted(index: int, request: "PictureRequest", image: Image.Image) -> None:
+    def generated(index: int, request: "PictureRequest", image: Image.Image) -> None:
         number, settings = numbers[request.settings.prompt], request.settings
         names.append(f"{number:02d}-strength-{request.strength:g}.png")
         stack = [{"name": path.name, "strength": strength * request.strength} for path, strength in loras]
         save_png(image, job.folder.samples / names[-1], settings, loras=stack if request.strength else [])
         job.picture(names[-1], strength=request.strength, seed=settings.seed, prompt=number, text=settings.prompt)
 
-    paint(base, loras, requests, device=pick_device(device), painted=painted, tell=job.warn, report=job.progress)
+    generate(base, loras, requests, device=pick_device(device), generated=generated, tell=job.warn, report=job.progress)
     return {"pictures": names}
 
 
@@ -56,7 +56,7 @@ def _prompts(values: Spec) -> Sequence[str]:
 
 def _requests(values: Spec) -> list["PictureRequest"]:
     """Strength by strength, so that the weights change as seldom as can be."""
-    from trainer_core.tools.painter import PictureRequest
+    from trainer_core.tools.generate import PictureRequest
     from trainer_core.training.sampling import SampleSettings
 
     width, height = (_side(values, name) for name in ("width", "height"))

@@ -1,4 +1,4 @@
-"""LoRAs with strengths, applied to weights: what merging and painting share.
+"""LoRAs with strengths, applied to weights: what merging and generating share.
 
 Every LoRA's change is taken from the base weight as it was, so their order does not matter:
 W + sum of strength * (W' - W), in fp32.

@@ -37,7 +37,7 @@ VERSIONED = ("torch", "diffusers", "transformers", "peft", "accelerate")
 class Session:
     """Runs the steps of a training and everything that happens between two of them.
 
-    All processes step together; only the main one writes, draws and tells.
+    All processes step together; only the main one writes, samples and tells.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a run, by name
@@ -266,7 +266,7 @@ class Session:
         )
 
     def _sample(self, done: int, *, again: bool = True) -> bool:
-        """Draw every prompt; with `again` false what is not there yet. False: a stop left some of them undrawn."""
+        """A picture of every prompt; with `again` false of those that have none. False: a stop left some of them."""
         if not self._config.sample_prompts:
             return True
         every = list(range(len(self._config.sample_prompts)))
@@ -274,7 +274,7 @@ class Session:
         cut = False
         if self._world.main and numbers:
             with self._at(DRAWING), self._meter.pausing("sample"):
-                cut = not self._draw(done, numbers)
+                cut = not self._generate(done, numbers)
         return not self._world.any([cut])[0]
 
     @contextmanager
@@ -287,8 +287,8 @@ class Session:
         self._memory.enter(self.place)
 
     @torch.no_grad()
-    def _draw(self, done: int, numbers: Sequence[int]) -> bool:
-        """Draw these prompts; False: a stop came in between."""
+    def _generate(self, done: int, numbers: Sequence[int]) -> bool:
+        """Make pictures of these prompts; False: a stop came in between."""
         started = time.monotonic()
         model = self._trainer.model
         model.eval()

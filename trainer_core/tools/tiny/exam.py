@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from trainer_core.tools.painter import PictureRequest, paint
+from trainer_core.tools.generate import PictureRequest, generate
 from trainer_core.tools.tiny.character import character, character_caption, unseen_portraits
 from trainer_core.tools.tiny.probes import READERS, cat_ears, hair_halves
 from trainer_core.tools.tiny.world import (
@@ -48,7 +48,7 @@ def pictures(base: Path, loras: LORAS, prompts: Sequence[str], seed: int) -> lis
     """One picture of each prompt, seeds counting up from `seed`, on the CPU."""
     made: list[Image.Image] = []
     requests = [request_for(prompt, seed + i) for i, prompt in enumerate(prompts)]
-    paint(base, loras, requests, device=torch.device("cpu"), painted=lambda index, request, image: made.append(image))
+    generate(base, loras, requests, device=torch.device("cpu"), generated=lambda _, request, image: made.append(image))
     return made
 
 

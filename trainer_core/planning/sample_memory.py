@@ -1,6 +1,6 @@
-"""How a base is held while pictures are painted outside a run, so that it fits into what a GPU has free.
+"""How exactly a base is held while pictures are made outside a run, so that it fits into what a GPU has free.
 
-By the training's own counts of memory: a run without an adapter that draws one picture.
+By the training's own counts of memory: a run without an adapter that samples one picture.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _BITS = MappingProxyType({"no": 16, "int8": 8, "nf4": 4})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holding:
+class BasePrecision:
     """gemma, transformer: "no", "int8" or "nf4", as `quantize_gemma` and `quantize_base`. swap: as `swap_blocks`."""
 
     gemma: str = "no"
@@ -29,7 +29,7 @@ class Holding:
 
     def sentence(self, free: int) -> str:
         """What is done for a GPU with `free` bytes free; empty where nothing is."""
-        if self == Holding():
+        if self == BasePrecision():
             return ""
         room, gemma, other = f"{free / GIB:.1f}", _BITS[self.gemma], _BITS[self.transformer]
         if not self.swap:
@@ -43,9 +43,9 @@ class Holding:
         )
 
 
-def choose_holding(
+def choose_precision(
     base: BaseFolder, size: tuple[int, int], tokens: int, *, lora_bytes: int, free: int, old_card: bool
-) -> Holding:
+) -> BasePrecision:
     """The most exact that fits into `free` bytes, or the smallest there is.
 
     size: width and height of the largest picture, pixels. tokens: of the longest prompt. lora_bytes: of the LoRAs in
@@ -72,7 +72,7 @@ def choose_holding(
     gemma = next((kind for kind in kinds if fits(gemma_phase(sizes, tokens, texts=1, quantised=kind).bytes)), kinds[-1])
     ways = [*_transformers(sizes.transformer.layers)]
     transformer, swap = next((way for way in ways if fits(needed(*way))), ways[-1])
-    return Holding(gemma=gemma, transformer=transformer, swap=swap)
+    return BasePrecision(gemma=gemma, transformer=transformer, swap=swap)
 
 
 def _transformers(layers: int) -> Iterator[tuple[str, int]]:

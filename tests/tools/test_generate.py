@@ -14,12 +14,11 @@ from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.folder import find_base, load_transformer
 from trainer_core.model.layouts import open_transformer
 from trainer_core.planning.demo import TINY_BASE
-from trainer_core.planning.painting import Holding
 from trainer_core.planning.phases import GIB
-from trainer_core.tools import painter
+from trainer_core.planning.sample_memory import BasePrecision
+from trainer_core.tools.generate import PictureRequest, _apply, _Place, _place, generate
 from trainer_core.tools.lora_stack import load_adapters
 from trainer_core.tools.merge import merge
-from trainer_core.tools.painter import PictureRequest, _apply, _Place, _place, paint
 from trainer_core.training.adapters import add_lora
 from trainer_core.training.sampling import SampleSettings
 
@@ -31,15 +30,15 @@ WANTED = SampleSettings(
 def picture(base: Path, loras: list[tuple[Path, float]]) -> np.ndarray:
     found: list[Image.Image] = []
     requests = [PictureRequest(settings=WANTED)]
-    paint(base, loras, requests, device=torch.device("cpu"), painted=lambda number, made, image: found.append(image))
+    generate(base, loras, requests, device=torch.device("cpu"), generated=lambda _, made, image: found.append(image))
     return np.asarray(found[0]).astype(int)
 
 
-def test_a_dora_of_mixed_ranks_paints_what_the_merged_model_paints(tmp_path: Path) -> None:
+def test_a_dora_of_mixed_ranks_gives_what_the_merged_model_gives(tmp_path: Path) -> None:
     write_peft(TINY_BASE, tmp_path / "peft", rank_pattern={"attention.qkv": 2}, use_dora=True, use_rslora=True)
     merged = merge(TINY_BASE, [(tmp_path / "peft", 0.5)], tmp_path / "merged", quiet)
     found, wanted = picture(TINY_BASE, [(tmp_path / "peft", 0.5)]), picture(merged, [])
-    # The merged file rounds to the base's bf16, which painting in fp32 does not.
+    # The merged file rounds to the base's bf16, which sampling in fp32 does not.
     assert np.abs(found - wanted).mean() < 1
     assert np.abs(found - picture(TINY_BASE, [])).mean() > 5
 
@@ -49,7 +48,7 @@ def test_a_prompt_that_is_cut_is_named() -> None:
     limits = {"max_gemma_tokens": 8, "max_jina_tokens": 8}
     request = PictureRequest(settings=replace(WANTED, prompt="1girl, " * 9, steps=1))
     device = torch.device("cpu")
-    paint(TINY_BASE, [], [request], device=device, painted=lambda *_: None, tell=told.append, text=limits)
+    generate(TINY_BASE, [], [request], device=device, generated=lambda *_: None, tell=told.append, text=limits)
     assert [sentence[:40] for sentence in told] == [
         "prompt cut at 8 tokens for Gemma: 1girl,", "prompt cut at 8 tokens for Jina: 1girl, "
     ]  # fmt: skip
@@ -64,10 +63,10 @@ def test_a_lora_that_does_not_fit_is_refused_before_anything_is_encoded(
         picture(base, [(tmp_path / "peft", 1.0)])
 
 
-def on_a_card(monkeypatch: pytest.MonkeyPatch, holding: Holding) -> None:
+def on_a_card(monkeypatch: pytest.MonkeyPatch, precision: BasePrecision) -> None:
     """Let the CPU stand for a card for which the base is held so."""
-    place = _Place(device=torch.device("cpu"), dtype=torch.float32, holding=holding)
-    monkeypatch.setattr(painter, "_place", lambda *_, **named: place)
+    place = _Place(device=torch.device("cpu"), dtype=torch.float32, precision=precision)
+    monkeypatch.setattr("trainer_core.tools.generate._place", lambda *_, **named: place)
 
 
 @torch.no_grad()
@@ -85,21 +84,21 @@ def test_a_lora_beside_8_bits_is_as_in_training(tmp_path: Path) -> None:
         loaded = adapters[0].lora.modules[module]
         half.copy_(loaded.down if side == "lora_A" else loaded.up)
     given = (torch.randn(1, 4, 8, 8), torch.tensor([0.5]), torch.randn(1, 5, 12), (5,), torch.randn(1, 10))
-    painting, training, without = (each(*given) for each in (model, trained, alone))
-    torch.testing.assert_close(painting, training, rtol=1e-4, atol=1e-5)
-    assert (painting - without).abs().max() > 0.01
+    sampled, training, without = (each(*given) for each in (model, trained, alone))
+    torch.testing.assert_close(sampled, training, rtol=1e-4, atol=1e-5)
+    assert (sampled - without).abs().max() > 0.01
 
 
-def test_a_base_in_8_bits_and_in_main_memory_paints_nearly_the_same(
+def test_a_base_in_8_bits_and_in_main_memory_gives_nearly_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_peft(TINY_BASE, tmp_path / "peft", use_dora=True)
     loras = [(tmp_path / "peft", 0.5)]
     exact, without = picture(TINY_BASE, loras), picture(TINY_BASE, [])
-    on_a_card(monkeypatch, Holding(gemma="int8", transformer="int8"))
+    on_a_card(monkeypatch, BasePrecision(gemma="int8", transformer="int8"))
     near = picture(TINY_BASE, loras)
     assert 0 < np.abs(near - exact).mean() < 0.2 * np.abs(without - exact).mean()
-    on_a_card(monkeypatch, Holding(gemma="int8", transformer="int8", swap=4))
+    on_a_card(monkeypatch, BasePrecision(gemma="int8", transformer="int8", swap=4))
     assert np.array_equal(picture(TINY_BASE, loras), near)
 
 
@@ -111,8 +110,8 @@ def test_what_a_card_has_free_decides_and_is_told(monkeypatch: pytest.MonkeyPatc
     place = _place(
         find_base(TINY_BASE), request, [], TextSettings.default(), device=torch.device("cuda"), tell=told.append
     )
-    assert place.dtype == torch.bfloat16 and place.holding.transformer == "int8" and place.holding.swap
-    assert told == [place.holding.sentence(GIB // 2)]
+    assert place.dtype == torch.bfloat16 and place.precision.transformer == "int8" and place.precision.swap
+    assert told == [place.precision.sentence(GIB // 2)]
 
 
 @pytest.mark.parametrize(("said", "code"), [("CUDA out of memory", "gpu_memory_full"), ("no kernel image", None)])
@@ -120,7 +119,7 @@ def test_a_full_card_is_an_error_with_hints(said: str, code: str | None, monkeyp
     def full(*_: object, **named: object) -> None:
         raise RuntimeError(f"CUDA error: {said}")
 
-    monkeypatch.setattr(painter, "load_transformer", full)
+    monkeypatch.setattr("trainer_core.tools.generate.load_transformer", full)
     with pytest.raises(UserError if code else RuntimeError, match=said) as error:
         picture(TINY_BASE, [])
     assert getattr(error.value, "code", None) == code

@@ -23,7 +23,7 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import QuantisedLinear
 from trainer_core.model.vae import load_vae, vae_dtype
 from trainer_core.model.weights import TensorSource
-from trainer_core.planning.painting import Holding, choose_holding
+from trainer_core.planning.sample_memory import BasePrecision, choose_precision
 from trainer_core.tools.lora_stack import Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.tools.lora_text import text_settings
 from trainer_core.training.memory import release_memory
@@ -38,21 +38,21 @@ class PictureRequest:
     strength: float = 1.0
 
 
-def paint(
+def generate(
     base_path: Path,
     loras: Sequence[tuple[Path, float]],
     requests: Sequence[PictureRequest],
     *,
     device: torch.device,
-    painted: Callable[[int, PictureRequest, Image.Image], None],
+    generated: Callable[[int, PictureRequest, Image.Image], None],
     tell: Tell = lambda sentence: None,
     report: Report = lambda phase, done, total: None,
     text: Mapping[str, Any] | None = None,
 ) -> None:
-    """Paint the requests in their order; the base is loaded once, whatever strengths they have.
+    """Make the requested pictures in their order; the base is loaded once, whatever strengths they have.
 
     Prompts are read as the LoRAs' training read captions, but for what `text` sets by field of `TextSettings`; the
-    request that `painted` gets beside its place and the picture says how.
+    request that `generated` gets beside its place and the picture says how.
     LoRAs are read first, then encoders are loaded, used and dropped before the transformer is read. A change of
     strength rereads the weights that LoRAs change, so no second copy of them is held. Where a GPU has too little memory
     free the base is held in fewer bits, which is told. Raises UserError as loading does, and `gpu_memory_full`.
@@ -70,11 +70,11 @@ def paint(
         release_memory()
         report("loading the base", 0, 1)
         model = load_transformer(
-            base.transformer, dtype=place.dtype, device=device, quantise=place.holding.transformer,
-            swap=place.holding.swap, warn=tell,
+            base.transformer, dtype=place.dtype, device=device, quantise=place.precision.transformer,
+            swap=place.precision.swap, warn=tell,
         ).eval()  # fmt: skip
         codec = load_vae(base.vae, dtype=vae_dtype(device), device=device)
-        if place.holding.transformer != "no":
+        if place.precision.transformer != "no":
             # Their changes are made anew for each use of a weight.
             adapters = [adapter.on(device) for adapter in adapters]
         steps = _Steps(report, sum(request.settings.steps for request in requests))
@@ -86,7 +86,7 @@ def paint(
             conditions = (texts[request.settings.prompt], texts[request.settings.negative_prompt])
             latents = sample_latents(model, request.settings, conditions, dtype=place.dtype, interrupted=steps)
             assert latents is not None
-            painted(index, request, decode(codec, latents))
+            generated(index, request, decode(codec, latents))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class _Place:
 
     device: torch.device
     dtype: torch.dtype
-    holding: Holding
+    precision: BasePrecision
 
 
 def _place(
@@ -109,17 +109,17 @@ def _place(
 ) -> _Place:
     """On a GPU the base is held as its free memory asks for, which is told."""
     if device.type == "cpu":
-        return _Place(device=device, dtype=torch.float32, holding=Holding())
+        return _Place(device=device, dtype=torch.float32, precision=BasePrecision())
     free, _ = torch.cuda.mem_get_info(device)
     largest = max((request.settings for request in requests), key=lambda settings: settings.width * settings.height)
-    holding = choose_holding(
+    precision = choose_precision(
         base, (largest.width, largest.height), read.max_gemma_tokens,
         lora_bytes=sum(module.bytes for adapter in adapters for module in adapter.lora.modules.values()),
         free=free, old_card=before_ampere(device),
     )  # fmt: skip
-    if sentence := holding.sentence(free):
+    if sentence := precision.sentence(free):
         tell(sentence)
-    return _Place(device=device, dtype=torch.bfloat16, holding=holding)
+    return _Place(device=device, dtype=torch.bfloat16, precision=precision)
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def _want_of_memory() -> Iterator[None]:
 
 @dataclass
 class _Steps:
-    """Counts Euler steps: called before each one. Never ends the painting itself; `report` may, by raising."""
+    """Counts Euler steps: called before each one. Never ends the sampling itself; `report` may, by raising."""
 
     report: Report
     total: int
@@ -166,7 +166,7 @@ def _encode(
 ) -> dict[str, TextFeatures]:
     """The features of each text; `tell` hears of those that a token limit cuts."""
     ordered = sorted(texts)
-    gemma = load_gemma(base.text_encoder, dtype=place.dtype, device=place.device, quantise=place.holding.gemma)
+    gemma = load_gemma(base.text_encoder, dtype=place.dtype, device=place.device, quantise=place.precision.gemma)
     feats = []
     for text in ordered:
         # An empty prompt blanks both encoders, system prompt included.
