@@ -19,7 +19,7 @@ from trainer_core.model.gemma import GemmaEncoder
 from trainer_core.model.jina import JinaEncoder
 from trainer_core.model.vae import LatentCodec
 from trainer_core.planning.advice import memory_ladder
-from trainer_core.training import building, features, recovery, run, session
+from trainer_core.training import building, features, out_of_memory, run, session
 from trainer_core.training.loop import Trainer
 from trainer_core.training.out_of_memory import apply_rung, next_rung
 from trainer_core.training.resume import kept_notes, resumed_config
@@ -187,7 +187,7 @@ def test_after_the_fewest_bits_blocks_go_to_main_memory(config: Make, monkeypatc
         assert next_rung(made, place, begun=True) is not None
     for other in (replace(made, device="cpu"), replace(made, checkpoint_skip_every=2)):
         assert next_rung(other, "drawing samples", begun=True) is None
-    monkeypatch.setattr(recovery, "main_memory", lambda: SimpleNamespace(free=2**30))
+    monkeypatch.setattr(out_of_memory, "main_memory", lambda: SimpleNamespace(free=2**30))
     assert next_rung(made, "training", begun=True) is None
 
 

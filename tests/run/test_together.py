@@ -24,7 +24,7 @@ from trainer_core.jobs.ranks import RankOutcome, SignalRelay
 from trainer_core.model import fused
 from trainer_core.planning.base import read_base
 from trainer_core.planning.phases import swapped_bytes
-from trainer_core.training import distributed, failures, recovery
+from trainer_core.training import distributed, failures, out_of_memory
 from trainer_core.training import run as training_run
 from trainer_core.training.out_of_memory import next_rung, take_next_rung
 from trainer_core.training.run import run_training
@@ -283,7 +283,7 @@ def test_what_another_launcher_started_is_its_own_to_start_again(config: Make, m
 def test_each_process_needs_room_for_blocks_of_its_own(config: Make, monkeypatch: Patch) -> None:
     spent = config(device="auto", quantize_base="nf4")
     one = swapped_bytes(replace(spent, swap_blocks=6), read_base(spent).transformer).host
-    room = SimpleNamespace(free=recovery._HOST_SPARE + one * 3 // 2)
-    monkeypatch.setattr(recovery, "main_memory", lambda: room)
+    room = SimpleNamespace(free=out_of_memory._HOST_SPARE + one * 3 // 2)
+    monkeypatch.setattr(out_of_memory, "main_memory", lambda: room)
     found = [next_rung(spent, "training", begun=True, processes=count) is not None for count in (1, 2)]
     assert found == [True, False]
