@@ -39,6 +39,11 @@ class Texts:
     def __contains__(self, key: str) -> bool:
         return key in all_texts()
 
+    def phase(self, name: str) -> str:
+        """What a job is doing, from the name that the engine has for it; one that is new stays as it is."""
+        key = f"phase.{name}" if name else "queue.starting"
+        return self(key) if key in self else name
+
     def pick(self, pair: Pair) -> str:
         """This language's half of (English, Chinese)."""
         return pair[self._column]

@@ -149,11 +149,6 @@ TEXTS = MappingProxyType(
         "config.part.checkpoints": ("checkpoints", "检查点"),
         "config.part.exports": ("exported LoRAs", "导出的 LoRA"),
         "config.part.samples": ("samples", "样图"),
-        "config.part.training": ("training", "训练"),
-        "config.part.sampling": ("sampling", "画样图"),
-        "config.part.encoding captions (Gemma3)": ("encoding captions (Gemma3)", "编码描述（Gemma3）"),
-        "config.part.encoding captions (Jina CLIP)": ("encoding captions (Jina CLIP)", "编码描述（Jina CLIP）"),
-        "config.part.encoding images": ("encoding images", "编码图片"),
         "config.strategy": ("Strategy", "策略"),
         "config.strategy.help": (
             "Settings that suit a card's memory. Yours was chosen by the memory that is free now.",

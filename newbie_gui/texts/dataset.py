@@ -94,10 +94,6 @@ TEXTS = MappingProxyType(
             "已停止。此前已导入的内容保留。",
         ),
         "dataset.status.index_failed": ("The pictures could not be looked at.", "无法检查图片。"),
-        "dataset.phase.reading_the_list_of_files": ("Reading the list of files", "读取文件列表"),
-        "dataset.phase.looking_at_pictures": ("Looking at pictures:", "检查图片："),
-        "dataset.phase.taking_in_pictures": ("Taking in:", "导入："),
-        "dataset.phase.counting_tokens": ("Counting tokens:", "统计 token："),
         "dataset.refused.kind": ("is no picture, caption or zip.", "不是图片、描述文件或 zip。"),
         "dataset.refused.format": (
             "cannot be read as a picture. Save it as PNG, JPEG or WebP.",

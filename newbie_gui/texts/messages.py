@@ -28,6 +28,7 @@ from newbie_gui.texts import (
     messages_system,
     messages_tools,
     messages_training,
+    phases,
 )
 
 CATALOGUE: tuple[tuple[str, str], ...] = (
@@ -41,6 +42,7 @@ CATALOGUE: tuple[tuple[str, str], ...] = (
     *messages_training.MESSAGES,
     *messages_tools.MESSAGES,
     *messages_jobs.MESSAGES,
+    *phases.MESSAGES,
     *messages_pages.MESSAGES,
     *messages_composed.MESSAGES,
     *messages_system.MESSAGES,

@@ -1,4 +1,4 @@
-"""The queue and the jobs: why one ended, what cannot be done with it, phases of jobs."""
+"""The queue and the jobs: why one ended, what cannot be done with it."""
 
 MESSAGES: tuple[tuple[str, str], ...] = (
     ("The job in {} was begun before; a job is done once.", "{} 中的任务之前已经开始过；每个任务只执行一次。"),
@@ -59,15 +59,4 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("a list of LoRAs, at least one", "LoRA 列表，至少一项"),
     ("{} is not a list of captions: {}.", "{} 不是描述列表：{x}。"),
     ("{} is not a list of captions.", "{} 不是描述列表。"),
-    # Phases.
-    ("reading the list of files", "读取文件列表"),
-    ("taking in pictures", "导入图片"),
-    ("looking at pictures", "检查图片"),
-    ("counting tokens", "统计 token"),
-    ("drawing", "画训练图片"),
-    ("merging", "合并"),
-    ("converting", "转换"),
-    ("reading prompts", "读取提示词"),
-    ("loading the base", "加载底模"),
-    ("painting", "出图"),
 )

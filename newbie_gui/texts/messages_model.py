@@ -351,9 +351,6 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "Allowed: org/name, org/name/folder, or the address of a page on huggingface.co.",
         "可以填：org/name、org/name/folder，或 huggingface.co 上的网页地址。",
     ),
-    ("downloading", "下载"),
-    ("checking", "校验"),
-    ("listing", "读取文件列表"),
     ("{} does not say how large {} is, or gives it an odd name.", "{} 没有给出 {} 的大小，或文件名不正常。"),
     (
         "{} of {} arrived damaged: it has {} of {} bytes, or other contents.",

@@ -1,11 +1,14 @@
 """Both languages say everything, with the same values in it."""
 
+import ast
 import re
 from string import Formatter
 
 import pytest
+from engine_texts import engine_files, tree
 
 from newbie_gui.texts import LANGS, Texts, all_texts
+from trainer_core.contracts import phase_names
 
 # Texts with nothing in them that Chinese would say in other letters.
 SAME = frozenset[str]()
@@ -49,3 +52,20 @@ def test_a_text_is_filled_in(lang: str):
     assert t.pick(("a", "b")) == {"en": "a", "zh": "b"}[lang]
     with pytest.raises(KeyError):
         t("frame.no_such_text")
+
+
+def emitted_phases() -> set[str]:
+    calls = [
+        node for path in engine_files() for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and node.args
+    ]
+    first = [call.args[0] for call in calls if ast.unparse(call.func).split(".")[-1] in ("progress", "report", "tell")]
+    said = {node.value for node in first if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return said | {value for name, value in vars(phase_names).items() if name.isupper()}
+
+
+def test_every_phase_of_a_job_has_words():
+    phases = emitted_phases()
+    assert {"loading Jina CLIP", "painting", "checking", "taking in pictures"} <= phases
+    assert {key for key in all_texts() if key.startswith("phase.")} == {f"phase.{name}" for name in phases}
+    zh = Texts("zh")
+    assert zh.phase("loading the VAE") == "加载 VAE" and zh.phase("a new one") == "a new one" and zh.phase("") != ""

@@ -95,8 +95,7 @@ def _active(entry: Entry, ui: Ui) -> Markup:
         return note("", _sentence("waiting", entry, ui, position=entry.position))
     if entry.status == "stopping":
         return note("", _sentence("stopping", entry, ui))
-    key = f"base.phase.{entry.phase}"
-    phase = ui.t(key if key in ui.t else "base.phase.starting")
+    phase = ui.t.phase(entry.phase)
     if entry.total <= 1:
         return note("", _sentence("running", entry, ui, phase=phase))
     share = min(entry.done / entry.total, 1.0)

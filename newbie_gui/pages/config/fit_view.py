@@ -22,7 +22,7 @@ def _body(entry: Entry, ui: Ui) -> Markup:
     if entry.status == "waiting":
         return note("", ui.t("fit.waiting"))
     if entry.active:
-        return note("", ui.t("fit.checking", phase=translate(entry.phase, ui.lang) if entry.phase else "…"))
+        return note("", ui.t("fit.checking", phase=ui.t.phase(entry.phase)))
     if entry.status == "finished":
         return _found(entry.result, ui)
     if entry.status == "failed":

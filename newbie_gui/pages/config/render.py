@@ -101,7 +101,7 @@ def _memory(forecast: Estimate, fit: Fit, ui: Ui) -> Markup:
     words = t(
         "config.memory.words",
         needed=gib(fit.needed),
-        phase=part_name(phase, t),
+        phase=t.phase(phase),
         free=gib(fit.free),
         total=gib(fit.total),
     )
@@ -243,9 +243,7 @@ def _details(forecast: Estimate, ui: Ui) -> Markup:
     t = ui.t
     rows = [
         (
-            t("config.memory.peak", phase=part_name(phase.name, t))
-            if phase is forecast.peak
-            else part_name(phase.name, t),
+            t("config.memory.peak", phase=t.phase(phase.name)) if phase is forecast.peak else t.phase(phase.name),
             gib(phase.bytes),
             parts_text(phase.components, t),
         )

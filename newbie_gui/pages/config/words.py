@@ -11,7 +11,7 @@ WORTH_NAMING = GIB // 200
 
 
 def part_name(name: str, t: Texts) -> str:
-    """A component or phase of the forecast."""
+    """A component of the forecast."""
     key = f"config.part.{name}"
     return t(key) if key in t else name
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.pages.dataset.words import phase_words
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.jobs.queue import Entry
@@ -30,9 +29,9 @@ def _active(ui: Ui, entry: Entry) -> Markup:
     if entry.status == "waiting":
         return Markup('<p class="note">{} {}</p>').format(title, ui.t("dataset.status.waiting"))
     share = f"{entry.done / entry.total:.3f}" if entry.total else "0"
-    figures = (
-        f"{phase_words(ui, entry.phase)} {entry.done}/{entry.total}" if entry.total else phase_words(ui, entry.phase)
-    )
+    figures = ui.t.phase(entry.phase)
+    if entry.total:
+        figures = ui.t("queue.phase", phase=figures, done=entry.done, total=entry.total)
     return Markup(
         '<p class="note">{} <progress max="1" value="{}" aria-label="{}"></progress> {} '
         '<button type="button" class="small-button" data-pick="stop" data-value="{}">{}</button></p>'

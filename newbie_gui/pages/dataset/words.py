@@ -4,8 +4,6 @@ from newbie_gui.datasets.store import DatasetState
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.dataset_index import Picture
 
-_PHASES = frozenset({"reading the list of files", "looking at pictures", "taking in pictures", "counting tokens"})
-
 
 def marks_of(ui: Ui, dataset: DatasetState, picture: Picture) -> list[str]:
     """What is to be known about a picture, in short words; empty where all is well."""
@@ -22,8 +20,3 @@ def marks_of(ui: Ui, dataset: DatasetState, picture: Picture) -> list[str]:
     if view.is_cropped(picture):
         marks.append(t("dataset.mark.cropped", percent=round(100 * view.placed[picture.relative].crop_loss)))
     return marks
-
-
-def phase_words(ui: Ui, phase: str) -> str:
-    """A job's phase for people; unknown ones as they are."""
-    return ui.t(f"dataset.phase.{phase.replace(' ', '_')}") if phase in _PHASES else phase

@@ -162,8 +162,7 @@ def _told(ui: Ui, entry: Entry) -> Markup:
 
 
 def _progress(ui: Ui, entry: Entry) -> Markup:
-    key = f"merge.phase.{entry.phase.replace(' ', '_')}"
-    phase = ui.t(key) if key in ui.t else entry.phase
+    phase = ui.t.phase(entry.phase)
     share = entry.done / entry.total if entry.total else 0.0
     figures = f"{entry.done} / {entry.total}" if entry.total > 1 else ""
     if entry.job.kind == "merge":

@@ -3,7 +3,6 @@
 from markupsafe import Markup
 
 from newbie_gui.figures import date, duration, figure
-from newbie_gui.pages.train import words
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.progress import Progress
 from newbie_gui.runs.store import Row
@@ -38,9 +37,9 @@ def _bar(ui: Ui, row: Row, progress: Progress) -> Markup:
     if progress.phase == "steps":
         text = ui.t("train.progress.steps", done=progress.done, total=progress.total)
     else:
-        name = words.phase(ui.t, progress.phase)
+        name = ui.t.phase(progress.phase)
         counted = progress.total > 1
-        text = ui.t("train.progress.phase", phase=name, done=progress.done, total=progress.total) if counted else name
+        text = ui.t("queue.phase", phase=name, done=progress.done, total=progress.total) if counted else name
     share = progress.done / progress.total if progress.total else 0.0
     percent = f" ({100 * share:.0f} %)" if progress.total > 1 else ""
     return Markup(

@@ -78,11 +78,9 @@ def _running(t: Texts, entry: Entry) -> Markup:
 
 
 def _progress(t: Texts, entry: Entry) -> str:
-    if not entry.phase:
-        return t("queue.starting")
     if entry.phase == "training":
         return t("queue.step", done=entry.done, total=entry.total)
-    phase = translate(entry.phase, t.lang)
+    phase = t.phase(entry.phase)
     if entry.total > BYTES:
         return t("queue.percent", phase=phase, percent=100 * entry.done // entry.total)
     return t("queue.phase", phase=phase, done=entry.done, total=entry.total) if entry.total > 1 else phase
