@@ -50,15 +50,17 @@ def _cell(cell: object) -> Markup:
     return Markup("<td>{}</td>").format(cell)
 
 
-def bullets(sentences: Iterable[str]) -> Markup:
-    """A list; nothing for none."""
-    items = Markup("").join(Markup("<li>{}</li>").format(sentence) for sentence in sentences)
-    return Markup('<ul class="config-list">{}</ul>').format(items) if items else Markup("")
+def bullets(items: Iterable[str], kind: str = "") -> Markup:
+    """A list, of the class ``kind``; nothing for none."""
+    listed = Markup("").join(Markup("<li>{}</li>").format(item) for item in items)
+    open_ = Markup('<ul class="{}">').format(kind) if kind else Markup("<ul>")
+    return open_ + listed + Markup("</ul>") if listed else Markup("")
 
 
-def note(kind: str, *parts: str | Markup) -> Markup:
-    """A framed remark: kind is "good", "warning", "error" or ""."""
-    return Markup('<div class="note {}">{}</div>').format(kind, Markup(" ").join(parts))
+def note(kind: str, *parts: str, role: str = "") -> Markup:
+    """A framed remark: kind is "good", "warning", "error" or ""; ``role`` is for screen readers."""
+    spoken = Markup(' role="{}"').format(role) if role else ""
+    return Markup('<div class="note {}"{}>{}</div>').format(kind, spoken, Markup(" ").join(parts))
 
 
 def digest(*parts: object) -> str:

@@ -75,7 +75,7 @@ def _error(error: UserError, ui: Ui) -> Markup:
     message = Markup("<p>{}</p>").format(translate(error.message, ui.lang))
     if not error.hints:
         return message
-    hints = bullets(translate(hint, ui.lang) for hint in error.hints)
+    hints = bullets((translate(hint, ui.lang) for hint in error.hints), "config-list")
     return message + Markup("<details><summary>{}</summary>{}</details>").format(ui.t("base.report.hints"), hints)
 
 

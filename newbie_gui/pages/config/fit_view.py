@@ -28,7 +28,7 @@ def _body(entry: Entry, ui: Ui) -> Markup:
     if entry.status == "failed":
         error = UserError(entry.code, entry.message, entry.hints)
         words = Markup("<strong>{}</strong>").format(ui.t("fit.failed"))
-        return note("error", words, say(error, ui.lang), bullets(hints(error, ui.lang)))
+        return note("error", words, say(error, ui.lang), bullets(hints(error, ui.lang), "config-list"))
     return note("", ui.t("fit.stopped"))
 
 
@@ -40,8 +40,8 @@ def _found(result: Mapping[str, Any], ui: Ui) -> Markup:
     advice = Markup("")
     if result.get("hints"):
         sentences = (translate(str(hint), ui.lang) for hint in result["hints"])
-        advice = Markup("<p>{}</p>{}").format(ui.t("config.live.hints"), bullets(sentences))
-    return note(kind, head, bullets(_sentences(result, ui)), advice)
+        advice = Markup("<p>{}</p>{}").format(ui.t("config.live.hints"), bullets(sentences, "config-list"))
+    return note(kind, head, bullets(_sentences(result, ui), "config-list"), advice)
 
 
 def _sentences(result: Mapping[str, Any], ui: Ui) -> Iterator[str]:

@@ -70,11 +70,11 @@ def _status(report: LiveReport, ui: Ui) -> Markup:
     # The id after "config-" of what to show: the control itself, or the panel that sets it.
     places = {name: "base" if name == CHOSEN_ABOVE else name for name in report.problems}
     button = Markup('<button type="button" class="config-jump" data-field="{}" data-fold="{}">{}</button>')
-    items = Markup("").join(
-        Markup("<li>{} {}</li>").format(button.format(places[name], folds[name], ui.t(f"options.{name}")), problem)
+    items = (
+        Markup("{} {}").format(button.format(places[name], folds[name], ui.t(f"options.{name}")), problem)
         for name, problem in report.problems.items()
     )
-    return note("error", mark.format("⚠", words), Markup('<ul class="config-list">{}</ul>').format(items))
+    return note("error", mark.format("⚠", words), bullets(items, "config-list"))
 
 
 def _warnings(report: LiveReport, ui: Ui) -> Iterator[Markup]:
@@ -84,9 +84,9 @@ def _warnings(report: LiveReport, ui: Ui) -> Iterator[Markup]:
     hints = Markup("")
     if report.hints:
         hints = Markup("<details data-key='hints'><summary>{}</summary>{}</details>").format(
-            ui.t("config.live.hints"), bullets(report.hints)
+            ui.t("config.live.hints"), bullets(report.hints, "config-list")
         )
-    yield note("warning", title, bullets(report.warnings), hints)
+    yield note("warning", title, bullets(report.warnings, "config-list"), hints)
 
 
 def _memory(forecast: Estimate, fit: Fit, ui: Ui) -> Markup:
@@ -257,5 +257,5 @@ def _details(forecast: Estimate, ui: Ui) -> Markup:
         t("config.memory.phases"),
         table(heads, rows),
         t("config.notes"),
-        bullets(translate(text, ui.lang) for text in forecast.notes),
+        bullets((translate(text, ui.lang) for text in forecast.notes), "config-list"),
     )

@@ -65,7 +65,7 @@ def changed_by(plan: StrategyPlan, form: Mapping[str, Any]) -> dict[str, tuple[A
 
 def render_plan(plan: StrategyPlan, form: Mapping[str, Any], ui: Ui) -> Markup:
     """Why it is proposed, or why not; and what it would change."""
-    sentences = bullets(translate(sentence, ui.lang) for sentence in plan.sentences)
+    sentences = bullets((translate(sentence, ui.lang) for sentence in plan.sentences), "config-list")
     if not plan.fits:
         head, kind = ui.t("config.strategy.short"), "warning"
     elif plan.proposed:
@@ -86,7 +86,9 @@ def _changes(plan: StrategyPlan, form: Mapping[str, Any], ui: Ui) -> Markup:
         for name, (old, new) in changed.items()
     ]
     title = ui.t("config.strategy.changes", count=len(changed))
-    return Markup("<details data-key='changes'><summary>{}</summary>{}</details>").format(title, bullets(lines))
+    return Markup("<details data-key='changes'><summary>{}</summary>{}</details>").format(
+        title, bullets(lines, "config-list")
+    )
 
 
 def _short(value: Any, ui: Ui) -> str:

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from newbie_gui.pages.html import table
+from newbie_gui.pages.html import note, table
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.bulk import BulkPlan
 
@@ -15,7 +15,7 @@ def render_plan(ui: Ui, plan: BulkPlan) -> Markup:
     t = ui.t
     intro = t("dataset.bulk.would", count=len(plan.changes), total=plan.looked_at)
     left = [t(f"dataset.bulk.left.{reason}", count=count) for reason, count in plan.left_alone.items()]
-    notes = Markup("").join(Markup('<p class="note">{}</p>').format(note) for note in left)
+    notes = Markup("").join(note("", why) for why in left)
     if not plan.changes:
         return Markup('<div role="status"><p>{}</p>{}</div>').format(intro, notes)
     first = plan.changes[:SHOWN_CHANGES]

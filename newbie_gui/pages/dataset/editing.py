@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import gradio as gr
-from markupsafe import Markup
 
 from newbie_gui.datasets.store import DatasetState, DatasetStore
 from newbie_gui.pages.dataset.bulk_view import render_plan
 from newbie_gui.pages.dataset.layout import Parts
 from newbie_gui.pages.dataset.renderer import DatasetRenderer, Updates, Values
+from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.bulk import BulkPlan, apply_edit, plan_edit, undo_edit
@@ -95,9 +95,12 @@ class Editing:
         except (UserError, OSError) as error:
             said = self._ui.t("dataset.unsaved", reason=self._ui.say(error))
             gr.Warning(said)
-            text = Markup('<p class="note warning">{}</p>').format(said)
             stays = {self._parts.dataset: gr.update(value=values[self._parts.shown])}
-            return {editor.unsaved.box: gr.update(visible=True), editor.unsaved.text: str(text), **stays}
+            return {
+                editor.unsaved.box: gr.update(visible=True),
+                editor.unsaved.text: str(note("warning", said)),
+                **stays,
+            }
         try:
             return then(values)
         except (UserError, OSError) as error:

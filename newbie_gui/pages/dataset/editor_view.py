@@ -5,6 +5,7 @@ from markupsafe import Markup
 from newbie_gui.datasets.store import DatasetState, DatasetStore
 from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
+from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.contracts.datafacts import tokens_of
@@ -101,7 +102,7 @@ def render_picture(ui: Ui, dataset: DatasetState, picture: Picture) -> Markup:
     notes = [ui.t("dataset.editor.encoding")] if picture.caption.state == "encoding" else []
     if picture.caption.mark:
         notes.append(ui.t("dataset.editor.mark"))
-    said = Markup("").join(Markup('<p class="note warning">{}</p>').format(note) for note in notes)
+    said = Markup("").join(note("warning", text) for text in notes)
     words = Markup("<figcaption>{}{}</figcaption>").format(marks, said) if marks or said else Markup("")
     return Markup('<figure class="ds-large">{}{}</figure>').format(_framed(ui, dataset, picture), words)
 
@@ -126,7 +127,7 @@ def _framed(ui: Ui, dataset: DatasetState, picture: Picture) -> Markup:
     record = picture.record
     if record is None or not record.key:
         word = ui.t("dataset.mark.pending") if record is None else ui.t(f"dataset.problem.{record.problem}")
-        return Markup('<p class="note">{}</p>').format(word)
+        return note("", word)
     placed = dataset.view.placed.get(picture.relative)
     frame = Markup("")
     if placed is not None:

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from newbie_gui.datasets.store import DatasetState
 from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
+from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.dataset_index import Picture
 from trainer_core.dataset.index_file import thumbnail_name
@@ -25,9 +26,9 @@ element.addEventListener('click', (event) => {
 def render_grid(ui: Ui, dataset: DatasetState, pictures: Sequence[Picture], chosen: str) -> Markup:
     """The thumbnails of one page; ``chosen``: the picture that is open."""
     if not dataset.view.snapshot.pictures:
-        return Markup('<p class="note">{}</p>').format(ui.t("dataset.grid.empty"))
+        return note("", ui.t("dataset.grid.empty"))
     if not pictures:
-        return Markup('<p class="note">{}</p>').format(ui.t("dataset.grid.nothing"))
+        return note("", ui.t("dataset.grid.nothing"))
     groups = {name: number for number, group in enumerate(dataset.view.snapshot.groups, 1) for name in group}
     items = [_item(ui, dataset, picture, chosen, groups.get(picture.relative, 0)) for picture in pictures]
     return Markup('<ul class="ds-grid">{}</ul>').format(Markup("").join(items))
@@ -35,7 +36,7 @@ def render_grid(ui: Ui, dataset: DatasetState, pictures: Sequence[Picture], chos
 
 def render_nothing(ui: Ui) -> Markup:
     """In place of the thumbnails while no data set is chosen."""
-    return Markup('<p class="note">{}</p>').format(ui.t("dataset.nothing"))
+    return note("", ui.t("dataset.nothing"))
 
 
 def render_tags(ui: Ui, dataset: DatasetState) -> Markup:

@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from newbie_gui.datasets.store import DatasetState
+from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.dataset.health import MEGAPIXELS, Health
@@ -43,7 +44,7 @@ def render_health(ui: Ui, dataset: DatasetState) -> Markup:
 def _no_captions(ui: Ui, health: Health) -> Markup:
     if not health.usable or health.missing < health.usable:
         return Markup("")
-    return Markup('<p class="note warning">{}</p>').format(ui.t("dataset.health.no_captions"))
+    return note("warning", ui.t("dataset.health.no_captions"))
 
 
 def _facts(ui: Ui, dataset: DatasetState) -> Markup:
@@ -72,7 +73,7 @@ def _count(ui: Ui, count: int) -> str:
 
 def _advice(ui: Ui, dataset: DatasetState) -> Markup:
     sentence = translate(dataset_advice(dataset.health.usable).sentence, ui.lang)
-    return Markup('<p class="note">{}</p>').format(sentence)
+    return note("", sentence)
 
 
 def _buckets(ui: Ui, dataset: DatasetState) -> Markup:
@@ -116,9 +117,7 @@ def _problems(ui: Ui, dataset: DatasetState) -> Markup:
         if picture.caption.state in ("encoding", "unreadable"):
             found.append((picture.relative, f"dataset.caption.{picture.caption.state}"))
     if not found:
-        return Markup('<p class="note good">{}</p>').format(ui.t("dataset.health.sound"))
-    items = Markup("").join(
-        Markup("<li><b>{}</b>: {}</li>").format(name, ui.t(key)) for name, key in found[:SHOWN_PROBLEMS]
-    )
+        return note("good", ui.t("dataset.health.sound"))
+    items = bullets(Markup("<b>{}</b>: {}").format(name, ui.t(key)) for name, key in found[:SHOWN_PROBLEMS])
     title = ui.t("dataset.health.problems", count=len(found))
-    return Markup('<details class="note warning"><summary>{}</summary><ul>{}</ul></details>').format(title, items)
+    return Markup('<details class="note warning"><summary>{}</summary>{}</details>').format(title, items)

@@ -5,11 +5,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.jobs.queue import Entry
 
 _DETAILED = frozenset({"duplicate", "has_caption", "zip_entries", "zip_size", "zip_broken", "caption_too_long"})
+_BUTTON = Markup('<button type="button" class="small-button" data-pick="{}" data-value="{}">{}</button>')
 
 
 def render_status(ui: Ui, jobs: Sequence[Entry], dismissed: str) -> Markup:
@@ -27,42 +29,38 @@ def render_status(ui: Ui, jobs: Sequence[Entry], dismissed: str) -> Markup:
 def _active(ui: Ui, entry: Entry) -> Markup:
     title = ui.t(f"dataset.status.{entry.job.kind}")
     if entry.status == "waiting":
-        return Markup('<p class="note">{} {}</p>').format(title, ui.t("dataset.status.waiting"))
+        return note("", title, ui.t("dataset.status.waiting"))
     share = f"{entry.done / entry.total:.3f}" if entry.total else "0"
     figures = ui.t.phase(entry.phase)
     if entry.total:
         figures = ui.t("queue.phase", phase=figures, done=entry.done, total=entry.total)
-    return Markup(
-        '<p class="note">{} <progress max="1" value="{}" aria-label="{}"></progress> {} '
-        '<button type="button" class="small-button" data-pick="stop" data-value="{}">{}</button></p>'
-    ).format(title, share, title, figures, entry.job.id, ui.t("dataset.status.stop"))
+    bar = Markup('<progress max="1" value="{}" aria-label="{}"></progress>').format(share, title)
+    return note("", title, bar, figures, _BUTTON.format("stop", entry.job.id, ui.t("dataset.status.stop")))
 
 
 def _import_ended(ui: Ui, entry: Entry) -> Markup:
     if entry.status == "failed":
         return _failed(ui, entry, "dataset.status.import_failed")
     if entry.status in ("stopped", "cancelled"):
-        return _closable(ui, entry, "warning", Markup("{}").format(ui.t("dataset.status.import_stopped")))
+        return _closable(ui, entry, "warning", ui.t("dataset.status.import_stopped"))
     result = entry.result
     counts = {name: int(result.get(name, 0)) for name in ("added", "captions", "refused")}
-    text = Markup("{}").format(ui.t("dataset.status.imported", **counts))
-    if counts["refused"]:
-        text += _refusals(ui, result.get("list", ()), counts["refused"])
-    return _closable(ui, entry, "warning" if counts["refused"] else "good", text)
+    text = ui.t("dataset.status.imported", **counts)
+    if not counts["refused"]:
+        return _closable(ui, entry, "good", text)
+    return _closable(ui, entry, "warning", text, _refusals(ui, result.get("list", ()), counts["refused"]))
 
 
 def _refusals(ui: Ui, refused: Any, total: int) -> Markup:
     items = [one for one in refused if isinstance(one, Mapping)] if isinstance(refused, Sequence) else []
-    rows = Markup("").join(
-        Markup("<li><b>{}</b>: {}</li>").format(one.get("name", ""), _reason(ui, one)) for one in items
+    rows = bullets(
+        (Markup("<b>{}</b>: {}").format(one.get("name", ""), _reason(ui, one)) for one in items), "ds-refused"
     )
     more = Markup("")
     if total > len(items):
         more = Markup("<p>{}</p>").format(ui.t("dataset.status.more", count=total - len(items)))
     title = ui.t("dataset.status.refused", count=total)
-    return Markup('<details open><summary>{}</summary><ul class="ds-refused">{}</ul>{}</details>').format(
-        title, rows, more
-    )
+    return Markup("<details open><summary>{}</summary>{}{}</details>").format(title, rows, more)
 
 
 def _reason(ui: Ui, refused: Mapping[str, Any]) -> str:
@@ -76,13 +74,9 @@ def _reason(ui: Ui, refused: Mapping[str, Any]) -> str:
 
 
 def _failed(ui: Ui, entry: Entry, key: str) -> Markup:
-    sentence = Markup("{} {}").format(ui.t(key), translate(entry.message, ui.lang))
-    hints = Markup("").join(Markup("<li>{}</li>").format(translate(hint, ui.lang)) for hint in entry.hints)
-    return _closable(ui, entry, "error", Markup("{}<ul>{}</ul>").format(sentence, hints))
+    hints = bullets(translate(hint, ui.lang) for hint in entry.hints)
+    return _closable(ui, entry, "error", ui.t(key), translate(entry.message, ui.lang), hints)
 
 
-def _closable(ui: Ui, entry: Entry, dataset: str, text: Markup) -> Markup:
-    return Markup(
-        '<div class="note {}">{} <button type="button" class="small-button" data-pick="dismiss" data-value="{}">{}'
-        "</button></div>"
-    ).format(dataset, text, entry.job.id, ui.t("dataset.status.dismiss"))
+def _closable(ui: Ui, entry: Entry, kind: str, *parts: str) -> Markup:
+    return note(kind, *parts, _BUTTON.format("dismiss", entry.job.id, ui.t("dataset.status.dismiss")))

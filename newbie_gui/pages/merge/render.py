@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from newbie_gui.figures import MIB, gib, size_text
 from newbie_gui.links import file_url, zip_url
-from newbie_gui.pages.html import table
+from newbie_gui.pages.html import bullets, note, table
 from newbie_gui.pages.merge.incoming import ReceivedFile
 from newbie_gui.pages.merge.inventory import Asset
 from newbie_gui.pages.merge.plans import DiskRoom, cpu_memory, title_of
@@ -32,17 +32,10 @@ _BUTTON = Markup('<button type="button" class="small-button" data-do="{}" data-k
 _LONG_VALUE = 200
 
 
-def note(kind: str, text: str, more: Sequence[str] = ()) -> Markup:
-    """kind: "", "good", "warning", "error"."""
-    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in more)
-    listed = Markup("<ul>{}</ul>").format(items) if more else ""
-    return Markup('<div class="note {}">{}{}</div>').format(kind, text, listed)
-
-
 def problem(ui: Ui, error: UserError | OSError) -> Markup:
     """An error with what to do about it."""
     if isinstance(error, UserError):
-        return note("error", say(error, ui.lang), hints(error, ui.lang))
+        return note("error", say(error, ui.lang), bullets(hints(error, ui.lang)))
     return note("error", ui.say(error))
 
 
@@ -128,7 +121,7 @@ def received_view(ui: Ui, received: Sequence[ReceivedFile]) -> Markup:
 def _refused(ui: Ui, name: str, error: UserError | OSError) -> Markup:
     """The engine's own sentences have the file's name in them."""
     if isinstance(error, UserError):
-        return note("error", ui.t("merge.upload.refused", why=say(error, ui.lang)), hints(error, ui.lang))
+        return note("error", ui.t("merge.upload.refused", why=say(error, ui.lang)), bullets(hints(error, ui.lang)))
     return note("error", ui.t("merge.upload.refused", why=f"{name}: {ui.say(error)}"))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
+from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.failure import Failure, Remedy
 
@@ -24,14 +25,13 @@ def render(
     if rest.strip():
         parts.append(Markup("<pre>{}</pre>").format(rest.strip("\n")))
     if failure.hints and not remedies:
-        items = Markup("").join(Markup("<li>{}</li>").format(translate(hint)) for hint in failure.hints)
-        parts.append(Markup("<p>{}</p><ul>{}</ul>").format(ui.t("train.failure.hints"), items))
+        parts.append(Markup("<p>{}</p>").format(ui.t("train.failure.hints")) + bullets(map(translate, failure.hints)))
     if remedies:
         rungs = Markup("").join(
             _rung(ui, number, remedy, new_name, translate) for number, remedy in enumerate(remedies, 1)
         )
         parts.append(Markup('<p>{}</p><ol class="ladder">{}</ol>').format(ui.t("train.failure.ladder"), rungs))
-    return Markup('<div class="note error failure" role="alert">{}</div>').format(Markup("").join(parts))
+    return note("error failure", *parts, role="alert")
 
 
 def _rung(ui: Ui, number: int, remedy: Remedy, new_name: str, translate: Callable[[str], str]) -> Markup:

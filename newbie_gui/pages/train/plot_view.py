@@ -7,6 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from newbie_gui.figures import figure
+from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.html import table as table_of
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.curves import Curve
@@ -59,25 +60,22 @@ def rate_data(ui: Ui, plot: Plot) -> dict[str, Any]:
 def health(ui: Ui, found: Health, translated: Mapping[str, str]) -> Markup:
     """The sentence, what to check, and nothing else. ``translated``: hints in the page's language."""
     tone = "warning" if found.key in _BAD else "good" if found.key == "falling" else ""
-    hints = Markup("").join(Markup("<li>{}</li>").format(translated.get(hint, hint)) for hint in found.hints)
-    listed = Markup("<ul>{}</ul>").format(hints) if hints else Markup("")
-    sentence = ui.t(f"train.health.{found.key}", **found.values)
-    return Markup('<div class="note {}">{}{}</div>').format(tone, sentence, listed)
+    hints = bullets(translated.get(hint, hint) for hint in found.hints)
+    return note(tone, ui.t(f"train.health.{found.key}", **found.values), hints)
 
 
 def notes(
     ui: Ui, warnings: Sequence[str], advice: Sequence[Mapping[str, Any]], translate: Callable[[str], str]
 ) -> Markup:
     """What the trainer warned of and advised, newest last; nothing where it did not."""
-    items = [Markup("<li>{}</li>").format(translate(text)) for text in warnings]
+    items = [translate(text) for text in warnings]
     for entry in advice:
-        hints = entry.get("hints") or ()
-        inner = Markup("").join(Markup("<li>{}</li>").format(translate(str(hint))) for hint in hints)
-        items.append(Markup("<li>{}<ul>{}</ul></li>").format(translate(str(entry.get("message", ""))), inner))
+        hints = bullets(translate(str(hint)) for hint in entry.get("hints") or ())
+        items.append(Markup("{}{}").format(translate(str(entry.get("message", ""))), hints))
     if not items:
         return Markup("")
-    return Markup('<details class="trainer-notes"><summary>{} ({})</summary><ul>{}</ul></details>').format(
-        ui.t("train.notes.heading"), len(items), Markup("").join(items)
+    return Markup('<details class="trainer-notes"><summary>{} ({})</summary>{}</details>').format(
+        ui.t("train.notes.heading"), len(items), bullets(items)
     )
 
 

@@ -3,6 +3,7 @@
 from markupsafe import Markup
 
 from newbie_gui.figures import date, duration, figure
+from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.progress import Progress
 from newbie_gui.runs.store import Row
@@ -28,7 +29,7 @@ def _silence(ui: Ui, progress: Progress) -> Markup:
         return Markup("")
     else:
         sentence = ui.t("train.progress.silent", time=duration(progress.silent_seconds, ui.t))
-    return Markup('<p class="note warning">{}</p>').format(sentence)
+    return note("warning", sentence)
 
 
 def _bar(ui: Ui, row: Row, progress: Progress) -> Markup:

@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from newbie_gui.figures import date
 from newbie_gui.pages.config.words import joined
+from newbie_gui.pages.html import bullets, note
 from newbie_gui.texts import Texts
 from newbie_gui.translate import translate
 from trainer_core.jobs.entries import Entry
@@ -54,9 +55,7 @@ def _goes_without_saying(entry: Entry) -> bool:
 
 def _pause(t: Texts, paused: str, something: bool) -> Markup:
     if paused:
-        return Markup('<div class="note warning" role="status">{} {}</div>').format(
-            t(f"queue.paused.{paused}"), _button(t, "continue", "")
-        )
+        return note("warning", t(f"queue.paused.{paused}"), _button(t, "continue", ""), role="status")
     if not something:
         return Markup("")
     return Markup("<p>{} <small>{}</small></p>").format(_button(t, "pause", ""), t("queue.pause.help"))
@@ -111,8 +110,8 @@ def _ended(t: Texts, entry: Entry) -> Markup:
     words = Markup('<span class="queue-status">{}</span> · {}').format(t(f"queue.status.{entry.status}"), at)
     why = Markup("")
     if entry.message:
-        hints = Markup("").join(Markup("<li>{}</li>").format(translate(hint, t.lang)) for hint in entry.hints)
-        why = Markup('<div class="queue-why">{}<ul>{}</ul></div>').format(translate(entry.message, t.lang), hints)
+        hints = bullets(translate(hint, t.lang) for hint in entry.hints)
+        why = Markup('<div class="queue-why">{}{}</div>').format(translate(entry.message, t.lang), hints)
     return Markup('<li data-job="{}">{}<span class="queue-buttons">{}</span>{}</li>').format(
         entry.job.id, _what(t, entry, words), _button(t, "forget", entry.job.id, entry.job.title), why
     )

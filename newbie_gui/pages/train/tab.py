@@ -10,6 +10,7 @@ from gradio.blocks import Block
 from gradio.events import Dependency
 from markupsafe import Markup
 
+from newbie_gui.pages.html import note
 from newbie_gui.pages.train import parts as layout
 from newbie_gui.pages.train import queue_panel
 from newbie_gui.pages.train.form_link import FormLink
@@ -242,8 +243,8 @@ def _wire_form(
 def _why_not(ui: Ui, problem: str) -> str:
     if not problem:
         return ""
-    note = Markup('<div class="note warning" role="status">⚠ {} <a href="#config">{}</a></div>')
-    return str(note.format(problem, ui.t("train.start.to_settings")))
+    link = Markup('<a href="#config">{}</a>').format(ui.t("train.start.to_settings"))
+    return str(note("warning", "⚠", problem, link, role="status"))
 
 
 def _is_finite(value: object) -> bool:
