@@ -1,7 +1,6 @@
 """One page in one language: header, guide and the tabs, wired together."""
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.dataset import tab as dataset
 from newbie_gui.pages.merge import tab as merge
 from newbie_gui.pages.train import tab as train
-from newbie_gui.pages.train.form_link import FormLink
 from newbie_gui.pages.ui import ACTION, QUIET, Ui
 from newbie_gui.texts import Lang, Texts
 from trainer_core.contracts.fsutil import json_text
@@ -47,7 +45,7 @@ def build_page(ui: Ui) -> gr.Blocks:
             with gr.Tab(ui.t("frame.tab.config"), id="config", elem_id="tab-config"):
                 settings = config.build(ui)
             with gr.Tab(ui.t("frame.tab.train"), id="train", elem_id="tab-train"):
-                training = train.build(ui, _form_link(ui, settings))
+                training = train.build(ui, settings)
             with gr.Tab(ui.t("frame.tab.merge"), id="merge", elem_id="tab-merge"):
                 merging = merge.build(ui)
             with gr.Tab(ui.t("frame.tab.disk"), id="disk", elem_id="tab-disk"):
@@ -97,20 +95,9 @@ def _connect_data(ui: Ui, pictures: dataset.DatasetTab, settings: config.ConfigT
         gr.Info(ui.t("frame.advice_applied", values=joined(said, ui.t)))
         return settings.fill(wanted)
 
-    form = list(settings.inputs)
+    form = settings.outputs
     pictures.dataset.change(ui.guarded(chosen), pictures.dataset, form, **ACTION)
     pictures.apply.click(ui.guarded(advised), pictures.values, form, **ACTION)
-
-
-def _form_link(ui: Ui, settings: config.ConfigTab) -> FormLink:
-    """The Settings tab as the Train tab sees it."""
-    return FormLink(
-        inputs=frozenset(settings.inputs),
-        read=lambda values: config.config_from_form(ui, settings.form(values)),
-        fill=lambda wanted: settings.fill(vars(wanted)),
-        problem=settings.start_problem,
-        problem_of=partial(config.problem_of, ui),
-    )
 
 
 def theme() -> gr.themes.Base:

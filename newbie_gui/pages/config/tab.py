@@ -2,9 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -68,64 +67,16 @@ element.addEventListener('click', (event) => {
 """
 
 
-@dataclass(frozen=True, kw_only=True)
 class ConfigTab:
-    """What the other tabs need of this one.
+    """The components of one page's tab and their handlers; holds nothing about who has it open.
 
     Attributes:
-        inputs: the control of each setting and what tells that they were filled, for ``inputs=`` of a handler whose
-            dict goes through `form`, and for ``outputs=`` of one that uses `fill`.
         start_problem: hidden; empty while Start is allowed, else the sentence why not.
-        form: the form by name, of a handler's dict.
-        fill: updates that put values (by name, in their types) into the form; the check of it follows by itself.
     """
-
-    inputs: frozenset[Any]
-    start_problem: gr.Textbox
-    form: Callable[[Mapping[Any, Any]], dict[str, Any]]
-    fill: Callable[[Mapping[str, Any]], dict[Any, Any]]
-
-
-def build(ui: Ui) -> ConfigTab:
-    """Place the tab's contents; call it inside its gr.Tab."""
-    tab = _Tab(ui)
-    tab.place()
-    tab.wire()
-    return ConfigTab(
-        inputs=frozenset(tab.outputs),
-        start_problem=tab.start,
-        form=tab.fields.read,
-        fill=tab.fill,
-    )
-
-
-def config_from_form(ui: Ui, form: Mapping[str, Any]) -> TrainConfig:
-    """The configuration in a form (by name, as `ConfigTab.form` gives it).
-
-    Raises:
-        ConfigError: with every problem.
-    """
-    return parse_config(values_from(form), source=ui.t("frame.tab.config"))
-
-
-def problem_of(ui: Ui, config: TrainConfig) -> str:
-    """Why a training with these settings cannot be started, as of now; empty where it can.
-
-    Waits a moment for what has to be read from disk.
-    """
-    known, form = KnownFacts(), to_form(vars(config))
-    deadline = time.monotonic() + _PATIENCE_S
-    while (report := check(form, known, ui)).counting and time.monotonic() < deadline:
-        time.sleep(_PATIENCE_S / 100)
-    return start_problem(report, ui)
-
-
-class _Tab:
-    """The components of one page's tab and their handlers; holds nothing about who has it open."""
 
     fields: Fields
     live: gr.HTML
-    start: gr.Textbox
+    start_problem: gr.Textbox
 
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
@@ -160,7 +111,7 @@ class _Tab:
         self._seen = gr.Textbox("", elem_id="config-seen", **hidden)
         # The form as this page has told it: another page may have written other values since.
         self._told = gr.Textbox("", elem_id="config-told", **hidden)
-        self.start = gr.Textbox("", elem_id="config-start-problem", **hidden)
+        self.start_problem = gr.Textbox("", elem_id="config-start-problem", **hidden)
         self._timer = gr.Timer(_SLOW_S)
 
     def _place_strategy(self) -> None:
@@ -181,7 +132,7 @@ class _Tab:
     def wire(self) -> None:
         controls: list[Any] = list(self.fields.controls.values())
         checking: set[Any] = {*controls, self._nudge, self._marked, self._seen, self._strategy}
-        panel = [self.live, self._why, self._seen, self.start, self._marked, self._timer]
+        panel = [self.live, self._why, self._seen, self.start_problem, self._marked, self._timer]
         marks = [*controls, *self.fields.folds.values(), self._shown]
         # What a person does, not what is filled in: that is told once by the nudge, not by each control for itself.
         typed = [control.input for control in (*controls, self._strategy)]
@@ -202,15 +153,31 @@ class _Tab:
         self._base.wire(self.fields.controls)
         self._files.wire(self.fields, self.outputs, self.fill)
         self._exchange.wire(self.fields, self.outputs, self.fill)
-        self._fit.wire(
-            self.fields.controls, self.start, lambda data: config_from_form(self._ui, self.fields.read(data))
-        )
+        self._fit.wire(self.fields.controls, self.start_problem, self.config)
         self._use.click(self._used, self._strategy, self.outputs, **QUIET)
 
     @property
     def outputs(self) -> list[Any]:
-        """What `fill` updates."""
+        """The control of each setting, and what tells that they were filled.
+
+        For ``inputs=`` of a handler whose dict goes through `config`, and ``outputs=`` of one that uses `fill`.
+        """
         return [*self.fields.controls.values(), self._nudge]
+
+    def config(self, data: Mapping[Any, Any]) -> TrainConfig:
+        """The form's settings, of a handler's dict. Raises ConfigError with every problem."""
+        return parse_config(values_from(self.fields.read(data)), source=self._ui.t("frame.tab.config"))
+
+    def problem_of(self, config: TrainConfig) -> str:
+        """Why a training with these settings cannot be started, as of now; empty where it can.
+
+        Waits a moment for what has to be read from disk.
+        """
+        known, form = KnownFacts(), to_form(vars(config))
+        deadline = time.monotonic() + _PATIENCE_S
+        while (report := check(form, known, self._ui)).counting and time.monotonic() < deadline:
+            time.sleep(_PATIENCE_S / 100)
+        return start_problem(report, self._ui)
 
     def _filled(self) -> dict[Any, Any]:
         """A fresh page: what was typed last, else what suits this machine."""
@@ -277,7 +244,7 @@ class _Tab:
         panels = {} if seen == has[1] else {self.live: live, self._why: why, self._seen: seen}
         return {
             **panels,
-            self.start: start_problem(report, ui),
+            self.start_problem: start_problem(report, ui),
             self._marked: gr.skip() if problems == has[0] else problems,
             self._timer: gr.Timer(_SOON_S if report.counting else _SLOW_S),
         }
@@ -294,7 +261,7 @@ class _Tab:
         return self.fill(plan.values)
 
     def fill(self, values: Mapping[str, Any]) -> dict[Any, Any]:
-        """Updates of `outputs` that put values, in their types, into the form."""
+        """Updates of `outputs` that put values (by name, in their types) into the form; its check follows by itself."""
         self._draft.amend(to_form(values))
         updates = self.fields.fill(values)
         folder = self.fields.controls["train_data_dir"]
@@ -302,6 +269,14 @@ class _Tab:
             # It may be new: then the list does not have its name yet.
             updates[folder] = {**updates[folder], "choices": self._ui.datasets.choices()}
         return {**updates, self._nudge: _stamp()}
+
+
+def build(ui: Ui) -> ConfigTab:
+    """Place the tab's contents; call it inside its gr.Tab."""
+    tab = ConfigTab(ui)
+    tab.place()
+    tab.wire()
+    return tab
 
 
 def _stamp() -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 import gradio as gr
 from markupsafe import Markup
 
+from newbie_gui.pages.config.tab import ConfigTab
 from newbie_gui.pages.html import Cell, table
-from newbie_gui.pages.train.form_link import FormLink
 from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.train.renderer import REMEMBERED
 from newbie_gui.pages.train.responses import Responses, Updates, Values
@@ -27,7 +27,7 @@ _SHORT = 80
 class Handlers:
     """The handlers of one page's buttons."""
 
-    def __init__(self, ui: Ui, parts: Parts, responses: Responses, form: FormLink) -> None:
+    def __init__(self, ui: Ui, parts: Parts, responses: Responses, form: ConfigTab) -> None:
         self._ui = ui
         self._parts = parts
         self._responses = responses
@@ -36,7 +36,7 @@ class Handlers:
 
     def start(self, values: Values, cards: list[str] | None, *, front: bool) -> Updates:
         """Start or queue the form's settings; ``cards``: the GPUs chosen, ``None`` where there is no choice."""
-        config = self._form.read(values)
+        config = self._form.config(values)
         if cards is not None:
             config = replace(config, gpus=self._cards(cards))
         key = key_of(Path(config.output_dir) / config.output_name)
@@ -101,24 +101,24 @@ class Handlers:
         row = self._responses.shown(values)
         config = actions.duplicated(row, self._store)
         gr.Info(self._ui.t("train.duplicated", old=row.name, new=config.output_name))
-        return dict(self._form.fill(config))
+        return self._form.fill(vars(config))
 
     def load(self, values: Values) -> Updates:
         """Put the run's settings into the form as they are."""
         row = self._responses.shown(values)
         gr.Info(self._ui.t("train.change.loaded", name=row.name))
-        return dict(self._form.fill(actions.config_of(row)))
+        return self._form.fill(vars(actions.config_of(row)))
 
     def planned(self, values: Values) -> str:
         """What the form's settings would change in the run, as a table."""
-        changes = actions.planned_changes(self._responses.shown(values), self._form.read(values))
+        changes = actions.planned_changes(self._responses.shown(values), self._form.config(values))
         return str(changes_table(self._ui, changes))
 
     def go_on(self, values: Values) -> Updates:
         """Continue the run with the form's settings."""
         row = self._responses.shown(values)
         self._require_ended(row)
-        config = actions.continued(row, self._form.read(values))
+        config = actions.continued(row, self._form.config(values))
         # A run that cannot start would count as failed, and it is done or can still go on.
         if problem := self._form.problem_of(config):
             raise UserError("not_ready", problem)

@@ -10,10 +10,10 @@ from gradio.blocks import Block
 from gradio.events import Dependency
 from markupsafe import Markup
 
+from newbie_gui.pages.config.tab import ConfigTab
 from newbie_gui.pages.html import note
 from newbie_gui.pages.train import parts as layout
 from newbie_gui.pages.train import queue_panel
-from newbie_gui.pages.train.form_link import FormLink
 from newbie_gui.pages.train.handlers import Handlers
 from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.train.renderer import LIVE_S, TrainRenderer
@@ -61,7 +61,7 @@ class _Changing:
     go: gr.Button
 
 
-def build(ui: Ui, form: FormLink) -> TrainTab:
+def build(ui: Ui, form: ConfigTab) -> TrainTab:
     """Place the tab's contents; call it inside its gr.Tab."""
     timer = gr.Timer(LIVE_S)
     selected, stamps, lora = (layout.hidden(name) for name in ("selected", "stamps", "lora"))
@@ -210,10 +210,10 @@ def _wire_rows(ui: Ui, parts: Parts, handlers: Handlers, outputs: list[Block]) -
 
 
 def _wire_form(
-    ui: Ui, parts: Parts, handlers: Handlers, form: FormLink, outputs: list[Block], *, starting: _Starting,
+    ui: Ui, parts: Parts, handlers: Handlers, form: ConfigTab, outputs: list[Block], *, starting: _Starting,
     changing: _Changing,
 ) -> None:  # fmt: skip
-    both = set(parts.inputs) | set(form.inputs)
+    both = set(parts.inputs) | set(form.outputs)
     several = len(ui.machine.now().gpus) > 1
 
     def starter(front: bool) -> Callable[[Values], Any]:
@@ -228,10 +228,12 @@ def _wire_form(
         return update, update, _why_not(ui, problem)
 
     # The click itself checks once more: another page may have changed the data meanwhile.
-    form.problem.change(allowed, form.problem, [starting.start, starting.queue_up, starting.why_not], **QUIET)
+    form.start_problem.change(
+        allowed, form.start_problem, [starting.start, starting.queue_up, starting.why_not], **QUIET
+    )
     starting.start.click(ui.guarded(starter(True)), both | {starting.cards}, outputs, **ACTION)
     starting.queue_up.click(ui.guarded(starter(False)), both | {starting.cards}, outputs, **ACTION)
-    fields = list(form.inputs)
+    fields = form.outputs
     duplicate = parts.buttons["duplicate"].click(ui.guarded(handlers.duplicate), set(parts.inputs), fields, **ACTION)
     loaded = changing.load.click(ui.guarded(handlers.load), set(parts.inputs), fields, **ACTION)
     for filled in (duplicate, loaded):

@@ -20,15 +20,15 @@ from trainer_core.planning.demo import TINY_BASE
 SOURCES = Path(tab.__file__).parent
 
 
-def built(ui: Ui) -> tuple[tab._Tab, gr.Blocks]:
+def built(ui: Ui) -> tuple[tab.ConfigTab, gr.Blocks]:
     with gr.Blocks(analytics_enabled=False) as page:
-        made = tab._Tab(ui)
+        made = tab.ConfigTab(ui)
         made.place()
         made.wire()
     return made, page
 
 
-def data_of(made: tab._Tab, form: dict[str, Any], **hidden: str) -> dict[Any, Any]:
+def data_of(made: tab.ConfigTab, form: dict[str, Any], **hidden: str) -> dict[Any, Any]:
     stamps = {made._nudge: "1", made._marked: "", made._seen: "", made._told: "", made._strategy: "cpu-demo"}
     return {**{made.fields.controls[name]: value for name, value in form.items()}, **stamps}
 
@@ -46,10 +46,10 @@ def test_a_new_page_is_ready_but_for_the_data_set(tmp_path: Path):
     ui = make_ui(tmp_path)
     made, _ = built(ui)
     updates = made._filled()
-    form = {name: updates[control]["value"] for name, control in made.fields.controls.items()}
-    assert form["base_model_path"] == str(TINY_BASE) and form["device"] == "cpu"
+    form = {control: updates[control]["value"] for control in made.fields.controls.values()}
+    assert {str(TINY_BASE), "cpu"} <= {form[made.fields.controls[name]] for name in ("base_model_path", "device")}
     with pytest.raises(ConfigError) as refused:
-        tab.config_from_form(ui, form)
+        made.config(form)
     assert [problem.field for problem in refused.value.problems] == ["train_data_dir"]
     assert "info" in updates[made.fields.controls["train_data_dir"]]
     data = make_dataset(ui.workspace.datasets / "hero" / "2_hero").parent
@@ -164,9 +164,10 @@ def test_settings_are_checked_as_of_now(tmp_path: Path):
     data = make_dataset(ui.workspace.datasets / "hero")
     places = {"base_model_path": str(TINY_BASE), "train_data_dir": str(data)}
     config = parse_config({**default_values(ui.workspace), **places, "device": "cpu"})
-    assert tab.problem_of(ui, config) == ""
+    made, _ = built(ui)
+    assert made.problem_of(config) == ""
     data.rename(data.with_name("renamed"))
-    assert tab.problem_of(ui, config).startswith("One problem to solve before Start: Training images. ")
+    assert made.problem_of(config).startswith("One problem to solve before Start: Training images. ")
 
 
 def test_every_word_of_the_tab_is_used():

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -14,7 +15,6 @@ from test_long_run import STEPS, long_log
 
 from newbie_gui.machine import MachineWatch
 from newbie_gui.pages.train import plot_view
-from newbie_gui.pages.train.form_link import FormLink
 from newbie_gui.pages.train.handlers import Handlers, changes_table
 from newbie_gui.pages.train.renderer import REMEMBERED, TrainRenderer, ViewRequest
 from newbie_gui.pages.train.responses import Responses
@@ -122,8 +122,8 @@ class Page:
         self.problem = ""
         with gr.Blocks():
             field = gr.Textbox()
-            form = FormLink(
-                inputs=frozenset([field]), read=lambda _: self.config, fill=lambda new: {field: new}, problem=field,
+            form: Any = SimpleNamespace(
+                outputs=[field], config=lambda _: self.config, fill=lambda new: {field: new}, start_problem=field,
                 problem_of=lambda config: self.problem,
             )  # fmt: skip
             self.tab = build(ui, form)
@@ -193,8 +193,8 @@ def test_continue_with_the_forms_settings_keeps_the_runs_name(
 def test_a_copy_and_the_runs_own_settings_go_into_the_form(page: Page, workspace: Workspace) -> None:
     run = make_run(workspace, "one", learning_rate=3e-4)
     [row] = page.handlers._store.rows()
-    assert page.handlers.load(page.values(row.key)) == {page.field: load_config(run.config_file)}
-    assert page.handlers.duplicate(page.values(row.key))[page.field].output_name == "one-2"
+    assert page.handlers.load(page.values(row.key)) == {page.field: vars(load_config(run.config_file))}
+    assert page.handlers.duplicate(page.values(row.key))[page.field]["output_name"] == "one-2"
 
 
 @pytest.mark.parametrize("name", ["../config.toml", "gone.safetensors", "", "/etc/passwd", "a/b"])
