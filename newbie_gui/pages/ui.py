@@ -33,7 +33,11 @@ class Ui:
         """The error as one readable text in this page's language."""
         if isinstance(error, UserError):
             return " ".join((say(error, self.lang), *hints(error, self.lang)))
-        return self.t("frame.error.disk", reason=translate(error.strerror or str(error), self.lang))
+        return self.t("frame.error.disk", reason=self.translate(error.strerror or str(error)))
+
+    def translate(self, text: str) -> str:
+        """What the engine says, in this page's language."""
+        return translate(text, self.lang)
 
     def guarded(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         """``handler``, whose UserError or OSError becomes a toast and leaves every output as it is.

@@ -10,7 +10,6 @@ from newbie_gui.figures import size_text
 from newbie_gui.links import file_url
 from newbie_gui.pages.html import Cell, bullets, note, table
 from newbie_gui.pages.ui import Ui
-from newbie_gui.translate import translate
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.base_check import BaseReport, PartReport
@@ -72,10 +71,10 @@ def _distinct(report: BaseReport) -> Iterator[UserError]:
 
 
 def _error(error: UserError, ui: Ui) -> Markup:
-    message = Markup("<p>{}</p>").format(translate(error.message, ui.lang))
+    message = Markup("<p>{}</p>").format(ui.translate(error.message))
     if not error.hints:
         return message
-    hints = bullets((translate(hint, ui.lang) for hint in error.hints), "config-list")
+    hints = bullets(map(ui.translate, error.hints), "config-list")
     return message + Markup("<details><summary>{}</summary>{}</details>").format(ui.t("base.report.hints"), hints)
 
 

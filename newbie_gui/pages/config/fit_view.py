@@ -8,7 +8,7 @@ from markupsafe import Markup
 from newbie_gui.figures import duration, gib
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
-from newbie_gui.translate import hints, say, translate
+from newbie_gui.translate import hints, say
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.queue import Entry
 
@@ -39,7 +39,7 @@ def _found(result: Mapping[str, Any], ui: Ui) -> Markup:
     head = Markup("<strong>{} {}</strong>").format(mark, ui.t(f"fit.verdict.{known}"))
     advice = Markup("")
     if result.get("hints"):
-        sentences = (translate(str(hint), ui.lang) for hint in result["hints"])
+        sentences = (ui.translate(str(hint)) for hint in result["hints"])
         advice = Markup("<p>{}</p>{}").format(ui.t("config.live.hints"), bullets(sentences, "config-list"))
     return note(kind, head, bullets(_sentences(result, ui), "config-list"), advice)
 
@@ -59,5 +59,5 @@ def _sentences(result: Mapping[str, Any], ui: Ui) -> Iterator[str]:
         yield ui.t("fit.whole", duration=duration(result["seconds"], ui.t, roughly=True))
     yield ui.t(
         "fit.tried", width=measured["width"], height=measured["height"], images=measured["images"],
-        tokens=measured["caption_tokens"], device=translate(measured["device"], ui.lang), took=f"{result['took']:.0f}",
+        tokens=measured["caption_tokens"], device=ui.translate(measured["device"]), took=f"{result['took']:.0f}",
     )  # fmt: skip

@@ -14,7 +14,6 @@ from newbie_gui.pages.config.lookup import Answer
 from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.actions import free_name
-from newbie_gui.translate import translate
 from trainer_core.contracts.config import TrainConfig, changes, options, parse_config, refused
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import ConfigError, Problem
@@ -109,7 +108,7 @@ def _in_words(found: list[Problem], values: Mapping[str, Any], ui: Ui) -> dict[s
     for problem in found:
         spec = specs[problem.field]
         text = problem_text(spec, values.get(spec.name), problem.message, ui.t)
-        text = text or translate(problem.message, ui.lang)
+        text = text or ui.translate(problem.message)
         words.setdefault(spec.name, text[:1].upper() + text[1:])
     return words
 
@@ -146,7 +145,7 @@ class _Check:
         return LiveReport(
             problems=_in_order({**dict(self._disk_problems()), **problems}),
             warnings=tuple(self._warnings(forecast, fits)),
-            hints=tuple(translate(hint, self._ui.lang) for hint in memory_hints(self._config)) if short else (),
+            hints=tuple(map(self._ui.translate, memory_hints(self._config))) if short else (),
             forecast=forecast,
             replaced=self._replaced,
             counting=any(answer.pending for answer in answers),

@@ -10,7 +10,6 @@ from newbie_gui.pages.config.live import Fit, LiveReport
 from newbie_gui.pages.config.words import WORTH_NAMING, joined, part_name, parts_text
 from newbie_gui.pages.html import bullets, note, table
 from newbie_gui.pages.ui import Ui
-from newbie_gui.translate import translate
 from trainer_core.contracts.config import options
 from trainer_core.planning.estimate import Estimate
 from trainer_core.planning.phases import Component
@@ -257,5 +256,5 @@ def _details(forecast: Estimate, ui: Ui) -> Markup:
         t("config.memory.phases"),
         table(heads, rows),
         t("config.notes"),
-        bullets((translate(text, ui.lang) for text in forecast.notes), "config-list"),
+        bullets(map(ui.translate, forecast.notes), "config-list"),
     )

@@ -10,7 +10,6 @@ from newbie_gui.pages.config.form import default_values, to_form, values_from
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.strategies import base_of, presets, proposed_values, starting_values
-from newbie_gui.translate import translate
 from trainer_core.planning.hardware import Machine
 from trainer_core.planning.presets import Choice, Preset, choose, reserve_gib
 
@@ -65,7 +64,7 @@ def changed_by(plan: StrategyPlan, form: Mapping[str, Any]) -> dict[str, tuple[A
 
 def render_plan(plan: StrategyPlan, form: Mapping[str, Any], ui: Ui) -> Markup:
     """Why it is proposed, or why not; and what it would change."""
-    sentences = bullets((translate(sentence, ui.lang) for sentence in plan.sentences), "config-list")
+    sentences = bullets(map(ui.translate, plan.sentences), "config-list")
     if not plan.fits:
         head, kind = ui.t("config.strategy.short"), "warning"
     elif plan.proposed:

@@ -7,7 +7,6 @@ from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
 from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import Ui
-from newbie_gui.translate import translate
 from trainer_core.contracts.datafacts import tokens_of
 from trainer_core.dataset.dataset_index import Picture
 from trainer_core.dataset.index_file import preview_name
@@ -158,7 +157,7 @@ def _facts(ui: Ui, store: DatasetStore, dataset: DatasetState, picture: Picture,
         (t("dataset.fact.tokens"), _tokens(ui, store, dataset, picture)),
     ]
     if record is not None and record.reason:
-        facts.append((t("dataset.fact.problem"), translate(record.reason, ui.lang)))
+        facts.append((t("dataset.fact.problem"), ui.translate(record.reason)))
     return facts
 
 

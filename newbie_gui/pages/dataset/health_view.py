@@ -8,7 +8,6 @@ from markupsafe import Markup
 from newbie_gui.datasets.store import DatasetState
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
-from newbie_gui.translate import translate
 from trainer_core.dataset.health import MEGAPIXELS, Health
 from trainer_core.planning.advice import dataset_advice
 from trainer_core.planning.schedule import Bucket, count_steps
@@ -72,7 +71,7 @@ def _count(ui: Ui, count: int) -> str:
 
 
 def _advice(ui: Ui, dataset: DatasetState) -> Markup:
-    sentence = translate(dataset_advice(dataset.health.usable).sentence, ui.lang)
+    sentence = ui.translate(dataset_advice(dataset.health.usable).sentence)
     return note("", sentence)
 
 

@@ -7,7 +7,6 @@ from markupsafe import Markup
 
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
-from newbie_gui.translate import translate
 from trainer_core.jobs.queue import Entry
 
 _DETAILED = frozenset({"duplicate", "has_caption", "zip_entries", "zip_size", "zip_broken", "caption_too_long"})
@@ -69,13 +68,13 @@ def _reason(ui: Ui, refused: Mapping[str, Any]) -> str:
     if key not in ui.t:
         return f"{reason} {detail}".strip()
     if reason == "zip_broken":
-        detail = translate(detail, ui.lang)
+        detail = ui.translate(detail)
     return ui.t(key, detail=detail) if reason in _DETAILED else ui.t(key)
 
 
 def _failed(ui: Ui, entry: Entry, key: str) -> Markup:
-    hints = bullets(translate(hint, ui.lang) for hint in entry.hints)
-    return _closable(ui, entry, "error", ui.t(key), translate(entry.message, ui.lang), hints)
+    hints = bullets(map(ui.translate, entry.hints))
+    return _closable(ui, entry, "error", ui.t(key), ui.translate(entry.message), hints)
 
 
 def _closable(ui: Ui, entry: Entry, kind: str, *parts: str) -> Markup:

@@ -1,6 +1,6 @@
 """The curves as Gradio's line plot takes them, the sentence under them, and the same figures as a table."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,21 +57,19 @@ def rate_data(ui: Ui, plot: Plot) -> dict[str, Any]:
     return _data([called["step"], called["rate"]], _rows(plot.rate))
 
 
-def health(ui: Ui, found: Health, translated: Mapping[str, str]) -> Markup:
-    """The sentence, what to check, and nothing else. ``translated``: hints in the page's language."""
+def health(ui: Ui, found: Health) -> Markup:
+    """The sentence, what to check, and nothing else."""
     tone = "warning" if found.key in _BAD else "good" if found.key == "falling" else ""
-    hints = bullets(translated.get(hint, hint) for hint in found.hints)
+    hints = bullets(map(ui.translate, found.hints))
     return note(tone, ui.t(f"train.health.{found.key}", **found.values), hints)
 
 
-def notes(
-    ui: Ui, warnings: Sequence[str], advice: Sequence[Mapping[str, Any]], translate: Callable[[str], str]
-) -> Markup:
+def notes(ui: Ui, warnings: Sequence[str], advice: Sequence[Mapping[str, Any]]) -> Markup:
     """What the trainer warned of and advised, newest last; nothing where it did not."""
-    items = [translate(text) for text in warnings]
+    items = [ui.translate(text) for text in warnings]
     for entry in advice:
-        hints = bullets(translate(str(hint)) for hint in entry.get("hints") or ())
-        items.append(Markup("{}{}").format(translate(str(entry.get("message", ""))), hints))
+        hints = bullets(ui.translate(str(hint)) for hint in entry.get("hints") or ())
+        items.append(Markup("{}{}").format(ui.translate(str(entry.get("message", ""))), hints))
     if not items:
         return Markup("")
     return Markup('<details class="trainer-notes"><summary>{} ({})</summary>{}</details>').format(

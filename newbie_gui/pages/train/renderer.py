@@ -79,9 +79,8 @@ class _Shown:
 class TrainRenderer:
     """Makes the parts for one language's pages."""
 
-    def __init__(self, ui: Ui, translate: Callable[[str], str]) -> None:
+    def __init__(self, ui: Ui) -> None:
         self._ui = ui
-        self._translate = translate
         self._store: RunStore = ui.runs
 
     def refresh(self, request: ViewRequest) -> ViewUpdate:
@@ -162,12 +161,11 @@ class TrainRenderer:
             history = self._store.history(row.folder)
             plot = plot_of(history, request.choice, beside)
             health = self._ui.health.health(row.folder, history, facts, shown.failure, shown.config)
-            words = {hint: self._translate(hint) for hint in health.hints}
             return {
                 "other": other.name if other and beside else "",
                 "loss": plot_view.loss_data(self._ui, plot),
                 "rate": plot_view.rate_data(self._ui, plot),
-                "health": str(plot_view.health(self._ui, health, words) + self._notes(facts)),
+                "health": str(plot_view.health(self._ui, health) + self._notes(facts)),
                 "table": str(plot_view.table(self._ui, plot, history.validation())),
             }
 
@@ -175,7 +173,7 @@ class TrainRenderer:
 
     def _notes(self, facts: RunFacts) -> Any:
         speed = [advice for advice in facts.advice if advice.get("topic") != "loss"]
-        return plot_view.notes(self._ui, facts.warnings, speed, self._translate)
+        return plot_view.notes(self._ui, facts.warnings, speed)
 
     def _samples(self, shown: _Shown) -> str:
         prompts = shown.config.sample_prompts if shown.config else ()
@@ -196,7 +194,7 @@ class TrainRenderer:
         if failure is not None and failure.code == OUT_OF_MEMORY and config is not None:
             ladder = remedies(shown.row, config)
             new_name = actions.free_name(config, self._store.rows())
-        return str(failure_view.render(self._ui, failure, ladder, new_name, self._translate))
+        return str(failure_view.render(self._ui, failure, ladder, new_name))
 
 
 def _others(rows: tuple[Row, ...], row: Row | None) -> tuple[str, Callable[[], Any]]:

@@ -19,7 +19,6 @@ from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.train.renderer import LIVE_S, TrainRenderer
 from newbie_gui.pages.train.responses import Responses, Values
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
-from newbie_gui.translate import translate
 
 _COPY = "(text) => { if (text && navigator.clipboard) navigator.clipboard.writeText(text).catch(() => {}); }"
 _TO_CONFIG = "() => { location.hash = '#config'; }"
@@ -91,7 +90,7 @@ def build(ui: Ui, form: ConfigTab) -> TrainTab:
         plots=plots, samples=samples, files=files, search=search, log=log, report=report, report_text=report_text,
         lora=lora,
     )  # fmt: skip
-    responses = Responses(ui, parts, TrainRenderer(ui, lambda message: translate(message, ui.lang)))
+    responses = Responses(ui, parts, TrainRenderer(ui))
     outputs = _outputs(parts)
     _wire_refresh(parts, responses, outputs)
     handlers = Handlers(ui, parts, responses, form)

@@ -41,7 +41,7 @@ def ui(workspace: Workspace, queue: HeldQueue, store: RunStore) -> Ui:
 
 @pytest.fixture
 def renderer(ui: Ui) -> TrainRenderer:
-    return TrainRenderer(ui, lambda text: text)
+    return TrainRenderer(ui)
 
 
 def size(parts: Any) -> int:
