@@ -56,6 +56,12 @@ class Ui:
         return safe
 
 
+def said(event: gr.EventData, name: str) -> str:
+    """A text that came with an event; whatever else came counts as none."""
+    value = event._data.get(name) if isinstance(event._data, dict) else None
+    return value if isinstance(value, str) else ""
+
+
 # How an event is wired. `QUIET`: ticks and loads, answered at once. `ACTION`: what a person clicks, with toasts.
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 ACTION: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private", "concurrency_limit": None}

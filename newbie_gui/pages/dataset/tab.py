@@ -13,7 +13,7 @@ from newbie_gui.pages.dataset.editor_view import GO_BACK, GO_TO_EDITOR, GO_TO_QU
 from newbie_gui.pages.dataset.layout import Parts, hidden, place
 from newbie_gui.pages.dataset.managing import Manager
 from newbie_gui.pages.dataset.renderer import DISMISSED, EVERYWHERE, DatasetRenderer, Updates, Values
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news, said
 from trainer_core.contracts.errors import UserError
 
 _TICK_S = 2.0
@@ -126,7 +126,7 @@ class _Tab:
                 event.then(None, None, None, js=_GO_TO_GRID)
 
         def picked(values: Values, event: gr.EventData) -> Any:
-            return self._picked(values, _said(event, "kind"), _said(event, "value"))
+            return self._picked(values, said(event, "kind"), said(event, "value"))
 
         for html in (browse.grid, parts.facts.tags, parts.status):
             event = html.select(self._ui.guarded(picked), show.inputs, self._editing.outputs, **_CALM)
@@ -258,9 +258,3 @@ class _Tab:
             updates |= self._show.content(latest, values)
             updates |= self._show.open_facts(latest, values)
         return updates or gr.skip()
-
-
-def _said(event: gr.EventData, name: str) -> str:
-    """A text that came with an event; whatever else came counts as none."""
-    value = event._data.get(name) if isinstance(event._data, dict) else None
-    return value if isinstance(value, str) else ""

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from newbie_gui.pages.merge.inventory import Asset, InventoryCache, remove
 from newbie_gui.pages.merge.jobs_panel import texts_of_live_jobs
 from newbie_gui.pages.merge.render import CLICKS, assets_view
-from newbie_gui.pages.ui import ACTION, Ui
+from newbie_gui.pages.ui import ACTION, Ui, said
 from trainer_core.contracts.errors import UserError
 
 
@@ -42,8 +42,7 @@ class AssetsPanel:
         return assets_view(self._ui, self._inventory.now().assets)
 
     def _asked(self, event: gr.EventData) -> tuple[Any, Any, Any]:
-        data = event._data if isinstance(event._data, dict) else {}
-        asset = self._asset(data.get("key"))
+        asset = self._asset(said(event, "key"))
         # Backticks show a name as it is, whatever Markdown it holds.
         name = asset.path.name.replace("`", "'")
         return asset.key, gr.update(visible=True), self._ui.t("merge.assets.ask", name=f"`{name}`")
@@ -55,7 +54,7 @@ class AssetsPanel:
         gr.Info(self._ui.t("merge.assets.removed", name=asset.path.name))
         return gr.update(visible=False), "", str(self.html())
 
-    def _asset(self, key: object) -> Asset:
+    def _asset(self, key: str) -> Asset:
         """Raises UserError `asset_missing`."""
         found = next((asset for asset in self._inventory.now(anew=True).assets if asset.key == key), None)
         if found is None:

@@ -1,6 +1,6 @@
 """The Merge tab: choose base and LoRAs once; merge them, or look at pictures with them; convert; keep house."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -16,7 +16,7 @@ from newbie_gui.pages.merge.jobs_panel import JobsPanel
 from newbie_gui.pages.merge.merge_panel import MergePanel
 from newbie_gui.pages.merge.render import base_view, problem
 from newbie_gui.pages.merge.try_panel import TryPanel
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news, said
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.base_check import BasePaths, check_base
 
@@ -205,10 +205,3 @@ class _Tab:
         if now[1] != (seen[1] if len(seen) > 1 else ""):
             updates |= self.choose.lists(inventory) | self._details.lists(inventory) | {self._assets.view: assets}
         return updates
-
-
-def said(event: gr.EventData, name: str) -> str:
-    """A text that came with an event; whatever else came counts as none."""
-    data: Mapping[str, Any] = event._data if isinstance(event._data, dict) else {}
-    value = data.get(name)
-    return value if isinstance(value, str) else ""

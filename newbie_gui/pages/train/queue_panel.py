@@ -8,7 +8,7 @@ import gradio as gr
 
 from newbie_gui.pages.html import digest
 from newbie_gui.pages.train.queue_html import render_ended, render_now
-from newbie_gui.pages.ui import ACTION, QUIET, Ui
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, said
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.queue import Queue
 
@@ -55,7 +55,7 @@ def build(ui: Ui) -> None:
         return shown(ui, "")
 
     def act(event: gr.EventData) -> tuple[Any, Any, Any]:
-        carry_out(ui, event._data)
+        carry_out(ui, said(event, "value"), said(event, "on"))
         return shown(ui, "")
 
     gr.on(None, fill, None, outputs, **QUIET)
@@ -79,17 +79,14 @@ def shown(ui: Ui, seen: str | None) -> tuple[Any, Any, Any]:
     return now, ended, " ".join(stamps)
 
 
-def carry_out(ui: Ui, data: object) -> None:
-    """What a click on a button asks for: ``{"value": verb, "on": job id}``. Raises UserError."""
-    queue: Queue = ui.queue
-    verb, on = (data.get("value"), data.get("on")) if isinstance(data, dict) else (None, None)
+def carry_out(ui: Ui, verb: str, job_id: str) -> None:
+    """What a click on a button asks for. Raises UserError."""
     if verb in ("pause", "continue"):
-        queue.set_paused(verb == "pause")
+        ui.queue.set_paused(verb == "pause")
         return
-    action = _ACTIONS.get(verb) if isinstance(verb, str) else None
-    if action is None or not isinstance(on, str):
+    if verb not in _ACTIONS:
         raise UserError("queue_request_unknown", ui.t("queue.bad_request"))
-    action(queue, on)
+    _ACTIONS[verb](ui.queue, job_id)
 
 
 _Action = Callable[[Queue, str], None]

@@ -18,7 +18,7 @@ from newbie_gui.pages.train.handlers import Handlers
 from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.train.renderer import LIVE_S, TrainRenderer
 from newbie_gui.pages.train.responses import Responses, Values
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news, said
 
 _COPY = "(text) => { if (text && navigator.clipboard) navigator.clipboard.writeText(text).catch(() => {}); }"
 _TO_CONFIG = "() => { location.hash = '#config'; }"
@@ -189,16 +189,16 @@ def _wire_rows(ui: Ui, parts: Parts, handlers: Handlers, outputs: list[Block]) -
     inputs = set(parts.inputs)
 
     def select(values: Values, event: gr.EventData) -> Any:
-        return handlers.select(values, _said(event, "value"))
+        return handlers.select(values, said(event, "value"))
 
     def apply(values: Values, event: gr.EventData) -> Any:
-        return handlers.apply(values, _said(event, "value"))
+        return handlers.apply(values, said(event, "value"))
 
     def merge(values: Values, event: gr.EventData) -> Any:
-        return handlers.use_for_merge(values, _said(event, "value"))
+        return handlers.use_for_merge(values, said(event, "value"))
 
     def pin(values: Values, event: gr.EventData) -> Any:
-        return handlers.pin(values, _said(event, "value"), on=bool(_said(event, "on")))
+        return handlers.pin(values, said(event, "value"), on=bool(said(event, "on")))
 
     parts.list.select(ui.guarded(select), inputs, outputs, **ACTION)
     parts.failure.select(ui.guarded(apply), inputs, outputs, **ACTION)
@@ -250,9 +250,3 @@ def _why_not(ui: Ui, problem: str) -> str:
 
 def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e15 < value < 1e15
-
-
-def _said(event: gr.EventData, name: str) -> str:
-    """A text that came with an event; whatever else came counts as none."""
-    value = event._data.get(name) if isinstance(event._data, dict) else None
-    return value if isinstance(value, str) else ""
