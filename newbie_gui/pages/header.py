@@ -8,7 +8,7 @@ from markupsafe import Markup
 from newbie_gui.figures import MIB, gib
 from newbie_gui.pages.config.strategy import plan_for, title_of
 from newbie_gui.pages.train.queue_html import BYTES
-from newbie_gui.pages.ui import QUIET, Ui
+from newbie_gui.pages.ui import QUIET, Ui, hidden
 from newbie_gui.texts import LANGS
 from trainer_core.planning.hardware import Machine
 
@@ -19,7 +19,7 @@ _LANGUAGE_NAMES = ("English", "中文")
 def build(ui: Ui) -> None:
     """Place the header; call it at the top of the page."""
     view = gr.HTML(render(ui), elem_id="frame-header", padding=False)
-    stamp = gr.Textbox("", visible="hidden", elem_id="frame-header-stamp", show_label=False)
+    stamp = hidden("frame-header-stamp")
 
     def tick(seen: str) -> tuple[Any, Any]:
         html = str(render(ui))

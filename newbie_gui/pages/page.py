@@ -1,6 +1,5 @@
 """One page in one language: header, guide and the tabs, wired together."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.dataset import tab as dataset
 from newbie_gui.pages.merge import tab as merge
 from newbie_gui.pages.train import tab as train
-from newbie_gui.pages.ui import ACTION, QUIET, Ui
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, held
 from newbie_gui.texts import Lang, Texts
 from trainer_core.contracts.fsutil import json_text
 
@@ -85,10 +84,7 @@ def _connect_data(ui: Ui, pictures: dataset.DatasetTab, settings: config.ConfigT
         return settings.fill({"train_data_dir": folder})
 
     def advised(values: str) -> Any:
-        try:
-            wanted = json.loads(values or "{}")
-        except (ValueError, RecursionError):
-            wanted = {}
+        wanted = held(values)
         if not wanted or not isinstance(wanted, dict):
             return gr.skip()
         said = (f"{ui.t(f'options.{name}')} = {value}" for name, value in wanted.items())

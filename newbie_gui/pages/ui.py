@@ -1,6 +1,7 @@
 """What every tab is given, and the few ways in which all handlers behave alike."""
 
 import functools
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -56,6 +57,19 @@ class Ui:
         return safe
 
 
+def hidden(elem_id: str | None = None) -> gr.Textbox:
+    """A box that nobody sees: what the page holds for the next handler."""
+    return gr.Textbox("", visible="hidden", show_label=False, elem_id=elem_id)
+
+
+def held(text: object) -> Any:
+    """The JSON in a hidden box; None where it cannot be read."""
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
+
+
 def said(event: gr.EventData, name: str) -> str:
     """A text that came with an event; whatever else came counts as none."""
     value = event._data.get(name) if isinstance(event._data, dict) else None
@@ -73,7 +87,7 @@ def on_news(timer: gr.Timer, handler: Callable[..., Any], inputs: Any, outputs: 
     Gradio makes every output anew for every answer, also for one that says `gr.skip()`: about a millisecond each. So
     a tick only rings a bell, one output, and the bell fetches the rest. ``handler`` is called twice for each news.
     """
-    bell = gr.Textbox("", visible="hidden", show_label=False)
+    bell = hidden()
 
     def look(*values: Any) -> Any:
         return str(time.monotonic_ns()) if has_news(handler(*values)) else gr.skip()

@@ -13,7 +13,7 @@ from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, is_plan, pa
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
 from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.html import note
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS
 from trainer_core.contracts.fsutil import json_text
@@ -31,7 +31,6 @@ PARTS = {"transformer": "transformer_path", "gemma": "gemma_model_path", "clip":
 # Of `HOWS`, those that the form's own paths show; the others make a base first.
 _SHOWN_BY_PATHS = ("builtin", "folder", "comfyui")
 _BUSY_S, _IDLE_S = 1.0, 5.0
-_NOTHING: dict[str, Any] = {"visible": "hidden", "show_label": False}
 
 
 class BasePanel:
@@ -62,10 +61,10 @@ class BasePanel:
             self._stop = gr.Button(t("base.stop"), visible=False, elem_id="base-stop")
         self._report = gr.HTML(elem_id="base-report")
         # The job that the page shows, and what it has seen of it.
-        self._id = gr.Textbox("", elem_id="base-job-id", **_NOTHING)
-        self._stamp = gr.Textbox("", elem_id="base-job-stamp", **_NOTHING)
+        self._id = hidden("base-job-id")
+        self._stamp = hidden("base-job-stamp")
         # The paths that the report is about.
-        self._seen = gr.Textbox("", elem_id="base-seen", **_NOTHING)
+        self._seen = hidden("base-seen")
         self._timer = gr.Timer(_IDLE_S)
 
     def wire(self, fields: Mapping[str, Component]) -> None:

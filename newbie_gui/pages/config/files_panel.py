@@ -13,7 +13,7 @@ from newbie_gui.pages.config.store import ConfigStore
 from newbie_gui.pages.config.strategy import new_values
 from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.html import note
-from newbie_gui.pages.ui import QUIET, Ui
+from newbie_gui.pages.ui import QUIET, Ui, hidden
 from trainer_core.contracts.config import options
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.validation import all_problems
@@ -53,7 +53,7 @@ class FilesPanel:
             )
         self._said = gr.HTML(elem_id="config-files-said")
         # The name that the open question is about: the one chosen or typed may be another by the time of the answer.
-        self._asked = gr.Textbox("", visible="hidden", show_label=False, elem_id="config-files-asked")
+        self._asked = hidden("config-files-asked")
 
     @property
     def refreshed(self) -> list[Component]:

@@ -9,7 +9,7 @@ from gradio.context import Context
 from markupsafe import Markup
 
 from newbie_gui.pages.config.fit_view import render_fit
-from newbie_gui.pages.ui import ACTION, QUIET, Ui
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden
 from newbie_gui.runs.actions import resources
 from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
@@ -36,7 +36,7 @@ class FitPanel:
         gr.Markdown(t("fit.help"), elem_classes="muted")
         self._answer = gr.HTML(elem_id="fit-answer")
         # What the page has seen of the job.
-        self._seen = gr.Textbox("", visible="hidden", show_label=False)
+        self._seen = hidden()
         # It runs only while there is something to wait for.
         self._timer = gr.Timer(_LOOK_S, active=False)
 

@@ -1,6 +1,5 @@
 """The Settings tab: the form, what it will need, strategies, saved settings."""
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +19,7 @@ from newbie_gui.pages.config.live import check
 from newbie_gui.pages.config.render import render, start_problem
 from newbie_gui.pages.config.strategy import new_values, plan_for, render_plan, titles
 from newbie_gui.pages.html import digest
-from newbie_gui.pages.ui import QUIET, Ui
+from newbie_gui.pages.ui import QUIET, Ui, held, hidden
 from trainer_core.contracts.config import TrainConfig, options, parse_config
 from trainer_core.contracts.fsutil import json_text
 from trainer_core.contracts.validation import PART_OPTIONS
@@ -102,16 +101,15 @@ class ConfigTab:
             with gr.Column(scale=2, min_width=320, elem_classes="config-side"):
                 self.live = gr.HTML(elem_id="config-live", js_on_load=_UNFOLDED + _JUMP)
                 self._fit.place()
-        hidden: dict[str, Any] = {"visible": "hidden", "show_label": False}
         # What the browser has. Changes with every filling of the form; empty before the first.
-        self._nudge = gr.Textbox("", elem_id="config-nudge", **hidden)
+        self._nudge = hidden("config-nudge")
         # The problems found, the settings beside which one is shown, and a stamp of the panels.
-        self._marked = gr.Textbox("", elem_id="config-marked", **hidden)
-        self._shown = gr.Textbox("", elem_id="config-shown", **hidden)
-        self._seen = gr.Textbox("", elem_id="config-seen", **hidden)
+        self._marked = hidden("config-marked")
+        self._shown = hidden("config-shown")
+        self._seen = hidden("config-seen")
         # The form as this page has told it: another page may have written other values since.
-        self._told = gr.Textbox("", elem_id="config-told", **hidden)
-        self.start_problem = gr.Textbox("", elem_id="config-start-problem", **hidden)
+        self._told = hidden("config-told")
+        self.start_problem = hidden("config-start-problem")
         self._timer = gr.Timer(_SLOW_S)
 
     def _place_strategy(self) -> None:
@@ -204,7 +202,7 @@ class ConfigTab:
         """
         if not data[self._nudge]:
             return self._looked(data)
-        form, told, kept = self.fields.read(data), _told(data[self._told]), self._draft.read()
+        form, told, kept = self.fields.read(data), _held(data[self._told]), self._draft.read()
         self._draft.amend(
             {name: value for name, value in form.items() if name not in kept or name not in told or told[name] != value}
         )
@@ -287,13 +285,10 @@ def _stamp() -> str:
 def _problems(marked: str) -> dict[str, str]:
     """The problems as the browser brings them back: known settings and texts only."""
     known = {spec.name for spec in options()}
-    return {name: text for name, text in _told(marked).items() if name in known and isinstance(text, str)}
+    return {name: text for name, text in _held(marked).items() if name in known and isinstance(text, str)}
 
 
-def _told(text: str) -> dict[str, Any]:
-    """What stands in a hidden box of the page; nothing where that cannot be read."""
-    try:
-        values = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
+def _held(text: object) -> dict[str, Any]:
+    """What stands by name in a hidden box; nothing where that cannot be read."""
+    values = held(text)
     return values if isinstance(values, dict) else {}

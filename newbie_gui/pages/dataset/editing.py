@@ -11,7 +11,7 @@ from newbie_gui.pages.dataset.bulk_view import render_plan
 from newbie_gui.pages.dataset.layout import Parts
 from newbie_gui.pages.dataset.renderer import DatasetRenderer, Updates, Values
 from newbie_gui.pages.html import note
-from newbie_gui.pages.ui import Ui
+from newbie_gui.pages.ui import Ui, held
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.bulk import BulkPlan, apply_edit, plan_edit, undo_edit
 from trainer_core.dataset.caption_edits import Kind, checked_edit
@@ -251,11 +251,9 @@ class Editing:
         """The open picture's caption as the page knows it: as it was read, or as it was written when it was left."""
         editor = self._parts.editor
         loaded = str(values.get(editor.loaded) or "")
-        try:
-            *about, text = json.loads(str(values.get(editor.kept) or ""))
-        except (ValueError, TypeError, RecursionError):
-            return loaded
-        return str(text) if about == [values.get(self._parts.shown), values.get(editor.chosen), loaded] else loaded
+        kept = held(values.get(editor.kept))
+        about = [values.get(self._parts.shown), values.get(editor.chosen), loaded]
+        return str(kept[-1]) if isinstance(kept, list) and len(kept) == 4 and kept[:3] == about else loaded
 
     def _unasked(self) -> Updates:
         return {self._parts.editor.sure.box: gr.update(visible=False)}

@@ -7,7 +7,7 @@ import gradio as gr
 
 from newbie_gui.pages.dataset.editor_view import KEYS
 from newbie_gui.pages.dataset.grid_view import PICK
-from newbie_gui.pages.ui import Ui
+from newbie_gui.pages.ui import Ui, hidden
 from trainer_core.dataset.caption_edits import MAX_TEXT, Kind
 from trainer_core.dataset.filters import Show
 from trainer_core.dataset.finding import MAX_REPEATS
@@ -160,10 +160,6 @@ class Parts:
     lists: gr.Textbox
 
 
-def hidden(name: str) -> gr.Textbox:
-    return gr.Textbox("", visible="hidden", show_label=False, elem_id=f"dataset-{name}")
-
-
 def dataset_choices(ui: Ui, infos: tuple[DatasetInfo, ...]) -> list[tuple[str, str]]:
     """(what is shown, name) of each data set."""
     return [(_shown(ui, info), info.name) for info in infos]
@@ -193,11 +189,11 @@ def place(ui: Ui, infos: tuple[DatasetInfo, ...]) -> Parts:
                 bulk = _bulk(ui)
             with gr.Accordion(t("dataset.tags"), open=False, elem_id="dataset-tags-box"):
                 tags = gr.HTML(elem_id="dataset-tags", js_on_load=PICK)
-    facts = Facts(health=health, apply=apply, values=hidden("advice"), tags=tags)
+    facts = Facts(health=health, apply=apply, values=hidden("dataset-advice"), tags=tags)
     return Parts(
         dataset=dataset, manage_box=box, manage=manage, add_box=add_box, upload=upload, status=status, browse=browse,
-        editor=editor, bulk=bulk, facts=facts, shown=hidden("shown"), jobs=hidden("jobs-stamp"),
-        stamp=hidden("stamp"), lists=hidden("lists-stamp"),
+        editor=editor, bulk=bulk, facts=facts, shown=hidden("dataset-shown"), jobs=hidden("dataset-jobs-stamp"),
+        stamp=hidden("dataset-stamp"), lists=hidden("dataset-lists-stamp"),
     )  # fmt: skip
 
 
@@ -269,7 +265,7 @@ def _manage(ui: Ui) -> ManageParts:
         change=change,
         delete_concept=delete_concept,
         sure=_sure(ui, "manage"),
-        asked=hidden("asked"),
+        asked=hidden("dataset-asked"),
     )
 
 
@@ -293,8 +289,8 @@ def _upload(ui: Ui) -> Upload:
         files=files,
         folder=folder,
         begins=gr.Button("", visible="hidden", elem_id="dataset-upload-begins"),
-        into=hidden("into"),
-        concept=hidden("into-concept"),
+        into=hidden("dataset-into"),
+        concept=hidden("dataset-into-concept"),
     )
 
 
@@ -319,7 +315,7 @@ def _browse(ui: Ui) -> Browse:
         )
     return Browse(
         search=search, show=show, folder=folder, tag=tag, clear=clear, grid=grid, count=count, before=before,
-        after=after, lower=lower, page=hidden("page"),
+        after=after, lower=lower, page=hidden("dataset-page"),
     )  # fmt: skip
 
 
@@ -345,8 +341,9 @@ def _editor(ui: Ui) -> Editor:
         facts = gr.HTML(elem_id="dataset-facts")
     return Editor(
         box=box, picture=picture, facts=facts, caption=caption, previous=previous, save=save, save_next=save_next,
-        next=following, close=close, delete=delete, said=said, unsaved=unsaved, sure=sure, chosen=hidden("chosen"),
-        loaded=hidden("loaded"), leave=gr.Button("", visible="hidden", elem_id="dataset-leave"), kept=hidden("kept"),
+        next=following, close=close, delete=delete, said=said, unsaved=unsaved, sure=sure,
+        chosen=hidden("dataset-chosen"), loaded=hidden("dataset-loaded"), kept=hidden("dataset-kept"),
+        leave=gr.Button("", visible="hidden", elem_id="dataset-leave"),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from newbie_gui.pages.dataset.editor_view import render_facts, render_picture
 from newbie_gui.pages.dataset.grid_view import render_grid, render_nothing, render_tags
 from newbie_gui.pages.dataset.health_view import advised, render_health
 from newbie_gui.pages.dataset.status_view import render_status
-from newbie_gui.pages.ui import Ui
+from newbie_gui.pages.ui import Ui, held
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.dataset_index import Picture
 from trainer_core.dataset.filters import PAGE, Filter, checked_show, page_of, select
@@ -291,10 +291,7 @@ def _told(choices: Mapping[Any, Choices]) -> str:
 
 
 def _read_told(text: Any) -> list[list[str]]:
-    try:
-        told = json.loads(str(text))
-    except (ValueError, RecursionError):
-        return []
+    told = held(text)
     lists = told if isinstance(told, list) else []
     return [[value for value in one if isinstance(value, str)] for one in lists if isinstance(one, list)]
 

@@ -10,10 +10,10 @@ from gradio.context import Context
 from newbie_gui.datasets.store import DatasetStore
 from newbie_gui.pages.dataset.editing import Editing
 from newbie_gui.pages.dataset.editor_view import GO_BACK, GO_TO_EDITOR, GO_TO_QUESTION
-from newbie_gui.pages.dataset.layout import Parts, hidden, place
+from newbie_gui.pages.dataset.layout import Parts, place
 from newbie_gui.pages.dataset.managing import Manager
 from newbie_gui.pages.dataset.renderer import DISMISSED, EVERYWHERE, DatasetRenderer, Updates, Values
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news, said
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news, said
 from trainer_core.contracts.errors import UserError
 
 _TICK_S = 2.0
@@ -109,7 +109,7 @@ class _Tab:
         chosen, noted = [parts.dataset, upload.target], [upload.into, upload.concept]
         upload.begins.click(None, chosen, noted, js="(...chosen) => chosen.map((name) => name ?? '')", **QUIET)
         manage.sure.no.click(manager.refused, None, manager.outputs, **_CALM)
-        choice = hidden("choice")
+        choice = hidden("dataset-choice")
         parts.dataset.input(None, parts.dataset, choice, js=_CHOICE, **QUIET)
         each: dict[str, Any] = {**_CALM, "trigger_mode": "multiple"}
         choice.change(self._ui.guarded(self._chosen), self._show.inputs, self._show.outputs, **each)

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from newbie_gui.pages.merge.inventory import Asset, InventoryCache, remove
 from newbie_gui.pages.merge.jobs_panel import texts_of_live_jobs
 from newbie_gui.pages.merge.render import CLICKS, assets_view
-from newbie_gui.pages.ui import ACTION, Ui, said
+from newbie_gui.pages.ui import ACTION, Ui, hidden, said
 from trainer_core.contracts.errors import UserError
 
 
@@ -24,7 +24,7 @@ class AssetsPanel:
         with gr.Accordion(t("merge.assets"), open=False, elem_id="merge-assets-box"):
             gr.Markdown(t("merge.assets.help"))
             self.view = gr.HTML(elem_id="merge-assets", js_on_load=CLICKS)
-            self._key = gr.Textbox("", visible="hidden", show_label=False, elem_id="merge-asset-key")
+            self._key = hidden("merge-asset-key")
             with gr.Column(visible=False, elem_id="merge-sure") as self._sure:
                 self._question = gr.Markdown("")
                 with gr.Row():

@@ -16,7 +16,7 @@ from newbie_gui.pages.merge.jobs_panel import JobsPanel
 from newbie_gui.pages.merge.merge_panel import MergePanel
 from newbie_gui.pages.merge.render import base_view, problem
 from newbie_gui.pages.merge.try_panel import TryPanel
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news, said
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news, said
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.base_check import BasePaths, check_base
 
@@ -77,7 +77,7 @@ class _Tab:
                 self._assets.place()
             with gr.Column(scale=2, min_width=320, elem_classes="merge-side"):
                 self._jobs.place()
-        self._stamp = gr.Textbox("", visible="hidden", show_label=False, elem_id="merge-stamp")
+        self._stamp = hidden("merge-stamp")
 
     @property
     def outputs(self) -> list[Any]:

@@ -88,10 +88,6 @@ def delegate(name: str, *, event: str = "select") -> str:
     return _DELEGATE.format(name=name, event=event)
 
 
-def hidden(name: str) -> gr.Textbox:
-    return gr.Textbox("", visible="hidden", show_label=False, elem_id=f"train-{name}")
-
-
 def run_list(ui: Ui) -> tuple[gr.Textbox, gr.Dropdown, gr.HTML]:
     t = ui.t
     gr.Markdown(f"### {t('train.runs.heading')}")

@@ -8,7 +8,7 @@ import gradio as gr
 
 from newbie_gui.pages.html import digest
 from newbie_gui.pages.train.queue_html import render_ended, render_now
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, said
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, said
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.queue import Queue
 
@@ -44,7 +44,7 @@ def build(ui: Ui) -> None:
     now = gr.HTML(elem_id="queue-now", js_on_load=_SCRIPT)
     with gr.Accordion(ui.t("queue.ended"), open=False, elem_id="queue-ended-fold"):
         ended = gr.HTML(elem_id="queue-ended", js_on_load=_SCRIPT)
-    stamp = gr.Textbox("", visible="hidden", show_label=False, elem_id="queue-stamp")
+    stamp = hidden("queue-stamp")
     outputs = [now, ended, stamp]
 
     def refresh(seen: str) -> tuple[Any, Any, Any]:

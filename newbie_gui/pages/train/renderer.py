@@ -3,7 +3,6 @@
 The page sends a stamp of each part it has; a part whose stamp is still right is neither made nor sent again.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from newbie_gui.pages.train import (
     samples_view,
 )
 from newbie_gui.pages.train.places import place_of
-from newbie_gui.pages.ui import Ui
+from newbie_gui.pages.ui import Ui, held
 from newbie_gui.runs import actions
 from newbie_gui.runs.failure import OUT_OF_MEMORY, Failure, Remedy, failure_of, remedies
 from newbie_gui.runs.history import RunFacts
@@ -210,10 +209,7 @@ def _changed(path: Path) -> int:
         return 0
 
 
-def stamps_from(text: str) -> dict[str, str]:
+def stamps_from(text: object) -> dict[str, str]:
     """Stamps as the page holds them; whatever cannot be read counts as none."""
-    try:
-        values = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
+    values = held(text)
     return {str(key): str(value) for key, value in values.items()} if isinstance(values, dict) else {}

@@ -53,7 +53,7 @@ class Responses:
         state = _text(values.get(parts.state))
         return ViewRequest(
             selected=_text(values.get(parts.selected)) if selected is None else selected,
-            stamps=stamps_from(_text(values.get(parts.stamps))),
+            stamps=stamps_from(values.get(parts.stamps)),
             text=_text(values.get(parts.text))[:200],
             state=state if state in STATES else "",
             choice=PlotChoice(

@@ -18,7 +18,7 @@ from newbie_gui.pages.train.handlers import Handlers
 from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.train.renderer import LIVE_S, TrainRenderer
 from newbie_gui.pages.train.responses import Responses, Values
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news, said
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news, said
 
 _COPY = "(text) => { if (text && navigator.clipboard) navigator.clipboard.writeText(text).catch(() => {}); }"
 _TO_CONFIG = "() => { location.hash = '#config'; }"
@@ -63,7 +63,7 @@ class _Changing:
 def build(ui: Ui, form: ConfigTab) -> TrainTab:
     """Place the tab's contents; call it inside its gr.Tab."""
     timer = gr.Timer(LIVE_S)
-    selected, stamps, lora = (layout.hidden(name) for name in ("selected", "stamps", "lora"))
+    selected, stamps, lora = (hidden(f"train-{name}") for name in ("selected", "stamps", "lora"))
     with gr.Row(elem_classes="train-columns"):
         with gr.Column(scale=1, min_width=300):
             starting = _starting(ui)
