@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from newbie_gui.datasets.store import DatasetState, DatasetStore
+from newbie_gui.datasets.store import DatasetState
 from newbie_gui.pages.dataset.bulk_view import render_plan
 from newbie_gui.pages.dataset.layout import Parts
 from newbie_gui.pages.dataset.renderer import DatasetRenderer, Updates, Values
@@ -25,9 +25,9 @@ _NO_FIELDS = ("sort", "dedupe")
 class Editing:
     """Handlers; each returns updates or raises UserError. What was typed is saved before another picture opens."""
 
-    def __init__(self, ui: Ui, store: DatasetStore, parts: Parts, show: DatasetRenderer) -> None:
+    def __init__(self, ui: Ui, parts: Parts, show: DatasetRenderer) -> None:
         self._ui = ui
-        self._store = store
+        self._store = ui.datasets
         self._parts = parts
         self._show = show
 
@@ -128,8 +128,8 @@ class Editing:
         words = self._ui.t("dataset.sure.image", name=str(values[self._parts.editor.chosen]))
         return {sure.box: gr.update(visible=True), sure.text: words}
 
-    def unask(self) -> Updates:
-        return self._unasked()
+    def unasked(self) -> Updates:
+        return {self._parts.editor.sure.box: gr.update(visible=False)}
 
     def delete(self, values: Values) -> Updates:
         """Move the open picture to the trash and open the next one."""
@@ -142,7 +142,7 @@ class Editing:
         rest = names[place + 1 : place + 2] or names[max(place - 1, 0) : max(place, 0)]
         emptied = {**values, self._parts.editor.chosen: ""}
         dataset = self._show.current(emptied)
-        updates = {**self._show.content(dataset, emptied), **self._unasked()}
+        updates = {**self._show.content(dataset, emptied), **self.unasked()}
         opened = self._show.opened(dataset, rest[0], emptied) if rest else self._show.closed()
         return {**updates, **opened}
 
@@ -188,7 +188,7 @@ class Editing:
         return {
             **self._show.content(dataset, values),
             **self._show.opened(dataset, relative, values),
-            **self._unasked(),
+            **self.unasked(),
         }
 
     def _stayed(self, values: Values, said: str) -> Updates:
@@ -201,7 +201,7 @@ class Editing:
 
     def _closed(self, values: Values) -> Updates:
         closed = {**values, self._parts.editor.chosen: ""}
-        return {**self._show.closed(), **self._show.content(self._show.current(values), closed), **self._unasked()}
+        return {**self._show.closed(), **self._show.content(self._show.current(values), closed), **self.unasked()}
 
     def _plan(self, values: Values) -> tuple[DatasetState, BulkPlan]:
         bulk = self._parts.bulk
@@ -254,6 +254,3 @@ class Editing:
         kept = held(values.get(editor.kept))
         about = [values.get(self._parts.shown), values.get(editor.chosen), loaded]
         return str(kept[-1]) if isinstance(kept, list) and len(kept) == 4 and kept[:3] == about else loaded
-
-    def _unasked(self) -> Updates:
-        return {self._parts.editor.sure.box: gr.update(visible=False)}

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from newbie_gui.datasets.store import DatasetState, DatasetStore
+from newbie_gui.datasets.store import DatasetState
 from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
 from newbie_gui.pages.html import note
@@ -106,11 +106,10 @@ def render_picture(ui: Ui, dataset: DatasetState, picture: Picture) -> Markup:
     return Markup('<figure class="ds-large">{}{}</figure>').format(_framed(ui, dataset, picture), words)
 
 
-def render_facts(ui: Ui, store: DatasetStore, dataset: DatasetState, picture: Picture, place: str) -> Markup:
+def render_facts(ui: Ui, dataset: DatasetState, picture: Picture, place: str) -> Markup:
     """What is known of the picture. ``place``: "3 of 40" among the pictures shown."""
     rows = Markup("").join(
-        Markup("<dt>{}</dt><dd>{}</dd>").format(name, value)
-        for name, value in _facts(ui, store, dataset, picture, place)
+        Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in _facts(ui, dataset, picture, place)
     )
     return Markup('<dl class="ds-facts">{}</dl>').format(rows)
 
@@ -138,7 +137,7 @@ def _framed(ui: Ui, dataset: DatasetState, picture: Picture) -> Markup:
     )
 
 
-def _facts(ui: Ui, store: DatasetStore, dataset: DatasetState, picture: Picture, place: str) -> list[tuple[str, str]]:
+def _facts(ui: Ui, dataset: DatasetState, picture: Picture, place: str) -> list[tuple[str, str]]:
     t, record = ui.t, picture.record
     facts = [(t("dataset.fact.file"), picture.relative), (t("dataset.fact.place"), place)]
     placed = dataset.view.placed.get(picture.relative)
@@ -154,18 +153,18 @@ def _facts(ui: Ui, store: DatasetStore, dataset: DatasetState, picture: Picture,
         facts.append((t("dataset.fact.bucket"), text))
     facts += [
         (t("dataset.fact.repeats"), str(picture.repeats)),
-        (t("dataset.fact.tokens"), _tokens(ui, store, dataset, picture)),
+        (t("dataset.fact.tokens"), _tokens(ui, dataset, picture)),
     ]
     if record is not None and record.reason:
         facts.append((t("dataset.fact.problem"), ui.translate(record.reason)))
     return facts
 
 
-def _tokens(ui: Ui, store: DatasetStore, dataset: DatasetState, picture: Picture) -> str:
+def _tokens(ui: Ui, dataset: DatasetState, picture: Picture) -> str:
     config = dataset.wanted.config
     limit = config.max_gemma_tokens
     caption = picture.caption.text
-    count = store.counts(dataset.wanted).get(caption) if dataset.wanted.has_base else None
+    count = ui.datasets.counts(dataset.wanted).get(caption) if dataset.wanted.has_base else None
     if count is not None:
         over = count > limit
         return ui.t("dataset.tokens.over" if over else "dataset.tokens.counted", count=count, limit=limit)

@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from newbie_gui.datasets.store import DatasetStore
 from newbie_gui.pages.dataset.layout import Parts
 from newbie_gui.pages.dataset.renderer import DatasetRenderer, Updates, Values
 from newbie_gui.pages.ui import Ui
@@ -19,10 +18,10 @@ from trainer_core.dataset.index_file import IndexPlaces
 class Manager:
     """Handlers; each returns updates or raises UserError."""
 
-    def __init__(self, ui: Ui, store: DatasetStore, parts: Parts, show: DatasetRenderer) -> None:
+    def __init__(self, ui: Ui, parts: Parts, show: DatasetRenderer) -> None:
         self._ui = ui
-        self._store = store
-        self._library = store.library
+        self._store = ui.datasets
+        self._library = ui.datasets.library
         self._parts = parts
         self._show = show
 
@@ -84,9 +83,6 @@ class Manager:
         place = self._library.delete_concept(name, concept) if concept else self._library.delete(name)
         gr.Info(self._ui.t("dataset.deleted", place=place.name))
         return self._show.dataset(name if concept else self._show.remembered())
-
-    def refused(self) -> Updates:
-        return self._show.unasked()
 
     def forget(self, values: Values) -> Updates:
         self._library.forget(str(values[self._parts.dataset]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from newbie_gui.datasets.store import DatasetState, DatasetStore
+from newbie_gui.datasets.store import DatasetState
 from newbie_gui.pages.dataset import layout
 from newbie_gui.pages.dataset.editor_view import render_facts, render_picture
 from newbie_gui.pages.dataset.grid_view import render_grid, render_nothing, render_tags
@@ -30,9 +30,9 @@ Choices = list[tuple[str, str]]
 class DatasetRenderer:
     """Makes updates; changes nothing but what is remembered."""
 
-    def __init__(self, ui: Ui, store: DatasetStore, parts: layout.Parts) -> None:
+    def __init__(self, ui: Ui, parts: layout.Parts) -> None:
         self._ui = ui
-        self._store = store
+        self._store = ui.datasets
         self._parts = parts
 
     @property
@@ -222,7 +222,7 @@ class DatasetRenderer:
         place = t("dataset.place", number=names.index(picture.relative) + 1, total=len(names)) if known else "–"
         return {
             editor.picture: str(render_picture(self._ui, dataset, picture)),
-            editor.facts: str(render_facts(self._ui, self._store, dataset, picture, place)),
+            editor.facts: str(render_facts(self._ui, dataset, picture, place)),
         }
 
     def closed(self) -> Updates:

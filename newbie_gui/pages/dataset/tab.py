@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
-from newbie_gui.datasets.store import DatasetStore
 from newbie_gui.pages.dataset.editing import Editing
 from newbie_gui.pages.dataset.editor_view import GO_BACK, GO_TO_EDITOR, GO_TO_QUESTION
 from newbie_gui.pages.dataset.layout import Parts, place
@@ -54,22 +53,21 @@ class DatasetTab:
 
 def build(ui: Ui) -> DatasetTab:
     """Place the tab's contents; call it inside its gr.Tab."""
-    store = ui.datasets
-    parts = place(ui, store.library.list())
-    _Tab(ui, store, parts).wire()
+    parts = place(ui, ui.datasets.library.list())
+    _Tab(ui, parts).wire()
     return DatasetTab(
-        dataset=parts.dataset, apply=parts.facts.apply, values=parts.facts.values, folder=store.folder_of
+        dataset=parts.dataset, apply=parts.facts.apply, values=parts.facts.values, folder=ui.datasets.folder_of
     )  # fmt: skip
 
 
 class _Tab:
-    def __init__(self, ui: Ui, store: DatasetStore, parts: Parts) -> None:
+    def __init__(self, ui: Ui, parts: Parts) -> None:
         self._ui = ui
-        self._store = store
+        self._store = ui.datasets
         self._parts = parts
-        self._show = DatasetRenderer(ui, store, parts)
-        self._manager = Manager(ui, store, parts, self._show)
-        self._editing = Editing(ui, store, parts, self._show)
+        self._show = DatasetRenderer(ui, parts)
+        self._manager = Manager(ui, parts, self._show)
+        self._editing = Editing(ui, parts, self._show)
 
     def wire(self) -> None:
         page = Context.root_block
@@ -108,7 +106,7 @@ class _Tab:
             event(self._ui.guarded(handler), manager.inputs, manager.outputs, **_CALM)
         chosen, noted = [parts.dataset, upload.target], [upload.into, upload.concept]
         upload.begins.click(None, chosen, noted, js="(...chosen) => chosen.map((name) => name ?? '')", **QUIET)
-        manage.sure.no.click(manager.refused, None, manager.outputs, **_CALM)
+        manage.sure.no.click(self._show.unasked, None, manager.outputs, **_CALM)
         choice = hidden("dataset-choice")
         parts.dataset.input(None, parts.dataset, choice, js=_CHOICE, **QUIET)
         each: dict[str, Any] = {**_CALM, "trigger_mode": "multiple"}
@@ -150,7 +148,7 @@ class _Tab:
             event = button.click(self._ui.guarded(handler), self._show.inputs, editing.outputs, **_CALM)
             if button in (editor.close, editor.delete):
                 event.success(None, None, None, js=GO_BACK if button is editor.close else GO_TO_QUESTION)
-        editor.sure.no.click(editing.unask, None, editing.outputs, **_CALM)
+        editor.sure.no.click(editing.unasked, None, editing.outputs, **_CALM)
         left: dict[str, Any] = {**_CALM, "trigger_mode": "multiple"}
         editor.leave.click(self._ui.guarded(editing.left), self._show.inputs, editing.outputs, **left)
 

@@ -16,7 +16,7 @@ from newbie_gui.runs import actions
 from newbie_gui.runs.actions import PlannedChange
 from newbie_gui.runs.failure import apply, remedies
 from newbie_gui.runs.report import report_of
-from newbie_gui.runs.store import Row, RunStore, key_of
+from newbie_gui.runs.store import Row, key_of
 from trainer_core.contracts.checkpoints import set_pinned
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
@@ -32,7 +32,7 @@ class Handlers:
         self._parts = parts
         self._responses = responses
         self._form = form
-        self._store: RunStore = ui.runs
+        self._store = ui.runs
 
     def start(self, values: Values, cards: list[str] | None, *, front: bool) -> Updates:
         """Start or queue the form's settings; ``cards``: the GPUs chosen, ``None`` where there is no choice."""

@@ -27,7 +27,7 @@ from newbie_gui.runs.logs import log_stamp, read_log
 from newbie_gui.runs.plot import PlotChoice, plot_of
 from newbie_gui.runs.progress import progress_of
 from newbie_gui.runs.results import pictures, saved
-from newbie_gui.runs.store import Row, RunStore
+from newbie_gui.runs.store import Row
 from trainer_core.contracts.config import TrainConfig
 
 REMEMBERED = "train.run"
@@ -80,7 +80,7 @@ class TrainRenderer:
 
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
-        self._store: RunStore = ui.runs
+        self._store = ui.runs
 
     def refresh(self, request: ViewRequest) -> ViewUpdate:
         """Every part that is not as its stamp says."""

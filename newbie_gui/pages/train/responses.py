@@ -45,8 +45,7 @@ class Responses:
 
     def shown(self, values: Values) -> Row:
         """The run that the page shows. Raises UserError `run_missing`."""
-        row: Row = self._ui.runs.row(_text(values.get(self._parts.selected)))
-        return row
+        return self._ui.runs.row(_text(values.get(self._parts.selected)))
 
     def _request(self, values: Values, selected: str | None) -> ViewRequest:
         parts, plots = self._parts, self._parts.plots

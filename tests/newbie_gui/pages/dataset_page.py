@@ -48,9 +48,9 @@ class Page:
         self.ui = Ui(lang, make_services(self.workspace, queue=Quiet(self.workspace)))
         self.store = self.ui.datasets
         self.parts = components(lang)
-        self.show = DatasetRenderer(self.ui, self.store, self.parts)
-        self.manager = Manager(self.ui, self.store, self.parts, self.show)
-        self.editing = Editing(self.ui, self.store, self.parts, self.show)
+        self.show = DatasetRenderer(self.ui, self.parts)
+        self.manager = Manager(self.ui, self.parts, self.show)
+        self.editing = Editing(self.ui, self.parts, self.show)
         inputs = self.manager.inputs | self.editing.bulk_inputs | {self.parts.lists}
         self.values: dict[Any, Any] = {component: component.value for component in inputs}
 

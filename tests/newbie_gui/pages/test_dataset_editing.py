@@ -101,7 +101,7 @@ def test_the_answer_about_a_caption_that_was_left_may_come_late(page: Page):
 
 def test_what_was_typed_is_saved_before_another_data_set_is_shown(page: Page):
     page.fill("dogs", THREE)
-    choose = _Tab(page.ui, page.store, page.parts)._chosen
+    choose = _Tab(page.ui, page.parts)._chosen
     page.do(choose, dataset="cats")
     page.do(page.editing.open, "1_a/a.png")
     page.do(choose, dataset="dogs", editor__caption="mine")
@@ -114,7 +114,7 @@ def test_every_way_to_another_data_set_saves_first(page: Page):
     typed = {component.elem_id: value for component, value in page.values.items()}
     with gr.Blocks() as blocks:
         parts = place(page.ui, ())
-        _Tab(page.ui, page.store, parts).wire()
+        _Tab(page.ui, parts).wire()
     manage = parts.manage
     for button in (manage.create, manage.point, manage.rename, manage.sure.yes, manage.forget, manage.change):
         wired: Any = next(fn for fn in blocks.fns.values() if (button._id, "click") in fn.targets)
@@ -126,7 +126,7 @@ def test_every_way_to_another_data_set_saves_first(page: Page):
 
 def test_another_data_set_waits_while_what_was_typed_cannot_be_saved(page: Page):
     page.fill("dogs", THREE)
-    choose = _Tab(page.ui, page.store, page.parts)._chosen
+    choose = _Tab(page.ui, page.parts)._chosen
     page.do(page.editing.open, "1_a/b.png")
     (page.workspace.datasets / "dogs/1_a/b.txt").write_text("by someone else")
     page.do(choose, dataset="cats", editor__caption="mine")
@@ -142,7 +142,7 @@ def test_another_data_set_waits_while_what_was_typed_cannot_be_saved(page: Page)
 def test_choosing_what_is_shown_leaves_filters_and_the_open_picture(page: Page):
     page.do(page.editing.open, "1_a/a.png", browse__tag="1girl")
     shutil.copy(page.workspace.datasets / "cats/1_a/a.png", page.workspace.datasets / "cats/1_a/new.png")
-    choose = _Tab(page.ui, page.store, page.parts)._chosen
+    choose = _Tab(page.ui, page.parts)._chosen
     assert choose({**page.values, page.parts.editor.caption: "typed"}) == gr.skip()
     assert page.jobs("index"), "new pictures are looked at all the same"
 

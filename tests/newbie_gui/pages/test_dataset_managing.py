@@ -247,7 +247,7 @@ def test_a_page_without_a_data_set_hears_of_a_new_one(page: Page):
 def test_a_tick_is_no_error_while_a_data_set_is_renamed(page: Page):
     with gr.Blocks() as blocks:
         parts = place(page.ui, ())
-        _Tab(page.ui, page.store, parts).wire()
+        _Tab(page.ui, parts).wire()
     ticks = [fn for fn in blocks.fns.values() if any(event == "tick" for _, event in fn.targets)]
     assert ticks and not any(parts.dataset in fn.inputs for fn in ticks)
 
