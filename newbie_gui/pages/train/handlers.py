@@ -9,8 +9,8 @@ from markupsafe import Markup
 from newbie_gui.pages.config.tab import ConfigTab
 from newbie_gui.pages.html import Cell, table
 from newbie_gui.pages.train.parts import Parts
-from newbie_gui.pages.train.renderer import REMEMBERED
-from newbie_gui.pages.train.responses import Responses, Updates, Values
+from newbie_gui.pages.train.renderer import REMEMBERED, TrainRenderer
+from newbie_gui.pages.train.request import Updates, Values
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs import actions
 from newbie_gui.runs.actions import PlannedChange
@@ -27,10 +27,10 @@ _SHORT = 80
 class Handlers:
     """The handlers of one page's buttons."""
 
-    def __init__(self, ui: Ui, parts: Parts, responses: Responses, form: ConfigTab) -> None:
+    def __init__(self, ui: Ui, parts: Parts, show: TrainRenderer, form: ConfigTab) -> None:
         self._ui = ui
         self._parts = parts
-        self._responses = responses
+        self._show = show
         self._form = form
         self._store = ui.runs
 
@@ -51,7 +51,7 @@ class Handlers:
 
     def resume(self, values: Values) -> Updates:
         """Go on with the run's own settings."""
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         self._require_ended(row)
         config = actions.config_of(row)
         self._begin(config, front=True)
@@ -59,7 +59,7 @@ class Handlers:
         return self._shown(values, row.key)
 
     def stop(self, values: Values, *, now: bool) -> Updates:
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         if row.job_id:
             self._ui.queue.stop(row.job_id, now=now)
         else:
@@ -70,53 +70,53 @@ class Handlers:
 
     def request(self, values: Values, verb: str) -> Updates:
         """Ask the run to "save" or "sample"."""
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         if verb not in ("save", "sample") or row.state != "running":
             raise UserError("job_not_running", f"{row.name} is not running: it is {row.state}.")
         row.run.request("save" if verb == "save" else "sample")
         gr.Info(self._ui.t(f"train.asked.{verb}"))
-        return self._responses.refresh(values)
+        return self._show.refresh(values)
 
     def select(self, values: Values, key: str) -> Updates:
         """Show another run and remember it for the next visit."""
         row = self._store.row(key)
         self._ui.remember.set(REMEMBERED, row.key)
-        return self._responses.refresh(values, selected=row.key)
+        return self._show.refresh(values, selected=row.key)
 
     def ask_delete(self, values: Values) -> Updates:
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         return {
             self._parts.sure: gr.update(visible=True),
             self._parts.sure_text: self._ui.t("train.delete.sure", name=row.name),
         }
 
     def delete(self, values: Values) -> Updates:
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         actions.delete(row, self._store)
         gr.Info(self._ui.t("train.deleted", name=row.name))
-        return {self._parts.sure: gr.update(visible=False), **self._responses.refresh(values, selected="")}
+        return {self._parts.sure: gr.update(visible=False), **self._show.refresh(values, selected="")}
 
     def duplicate(self, values: Values) -> Updates:
         """Put the run's settings into the form, under a free name."""
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         config = actions.duplicated(row, self._store)
         gr.Info(self._ui.t("train.duplicated", old=row.name, new=config.output_name))
         return self._form.fill(vars(config))
 
     def load(self, values: Values) -> Updates:
         """Put the run's settings into the form as they are."""
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         gr.Info(self._ui.t("train.change.loaded", name=row.name))
         return self._form.fill(vars(actions.config_of(row)))
 
     def planned(self, values: Values) -> str:
         """What the form's settings would change in the run, as a table."""
-        changes = actions.planned_changes(self._responses.shown(values), self._form.config(values))
+        changes = actions.planned_changes(self._show.shown(values), self._form.config(values))
         return str(changes_table(self._ui, changes))
 
     def go_on(self, values: Values) -> Updates:
         """Continue the run with the form's settings."""
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         self._require_ended(row)
         config = actions.continued(row, self._form.config(values))
         # A run that cannot start would count as failed, and it is done or can still go on.
@@ -128,7 +128,7 @@ class Handlers:
 
     def apply(self, values: Values, number: str) -> Updates:
         """Take a rung of the memory ladder, and all above it, and go on."""
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         self._require_ended(row)
         config = actions.config_of(row)
         ladder = remedies(row, config)
@@ -140,16 +140,16 @@ class Handlers:
         return self._shown(values, key_of(Path(changed.output_dir) / changed.output_name))
 
     def pin(self, values: Values, step: str, *, on: bool) -> Updates:
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         if not step.isdecimal():
             raise UserError("checkpoint_missing", f"There is no checkpoint {step[:_SHORT]!r}.")
         set_pinned(row.run.checkpoint(int(step)), on)
         gr.Info(self._ui.t("train.files.pin_done" if on else "train.files.unpin_done", step=int(step)))
-        return self._responses.refresh(values)
+        return self._show.refresh(values)
 
     def use_for_merge(self, values: Values, name: str) -> Updates:
         """Hand a LoRA file of the run to the Merge tab: its path."""
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         file = row.run.exports / name
         if Path(name).name != name or not file.is_file():
             raise UserError("lora_missing", f"There is no LoRA file {name[:_SHORT]!r} in this run.")
@@ -157,7 +157,7 @@ class Handlers:
         return {self._parts.lora: str(file.resolve())}
 
     def report(self, values: Values) -> Updates:
-        row = self._responses.shown(values)
+        row = self._show.shown(values)
         gr.Info(self._ui.t("train.report.begun"))
         text = report_of(row)
         gr.Info(self._ui.t("train.report.done"))
@@ -190,7 +190,7 @@ class Handlers:
 
     def _shown(self, values: Values, key: str) -> Updates:
         self._ui.remember.set(REMEMBERED, key)
-        return self._responses.refresh(values, selected=key)
+        return self._show.refresh(values, selected=key)
 
 
 def changes_table(ui: Ui, changes: tuple[PlannedChange, ...]) -> Markup:

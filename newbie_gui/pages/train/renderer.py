@@ -3,10 +3,12 @@
 The page sends a stamp of each part it has; a part whose stamp is still right is neither made nor sent again.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
 
 from newbie_gui.pages.html import digest
 from newbie_gui.pages.train import (
@@ -18,8 +20,10 @@ from newbie_gui.pages.train import (
     progress_view,
     samples_view,
 )
+from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.train.places import place_of
-from newbie_gui.pages.ui import Ui, held
+from newbie_gui.pages.train.request import Updates, Values, ViewRequest, request_of, text_of
+from newbie_gui.pages.ui import Ui
 from newbie_gui.runs import actions
 from newbie_gui.runs.failure import OUT_OF_MEMORY, Failure, Remedy, failure_of, remedies
 from newbie_gui.runs.history import RunFacts
@@ -29,40 +33,11 @@ from newbie_gui.runs.progress import progress_of
 from newbie_gui.runs.results import pictures, saved
 from newbie_gui.runs.store import Row
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.fsutil import json_text
 
 REMEMBERED = "train.run"
 # Seconds between two looks while some run waits or is at work, and while none does.
 LIVE_S, IDLE_S = 1.0, 4.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ViewRequest:
-    """What a page shows and wants to see.
-
-    Attributes:
-        selected: key of the run, "" for whichever suits.
-        stamps: of each part that the page has.
-        text, state: filter of the list.
-        other: key of the run to compare with, "" for none.
-        search: in the log.
-    """
-
-    selected: str = ""
-    stamps: Mapping[str, str] = field(default_factory=dict)
-    text: str = ""
-    state: str = ""
-    choice: PlotChoice = field(default_factory=PlotChoice)
-    other: str = ""
-    search: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ViewUpdate:
-    """What to change on the page: parts by name, the run shown, and the stamps to send next time."""
-
-    selected: str
-    parts: Mapping[str, Any]
-    stamps: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,27 +50,51 @@ class _Shown:
     failure: Failure | None
 
 
-class TrainRenderer:
-    """Makes the parts for one language's pages."""
+# A part of the tab: its stamp, and what makes the updates that bring it.
+_Part = tuple[str, Callable[[], Updates]]
 
-    def __init__(self, ui: Ui) -> None:
+
+class TrainRenderer:
+    """Makes updates of one page."""
+
+    def __init__(self, ui: Ui, parts: Parts) -> None:
         self._ui = ui
+        self._parts = parts
         self._store = ui.runs
 
-    def refresh(self, request: ViewRequest) -> ViewUpdate:
-        """Every part that is not as its stamp says."""
+    def shown(self, values: Values) -> Row:
+        """The run that the page shows. Raises UserError `run_missing`."""
+        return self._store.row(text_of(values.get(self._parts.selected)))
+
+    def refresh(self, values: Values, *, selected: str | None = None) -> Updates:
+        """Every part that is not as its stamp says; another run is shown where ``selected`` says so."""
+        parts, shown = self._parts, values.get(self._parts.selected)
+        updates: Updates = {}
+        if selected is not None and selected != shown:
+            # The steps chosen were another run's.
+            updates = {parts.plots.first: 0, parts.plots.last: 0}
+            values = {**values, **updates, parts.selected: selected}
+        request = request_of(parts, values)
         rows = self._store.rows()
         row = self._chosen(rows, request.selected)
-        pace = LIVE_S if any(each.live for each in rows) else IDLE_S
-        parts = {"list": self._list(request, row), "others": _others(rows, row), "pace": (str(pace), lambda: pace)}
-        if row is None:
-            parts["empty"] = ("1", lambda: True)
-        else:
-            parts["empty"] = ("", lambda: False)
-            parts.update(self._run_parts(row, request))
-        stamps = {name: stamp for name, (stamp, _) in parts.items()}
-        changed = {name: make() for name, (stamp, make) in parts.items() if request.stamps.get(name) != stamp}
-        return ViewUpdate(selected=row.key if row else "", parts=changed, stamps=stamps)
+        table = {
+            "list": self._list(row, request),
+            "others": self._others(rows, row),
+            "pace": self._pace(rows),
+            "empty": self._empty(row),
+            **(self._run_parts(row, request) if row else {}),
+        }
+        for name, (stamp, make) in table.items():
+            if request.stamps.get(name) != stamp:
+                updates |= make()
+        stamps = {name: stamp for name, (stamp, _) in table.items()}
+        if stamps != request.stamps:
+            updates[parts.stamps] = json_text(stamps)
+        key = row.key if row else ""
+        if key != shown:
+            updates[parts.selected] = key
+        # Gradio wants at least one output in an answer by component.
+        return updates or {parts.stamps: gr.skip()}
 
     def _chosen(self, rows: tuple[Row, ...], key: str) -> Row | None:
         """The run asked for; else the one shown last, unless it has ended and another is at work; else the newest.
@@ -110,67 +109,93 @@ class TrainRenderer:
         at_work = next((row for row in rows if row.live and row.state != "waiting"), None)
         return at_work or shown_last or (rows[0] if rows else None)
 
-    def _list(self, request: ViewRequest, row: Row | None) -> tuple[str, Callable[[], Any]]:
+    def _pace(self, rows: Sequence[Row]) -> _Part:
+        pace = LIVE_S if any(row.live for row in rows) else IDLE_S
+        return str(pace), lambda: {self._parts.timer: gr.Timer(pace)}
+
+    def _empty(self, row: Row | None) -> _Part:
+        parts = self._parts
+        return "" if row else "1", lambda: {
+            parts.nothing: gr.update(visible=row is None), parts.shown: gr.update(visible=row is not None)
+        }  # fmt: skip
+
+    def _others(self, rows: Sequence[Row], row: Row | None) -> _Part:
+        """The runs to compare with."""
+        choices = [(each.name, each.key) for each in rows if each.begun and (row is None or each.key != row.key)]
+        none = (self._ui.t("train.loss.compare_none"), "")
+        return digest(choices), lambda: {self._parts.plots.other: gr.update(choices=[none, *choices])}
+
+    def _list(self, row: Row | None, request: ViewRequest) -> _Part:
         rows = self._store.rows(text=request.text, state=request.state)
         filtered = bool(request.text or request.state)
         selected = row.key if row else ""
         shown = [(each.key, each.state, each.step, int(each.time) // 60) for each in rows[: list_view.MOST]]
-        return digest(shown, selected, filtered), lambda: str(
-            list_view.render(self._ui, rows, selected, filtered=filtered)
-        )
+        return digest(shown, selected, filtered), lambda: {
+            self._parts.list: str(list_view.render(self._ui, rows, selected, filtered=filtered))
+        }
 
-    def _run_parts(self, row: Row, request: ViewRequest) -> dict[str, tuple[str, Callable[[], Any]]]:
-        history = self._store.history(row.folder)
-        facts, config = history.refresh(), self._store.config(row)
+    def _run_parts(self, row: Row, request: ViewRequest) -> dict[str, _Part]:
+        parts, run = self._parts, row.run
+        facts, config = self._store.history(row.folder).refresh(), self._store.config(row)
         failure = failure_of(row, facts, self._store.entry(row))
         shown = _Shown(row=row, facts=facts, config=config, failure=failure)
         progress = str(progress_view.render(self._ui, row, progress_of(row, facts, config, self._ui.machine.now())))
-        log = row.run.log_file
+        saved_files = map(_changed, (run.checkpoints, run.exports, run.validation_file))
         return {
-            "progress": (digest(progress), lambda: progress),
-            "buttons": (digest(row.key, row.state, row.begun), lambda: row),
-            "failure": (digest(row.key, failure, config), lambda: self._failure(shown)),
+            "progress": (digest(progress), lambda: {parts.progress: progress}),
+            "buttons": (digest(row.key, row.state, row.begun), lambda: self._buttons(row)),
+            "failure": (digest(row.key, failure, config), lambda: {parts.failure: self._failure(shown)}),
             "plot": self._plot(shown, request),
-            "samples": (digest(row.key, _changed(row.run.samples)), lambda: self._samples(shown)),
-            "files": (
-                digest(row.key, *map(_changed, (row.run.checkpoints, row.run.exports, row.run.validation_file))),
-                lambda: self._files(shown),
-            ),
+            "samples": (digest(row.key, _changed(run.samples)), lambda: {parts.samples: self._samples(shown)}),
+            "files": (digest(row.key, *saved_files), lambda: {parts.files: self._files(shown)}),
             "log": (
-                digest(row.key, log_stamp(log), request.search),
-                lambda: str(
-                    log_view.render(
-                        self._ui,
-                        place_of(self._ui.workspace, row),
-                        read_log(log, search=request.search),
-                        searched=bool(request.search),
-                    )
-                ),
+                digest(row.key, log_stamp(run.log_file), request.search),
+                lambda: {parts.log: self._log(row, request.search)},
             ),
         }
 
-    def _plot(self, shown: _Shown, request: ViewRequest) -> tuple[str, Callable[[], Any]]:
-        row, facts = shown.row, shown.facts
+    def _buttons(self, row: Row) -> Updates:
+        usable = {
+            "save_stop": row.state in ("starting", "running"),
+            "stop_now": row.live,
+            "save_now": row.state == "running",
+            "sample_now": row.state == "running",
+            # One that is finished goes on with more steps: by a changed setting.
+            "resume": not row.live and row.state != "finished",
+            "duplicate": True,
+            "delete": not row.live and row.begun,
+        }
+        updates: Updates = {self._parts.buttons[name]: gr.update(interactive=on) for name, on in usable.items()}
+        # What was about to be deleted is not what is shown now.
+        updates[self._parts.sure] = gr.update(visible=False)
+        updates[self._parts.report_text] = gr.update(visible=False, value="")
+        return updates
+
+    def _plot(self, shown: _Shown, request: ViewRequest) -> _Part:
+        row, facts, plots = shown.row, shown.facts, self._parts.plots
         other = next((each for each in self._store.rows() if request.other and each.key == request.other), None)
         beside = self._store.history(other.folder) if other and other.key != row.key else None
         version = beside.refresh().version if beside else ""
         failed = shown.failure.code if shown.failure else ""
 
-        def make() -> Any:
+        def make() -> Updates:
             history = self._store.history(row.folder)
             plot = plot_of(history, request.choice, beside)
             health = self._ui.health.health(row.folder, history, facts, shown.failure, shown.config)
+            compared = other.name if other and beside else ""
             return {
-                "other": other.name if other and beside else "",
-                "loss": plot_view.loss_data(self._ui, plot),
-                "rate": plot_view.rate_data(self._ui, plot),
-                "health": str(plot_view.health(self._ui, health) + self._notes(facts)),
-                "table": str(plot_view.table(self._ui, plot, history.validation())),
+                # Nothing may come with the curves: for a new axis title or legend the plot draws itself anew, and then
+                # it stays with the curves before these.
+                plots.loss: plot_view.loss_data(self._ui, plot),
+                plots.heading: plot_view.heading(self._ui, log=request.choice.log, other=compared),
+                plots.rate: plot_view.rate_data(self._ui, plot),
+                plots.health: str(plot_view.health(self._ui, health) + self._notes(facts)),
+                plots.table: str(plot_view.table(self._ui, plot, history.validation())),
             }
 
         return digest(row.key, facts.version, failed, request.choice, version, other.key if other else ""), make
 
-    def _notes(self, facts: RunFacts) -> Any:
+    def _notes(self, facts: RunFacts) -> Markup:
         speed = [advice for advice in facts.advice if advice.get("topic") != "loss"]
         return plot_view.notes(self._ui, facts.warnings, speed)
 
@@ -186,6 +211,10 @@ class TrainRenderer:
         entries = saved(shown.row.run, history.validation(), smoothed)
         return str(files_view.render(self._ui, place_of(self._ui.workspace, shown.row), entries))
 
+    def _log(self, row: Row, search: str) -> str:
+        place, log = place_of(self._ui.workspace, row), read_log(row.run.log_file, search=search)
+        return str(log_view.render(self._ui, place, log, searched=bool(search)))
+
     def _failure(self, shown: _Shown) -> str:
         failure, config = shown.failure, shown.config
         ladder: tuple[Remedy, ...] = ()
@@ -196,20 +225,9 @@ class TrainRenderer:
         return str(failure_view.render(self._ui, failure, ladder, new_name))
 
 
-def _others(rows: tuple[Row, ...], row: Row | None) -> tuple[str, Callable[[], Any]]:
-    choices = [(each.name, each.key) for each in rows if each.begun and (row is None or each.key != row.key)]
-    return digest(choices), lambda: choices
-
-
 def _changed(path: Path) -> int:
     """Changes with every file that comes, goes or is renamed in a folder, and with a file that is replaced."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def stamps_from(text: object) -> dict[str, str]:
-    """Stamps as the page holds them; whatever cannot be read counts as none."""
-    values = held(text)
-    return {str(key): str(value) for key, value in values.items()} if isinstance(values, dict) else {}

@@ -17,7 +17,7 @@ from newbie_gui.pages.train import queue_panel
 from newbie_gui.pages.train.handlers import Handlers
 from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.train.renderer import LIVE_S, TrainRenderer
-from newbie_gui.pages.train.responses import Responses, Values
+from newbie_gui.pages.train.request import Values
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news, said
 
 _COPY = "(text) => { if (text && navigator.clipboard) navigator.clipboard.writeText(text).catch(() => {}); }"
@@ -90,15 +90,15 @@ def build(ui: Ui, form: ConfigTab) -> TrainTab:
         plots=plots, samples=samples, files=files, search=search, log=log, report=report, report_text=report_text,
         lora=lora,
     )  # fmt: skip
-    responses = Responses(ui, parts, TrainRenderer(ui))
+    show = TrainRenderer(ui, parts)
     outputs = _outputs(parts)
-    _wire_refresh(parts, responses, outputs)
-    handlers = Handlers(ui, parts, responses, form)
+    _wire_refresh(parts, show, outputs)
+    handlers = Handlers(ui, parts, show, form)
     _wire_buttons(ui, parts, handlers, outputs)
     picked = _wire_rows(ui, parts, handlers, outputs)
     _wire_form(ui, parts, handlers, form, outputs, starting=starting, changing=changing)
     return TrainTab(
-        lora=lora, picked=picked, load=responses.refresh, suited=partial(responses.refresh, selected=""),
+        lora=lora, picked=picked, load=show.refresh, suited=partial(show.refresh, selected=""),
         inputs=set(parts.inputs), outputs=outputs,
     )  # fmt: skip
 
@@ -143,15 +143,15 @@ def _outputs(parts: Parts) -> list[Block]:
     ]  # fmt: skip
 
 
-def _wire_refresh(parts: Parts, responses: Responses, outputs: list[Block]) -> None:
+def _wire_refresh(parts: Parts, show: TrainRenderer, outputs: list[Block]) -> None:
     """The tick, and whatever changes what is looked at."""
     inputs, plots = set(parts.inputs), parts.plots
 
-    on_news(parts.timer, responses.refresh, inputs, outputs)
+    on_news(parts.timer, show.refresh, inputs, outputs)
     gr.on(
         [plots.smoothing.release, plots.log.input, plots.first.change, plots.last.change, plots.other.input,
          parts.text.input, parts.state.input, parts.search.input],
-        responses.refresh, inputs, outputs, trigger_mode="always_last", **QUIET,
+        show.refresh, inputs, outputs, trigger_mode="always_last", **QUIET,
     )  # fmt: skip
 
     def dragged(event: gr.EventData) -> tuple[Any, Any]:

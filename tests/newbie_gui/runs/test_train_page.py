@@ -16,8 +16,7 @@ from test_long_run import STEPS, long_log
 from newbie_gui.machine import MachineWatch
 from newbie_gui.pages.train import plot_view
 from newbie_gui.pages.train.handlers import Handlers, changes_table
-from newbie_gui.pages.train.renderer import REMEMBERED, TrainRenderer, ViewRequest
-from newbie_gui.pages.train.responses import Responses
+from newbie_gui.pages.train.renderer import REMEMBERED, TrainRenderer
 from newbie_gui.pages.train.tab import build
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs import actions
@@ -39,81 +38,6 @@ def ui(workspace: Workspace, queue: HeldQueue, store: RunStore) -> Ui:
     return Ui("en", replace(services, runs=store))
 
 
-@pytest.fixture
-def renderer(ui: Ui) -> TrainRenderer:
-    return TrainRenderer(ui)
-
-
-def size(parts: Any) -> int:
-    return len(orjson.dumps(parts, default=str))
-
-
-def test_a_second_look_brings_only_what_is_new(workspace: Workspace, renderer: TrainRenderer) -> None:
-    run = make_run(workspace, "one", "running")
-    tell_steps(run, 1, 5)
-    first = renderer.refresh(ViewRequest())
-    assert {"list", "progress", "plot", "samples", "files", "log", "buttons"} <= set(first.parts)
-    again = renderer.refresh(ViewRequest(selected=first.selected, stamps=first.stamps))
-    assert again.parts == {} and again.stamps == first.stamps
-    tell_steps(run, 6, 6)
-    assert set(renderer.refresh(ViewRequest(selected=first.selected, stamps=first.stamps)).parts) == {
-        "plot",
-        "progress",
-    }
-
-
-def test_a_page_of_another_run_gets_all_of_it(workspace: Workspace, renderer: TrainRenderer, store: RunStore) -> None:
-    for name in ("one", "two"):
-        tell_steps(make_run(workspace, name), 1, 5)
-    keys = {row.name: row.key for row in store.rows()}
-    first = renderer.refresh(ViewRequest(selected=keys["one"]))
-    second = renderer.refresh(ViewRequest(selected=keys["two"], stamps=first.stamps))
-    assert {"progress", "plot", "samples", "files", "log"} <= set(second.parts)
-    assert "two" in second.parts["progress"] and second.selected == keys["two"]
-
-
-def test_a_fresh_page_shows_what_is_at_work_before_what_was_shown_last(
-    workspace: Workspace, ui: Ui, renderer: TrainRenderer, store: RunStore
-) -> None:
-    for name in ("shown last", "newer"):
-        make_run(workspace, name)
-    keys = {row.name: row.key for row in store.rows()}
-    ui.remember.set(REMEMBERED, keys["shown last"])
-    assert renderer.refresh(ViewRequest()).selected == keys["shown last"]
-    make_run(workspace, "busy", "running")
-    store.forget_list()
-    assert renderer.refresh(ViewRequest()).selected not in keys.values()
-    assert renderer.refresh(ViewRequest(selected=keys["newer"])).selected == keys["newer"]
-
-
-def test_18_a_long_run_is_light_on_the_wire(
-    workspace: Workspace, renderer: TrainRenderer, record_figure: Callable[[str, float], None]
-) -> None:
-    run = make_run(workspace, "long")
-    long_log(run.events_file)
-    first = renderer.refresh(ViewRequest())
-    spent = []
-    for step in range(STEPS + 1, STEPS + 4):
-        tell_steps(run, step, step)
-        started = time.thread_time()
-        news = renderer.refresh(ViewRequest(selected=first.selected, stamps=first.stamps))
-        spent.append(time.thread_time() - started)
-    record_figure("a tick with a new step in a run of 100,000 steps, seconds", min(spent))
-    record_figure("the same on the wire, kB", size(news.parts) / 1000)
-    assert "plot" in news.parts and size(news.parts) < 60_000 and min(spent) < 0.05
-
-
-def test_names_prompts_and_logs_stay_text(workspace: Workspace, renderer: TrainRenderer) -> None:
-    run = make_run(workspace, "a&b", "failed", sample_prompts=["<i>prompt"])
-    run.write_state("failed", code="internal", message="<b>broken")
-    (run.samples / "step-00000000-00.png").touch()
-    run.log_file.write_text("<u>line</u>\n", encoding="utf-8")
-    parts = renderer.refresh(ViewRequest()).parts
-    text = "".join(parts[name] for name in ("list", "progress", "failure", "samples", "log"))
-    assert "a&amp;b" in text and "&lt;b&gt;broken" in text and "&lt;u&gt;line" in text and "&lt;i&gt;prompt" in text
-    assert not [bad for bad in ("<b>", "<i>", "<u>", "a&b") if bad in text]
-
-
 class Page:
     """The built tab and its handlers, with a form that holds one config."""
 
@@ -129,18 +53,96 @@ class Page:
             self.tab = build(ui, form)
         self.field = field
         # The tab keeps its handlers to itself; its load is a method of what all of them share.
-        responses = self.tab.load.__self__  # type: ignore[attr-defined]
-        assert isinstance(responses, Responses)
-        self.handlers = Handlers(ui, responses._parts, responses, form)
-        self.selected = responses._parts.selected
+        show = self.tab.load.__self__  # type: ignore[attr-defined]
+        assert isinstance(show, TrainRenderer)
+        self.parts = show._parts
+        self.handlers = Handlers(ui, self.parts, show, form)
+        self.selected = self.parts.selected
 
     def values(self, key: str = "") -> dict[Any, Any]:
         return {self.selected: key}
+
+    def look(self, key: str = "", *, seen: Any = None, other: str = "") -> dict[Any, Any]:
+        """One look of a page that shows the run ``key`` and has the stamps of the look ``seen``."""
+        stamps = (seen or {}).get(self.parts.stamps, "")
+        values = {self.selected: key, self.parts.stamps: stamps, self.parts.plots.other: other}
+        return self.tab.load(values)
+
+    @property
+    def run_parts(self) -> set[Any]:
+        parts = self.parts
+        return {parts.progress, parts.plots.loss, parts.samples, parts.files, parts.log}
 
 
 @pytest.fixture
 def page(ui: Ui, workspace: Workspace) -> Page:
     return Page(ui, workspace)
+
+
+def size(updates: Any) -> int:
+    return len(orjson.dumps(list(updates.values()), default=str))
+
+
+def test_a_second_look_brings_only_what_is_new(workspace: Workspace, page: Page) -> None:
+    run, plots = make_run(workspace, "one", "running"), page.parts.plots
+    tell_steps(run, 1, 5)
+    first = page.look()
+    assert {page.parts.list, *page.parts.buttons.values(), *page.run_parts} <= set(first)
+    assert page.look(first[page.selected], seen=first) == {page.parts.stamps: gr.skip()}
+    tell_steps(run, 6, 6)
+    curves = {plots.loss, plots.heading, plots.rate, plots.health, plots.table}
+    assert set(page.look(first[page.selected], seen=first)) == {page.parts.progress, page.parts.stamps, *curves}
+
+
+def test_a_page_of_another_run_gets_all_of_it(workspace: Workspace, page: Page, store: RunStore) -> None:
+    for name in ("one", "two"):
+        tell_steps(make_run(workspace, name), 1, 5)
+    keys = {row.name: row.key for row in store.rows()}
+    first = page.look(keys["one"])
+    second = page.look(keys["two"], seen=first)
+    assert page.run_parts <= set(second) and "two" in second[page.parts.progress] and page.selected not in second
+
+
+def test_a_fresh_page_shows_what_is_at_work_before_what_was_shown_last(
+    workspace: Workspace, ui: Ui, page: Page, store: RunStore
+) -> None:
+    for name in ("shown last", "newer"):
+        make_run(workspace, name)
+    keys = {row.name: row.key for row in store.rows()}
+    ui.remember.set(REMEMBERED, keys["shown last"])
+    assert page.look()[page.selected] == keys["shown last"]
+    make_run(workspace, "busy", "running")
+    store.forget_list()
+    assert page.look()[page.selected] not in keys.values()
+    assert page.selected not in page.look(keys["newer"])
+
+
+def test_18_a_long_run_is_light_on_the_wire(
+    workspace: Workspace, page: Page, record_figure: Callable[[str, float], None]
+) -> None:
+    run = make_run(workspace, "long")
+    long_log(run.events_file)
+    first = page.look()
+    spent = []
+    for step in range(STEPS + 1, STEPS + 4):
+        tell_steps(run, step, step)
+        started = time.thread_time()
+        news = page.look(first[page.selected], seen=first)
+        spent.append(time.thread_time() - started)
+    record_figure("a tick with a new step in a run of 100,000 steps, seconds", min(spent))
+    record_figure("the same on the wire, kB", size(news) / 1000)
+    assert page.parts.plots.loss in news and size(news) < 60_000 and min(spent) < 0.05
+
+
+def test_names_prompts_and_logs_stay_text(workspace: Workspace, page: Page) -> None:
+    run = make_run(workspace, "a&b", "failed", sample_prompts=["<i>prompt"])
+    run.write_state("failed", code="internal", message="<b>broken")
+    (run.samples / "step-00000000-00.png").touch()
+    run.log_file.write_text("<u>line</u>\n", encoding="utf-8")
+    found, parts = page.look(), page.parts
+    text = "".join(found[part] for part in (parts.list, parts.progress, parts.failure, parts.samples, parts.log))
+    assert "a&amp;b" in text and "&lt;b&gt;broken" in text and "&lt;u&gt;line" in text and "&lt;i&gt;prompt" in text
+    assert not [bad for bad in ("<b>", "<i>", "<u>", "a&b") if bad in text]
 
 
 @pytest.mark.parametrize("junk", [None, 3, "{", "[1]", '{"plot": 5}', float("nan"), ["x"], "x" * 9999])
@@ -242,10 +244,10 @@ def test_a_deleted_run_is_no_longer_shown(page: Page, workspace: Workspace) -> N
     assert caught.value.code == "run_missing"
 
 
-def test_every_curve_has_a_colour(workspace: Workspace, renderer: TrainRenderer, store: RunStore, ui: Ui) -> None:
+def test_every_curve_has_a_colour(workspace: Workspace, page: Page, store: RunStore, ui: Ui) -> None:
     for name in ("one", "two"):
         tell_steps(make_run(workspace, name), 1, 5)
     keys = {row.name: row.key for row in store.rows()}
-    rows = renderer.refresh(ViewRequest(selected=keys["one"], other=keys["two"])).parts["plot"]["loss"]["data"]
+    rows = page.look(keys["one"], other=keys["two"])[page.parts.plots.loss]["data"]
     drawn = {row[2] for row in rows if row[1] is not None}
     assert len(drawn) == 3 and {row[2] for row in rows} == set(plot_view.colours(ui))
