@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from newbie_gui.pages.config.lookup import Answer, Lookup
-from trainer_core.contracts.config import TrainConfig, load_config, parse_config
+from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
@@ -25,8 +25,7 @@ _DATA = (
 _BASE = ("base_model_path", *PART_OPTIONS)
 _FILES = ("base_model_path", "train_data_dir", "validation_data_dir", "resume_from_lora")
 _RUN = ("output_dir", "output_name")
-# The base whole: a part of it alone is no configuration.
-_PACE = tuple(dict.fromkeys((*_RUN, *_BASE, *SAME)))
+_PACE = (*_RUN, *SAME)
 
 Key = tuple[Any, ...]
 
@@ -45,36 +44,37 @@ class KnownFacts:
     def __init__(self) -> None:
         self._scan: tuple[Key, Scan] | None = None
         self._facts: tuple[Key, DataFacts] | None = None
-        self._data = Lookup(self._find_data, fresh_s=3.0)
-        self._base: Lookup[Key, BaseSizes] = Lookup(lambda key: read_base(_config(_BASE, key)), fresh_s=10.0)
-        self._pace: Lookup[Key, Speed | None] = Lookup(lambda key: known_speed(_config(_PACE, key)), fresh_s=30.0)
-        self._measured: Lookup[tuple[Path, str], MeasuredStep | None] = Lookup(lambda key: find(*key), fresh_s=3.0)
-        self._missing = Lookup(_missing, fresh_s=3.0)
-        self._run = Lookup(_begun, fresh_s=3.0)
+        self._data: Lookup[DataFacts] = Lookup(fresh_s=3.0)
+        self._base: Lookup[BaseSizes] = Lookup(fresh_s=10.0)
+        self._pace: Lookup[Speed | None] = Lookup(fresh_s=30.0)
+        self._measured: Lookup[MeasuredStep | None] = Lookup(fresh_s=3.0)
+        self._missing: Lookup[frozenset[str]] = Lookup(fresh_s=3.0)
+        self._run: Lookup[ExistingRun | None] = Lookup(fresh_s=3.0)
 
     def data(self, config: TrainConfig) -> Answer[DataFacts]:
         """The data set of ``config``; its problem is a UserError of the scan."""
-        return self._data.get(_key(_DATA, config))
+        key = _key(_DATA, config)
+        return self._data.get(key, lambda: self._find_data(key, config))
 
     def base(self, config: TrainConfig) -> Answer[BaseSizes]:
-        return self._base.get(_key(_BASE, config))
+        return self._base.get(_key(_BASE, config), lambda: read_base(config))
 
     def pace(self, config: TrainConfig) -> Answer[Speed | None]:
-        return self._pace.get(_key(_PACE, config))
+        return self._pace.get(_key(_PACE, config), lambda: known_speed(config))
 
     def measured(self, config: TrainConfig, key: str) -> Answer[MeasuredStep | None]:
         """What Check fit found for settings of this key (see `fit_key`)."""
-        return self._measured.get((fit_folder(config), key))
+        folder = fit_folder(config)
+        return self._measured.get((folder, key), lambda: find(folder, key))
 
     def missing(self, config: TrainConfig) -> Answer[frozenset[str]]:
         """The settings whose path is not there."""
-        return self._missing.get(_key(_FILES, config))
+        return self._missing.get(_key(_FILES, config), lambda: _missing(config))
 
     def run(self, config: TrainConfig) -> Answer[ExistingRun | None]:
-        return self._run.get(_key(_RUN, config))
+        return self._run.get(_key(_RUN, config), lambda: _begun(config))
 
-    def _find_data(self, key: Key) -> DataFacts:
-        config = _config(_DATA, key)
+    def _find_data(self, key: Key, config: TrainConfig) -> DataFacts:
         root = Path(config.train_data_dir)
         # A scan holds whatever the sizes asked for: typing another resolution must not read 5,000 headers again.
         state = (str(root), config.strict_data, folder_state(root))
@@ -96,17 +96,12 @@ def _key(names: tuple[str, ...], config: TrainConfig) -> Key:
     return tuple(getattr(config, name) for name in names)
 
 
-def _config(names: tuple[str, ...], key: Key) -> TrainConfig:
-    """A configuration with these values; what else is required is filled up."""
-    return parse_config({"base_model_path": ".", "train_data_dir": ".", **dict(zip(names, key, strict=True))})
+def _missing(config: TrainConfig) -> frozenset[str]:
+    return frozenset(name for name in _FILES if (path := getattr(config, name)) and not Path(path).exists())
 
 
-def _missing(key: Key) -> frozenset[str]:
-    return frozenset(name for name, path in zip(_FILES, key, strict=True) if path and not Path(path).exists())
-
-
-def _begun(key: Key) -> ExistingRun | None:
-    run = RunDir(Path(key[0]) / key[1])
+def _begun(config: TrainConfig) -> ExistingRun | None:
+    run = RunDir(Path(config.output_dir) / config.output_name)
     if not run.config_file.exists():
         return None
     checkpoints = run.has_begun()

@@ -9,7 +9,6 @@ from typing import Generic, TypeVar
 
 from trainer_core.contracts.errors import UserError
 
-K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
@@ -22,35 +21,36 @@ class Answer(Generic[V]):
     pending: bool = False
 
 
-class Lookup(Generic[K, V]):
-    """Caches what ``find`` finds by key. `get` never waits.
+class Lookup(Generic[V]):
+    """Caches what is found, by key. `get` never waits.
 
     Args:
-        find: runs in one thread; UserError and OSError are answers too.
         fresh_s: an answer older than this is given once more while it is found anew.
         kept: so many answers, the last used ones.
     """
 
-    def __init__(self, find: Callable[[K], V], *, fresh_s: float, kept: int = 8) -> None:
-        self._find = find
+    def __init__(self, *, fresh_s: float, kept: int = 8) -> None:
         self._fresh_s = fresh_s
         self._kept = kept
         self._lock = threading.Lock()
-        self._known: OrderedDict[K, tuple[float, Answer[V]]] = OrderedDict()
+        self._known: OrderedDict[Hashable, tuple[float, Answer[V]]] = OrderedDict()
         # Only the newest wish counts: whoever types "1024" does not wait for "102".
-        self._wanted: K | None = None
-        self._finding: K | None = None
+        self._wanted: tuple[Hashable, Callable[[], V]] | None = None
+        self._finding: Hashable = None
         self._busy = False
 
-    def get(self, key: K) -> Answer[V]:
-        """What is known now; finding it, or finding it anew, begins where needed."""
+    def get(self, key: Hashable, find: Callable[[], V]) -> Answer[V]:
+        """What is known now; finding it, or finding it anew, begins where needed.
+
+        ``find`` runs in a thread of its own, one at a time; UserError and OSError are answers too.
+        """
         with self._lock:
             known = self._known.get(key)
             if known is not None:
                 self._known.move_to_end(key)
             if known is None or time.monotonic() - known[0] > self._fresh_s:
                 # What is being found is not found a second time, and is the newest wish now.
-                self._wanted = key if key != self._finding else None
+                self._wanted = (key, find) if key != self._finding else None
                 if not self._busy:
                     self._busy = True
                     threading.Thread(target=self._work, daemon=True).start()
@@ -58,8 +58,9 @@ class Lookup(Generic[K, V]):
 
     def _work(self) -> None:
         try:
-            while (key := self._next()) is not None:
-                answer = self._answer(key)
+            while (wish := self._next()) is not None:
+                key, find = wish
+                answer = _answer(find)
                 with self._lock:
                     self._known[key] = (time.monotonic(), answer)
                     self._known.move_to_end(key)
@@ -70,15 +71,16 @@ class Lookup(Generic[K, V]):
                 self._busy, self._finding = False, None
             raise
 
-    def _next(self) -> K | None:
+    def _next(self) -> tuple[Hashable, Callable[[], V]] | None:
         """The next wish; without one the thread counts as ended, in the same breath."""
         with self._lock:
-            self._finding, self._wanted = self._wanted, None
-            self._busy = self._finding is not None
-            return self._finding
+            wish, self._wanted = self._wanted, None
+            self._busy, self._finding = wish is not None, wish[0] if wish else None
+            return wish
 
-    def _answer(self, key: K) -> Answer[V]:
-        try:
-            return Answer(value=self._find(key))
-        except (UserError, OSError) as error:
-            return Answer(problem=error)
+
+def _answer(find: Callable[[], V]) -> Answer[V]:
+    try:
+        return Answer(value=find())
+    except (UserError, OSError) as error:
+        return Answer(problem=error)

@@ -1,6 +1,7 @@
 """Saved settings on disk, the draft, and answers found in the background."""
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +124,12 @@ def test_a_lookup_answers_at_once_and_skips_what_nobody_wants_any_more():
         found.append(key)
         return key.upper()
 
-    lookup = Lookup(find, fresh_s=60)
-    assert lookup.get("a").pending and begun.wait(10)
-    assert lookup.get("b").pending and lookup.get("c").pending
+    lookup: Lookup[str] = Lookup(fresh_s=60)
+    assert lookup.get("a", partial(find, "a")).pending and begun.wait(10)
+    assert lookup.get("b", partial(find, "b")).pending and lookup.get("c", partial(find, "c")).pending
     go.set()
-    assert settled(lambda: lookup.get("c"), lambda answer: answer.pending).value == "C"
-    assert found == ["a", "c"] and lookup.get("a").value == "A"
+    assert settled(lambda: lookup.get("c", partial(find, "c")), lambda answer: answer.pending).value == "C"
+    assert found == ["a", "c"] and lookup.get("a", partial(find, "a")).value == "A"
 
 
 def test_what_is_being_found_is_not_found_twice():
@@ -140,19 +141,19 @@ def test_what_is_being_found_is_not_found_twice():
         assert go.acquire(timeout=10)
         return key.upper()
 
-    lookup = Lookup(find, fresh_s=60)
-    assert lookup.get("a").pending and begun.acquire(timeout=10)
-    assert lookup.get("b").pending and lookup.get("a").pending
+    lookup: Lookup[str] = Lookup(fresh_s=60)
+    assert lookup.get("a", partial(find, "a")).pending and begun.acquire(timeout=10)
+    assert lookup.get("b", partial(find, "b")).pending and lookup.get("a", partial(find, "a")).pending
     go.release()
-    assert settled(lambda: lookup.get("a"), lambda answer: answer.pending).value == "A"
-    assert lookup.get("b").pending and begun.acquire(timeout=10) and sought == ["a", "b"]
+    assert settled(lambda: lookup.get("a", partial(find, "a")), lambda answer: answer.pending).value == "A"
+    assert lookup.get("b", partial(find, "b")).pending and begun.acquire(timeout=10) and sought == ["a", "b"]
     go.release()
 
 
 def test_a_failed_lookup_is_an_answer():
-    def fail(key: str) -> None:
+    def fail() -> None:
         raise UserError("dataset_missing", "not there")
 
-    lookup: Lookup[str, None] = Lookup(fail, fresh_s=60)
-    answer = settled(lambda: lookup.get("x"), lambda found: found.pending)
+    lookup: Lookup[None] = Lookup(fresh_s=60)
+    answer = settled(lambda: lookup.get("x", fail), lambda found: found.pending)
     assert str(answer.problem) == "not there"
