@@ -5,7 +5,7 @@ import time
 from newbie_gui.texts import Texts
 from trainer_core.planning.phases import GIB
 
-__all__ = ["GIB", "MIB", "date", "duration", "figure", "gib", "size_text"]
+__all__ = ["GIB", "MIB", "cut", "date", "duration", "figure", "gib", "size_text"]
 
 MIB = 2**20
 
@@ -54,3 +54,8 @@ def date(stamp: float) -> str:
 def figure(value: float | None) -> str:
     """Four digits; "" for none."""
     return "" if value is None else f"{value:.4g}"
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many characters; the last one says that there is more."""
+    return text if len(text) <= most else text[: most - 1] + "…"

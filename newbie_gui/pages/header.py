@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from newbie_gui.figures import MIB, gib
 from newbie_gui.pages.config.strategy import plan_for, title_of
+from newbie_gui.pages.html import bar
 from newbie_gui.pages.train.queue_html import BYTES
 from newbie_gui.pages.ui import QUIET, Ui, hidden
 from newbie_gui.texts import LANGS
@@ -67,13 +68,12 @@ def _job(ui: Ui) -> Markup:
     if not running:
         return Markup('<div class="header-job">{}</div>').format(" · ".join([ui.t("frame.job.none"), *words]))
     first = running[0]
-    share = first.done / first.total if first.total else 0.0
-    counted = f"{100 * share:.0f} %" if first.total > BYTES else f"{first.done}/{first.total}"
+    counted = f"{100 * first.done / first.total:.0f} %" if first.total > BYTES else f"{first.done}/{first.total}"
     figures = counted if first.total else ""
     title = ui.t("frame.job.running", title=first.job.title)
-    bar = Markup('<progress max="1" value="{}" aria-label="{}"></progress>').format(f"{share:.3f}", title)
+    drawn = bar(first.done, first.total, title)
     link = Markup('<a href="#train">{}</a>').format(ui.t("frame.job.show"))
-    return Markup('<div class="header-job">{} {} {} {}</div>').format(" · ".join([title, *words]), bar, figures, link)
+    return Markup('<div class="header-job">{} {} {} {}</div>').format(" · ".join([title, *words]), drawn, figures, link)
 
 
 def _languages(ui: Ui) -> Markup:

@@ -63,6 +63,12 @@ def note(kind: str, *parts: str, role: str = "") -> Markup:
     return Markup('<div class="note {}"{}>{}</div>').format(kind, spoken, Markup(" ").join(parts))
 
 
+def bar(done: float, total: float, label: str) -> Markup:
+    """How far something is, empty where ``total`` is 0; ``label`` is for screen readers."""
+    share = min(max(done / total, 0.0), 1.0) if total else 0.0
+    return Markup('<progress max="1" value="{}" aria-label="{}"></progress>').format(f"{share:.3f}", label)
+
+
 def digest(*parts: object) -> str:
     """Short, and different whenever any part is: by it a page tells what it has."""
     return hashlib.blake2s(repr(parts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

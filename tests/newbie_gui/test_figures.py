@@ -2,7 +2,7 @@
 
 import pytest
 
-from newbie_gui.figures import GIB, date, duration, gib, size_text
+from newbie_gui.figures import GIB, cut, date, duration, gib, size_text
 from newbie_gui.texts import Lang, Texts
 
 
@@ -46,3 +46,7 @@ def test_a_duration_has_its_two_largest_units(seconds: float, lang: Lang, exact:
 
 def test_no_date_is_no_text():
     assert date(0) == ""
+
+
+def test_a_long_text_is_cut_and_says_so():
+    assert cut("abcd", 4) == "abcd" and cut("abcde", 4) == "abc…"

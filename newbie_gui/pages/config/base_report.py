@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from newbie_gui.figures import size_text
 from newbie_gui.links import file_url
-from newbie_gui.pages.html import Cell, bullets, note, table
+from newbie_gui.pages.html import Cell, bar, bullets, note, table
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.queue import Entry
@@ -97,14 +97,11 @@ def _active(entry: Entry, ui: Ui) -> Markup:
     phase = ui.t.phase(entry.phase)
     if entry.total <= 1:
         return note("", _sentence("running", entry, ui, phase=phase))
-    share = min(entry.done / entry.total, 1.0)
     words = _sentence(
         "bytes", entry, ui, phase=phase, done=size_text(entry.done), total=size_text(entry.total),
-        percent=f"{100 * share:.0f}",
+        percent=f"{min(100 * entry.done / entry.total, 100):.0f}",
     )  # fmt: skip
-    return note(
-        "", Markup('<progress max="1" value="{}" aria-label="{}"></progress>').format(f"{share:.4f}", words), words
-    )
+    return note("", bar(entry.done, entry.total, words), words)
 
 
 def _finished(entry: Entry, ui: Ui) -> Markup:

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from newbie_gui.figures import cut
 from newbie_gui.pages.config.form import default_values, to_form, values_from
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
@@ -94,7 +95,7 @@ def _short(value: Any, ui: Ui) -> str:
     if isinstance(value, bool):
         return ui.t("frame.yes") if value else ui.t("frame.no")
     text = "–" if value in (None, "") else str(value).replace("\n", ", ")
-    return text if len(text) <= 80 else text[:79] + "…"
+    return cut(text, 80)
 
 
 def _fits(preset: Preset, machine: Machine) -> bool:

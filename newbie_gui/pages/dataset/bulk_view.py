@@ -2,6 +2,7 @@
 
 from markupsafe import Markup
 
+from newbie_gui.figures import cut
 from newbie_gui.pages.html import note, table
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.bulk import BulkPlan
@@ -19,10 +20,6 @@ def render_plan(ui: Ui, plan: BulkPlan) -> Markup:
     if not plan.changes:
         return Markup('<div role="status"><p>{}</p>{}</div>').format(intro, notes)
     first = plan.changes[:SHOWN_CHANGES]
-    rows = [(change.picture.name, _cut(change.before), _cut(change.after)) for change in first]
+    rows = [(change.picture.name, cut(change.before, _LONGEST), cut(change.after, _LONGEST)) for change in first]
     heads = [t(f"dataset.bulk.{name}") for name in ("file", "before", "after")]
     return Markup('<div role="status"><p>{}</p>{}{}</div>').format(intro, notes, table(heads, rows, kind="ds-preview"))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from newbie_gui.datasets.store import DatasetState
+from newbie_gui.figures import cut
 from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
 from newbie_gui.pages.html import note
@@ -48,7 +49,7 @@ def render_tags(ui: Ui, dataset: DatasetState) -> Markup:
         Markup(
             '<li><button type="button" class="small-button" data-pick="tag" data-value="{}">'
             '<span>{}</span> <span class="muted">{}</span></button></li>'
-        ).format(tag, _cut(tag, 60), count)
+        ).format(tag, cut(tag, 60), count)
         for tag, count in counts[:SHOWN_TAGS]
     ]
     intro = ui.t("dataset.tags.intro", shown=min(SHOWN_TAGS, len(counts)), total=len(counts))
@@ -76,9 +77,5 @@ def _item(ui: Ui, dataset: DatasetState, picture: Picture, chosen: str, group: i
         image,
         picture.name,
         badges,
-        _cut(picture.caption.text, 80),
+        cut(picture.caption.text, 80),
     )
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.pages.html import bullets, note
+from newbie_gui.pages.html import bar, bullets, note
 from newbie_gui.pages.ui import Ui
 from trainer_core.jobs.queue import Entry
 
@@ -29,12 +29,11 @@ def _active(ui: Ui, entry: Entry) -> Markup:
     title = ui.t(f"dataset.status.{entry.job.kind}")
     if entry.status == "waiting":
         return note("", title, ui.t("dataset.status.waiting"))
-    share = f"{entry.done / entry.total:.3f}" if entry.total else "0"
     figures = ui.t.phase(entry.phase)
     if entry.total:
         figures = ui.t("queue.phase", phase=figures, done=entry.done, total=entry.total)
-    bar = Markup('<progress max="1" value="{}" aria-label="{}"></progress>').format(share, title)
-    return note("", title, bar, figures, _BUTTON.format("stop", entry.job.id, ui.t("dataset.status.stop")))
+    drawn = bar(entry.done, entry.total, title)
+    return note("", title, drawn, figures, _BUTTON.format("stop", entry.job.id, ui.t("dataset.status.stop")))
 
 
 def _import_ended(ui: Ui, entry: Entry) -> Markup:

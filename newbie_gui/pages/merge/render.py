@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from newbie_gui.figures import MIB, gib, size_text
 from newbie_gui.links import file_url, zip_url
-from newbie_gui.pages.html import bullets, note, table
+from newbie_gui.pages.html import bar, bullets, note, table
 from newbie_gui.pages.merge.incoming import ReceivedFile
 from newbie_gui.pages.merge.inventory import Asset
 from newbie_gui.pages.merge.plans import DiskRoom, cpu_memory, title_of
@@ -156,13 +156,12 @@ def _told(ui: Ui, entry: Entry) -> Markup:
 
 def _progress(ui: Ui, entry: Entry) -> Markup:
     phase = ui.t.phase(entry.phase)
-    share = entry.done / entry.total if entry.total else 0.0
     figures = f"{entry.done} / {entry.total}" if entry.total > 1 else ""
     if entry.job.kind == "merge":
         figures = f"{size_text(entry.done)} / {size_text(entry.total)}"
-    return Markup(
-        '<div class="merge-progress"><progress max="1" value="{}" aria-label="{}"></progress> {} {}</div>'
-    ).format(f"{share:.3f}", phase, phase, figures)
+    return Markup('<div class="merge-progress">{} {} {}</div>').format(
+        bar(entry.done, entry.total, phase), phase, figures
+    )
 
 
 def _download(ui: Ui, path: Path) -> Markup:

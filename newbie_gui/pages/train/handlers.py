@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 from markupsafe import Markup
 
+from newbie_gui.figures import cut
 from newbie_gui.pages.config.tab import ConfigTab
 from newbie_gui.pages.html import Cell, table
 from newbie_gui.pages.train.parts import Parts
@@ -215,4 +216,4 @@ def _label(ui: Ui, name: str) -> str:
 
 def _value(value: object) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return text if len(text) <= _SHORT else text[: _SHORT - 1] + "…"
+    return cut(text, _SHORT)

@@ -3,7 +3,7 @@
 from markupsafe import Markup
 
 from newbie_gui.figures import date, duration, figure
-from newbie_gui.pages.html import note
+from newbie_gui.pages.html import bar, note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.progress import Progress
 from newbie_gui.runs.store import Row
@@ -18,8 +18,8 @@ def render(ui: Ui, row: Row, progress: Progress) -> Markup:
         Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(ui.t(f"train.fact.{key}"), value)
         for key, value in _facts(ui, row, progress)
     )
-    bar = _bar(ui, row, progress) + _silence(ui, progress)
-    return Markup('{}{}<dl class="facts">{}</dl>').format(head, bar, facts)
+    where = _bar(ui, row, progress) + _silence(ui, progress)
+    return Markup('{}{}<dl class="facts">{}</dl>').format(head, where, facts)
 
 
 def _silence(ui: Ui, progress: Progress) -> Markup:
@@ -41,11 +41,10 @@ def _bar(ui: Ui, row: Row, progress: Progress) -> Markup:
         name = ui.t.phase(progress.phase)
         counted = progress.total > 1
         text = ui.t("queue.phase", phase=name, done=progress.done, total=progress.total) if counted else name
-    share = progress.done / progress.total if progress.total else 0.0
-    percent = f" ({100 * share:.0f} %)" if progress.total > 1 else ""
-    return Markup(
-        '<div class="run-progress"><progress max="1" value="{}" aria-label="{}"></progress> <span>{}{}</span></div>'
-    ).format(f"{min(share, 1.0):.4f}", text, text, percent)
+    percent = f" ({100 * progress.done / progress.total:.0f} %)" if progress.total > 1 else ""
+    return Markup('<div class="run-progress">{} <span>{}{}</span></div>').format(
+        bar(progress.done, progress.total, text), text, percent
+    )
 
 
 def _facts(ui: Ui, row: Row, progress: Progress) -> list[tuple[str, str]]:

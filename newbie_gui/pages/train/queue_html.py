@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from newbie_gui.figures import date
 from newbie_gui.pages.config.words import joined
-from newbie_gui.pages.html import bullets, note
+from newbie_gui.pages.html import bar, bullets, note
 from newbie_gui.texts import Texts
 from newbie_gui.translate import translate
 from trainer_core.jobs.entries import Entry
@@ -63,15 +63,12 @@ def _pause(t: Texts, paused: str, something: bool) -> Markup:
 
 def _running(t: Texts, entry: Entry) -> Markup:
     status = t(f"queue.status.{entry.status}")
-    bar = Markup("")
-    if entry.total:
-        share = min(1.0, entry.done / entry.total)
-        bar = Markup('<progress max="1" value="{}" aria-label="{}"></progress>').format(f"{share:.3f}", entry.job.title)
+    drawn = bar(entry.done, entry.total, entry.job.title) if entry.total else ""
     # A training is stopped where it is shown: there the choice is whether it saves first.
     stops = entry.job.kind != "train" and entry.status == "running"
     return Markup('<li data-job="{}">{}<span class="queue-buttons">{}</span></li>').format(
         entry.job.id,
-        _what(t, entry, Markup("{} · {}{}").format(status, _progress(t, entry), bar)),
+        _what(t, entry, Markup("{} · {}{}").format(status, _progress(t, entry), drawn)),
         _button(t, "stop", entry.job.id, entry.job.title) if stops else "",
     )
 

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from newbie_gui.pages.html import Cell, bullets, digest, table
+from newbie_gui.pages.html import Cell, bar, bullets, digest, table
 
 
 def test_a_table_escapes_its_texts_and_names_rows_and_columns():
@@ -27,3 +27,8 @@ def test_nothing_makes_no_list():
 
 def test_a_digest_tells_parts_apart_also_where_a_file_name_is_not_text():
     assert digest("a", "b") == digest("a", "b") != digest("ab") and digest("\udcff")
+
+
+def test_a_bar_is_never_more_than_full():
+    assert [bar(*figures, "<x>")[25:30] for figures in ((1, 0), (1, 4), (5, 4))] == ["0.000", "0.250", "1.000"]
+    assert 'aria-label="&lt;x&gt;"' in bar(0, 0, "<x>")
