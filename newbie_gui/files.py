@@ -73,7 +73,7 @@ class Roots:
     run: Callable[[str], Path | None]
 
     def folder(self, root: str) -> Path:
-        """Return the root's real folder. Raises Refused."""
+        """Return the root's real folder. Raises PathRefused."""
         found = self.run(root.removeprefix(_RUN_PREFIX)) if root.startswith(_RUN_PREFIX) else self.folders.get(root)
         if found is None:
             raise PathRefused(HTTPStatus.NOT_FOUND)
@@ -82,7 +82,7 @@ class Roots:
     def find(self, root: str, relative: str) -> Path:
         """Return the real path of ``relative`` (parts joined by "/", "" for the folder itself) below ``root``.
 
-        Raises Refused: 404 where nothing is there; 403 for what would leave the folder (.., absolute, drives, links
+        Raises PathRefused: 404 where nothing is there; 403 for what would leave the folder (.., absolute, drives, links
         that lead out), hidden files, and names that mean a device or another file on Windows.
         """
         folder = self.folder(root)

@@ -43,7 +43,7 @@ def render(ui: Ui) -> Markup:
 
 
 def machine_text(ui: Ui, machine: Machine) -> str:
-    """The GPU with the most memory, or the lack of one, with its memory."""
+    """The GPU with the most free memory, or the lack of one, with its memory."""
     if not machine.gpus:
         free, total = machine.memory_free_mib * MIB, machine.memory_total_mib * MIB
         return ui.t("frame.machine.cpu", free=gib(free), total=gib(total))

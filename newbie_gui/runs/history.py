@@ -21,7 +21,6 @@ class RunFacts:
 
     Attributes:
         last: the newest event of each kind.
-        smoothed: the trainer's own smoothed loss at the last step; ``None`` before the first.
         warnings: the newest messages, oldest first.
         advice: the newest of each topic.
     """

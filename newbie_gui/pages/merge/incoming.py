@@ -22,7 +22,7 @@ class ReceivedFile:
 
 
 def receive(files: Iterable[Path], loras: Path) -> tuple[ReceivedFile, ...]:
-    """Move every usable file into the folder ``loras``; the others are deleted. Never raises."""
+    """Move every usable file into the folder ``loras``; what is no LoRA of ours is deleted. Never raises."""
     return tuple(_received(file, loras) for file in files)
 
 
