@@ -26,23 +26,15 @@ def main() -> int:
         help=f"TCP port, 0 for any free one (default: {USUAL_PORT}, or the next free one after it)",
     )
     parser.add_argument(
-        "--open", action=argparse.BooleanOptionalAction, default=True, help="open the browser (default: yes)"
-    )
+        "--open", dest="open_browser", action=argparse.BooleanOptionalAction, default=True,
+        help="open the browser (default: yes)",
+    )  # fmt: skip
     parser.add_argument(
         "--workspace", type=Path, default=_WORKSPACE,
         help="folder for data sets, runs, models and all else (default: workspace beside app.py)",
     )  # fmt: skip
     parser.add_argument("--lang", choices=LANGS, help="language of the page (default: the browser's)")
-    options = parser.parse_args()
-    return serve(
-        Options(
-            host=options.host,
-            port=options.port,
-            open_browser=options.open,
-            workspace=options.workspace,
-            lang=options.lang,
-        )  # fmt: skip
-    )
+    return serve(Options(**vars(parser.parse_args())))
 
 
 def _port(text: str) -> int:

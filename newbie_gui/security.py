@@ -1,6 +1,6 @@
 """Who may talk to the browser side, and what each answer forbids the browser. Pure ASGI: no body is ever held back.
 
-`guard` wraps the whole application, outside of everything else, so that error pages are covered too. In this order:
+`Guard` wraps the whole application, outside of everything else, so that error pages are covered too. In this order:
 an address (Host) that is not ours -> 400; another site (Origin, Sec-Fetch-Site) -> 403; no or a wrong token -> 401,
 too many wrong ones -> 429; what would make this machine call an address given in the request -> 404.
 The server below must not believe X-Forwarded-* on its own (uvicorn: proxy_headers=False).
@@ -48,7 +48,7 @@ _COOKIE_LASTS_S = 30 * 24 * 3600
 
 @dataclass(frozen=True, kw_only=True)
 class AccessRules:
-    """What `guard` lets in.
+    """What `Guard` lets in.
 
     Attributes:
         token: the secret of this start.
@@ -89,9 +89,9 @@ class _Caller:
 
 
 class Guard:
-    """The ASGI application around ours; `guard` makes it."""
+    """Lets only requests that keep the ``rules`` through to ``app``; ``clock`` gives seconds."""
 
-    def __init__(self, app: ASGIApp, rules: AccessRules, clock: Callable[[], float]) -> None:
+    def __init__(self, app: ASGIApp, rules: AccessRules, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._rules = rules
         self._wrong = WrongTokens(clock)
@@ -190,11 +190,6 @@ class Guard:
             pair for pair in scope["headers"] if not pair[0].startswith(b"x-forwarded-") and pair[0] != b"forwarded"
         ]
         return {**scope, "scheme": caller.scheme, "headers": kept}
-
-
-def guard(app: ASGIApp, rules: AccessRules, clock: Callable[[], float] = time.monotonic) -> Guard:
-    """Wrap ``app`` so that only requests which keep the ``rules`` reach it; ``clock`` gives seconds."""
-    return Guard(app, rules, clock)
 
 
 def _port(text: str | None, scheme: str) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from newbie_gui.security import AccessRules, allowed_hosts, guard
+from newbie_gui.security import AccessRules, Guard, allowed_hosts
 from newbie_gui.texts import Lang
 from newbie_gui.token import start_token
 from trainer_core.contracts.errors import UserError
@@ -105,7 +105,7 @@ def _run(options: Options, workspace: Workspace, listener: socket.socket, token:
         rules = AccessRules(token=token, hosts=allowed_hosts(options.host, names))
         # Open pages hold no connection, so nothing has to be waited for at the end.
         config = uvicorn.Config(
-            guard(app, rules), log_level="warning", access_log=False, proxy_headers=False, server_header=False,
+            Guard(app, rules), log_level="warning", access_log=False, proxy_headers=False, server_header=False,
             timeout_graceful_shutdown=2,
         )  # fmt: skip
         uvicorn.Server(config).run(sockets=[listener])

@@ -9,7 +9,7 @@ what was put in stays as it is unless the catalogue says that it is text as well
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import islice
 
 from newbie_gui.texts.messages import CATALOGUE
@@ -229,7 +229,7 @@ def hints(error: UserError, lang: str) -> tuple[str, ...]:
     return tuple(translate(hint, lang) for hint in error.hints)
 
 
-@lru_cache(maxsize=1)
+@cache
 def catalogue() -> Catalogue:
     """All that the engine says."""
     return Catalogue(CATALOGUE)

@@ -230,9 +230,9 @@ import sys, uvicorn
 from pathlib import Path
 from starlette.applications import Starlette
 from newbie_gui.files import Roots, file_routes
-from newbie_gui.security import AccessRules, guard
+from newbie_gui.security import AccessRules, Guard
 roots = Roots(folders={"f": Path(sys.argv[1])}, run=lambda key: None)
-app = guard(Starlette(routes=[*file_routes(roots)]), AccessRules(token="t" * 40))
+app = Guard(Starlette(routes=[*file_routes(roots)]), AccessRules(token="t" * 40))
 config = uvicorn.Config(app, port=0, log_level="warning", ws="none")
 class Server(uvicorn.Server):
     async def startup(self, sockets=None):

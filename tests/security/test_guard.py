@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from newbie_gui.security import AccessRules, allowed_hosts, cookie_name, guard
+from newbie_gui.security import AccessRules, Guard, allowed_hosts, cookie_name
 
 TOKEN = "a-token-of-this-start-0123456789abcdef"
 RULES = AccessRules(token=TOKEN)
@@ -49,11 +49,11 @@ def inner() -> Starlette:
 
 @pytest.fixture(scope="module")
 def site(serve):
-    return serve(guard(inner(), RULES))
+    return serve(Guard(inner(), RULES))
 
 
 def client(rules: AccessRules = RULES, **options) -> TestClient:
-    return TestClient(guard(inner(), rules), base_url="http://localhost:7860", follow_redirects=False, **options)
+    return TestClient(Guard(inner(), rules), base_url="http://localhost:7860", follow_redirects=False, **options)
 
 
 def test_04_own_host_names_are_answered(site):
@@ -186,7 +186,7 @@ def test_08_every_answer_carries_the_security_headers(path: str, headers: dict[s
 
 
 def test_08_an_endless_stream_comes_through_piece_by_piece(serve):
-    port = serve(guard(inner(), RULES)).port
+    port = serve(Guard(inner(), RULES)).port
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     connection.request("GET", "/events", headers=BEARER)
     assert connection.getresponse().read(9) == b"data: 1\n\n"
@@ -243,7 +243,7 @@ def test_03_token_stays_out_of_the_servers_log(serve):
     log = io.StringIO()
     handler = logging.StreamHandler(log)
     logging.getLogger("uvicorn.access").addHandler(handler)
-    site = serve(guard(inner(), RULES), log_level="info", log_config=None)
+    site = serve(Guard(inner(), RULES), log_level="info", log_config=None)
     assert site.ask(f"/page?token={TOKEN}&a=1").status == 303
     assert site.ask("/page?token=wrong-one").status == 401
     logging.getLogger("uvicorn.access").removeHandler(handler)

@@ -4,7 +4,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from newbie_gui.security import AccessRules, cookie_name, guard
+from newbie_gui.security import AccessRules, Guard, cookie_name
 from newbie_gui.wrong_tokens import LIMIT, MOST_ADDRESSES, WrongTokens
 
 TOKEN = "a-token-of-this-start-0123456789abcdef"
@@ -24,7 +24,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def app(clock: Clock):
-    return guard(PlainTextResponse("inside"), AccessRules(token=TOKEN), clock)
+    return Guard(PlainTextResponse("inside"), AccessRules(token=TOKEN), clock)
 
 
 def client(app, address: str = "10.0.0.7", **options) -> TestClient:

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from newbie_gui.pages.config.form import NUMBER_STEPS, control_of, help_of, to_form
+from newbie_gui.pages.config.form import control_of, help_of, to_form
 from newbie_gui.pages.ui import Ui
 from newbie_gui.texts import Texts
 from trainer_core.contracts.config import options
@@ -100,7 +100,7 @@ def _control(spec: OptionSpec, form: Mapping[str, Any], helps: Mapping[str, str]
         words = [(_choice(spec, choice, ui.t), choice) for choice in spec.choices]
         return gr.Dropdown(words, filterable=False, **common)
     if kind == "number":
-        return gr.Number(step=NUMBER_STEPS[spec.name], **common)
+        return gr.Number(step=spec.multiple_of or 1, **common)
     if spec.name == "train_data_dir":
         return gr.Dropdown(ui.datasets.choices(), allow_custom_value=True, **common)
     lines = _LINES.get(kind, 1)

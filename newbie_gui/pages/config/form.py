@@ -5,7 +5,6 @@ float -> text (so that 1e-4 stays as it was typed), list -> one entry a line, pa
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Literal
 
 from newbie_gui.texts import Texts
@@ -178,8 +177,3 @@ def decimal_text(value: float) -> str:
     text = repr(value)
     # repr turns to exponents below 1e-4; three more digits are still read at a glance.
     return f"{value:.7f}".rstrip("0") if "e" in text and float(f"{value:.7f}") == value else text
-
-
-NUMBER_STEPS: Mapping[str, int] = MappingProxyType(
-    {spec.name: spec.multiple_of or 1 for spec in options() if spec.type == "int"}
-)

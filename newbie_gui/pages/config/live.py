@@ -19,7 +19,6 @@ from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.validation import all_problems
 from trainer_core.planning.advice import chosen_gpus, device_name, memory_hints, uses_gpu, uses_old_card
-from trainer_core.planning.base import BaseSizes
 from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.measured import MeasuredStep, fit_key
@@ -62,7 +61,6 @@ class LiveReport:
     replaced: tuple[str, ...]
     counting: bool
     data: DataFacts | None
-    base: BaseSizes | None
     fits: tuple[Fit, ...]
 
 
@@ -75,7 +73,7 @@ def check(form: Mapping[str, Any], known: KnownFacts, ui: Ui) -> LiveReport:
     if config is None:
         return LiveReport(
             problems=problems, warnings=(), hints=(), forecast=None, replaced=replaced, counting=False, data=None,
-            base=None, fits=(),
+            fits=(),
         )  # fmt: skip
     return _Check(config, replaced, known, ui).report(problems)
 
@@ -150,7 +148,6 @@ class _Check:
             replaced=self._replaced,
             counting=any(answer.pending for answer in answers),
             data=data,
-            base=self._base.value,
             fits=fits,
         )
 

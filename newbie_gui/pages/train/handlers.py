@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import gradio as gr
 from markupsafe import Markup
@@ -69,12 +70,11 @@ class Handlers:
         gr.Info(self._ui.t("train.asked.now" if now else "train.asked.stop"))
         return self._shown(values, row.key)
 
-    def request(self, values: Values, verb: str) -> Updates:
-        """Ask the run to "save" or "sample"."""
+    def request(self, values: Values, verb: Literal["save", "sample"]) -> Updates:
         row = self._show.shown(values)
-        if verb not in ("save", "sample") or row.state != "running":
+        if row.state != "running":
             raise UserError("job_not_running", f"{row.name} is not running: it is {row.state}.")
-        row.run.request("save" if verb == "save" else "sample")
+        row.run.request(verb)
         gr.Info(self._ui.t(f"train.asked.{verb}"))
         return self._show.refresh(values)
 
