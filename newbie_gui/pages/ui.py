@@ -12,6 +12,8 @@ from newbie_gui.services import Services
 from newbie_gui.texts import Lang, Texts
 from newbie_gui.translate import hints, say, translate
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.jobdir import Kind
+from trainer_core.jobs.queue import Entry
 
 
 class Ui:
@@ -39,6 +41,12 @@ class Ui:
     def translate(self, text: str) -> str:
         """What the engine says, in this page's language."""
         return translate(text, self.lang)
+
+    def newest(self, *kinds: Kind) -> Entry | None:
+        """The job of these kinds that was asked for last, whatever became of it; an active one goes first."""
+        mine = [entry for entry in self.queue.entries() if entry.job.kind in kinds]
+        active = [entry for entry in mine if entry.active]
+        return max(active or mine, key=lambda entry: entry.job.created, default=None)
 
     def guarded(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         """``handler``, whose UserError or OSError becomes a toast and leaves every output as it is.

@@ -24,10 +24,7 @@ class BaseJobs:
         self._ui = ui
 
     def newest(self) -> Entry | None:
-        """The job that was asked for last, whatever became of it; an active one goes first."""
-        mine = [entry for entry in self._ui.queue.entries() if entry.job.kind in KINDS]
-        active = [entry for entry in mine if entry.active]
-        return max(active or mine, key=lambda entry: entry.job.created, default=None)
+        return self._ui.newest(*KINDS)
 
     def output(self, name: str, *, file: bool = False) -> Path:
         """Where a new base of this name lies. Raises UserError: "name_invalid", "output_exists"."""

@@ -57,34 +57,28 @@ class FitPanel:
         self._check.click(self._ui.guarded(self._asked), asked, shown, **ACTION)
         self._stop.click(self._ui.guarded(self._stopped), None, shown, **ACTION)
 
-    def _newest(self) -> Entry | None:
-        """The check that was asked for last; one at work goes first."""
-        mine = [entry for entry in self._ui.queue.entries() if entry.job.kind == "fit"]
-        active = [entry for entry in mine if entry.active]
-        return max(active or mine, key=lambda entry: entry.job.created, default=None)
-
     def _allowed(self, problem: str) -> tuple[Any, str]:
         """Whether there is something to check; a check at work keeps its button disabled as well."""
-        entry = self._newest()
+        entry = self._ui.newest("fit")
         busy = entry is not None and entry.active
         why = str(Markup('<p class="muted" role="status">⚠ {}</p>').format(problem)) if problem else ""
         return gr.update(interactive=not problem and not busy), why
 
     def _asked(self, data: dict[Any, Any]) -> dict[Any, Any]:
-        newest = self._newest()
+        newest = self._ui.newest("fit")
         if newest is not None and newest.active:
             raise UserError("fit_running", self._ui.t("fit.running"))
         job_id = ask(self._ui, self._read(data))
         return self._shown(self._ui.queue.entry(job_id), "")
 
     def _stopped(self) -> dict[Any, Any]:
-        entry = self._newest()
+        entry = self._ui.newest("fit")
         if entry is not None and entry.active:
             self._ui.queue.stop(entry.job.id)
-        return self._shown(self._newest(), "")
+        return self._shown(self._ui.newest("fit"), "")
 
     def _looked(self, data: dict[Any, Any]) -> Any:
-        entry = self._newest()
+        entry = self._ui.newest("fit")
         if data[self._seen] == _stamp(entry):
             return gr.skip()
         return self._shown(entry, str(data[self._problem] or ""))
