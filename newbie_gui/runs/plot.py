@@ -1,6 +1,6 @@
 """The curves of one run as the page draws them: chosen, smoothed, thinned."""
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 from newbie_gui.runs.curves import Curve
@@ -18,13 +18,13 @@ class PlotChoice:
 
     Attributes:
         smoothing: weight of what came before, 0 to 0.999.
-        first, last: steps shown; ``None`` = from the start, to the end.
+        first, last: steps shown.
         log: base-10 logarithms of the losses.
     """
 
     smoothing: float = 0.98
-    first: float | None = None
-    last: float | None = None
+    first: float = 0.0
+    last: float = math.inf
     log: bool = False
 
 
@@ -47,33 +47,18 @@ class Plot:
 def plot_of(history: History, choice: PlotChoice, other: History | None = None) -> Plot:
     """The curves of a run, and of a second one beside it. Smoothing begins at the first step of all."""
     loss = history.loss()
-    smooth = _smooth(loss, choice)
-    shown = _shower(choice)
-    rate = history.rate().between(*_range(choice))
+    smooth = loss.smoothed(choice.smoothing)
     return Plot(
-        raw=shown(loss, RAW_POINTS),
-        smoothed=shown(smooth, SMOOTH_POINTS),
-        validation=shown(history.validation(), SMOOTH_POINTS),
-        rate=rate.thinned(RATE_POINTS),
-        all_raw=loss.between(*_range(choice)),
-        all_smoothed=smooth.between(*_range(choice)),
-        other=None if other is None else shown(_smooth(other.loss(), choice), SMOOTH_POINTS),
+        raw=_shown(loss, choice, RAW_POINTS),
+        smoothed=_shown(smooth, choice, SMOOTH_POINTS),
+        validation=_shown(history.validation(), choice, SMOOTH_POINTS),
+        rate=history.rate().between(choice.first, choice.last).thinned(RATE_POINTS),
+        all_raw=loss.between(choice.first, choice.last),
+        all_smoothed=smooth.between(choice.first, choice.last),
+        other=None if other is None else _shown(other.loss().smoothed(choice.smoothing), choice, SMOOTH_POINTS),
     )
 
 
-def _smooth(loss: Curve, choice: PlotChoice) -> Curve:
-    return loss.smoothed(choice.smoothing) if len(loss) else loss
-
-
-def _range(choice: PlotChoice) -> tuple[float, float]:
-    first = float("-inf") if choice.first is None else choice.first
-    last = float("inf") if choice.last is None else choice.last
-    return first, last
-
-
-def _shower(choice: PlotChoice) -> Callable[[Curve, int], Curve]:
-    def shown(curve: Curve, most: int) -> Curve:
-        part = curve.between(*_range(choice))
-        return (part.log10() if choice.log else part).thinned(most)
-
-    return shown
+def _shown(curve: Curve, choice: PlotChoice, most: int) -> Curve:
+    part = curve.between(choice.first, choice.last)
+    return (part.log10() if choice.log else part).thinned(most)

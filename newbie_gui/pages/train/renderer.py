@@ -206,8 +206,7 @@ class TrainRenderer:
 
     def _files(self, shown: _Shown) -> str:
         history = self._store.history(shown.row.folder)
-        loss = history.loss()
-        smoothed = loss.smoothed(PlotChoice().smoothing) if len(loss) else loss
+        smoothed = history.loss().smoothed(PlotChoice().smoothing)
         entries = saved(shown.row.run, history.validation(), smoothed)
         return str(files_view.render(self._ui, place_of(self._ui.workspace, shown.row), entries))
 

@@ -46,10 +46,10 @@ def request_of(parts: Parts, values: Values) -> ViewRequest:
         text=text_of(values.get(parts.text))[:200],
         state=state if state in STATES else "",
         choice=PlotChoice(
-            smoothing=min(max(_number(values.get(plots.smoothing)) or 0.0, 0.0), 0.999),
+            smoothing=min(max(_number(values.get(plots.smoothing)), 0.0), 0.999),
             first=_number(values.get(plots.first)),
             # 0 is how the form says "to the end".
-            last=_number(values.get(plots.last)) or None,
+            last=_number(values.get(plots.last)) or math.inf,
             log=bool(values.get(plots.log)),
         ),
         other=text_of(values.get(plots.other)),
@@ -66,6 +66,6 @@ def _stamps(text: object) -> dict[str, str]:
     return {str(key): str(value) for key, value in values.items()} if isinstance(values, dict) else {}
 
 
-def _number(value: object) -> float | None:
+def _number(value: object) -> float:
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good else None  # type: ignore[arg-type]
+    return float(value) if good else 0.0  # type: ignore[arg-type]
