@@ -5,9 +5,11 @@ import time
 from newbie_gui.texts import Texts
 from trainer_core.planning.phases import GIB
 
-__all__ = ["GIB", "MIB", "cut", "date", "duration", "figure", "gib", "size_text"]
+__all__ = ["COUNTED_IN_BYTES", "GIB", "MIB", "cut", "date", "duration", "figure", "gib", "size_text"]
 
 MIB = 2**20
+# Nothing but bytes is counted this far.
+COUNTED_IN_BYTES = 1_000_000
 
 
 def gib(size: float) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 
 from trainer_core.contracts.fsutil import write_json_atomic
 
+# Name of a choice: the key of the run that was shown last.
+SHOWN_RUN = "train.run"
+
 
 class Remembered:
     """One small JSON file. An unreadable one counts as empty: nothing in it is worth an error.

@@ -7,8 +7,8 @@ from gradio.events import Dependency
 from markupsafe import Markup
 
 from newbie_gui.demo import start_demo
-from newbie_gui.pages.train.renderer import REMEMBERED
 from newbie_gui.pages.ui import ACTION, QUIET, Ui
+from newbie_gui.remember import SHOWN_RUN
 from newbie_gui.runs.store import key_of
 
 _STEPS = ("dataset", "config", "train", "merge")
@@ -26,7 +26,7 @@ def build(ui: Ui, page: gr.Blocks) -> Dependency:
 
     def begin() -> Any:
         run = start_demo(ui.services, ui.t("frame.guide.demo_title"))
-        ui.remember.set(REMEMBERED, key_of(run))
+        ui.remember.set(SHOWN_RUN, key_of(run))
         ui.remember.set(_HIDDEN, True)
         gr.Info(ui.t("frame.guide.demo_started"))
         return gr.update(open=False)

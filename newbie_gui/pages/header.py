@@ -5,10 +5,9 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from newbie_gui.figures import MIB, gib
+from newbie_gui.figures import COUNTED_IN_BYTES, MIB, gib
 from newbie_gui.pages.config.strategy import plan_for, title_of
 from newbie_gui.pages.html import bar
-from newbie_gui.pages.train.queue_html import BYTES
 from newbie_gui.pages.ui import QUIET, Ui, hidden
 from newbie_gui.texts import LANGS
 from trainer_core.planning.hardware import Machine
@@ -68,8 +67,9 @@ def _job(ui: Ui) -> Markup:
     if not running:
         return Markup('<div class="header-job">{}</div>').format(" · ".join([ui.t("frame.job.none"), *words]))
     first = running[0]
-    counted = f"{100 * first.done / first.total:.0f} %" if first.total > BYTES else f"{first.done}/{first.total}"
-    figures = counted if first.total else ""
+    figures = f"{first.done}/{first.total}" if first.total else ""
+    if first.total > COUNTED_IN_BYTES:
+        figures = f"{100 * first.done / first.total:.0f} %"
     title = ui.t("frame.job.running", title=first.job.title)
     drawn = bar(first.done, first.total, title)
     link = Markup('<a href="#train">{}</a>').format(ui.t("frame.job.show"))

@@ -8,7 +8,6 @@ import gradio as gr
 from newbie_gui.pages import disk, guide, header
 from newbie_gui.pages.checked import CheckedBlocks
 from newbie_gui.pages.config import tab as config
-from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.dataset import tab as dataset
 from newbie_gui.pages.merge import tab as merge
 from newbie_gui.pages.train import tab as train
@@ -88,7 +87,7 @@ def _connect_data(ui: Ui, pictures: dataset.DatasetTab, settings: config.ConfigT
         if not wanted or not isinstance(wanted, dict):
             return gr.skip()
         said = (f"{ui.t(f'options.{name}')} = {value}" for name, value in wanted.items())
-        gr.Info(ui.t("frame.advice_applied", values=joined(said, ui.t)))
+        gr.Info(ui.t("frame.advice_applied", values=ui.t.joined(said)))
         return settings.fill(wanted)
 
     form = settings.outputs

@@ -1,6 +1,6 @@
 """All words of the pages in English and Chinese, one module an area; layout code holds no prose."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -43,6 +43,10 @@ class Texts:
         """What a job is doing, from the name that the engine has for it; one that is new stays as it is."""
         key = f"phase.{name}" if name else "queue.starting"
         return self(key) if key in self else name
+
+    def joined(self, parts: Iterable[str]) -> str:
+        """A list within a sentence."""
+        return ("、" if self.lang == "zh" else ", ").join(parts)
 
     def pick(self, pair: Pair) -> str:
         """This language's half of (English, Chinese)."""

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from newbie_gui.figures import size_text
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, is_plan, paths_of, stamp_of
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
-from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news
 from trainer_core.contracts.errors import UserError
@@ -226,7 +225,7 @@ class BasePanel:
             choices = [(self._choice(candidate), str(candidate.file)) for candidate in found[part]]
             updates[box] = gr.update(choices=choices, value=usable[0] if len(usable) == 1 else None, visible=True)
             counts.append(f"{self._ui.t(f'base.part.{part}')}: {len(usable)}")
-        words = self._ui.t("base.comfyui.found", counts=joined(counts, self._ui.t))
+        words = self._ui.t("base.comfyui.found", counts=self._ui.t.joined(counts))
         said = Markup('<div role="status">{}</div>').format(note("", words))
         return {**updates, self._found_said: str(said), self._use_files: gr.update(visible=True)}
 
@@ -234,7 +233,7 @@ class BasePanel:
         words = [candidate.file.name, size_text(candidate.size)]
         if not candidate.usable:
             words.append(self._ui.t("base.comfyui.quantised" if candidate.quantised else "base.comfyui.misfit"))
-        return joined(words, self._ui.t)
+        return self._ui.t.joined(words)
 
     def _used_files(self, data: dict[Any, Any]) -> dict[Any, Any]:
         chosen = {OPTIONS[part]: str(data[box] or "").strip() for part, box in self._files.items()}

@@ -15,7 +15,6 @@ from newbie_gui.pages.config.fields import Fields, Fill
 from newbie_gui.pages.config.form import default_values, values_from
 from newbie_gui.pages.config.importing import import_config, report_table
 from newbie_gui.pages.config.store import ConfigStore, toml_of
-from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import QUIET, Ui
 from trainer_core.contracts.config import options
@@ -82,7 +81,7 @@ class ExchangePanel:
         table = report_table(imported, ui)
         if imported.blocking:
             keys = [*imported.blocking, *ticked]
-            words = note("warning", t("config.import.blocked", names=joined(imported.blocking, t)))
+            words = note("warning", t("config.import.blocked", names=t.joined(imported.blocking)))
             choice = gr.update(choices=keys, value=ticked, visible=True)
             return {self._without: choice, self._report: _said(words, table)}
         return {

@@ -11,7 +11,6 @@ from newbie_gui.pages.config.fields import Fields, Fill
 from newbie_gui.pages.config.form import values_from
 from newbie_gui.pages.config.store import ConfigStore
 from newbie_gui.pages.config.strategy import new_values
-from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import QUIET, Ui, hidden
 from trainer_core.contracts.config import options
@@ -105,7 +104,7 @@ class FilesPanel:
         self._ui.remember.set("config", name)
         words = [self._ui.t("config.files.loaded", name=name)]
         if loaded.unknown:
-            names = joined(loaded.unknown, self._ui.t)
+            names = self._ui.t.joined(loaded.unknown)
             words.append(self._ui.t("config.files.unknown", names=names))
         kind = "warning" if loaded.unknown else "good"
         return {**self._fill(loaded.values), self._name: name, **self._quiet(kind, *words)}

@@ -11,7 +11,6 @@ from newbie_gui.figures import GIB, MIB, gib
 from newbie_gui.pages.config.form import problem_text, values_from
 from newbie_gui.pages.config.known import ExistingRun, KnownFacts
 from newbie_gui.pages.config.lookup import Answer
-from newbie_gui.pages.config.words import joined
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.actions import free_name
 from trainer_core.contracts.config import TrainConfig, changes, options, parse_config, refused
@@ -188,7 +187,7 @@ class _Check:
         if self._run.value and "output_name" not in self._replaced:
             cannot = refused_changes(self._run.value, self._config)
             if cannot:
-                names = joined((ui.t(f"options.{name}") for name in cannot), ui.t)
+                names = ui.t.joined(ui.t(f"options.{name}") for name in cannot)
                 free = free_name(self._config, ui.runs.rows())
                 yield "output_name", ui.t("config.problem.begun", names=names, free=free)
 

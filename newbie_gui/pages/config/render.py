@@ -7,7 +7,7 @@ from markupsafe import Markup
 from newbie_gui.figures import duration, gib
 from newbie_gui.pages.config.fields import CHOSEN_ABOVE, fold_id
 from newbie_gui.pages.config.live import Fit, LiveReport
-from newbie_gui.pages.config.words import WORTH_NAMING, joined, part_name, parts_text
+from newbie_gui.pages.config.words import WORTH_NAMING, part_name, parts_text
 from newbie_gui.pages.html import bullets, note, table
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.config import options
@@ -179,7 +179,7 @@ def _figures(report: LiveReport, forecast: Estimate, ui: Ui) -> Markup:
     replaced = [name for name in report.replaced if name != "train_data_dir"]
     if not replaced:
         return figures
-    names = joined((t(f"options.{name}") for name in replaced), t)
+    names = t.joined(t(f"options.{name}") for name in replaced)
     return figures + Markup('<p class="muted">{}</p>').format(t("config.live.replaced", names=names))
 
 

@@ -19,9 +19,4 @@ def part_name(name: str, t: Texts) -> str:
 def parts_text(components: Iterable[Component], t: Texts) -> str:
     """ "weights 6.5, adapter 0.1" in GiB; what is next to nothing is left out."""
     named = (part for part in components if part.bytes >= WORTH_NAMING)
-    return joined((f"{part_name(part.name, t)} {gib(part.bytes)}" for part in named), t)
-
-
-def joined(parts: Iterable[str], t: Texts) -> str:
-    """A list within a sentence."""
-    return ("、" if t.lang == "zh" else ", ").join(parts)
+    return t.joined(f"{part_name(part.name, t)} {gib(part.bytes)}" for part in named)

@@ -11,9 +11,10 @@ from newbie_gui.figures import cut
 from newbie_gui.pages.config.tab import ConfigTab
 from newbie_gui.pages.html import Cell, table
 from newbie_gui.pages.train.parts import Parts
-from newbie_gui.pages.train.renderer import REMEMBERED, TrainRenderer
+from newbie_gui.pages.train.renderer import TrainRenderer
 from newbie_gui.pages.train.request import Updates, Values
 from newbie_gui.pages.ui import Ui
+from newbie_gui.remember import SHOWN_RUN
 from newbie_gui.runs import actions
 from newbie_gui.runs.actions import PlannedChange
 from newbie_gui.runs.failure import apply, remedies
@@ -81,7 +82,7 @@ class Handlers:
     def select(self, values: Values, key: str) -> Updates:
         """Show another run and remember it for the next visit."""
         row = self._store.row(key)
-        self._ui.remember.set(REMEMBERED, row.key)
+        self._ui.remember.set(SHOWN_RUN, row.key)
         return self._show.refresh(values, selected=row.key)
 
     def ask_delete(self, values: Values) -> Updates:
@@ -190,7 +191,7 @@ class Handlers:
         return ",".join(sorted(chosen, key=int))
 
     def _shown(self, values: Values, key: str) -> Updates:
-        self._ui.remember.set(REMEMBERED, key)
+        self._ui.remember.set(SHOWN_RUN, key)
         return self._show.refresh(values, selected=key)
 
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from newbie_gui.figures import date
-from newbie_gui.pages.config.words import joined
+from newbie_gui.figures import COUNTED_IN_BYTES, date
 from newbie_gui.pages.html import bar, bullets, note
 from newbie_gui.texts import Texts
 from newbie_gui.translate import translate
@@ -13,8 +12,6 @@ from trainer_core.jobs.entries import Entry
 
 # A page of ended ones; the list of runs has all trainings.
 MOST_ENDED = 20
-# Nothing but bytes is counted this far.
-BYTES = 1_000_000
 
 
 def render_now(t: Texts, entries: Sequence[Entry], paused: str) -> Markup:
@@ -77,7 +74,7 @@ def _progress(t: Texts, entry: Entry) -> str:
     if entry.phase == "training":
         return t("queue.step", done=entry.done, total=entry.total)
     phase = t.phase(entry.phase)
-    if entry.total > BYTES:
+    if entry.total > COUNTED_IN_BYTES:
         return t("queue.percent", phase=phase, percent=100 * entry.done // entry.total)
     return t("queue.phase", phase=phase, done=entry.done, total=entry.total) if entry.total > 1 else phase
 
@@ -88,7 +85,7 @@ def _waiting(t: Texts, entry: Entry, count: int, taken: set[str], paused: bool) 
         reason = t("queue.held")
     else:
         busy = [_resource(t, name) for name in job.resources if name in taken]
-        reason = t("queue.starts_when", what=joined(busy, t)) if busy else t("queue.starts_soon")
+        reason = t("queue.starts_when", what=t.joined(busy)) if busy else t("queue.starts_soon")
     words = Markup("{} · {}").format(t("queue.place", number=entry.position), reason)
     buttons = Markup("").join(
         (

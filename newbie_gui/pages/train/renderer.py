@@ -24,6 +24,7 @@ from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.train.places import place_of
 from newbie_gui.pages.train.request import Updates, Values, ViewRequest, request_of, text_of
 from newbie_gui.pages.ui import Ui
+from newbie_gui.remember import SHOWN_RUN
 from newbie_gui.runs import actions
 from newbie_gui.runs.failure import OUT_OF_MEMORY, Failure, Remedy, failure_of, remedies
 from newbie_gui.runs.history import RunFacts
@@ -35,7 +36,6 @@ from newbie_gui.runs.store import Row
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.fsutil import json_text
 
-REMEMBERED = "train.run"
 # Seconds between two looks while some run waits or is at work, and while none does.
 LIVE_S, IDLE_S = 1.0, 4.0
 
@@ -103,7 +103,7 @@ class TrainRenderer:
         """
         by_key = {row.key: row for row in rows}
         found = by_key.get(key)
-        shown_last = by_key.get(str(self._ui.remember.get(REMEMBERED, "")))
+        shown_last = by_key.get(str(self._ui.remember.get(SHOWN_RUN, "")))
         if found or (shown_last and shown_last.live):
             return found or shown_last
         at_work = next((row for row in rows if row.live and row.state != "waiting"), None)

@@ -16,9 +16,10 @@ from test_long_run import STEPS, long_log
 from newbie_gui.machine import MachineWatch
 from newbie_gui.pages.train import plot_view
 from newbie_gui.pages.train.handlers import Handlers, changes_table
-from newbie_gui.pages.train.renderer import REMEMBERED, TrainRenderer
+from newbie_gui.pages.train.renderer import TrainRenderer
 from newbie_gui.pages.train.tab import build
 from newbie_gui.pages.ui import Ui
+from newbie_gui.remember import SHOWN_RUN
 from newbie_gui.runs import actions
 from newbie_gui.runs.store import RunStore
 from newbie_gui.services import make_services
@@ -109,7 +110,7 @@ def test_a_fresh_page_shows_what_is_at_work_before_what_was_shown_last(
     for name in ("shown last", "newer"):
         make_run(workspace, name)
     keys = {row.name: row.key for row in store.rows()}
-    ui.remember.set(REMEMBERED, keys["shown last"])
+    ui.remember.set(SHOWN_RUN, keys["shown last"])
     assert page.look()[page.selected] == keys["shown last"]
     make_run(workspace, "busy", "running")
     store.forget_list()
