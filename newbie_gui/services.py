@@ -7,8 +7,8 @@ from newbie_gui.datasets.store import DatasetStore
 from newbie_gui.draft import Draft
 from newbie_gui.machine import MachineWatch
 from newbie_gui.remember import Remembered
+from newbie_gui.runs.health_watch import HealthWatch
 from newbie_gui.runs.store import RunStore
-from newbie_gui.runs.watch import HealthWatch
 from newbie_gui.strategies import starting_values
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.workspace import Workspace

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from newbie_gui.figures import GIB, MIB
+from newbie_gui.formatting import GIB, MIB
 
 # Left free for what else writes there: runs, their checkpoints, the page's own notes.
 _SPARE_BYTES = 64 * MIB

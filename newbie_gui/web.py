@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from newbie_gui.figures import GIB
 from newbie_gui.files import file_routes, workspace_roots
+from newbie_gui.formatting import GIB
+from newbie_gui.head_script import TopScripts
 from newbie_gui.languages import LazyPages, language_routes, likely_language
-from newbie_gui.localized import TopScripts
 from newbie_gui.pages.page import build_page, css, theme, top_script
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import Services

@@ -8,7 +8,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from newbie_gui.disk_use import CLEANABLE, IN_USE, PartUsage, clean, measure
-from newbie_gui.figures import gib, size_text
+from newbie_gui.formatting import gib, size_text
 from newbie_gui.pages.html import note, table
 from newbie_gui.pages.ui import ACTION, Ui
 from trainer_core.jobs.queue import Entry

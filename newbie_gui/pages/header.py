@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from newbie_gui.figures import COUNTED_IN_BYTES, MIB, gib
+from newbie_gui.formatting import COUNTED_IN_BYTES, MIB, gib
 from newbie_gui.pages.config.strategy import plan_for, title_of
 from newbie_gui.pages.html import bar
 from newbie_gui.pages.ui import QUIET, Ui, hidden

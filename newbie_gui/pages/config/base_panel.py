@@ -8,7 +8,7 @@ from gradio.components import Component
 from gradio.context import Context
 from markupsafe import Markup
 
-from newbie_gui.figures import size_text
+from newbie_gui.formatting import size_text
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, is_plan, paths_of, stamp_of
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
 from newbie_gui.pages.html import note

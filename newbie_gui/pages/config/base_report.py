@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.figures import size_text
+from newbie_gui.formatting import size_text
 from newbie_gui.links import file_url
 from newbie_gui.pages.html import Cell, bar, bullets, note, table
 from newbie_gui.pages.ui import Ui

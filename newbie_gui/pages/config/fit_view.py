@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.figures import duration, gib
+from newbie_gui.formatting import duration, gib
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import hints, say

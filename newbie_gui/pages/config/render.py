@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from newbie_gui.figures import duration, gib
+from newbie_gui.formatting import duration, gib
 from newbie_gui.pages.config.fields import CHOSEN_ABOVE, fold_id
-from newbie_gui.pages.config.live import Fit, LiveReport
+from newbie_gui.pages.config.form_check import Fit, FormReport
 from newbie_gui.pages.config.words import WORTH_NAMING, part_name, parts_text
 from newbie_gui.pages.html import bullets, note, table
 from newbie_gui.pages.ui import Ui
@@ -18,7 +18,7 @@ from trainer_core.planning.phases import Component
 _COLOURS = 7
 
 
-def render(report: LiveReport, ui: Ui) -> Markup:
+def render(report: FormReport, ui: Ui) -> Markup:
     """The whole panel."""
     parts = [_summary(report, ui), _status(report, ui), *_warnings(report, ui)]
     if report.forecast is not None:
@@ -33,7 +33,7 @@ def render(report: LiveReport, ui: Ui) -> Markup:
     )
 
 
-def start_problem(report: LiveReport, ui: Ui) -> str:
+def start_problem(report: FormReport, ui: Ui) -> str:
     """Why Start is not possible, with the first problem in words; empty where it is."""
     if not report.problems:
         return ""
@@ -41,7 +41,7 @@ def start_problem(report: LiveReport, ui: Ui) -> str:
     return ui.t("config.status.first", count=_count(report, ui), setting=ui.t(f"options.{name}"), problem=problem)
 
 
-def _count(report: LiveReport, ui: Ui) -> str:
+def _count(report: FormReport, ui: Ui) -> str:
     """How many problems there are; empty for none."""
     count = len(report.problems)
     if not count:
@@ -49,7 +49,7 @@ def _count(report: LiveReport, ui: Ui) -> str:
     return ui.t("config.status.problem") if count == 1 else ui.t("config.status.problems", count=count)
 
 
-def _summary(report: LiveReport, ui: Ui) -> Markup:
+def _summary(report: FormReport, ui: Ui) -> Markup:
     """One line that stays in view on a narrow screen, where the panel itself is far below; it leads there."""
     words = _count(report, ui)
     parts = [f"⚠ {words}" if words else f"✓ {ui.t('config.status.ready')}"]
@@ -59,7 +59,7 @@ def _summary(report: LiveReport, ui: Ui) -> Markup:
     return Markup('<a class="config-summary" href="#config-live">{}</a>').format(" · ".join(parts))
 
 
-def _status(report: LiveReport, ui: Ui) -> Markup:
+def _status(report: FormReport, ui: Ui) -> Markup:
     """In words, announced to screen readers; each problem is a button that leads to its setting."""
     words = _count(report, ui)
     mark = Markup('<p class="config-status" role="status"><strong>{} {}</strong></p>')
@@ -76,7 +76,7 @@ def _status(report: LiveReport, ui: Ui) -> Markup:
     return note("error", mark.format("⚠", words), bullets(items, "config-list"))
 
 
-def _warnings(report: LiveReport, ui: Ui) -> Iterator[Markup]:
+def _warnings(report: FormReport, ui: Ui) -> Iterator[Markup]:
     if not report.warnings:
         return
     title = Markup("<strong>⚠ {}</strong>").format(ui.t("config.status.warnings"))
@@ -155,7 +155,7 @@ def _label(part: Component, ui: Ui) -> str:
     return ui.t("config.memory.reserve") if part.name == "reserve" else part_name(part.name, ui.t)
 
 
-def _figures(report: LiveReport, forecast: Estimate, ui: Ui) -> Markup:
+def _figures(report: FormReport, forecast: Estimate, ui: Ui) -> Markup:
     t = ui.t
     rows = [
         (t("config.data"), _data(report, forecast, ui)),
@@ -183,14 +183,14 @@ def _figures(report: LiveReport, forecast: Estimate, ui: Ui) -> Markup:
     return figures + Markup('<p class="muted">{}</p>').format(t("config.live.replaced", names=names))
 
 
-def _data(report: LiveReport, forecast: Estimate, ui: Ui) -> str:
+def _data(report: FormReport, forecast: Estimate, ui: Ui) -> str:
     if report.data is None or forecast.steps is None:
         return ui.t("config.live.counting") if report.counting else ui.t("config.steps.unknown")
     shown = f"{forecast.steps.shown_per_epoch:,}"
     return ui.t("config.steps.data", images=f"{report.data.images:,}", shown=shown)
 
 
-def _steps(report: LiveReport, forecast: Estimate, ui: Ui) -> str:
+def _steps(report: FormReport, forecast: Estimate, ui: Ui) -> str:
     steps = forecast.steps
     if steps is None:
         return ui.t("config.live.counting") if report.counting else ui.t("config.steps.unknown")

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.figures import cut
+from newbie_gui.formatting import cut
 from newbie_gui.pages.config.form import default_values, to_form, values_from
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui

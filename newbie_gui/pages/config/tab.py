@@ -9,13 +9,13 @@ import gradio as gr
 from gradio.context import Context
 
 from newbie_gui.pages.config.base_panel import BasePanel
+from newbie_gui.pages.config.disk_facts import DiskFacts
 from newbie_gui.pages.config.exchange_panel import ExchangePanel
 from newbie_gui.pages.config.fields import Fields, build_fields
 from newbie_gui.pages.config.files_panel import FilesPanel
 from newbie_gui.pages.config.fit_panel import FitPanel
 from newbie_gui.pages.config.form import to_form, values_from
-from newbie_gui.pages.config.known import KnownFacts
-from newbie_gui.pages.config.live import check
+from newbie_gui.pages.config.form_check import check
 from newbie_gui.pages.config.render import render, start_problem
 from newbie_gui.pages.config.strategy import new_values, plan_for, render_plan, titles
 from newbie_gui.pages.html import digest
@@ -79,7 +79,7 @@ class ConfigTab:
 
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
-        self._known = KnownFacts()
+        self._known = DiskFacts()
         self._draft = ui.draft
         self._base = BasePanel(ui)
         self._files = FilesPanel(ui)
@@ -171,7 +171,7 @@ class ConfigTab:
 
         Waits a moment for what has to be read from disk.
         """
-        known, form = KnownFacts(), to_form(vars(config))
+        known, form = DiskFacts(), to_form(vars(config))
         deadline = time.monotonic() + _PATIENCE_S
         while (report := check(form, known, self._ui)).counting and time.monotonic() < deadline:
             time.sleep(_PATIENCE_S / 100)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from newbie_gui.figures import GIB, gib
+from newbie_gui.formatting import GIB, gib
 from newbie_gui.texts import Texts
 from trainer_core.planning.phases import Component
 

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from newbie_gui.figures import cut
+from newbie_gui.formatting import cut
 from newbie_gui.pages.html import note, table
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.bulk import BulkPlan

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from newbie_gui.datasets.store import DatasetState
-from newbie_gui.figures import cut
+from newbie_gui.formatting import cut
 from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
 from newbie_gui.pages.html import note

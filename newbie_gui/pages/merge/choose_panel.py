@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from newbie_gui.figures import size_text
+from newbie_gui.formatting import size_text
 from newbie_gui.pages.merge.incoming import receive
 from newbie_gui.pages.merge.inventory import Inventory, InventoryCache, Lora, base_of, base_of_text
 from newbie_gui.pages.merge.plans import MOST_LORAS, STRENGTH, Stack, read_stack, title_of

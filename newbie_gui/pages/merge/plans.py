@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from newbie_gui.figures import GIB, gib
+from newbie_gui.formatting import GIB, gib
 from newbie_gui.pages.outputs import output_path
 from newbie_gui.texts import Texts
 from trainer_core.contracts.errors import UserError

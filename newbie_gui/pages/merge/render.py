@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.figures import MIB, gib, size_text
+from newbie_gui.formatting import MIB, gib, size_text
 from newbie_gui.links import file_url, zip_url
 from newbie_gui.pages.html import bar, bullets, note, table
 from newbie_gui.pages.merge.incoming import ReceivedFile

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from newbie_gui.figures import date, figure, size_text
+from newbie_gui.formatting import date, figure, size_text
 from newbie_gui.links import file_url, zip_url
 from newbie_gui.pages.html import table
 from newbie_gui.pages.train.places import Place

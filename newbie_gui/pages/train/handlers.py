@@ -7,7 +7,7 @@ from typing import Literal
 import gradio as gr
 from markupsafe import Markup
 
-from newbie_gui.figures import cut
+from newbie_gui.formatting import cut
 from newbie_gui.pages.config.tab import ConfigTab
 from newbie_gui.pages.html import Cell, table
 from newbie_gui.pages.train.parts import Parts

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from newbie_gui.figures import date
+from newbie_gui.formatting import date
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.store import Row
 

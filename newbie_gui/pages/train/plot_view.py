@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from newbie_gui.figures import figure
+from newbie_gui.formatting import figure
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.html import table as table_of
 from newbie_gui.pages.ui import Ui

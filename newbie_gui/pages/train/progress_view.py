@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from newbie_gui.figures import date, duration, figure
+from newbie_gui.formatting import date, duration, figure
 from newbie_gui.pages.html import bar, note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.progress import Progress

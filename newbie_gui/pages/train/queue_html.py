@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from newbie_gui.figures import COUNTED_IN_BYTES, date
+from newbie_gui.formatting import COUNTED_IN_BYTES, date
 from newbie_gui.pages.html import bar, bullets, note
 from newbie_gui.texts import Texts
 from newbie_gui.translate import translate

@@ -8,11 +8,11 @@ import gradio as gr
 import pytest
 from settings_parts import NO_GPU, card, make_dataset, make_ui, settled
 
+from newbie_gui.pages.config.disk_facts import DiskFacts
 from newbie_gui.pages.config.fit_panel import FitPanel, ask
 from newbie_gui.pages.config.fit_view import render_fit
 from newbie_gui.pages.config.form import default_values, to_form, values_from
-from newbie_gui.pages.config.known import KnownFacts
-from newbie_gui.pages.config.live import check
+from newbie_gui.pages.config.form_check import check
 from newbie_gui.pages.config.render import render
 from newbie_gui.pages.ui import Ui
 from newbie_gui.texts import Lang
@@ -150,7 +150,7 @@ def test_the_forecast_follows_the_measured_step(peak: int, verdict: str, tmp_pat
     device = device_name(config, card(20), cuda=True)
     key = fit_key(config, work_of(config, read_facts(config)), read_base(config).transformer, device)
     keep(fit_folder(config), MeasuredStep(**{**asdict(FOUND), "key": key, "peak": peak * GIB}))
-    known = KnownFacts()
+    known = DiskFacts()
     report = settled(lambda: check(form, known, ui), lambda found: found.counting)
     html = render(report, ui)
     assert f"measured: {peak}.0 GiB" in html and "at most" in html and f">{verdict}<" in html

@@ -2,7 +2,7 @@
 
 import pytest
 
-from newbie_gui.figures import GIB, cut, date, duration, gib, size_text
+from newbie_gui.formatting import GIB, cut, date, duration, gib, size_text
 from newbie_gui.texts import Lang, Texts
 
 

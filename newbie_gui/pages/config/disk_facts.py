@@ -38,7 +38,7 @@ class ExistingRun:
     checkpoints: bool
 
 
-class KnownFacts:
+class DiskFacts:
     """Asks in the background; every method answers at once with what is known."""
 
     def __init__(self) -> None:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from settings_parts import card, make_dataset, make_ui, settled
 
+from newbie_gui.pages.config.disk_facts import DiskFacts
 from newbie_gui.pages.config.form import default_values, to_form
-from newbie_gui.pages.config.known import KnownFacts
-from newbie_gui.pages.config.live import LiveReport, check
+from newbie_gui.pages.config.form_check import FormReport, check
 from newbie_gui.pages.config.render import render, start_problem
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.config import parse_config
@@ -25,8 +25,8 @@ def form(ui: Ui, **values: Any) -> dict[str, Any]:
     return to_form({**default_values(ui.workspace), **base, **values})
 
 
-def report_of(ui: Ui, known: KnownFacts | None = None, **values: Any) -> LiveReport:
-    known, filled = known or KnownFacts(), form(ui, **values)
+def report_of(ui: Ui, known: DiskFacts | None = None, **values: Any) -> FormReport:
+    known, filled = known or DiskFacts(), form(ui, **values)
     return settled(lambda: check(filled, known, ui), lambda report: report.counting)
 
 
@@ -36,7 +36,7 @@ def data(tmp_path: Path) -> str:
 
 
 def test_the_first_answer_does_not_wait_and_the_last_knows_all(tmp_path: Path, data: str):
-    ui, known = make_ui(tmp_path), KnownFacts()
+    ui, known = make_ui(tmp_path), DiskFacts()
     filled = form(ui, train_data_dir=data, num_epochs=2, train_batch_size=3)
     assert check(filled, known, ui).counting
     report = settled(lambda: check(filled, known, ui), lambda found: found.counting)
@@ -49,7 +49,7 @@ def test_the_first_answer_does_not_wait_and_the_last_knows_all(tmp_path: Path, d
 
 
 def test_what_is_held_out_is_not_counted(tmp_path: Path, data: str):
-    ui, known, held_out = make_ui(tmp_path), KnownFacts(), tmp_path / "held out"
+    ui, known, held_out = make_ui(tmp_path), DiskFacts(), tmp_path / "held out"
     held_out.mkdir()
     Image.new("RGB", (256, 256), "red").save(Path(data, "5_hero", "0.png"))
     assert "3 images, shown 15 times" in render(report_of(ui, known, train_data_dir=data), ui)
@@ -128,7 +128,7 @@ def test_text_of_people_never_becomes_html(tmp_path: Path):
 
 
 def test_new_pictures_are_counted_without_being_asked_to(tmp_path: Path, data: str):
-    ui, known = make_ui(tmp_path), KnownFacts()
+    ui, known = make_ui(tmp_path), DiskFacts()
     known._data._fresh_s = 0.0
     first = report_of(ui, known, train_data_dir=data)
     make_dataset(Path(data) / "more", images=2)
@@ -141,7 +141,7 @@ def test_new_pictures_are_counted_without_being_asked_to(tmp_path: Path, data: s
 
 def test_a_check_on_cached_data_is_fast(tmp_path: Path, data: str, record_figure: Any):
     """On a released base, the most expensive forecast there is. The goal is 50 ms; the suite beside it doubles that."""
-    ui, known = make_ui(tmp_path, card(23)), KnownFacts()
+    ui, known = make_ui(tmp_path, card(23)), DiskFacts()
     filled = form(ui, train_data_dir=data, base_model_path="", resolution=1024)
     settled(lambda: check(filled, known, ui), lambda found: found.counting)
     seconds = []

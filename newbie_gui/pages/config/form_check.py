@@ -1,15 +1,15 @@
 """The check of a form while it is filled in: every problem beside its setting, and what the run will need.
 
-Pure but for asking `KnownFacts`, which never waits.
+Pure but for asking `DiskFacts`, which never waits.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from newbie_gui.figures import GIB, MIB, gib
+from newbie_gui.formatting import GIB, MIB, gib
+from newbie_gui.pages.config.disk_facts import DiskFacts, ExistingRun
 from newbie_gui.pages.config.form import problem_text, values_from
-from newbie_gui.pages.config.known import ExistingRun, KnownFacts
 from newbie_gui.pages.config.lookup import Answer
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.actions import free_name
@@ -40,7 +40,7 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiveReport:
+class FormReport:
     """What stands beside the form.
 
     Attributes:
@@ -63,14 +63,14 @@ class LiveReport:
     fits: tuple[Fit, ...]
 
 
-def check(form: Mapping[str, Any], known: KnownFacts, ui: Ui) -> LiveReport:
+def check(form: Mapping[str, Any], known: DiskFacts, ui: Ui) -> FormReport:
     """Check the values of a form, by name as its controls hold them."""
     values = values_from(form)
     _, found = all_problems(options(), values)
     problems = _in_words(found, values, ui)
     config, replaced = usable_config(values)
     if config is None:
-        return LiveReport(
+        return FormReport(
             problems=problems, warnings=(), hints=(), forecast=None, replaced=replaced, counting=False, data=None,
             fits=(),
         )  # fmt: skip
@@ -118,7 +118,7 @@ def _in_order(problems: Mapping[str, str]) -> dict[str, str]:
 class _Check:
     """One check of a configuration that is usable (maybe with replaced values)."""
 
-    def __init__(self, config: TrainConfig, replaced: tuple[str, ...], known: KnownFacts, ui: Ui) -> None:
+    def __init__(self, config: TrainConfig, replaced: tuple[str, ...], known: DiskFacts, ui: Ui) -> None:
         self._config = config
         self._replaced = replaced
         self._ui = ui
@@ -131,7 +131,7 @@ class _Check:
         self._missing = known.missing(config)
         self._run = known.run(config)
 
-    def report(self, problems: Mapping[str, str]) -> LiveReport:
+    def report(self, problems: Mapping[str, str]) -> FormReport:
         """The report; ``problems`` are those of the values themselves."""
         asked = (self._data, self._base, self._pace, self._measured, self._missing, self._run)
         answers = [answer for answer in asked if answer]
@@ -139,7 +139,7 @@ class _Check:
         forecast = self._forecast(data)
         fits = tuple(self._fits(forecast)) if forecast else ()
         short = any(not fit.fits for fit in fits)
-        return LiveReport(
+        return FormReport(
             problems=_in_order({**dict(self._disk_problems()), **problems}),
             warnings=tuple(self._warnings(forecast, fits)),
             hints=tuple(map(self._ui.translate, memory_hints(self._config))) if short else (),
@@ -150,7 +150,7 @@ class _Check:
             fits=fits,
         )
 
-    def _asked_measured(self, known: KnownFacts) -> Answer[MeasuredStep | None] | None:
+    def _asked_measured(self, known: DiskFacts) -> Answer[MeasuredStep | None] | None:
         """None while the batch that a check would try is unknown."""
         config, base, data = self._config, self._base.value, self._data.value if self._data else None
         if base is None or data is None:

@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from newbie_gui.localized import TopScripts
+from newbie_gui.head_script import TopScripts
 
 
 def page(request: Request) -> Response:
