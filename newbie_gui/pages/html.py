@@ -6,6 +6,26 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+# For a gr.HTML: a click on <button data-do="..." data-on="..."> in it becomes the event "select", or the one that
+# data-event names, with both. The list may be drawn anew at any moment: the button that was pressed may be gone, or
+# another row's, when the finger is lifted.
+CLICKS = """
+(() => {
+  const at = (event) => event.target.closest('button[data-do]:enabled');
+  const of = (button) => ({do: button.dataset.do, on: button.dataset.on});
+  const tell = (button, told) => trigger(button.dataset.event || 'select', told);
+  let button = null, pressed = null;
+  element.addEventListener('pointerdown', (event) => { button = at(event); pressed = button && of(button); });
+  element.addEventListener('pointerup', (event) => {
+    if (pressed && !button.isConnected && at(event)) tell(button, pressed);
+  });
+  element.addEventListener('click', (event) => {
+    // The keyboard presses no pointer.
+    if (at(event)) tell(at(event), (event.detail && pressed) || of(at(event)));
+  });
+})();
+"""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -67,6 +87,18 @@ def bar(done: float, total: float, label: str) -> Markup:
     """How far something is, empty where ``total`` is 0; ``label`` is for screen readers."""
     share = min(max(done / total, 0.0), 1.0) if total else 0.0
     return Markup('<progress max="1" value="{}" aria-label="{}"></progress>').format(f"{share:.3f}", label)
+
+
+def button(do: str, on: object, text: str, label: str = "", *, disabled: bool = False, event: str = "") -> Markup:
+    """What `CLICKS` listens to; ``label`` is for screen readers, where the text alone says too little."""
+    extras = Markup("").join(
+        Markup(' {}="{}"').format(name, value)
+        for name, value in (("data-event", event), ("aria-label", label))
+        if value
+    )
+    return Markup('<button type="button" class="small-button" data-do="{}" data-on="{}"{}{}>{}</button>').format(
+        do, on, extras, Markup(" disabled") if disabled else "", text
+    )
 
 
 def digest(*parts: object) -> str:

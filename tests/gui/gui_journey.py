@@ -100,7 +100,7 @@ class Journey:
         expect(self.at("train-progress").locator(f".state-{state}")).to_be_visible(timeout=1000 * RUN_S)
 
     def merge_and_download(self, folder: Path) -> Path:
-        self.at("train-files").locator("button[data-merge]").first.click()
+        self.at("train-files").locator("button[data-do=merge]").first.click()
         self.page.wait_for_function(
             "(name) => [...document.querySelectorAll('#tab-merge input')].some((input) => input.value.includes(name))",
             arg=self.name,

@@ -25,7 +25,7 @@ PRESS_WHILE_REDRAWN = """(name) => {
   button.dispatchEvent(new PointerEvent('pointerdown', {bubbles: true}));
   const drawn = button.cloneNode(true);
   button.replaceWith(drawn);
-  drawn.dataset.run = 'another';
+  drawn.dataset.on = 'another';
   drawn.dispatchEvent(new PointerEvent('pointerup', {bubbles: true}));
 }"""
 

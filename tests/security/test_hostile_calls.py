@@ -87,7 +87,7 @@ def call(page: PageCaller, rounds: list[list[Any]]) -> int:
     count = 0
     for number, calls in enumerate(rounds):
         value = WRONG[number % len(WRONG)]
-        replies = page.call_all(calls, {"value": value, "index": value, "on": value, "kind": value})
+        replies = page.call_all(calls, {"do": value, "on": value, "index": value})
         assert [reply for reply in replies if reply.failed == "an error without a word"] == []
         count += len(replies)
     return count

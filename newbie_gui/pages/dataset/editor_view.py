@@ -35,7 +35,7 @@ if (!window.datasetKeys) {
   document.addEventListener('click', (event) => {
     if (!event.target.closest('#dataset-close')) return;
     const current = document.querySelector('#dataset-grid [aria-current]');
-    window.datasetLast = current ? current.dataset.value : '';
+    window.datasetLast = current ? current.dataset.on : '';
   }, true);
   const held = (name) => document.querySelector(`#dataset-${name} textarea`)?.value ?? '';
   const unsaved = () => {
@@ -90,7 +90,7 @@ GO_TO_QUESTION = """() => {
 }"""
 GO_BACK = """() => {
   const thumbs = [...document.querySelectorAll('#dataset-grid .ds-thumb')];
-  const last = thumbs.find((thumb) => thumb.dataset.value === window.datasetLast) || thumbs[0];
+  const last = thumbs.find((thumb) => thumb.dataset.on === window.datasetLast) || thumbs[0];
   if (last) last.focus();
 }"""
 

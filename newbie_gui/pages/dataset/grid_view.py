@@ -8,20 +8,12 @@ from newbie_gui.datasets.store import DatasetState
 from newbie_gui.formatting import cut
 from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
-from newbie_gui.pages.html import note
+from newbie_gui.pages.html import button, note
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.dataset_index import Picture
 from trainer_core.dataset.index_file import thumbnail_name
 
 SHOWN_TAGS = 200
-
-# A click on a button with data-NAME tells the page NAME and the value.
-PICK = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-pick]');
-  if (button && element.contains(button)) trigger('select', { kind: button.dataset.pick, value: button.dataset.value });
-});
-"""
 
 
 def render_grid(ui: Ui, dataset: DatasetState, pictures: Sequence[Picture], chosen: str) -> Markup:
@@ -46,10 +38,9 @@ def render_tags(ui: Ui, dataset: DatasetState) -> Markup:
     if not counts:
         return Markup('<p class="muted">{}</p>').format(ui.t("dataset.tags.none"))
     rows = [
-        Markup(
-            '<li><button type="button" class="small-button" data-pick="tag" data-value="{}">'
-            '<span>{}</span> <span class="muted">{}</span></button></li>'
-        ).format(tag, cut(tag, 60), count)
+        Markup("<li>{}</li>").format(
+            button("tag", tag, Markup('<span>{}</span> <span class="muted">{}</span>').format(cut(tag, 60), count))
+        )
         for tag, count in counts[:SHOWN_TAGS]
     ]
     intro = ui.t("dataset.tags.intro", shown=min(SHOWN_TAGS, len(counts)), total=len(counts))
@@ -68,7 +59,7 @@ def _item(ui: Ui, dataset: DatasetState, picture: Picture, chosen: str, group: i
         )
     badges = Markup("").join(Markup('<span class="ds-mark">{}</span>').format(mark) for mark in marks)
     return Markup(
-        '<li><button type="button" class="ds-thumb" data-pick="open" data-value="{}"{} title="{}">'
+        '<li><button type="button" class="ds-thumb" data-do="open" data-on="{}"{} title="{}">'
         '{}<span class="ds-name">{}</span>{}<span class="ds-text">{}</span></button></li>'
     ).format(
         picture.relative,

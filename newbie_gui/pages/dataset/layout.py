@@ -6,7 +6,7 @@ from typing import Any, get_args
 import gradio as gr
 
 from newbie_gui.pages.dataset.editor_view import KEYS
-from newbie_gui.pages.dataset.grid_view import PICK
+from newbie_gui.pages.html import CLICKS
 from newbie_gui.pages.ui import Ui, hidden
 from trainer_core.dataset.caption_edits import MAX_TEXT, Kind
 from trainer_core.dataset.filters import Show
@@ -176,7 +176,7 @@ def place(ui: Ui, infos: tuple[DatasetInfo, ...]) -> Parts:
         manage = _manage(ui)
     with gr.Accordion(t("dataset.add"), open=True, elem_id="dataset-add") as add_box:
         upload = _upload(ui)
-    status = gr.HTML(elem_id="dataset-status", js_on_load=PICK)
+    status = gr.HTML(elem_id="dataset-status", js_on_load=CLICKS)
     with gr.Row(elem_classes="ds-page"):
         with gr.Column(scale=3, min_width=320):
             browse = _browse(ui)
@@ -188,7 +188,7 @@ def place(ui: Ui, infos: tuple[DatasetInfo, ...]) -> Parts:
             with gr.Accordion(t("dataset.bulk"), open=False, elem_id="dataset-bulk"):
                 bulk = _bulk(ui)
             with gr.Accordion(t("dataset.tags"), open=False, elem_id="dataset-tags-box"):
-                tags = gr.HTML(elem_id="dataset-tags", js_on_load=PICK)
+                tags = gr.HTML(elem_id="dataset-tags", js_on_load=CLICKS)
     facts = Facts(health=health, apply=apply, values=hidden("dataset-advice"), tags=tags)
     return Parts(
         dataset=dataset, manage_box=box, manage=manage, add_box=add_box, upload=upload, status=status, browse=browse,
@@ -307,7 +307,7 @@ def _browse(ui: Ui) -> Browse:
         before = _button(ui, "dataset.page.before", "page-before", size="sm", scale=0)
         after = _button(ui, "dataset.page.after", "page-after", size="sm", scale=0)
         clear = _button(ui, "dataset.clear", "clear", size="sm", scale=0)
-    grid = gr.HTML(elem_id="dataset-grid", js_on_load=PICK)
+    grid = gr.HTML(elem_id="dataset-grid", js_on_load=CLICKS)
     with gr.Row(elem_classes="ds-lower"):
         lower = (
             _button(ui, "dataset.page.before", "page-before-lower", size="sm", scale=0, visible=False),

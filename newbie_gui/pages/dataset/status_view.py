@@ -5,12 +5,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from newbie_gui.pages.html import bar, bullets, note
+from newbie_gui.pages.html import bar, bullets, button, note
 from newbie_gui.pages.ui import Ui
 from trainer_core.jobs.queue import Entry
 
 _DETAILED = frozenset({"duplicate", "has_caption", "zip_entries", "zip_size", "zip_broken", "caption_too_long"})
-_BUTTON = Markup('<button type="button" class="small-button" data-pick="{}" data-value="{}">{}</button>')
 
 
 def render_status(ui: Ui, jobs: Sequence[Entry], dismissed: str) -> Markup:
@@ -33,7 +32,7 @@ def _active(ui: Ui, entry: Entry) -> Markup:
     if entry.total:
         figures = ui.t("queue.phase", phase=figures, done=entry.done, total=entry.total)
     drawn = bar(entry.done, entry.total, title)
-    return note("", title, drawn, figures, _BUTTON.format("stop", entry.job.id, ui.t("dataset.status.stop")))
+    return note("", title, drawn, figures, button("stop", entry.job.id, ui.t("dataset.status.stop")))
 
 
 def _import_ended(ui: Ui, entry: Entry) -> Markup:
@@ -77,4 +76,4 @@ def _failed(ui: Ui, entry: Entry, key: str) -> Markup:
 
 
 def _closable(ui: Ui, entry: Entry, kind: str, *parts: str) -> Markup:
-    return note(kind, *parts, _BUTTON.format("dismiss", entry.job.id, ui.t("dataset.status.dismiss")))
+    return note(kind, *parts, button("dismiss", entry.job.id, ui.t("dataset.status.dismiss")))

@@ -124,7 +124,7 @@ class _Tab:
                 event.then(None, None, None, js=_GO_TO_GRID)
 
         def picked(values: Values, event: gr.EventData) -> Any:
-            return self._picked(values, said(event, "kind"), said(event, "value"))
+            return self._picked(values, said(event, "do"), said(event, "on"))
 
         for html in (browse.grid, parts.facts.tags, parts.status):
             event = html.select(self._ui.guarded(picked), show.inputs, self._editing.outputs, **_CALM)

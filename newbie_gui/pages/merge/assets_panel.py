@@ -5,9 +5,10 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from newbie_gui.pages.html import CLICKS
 from newbie_gui.pages.merge.inventory import Asset, InventoryCache, remove
 from newbie_gui.pages.merge.jobs_panel import texts_of_live_jobs
-from newbie_gui.pages.merge.render import CLICKS, assets_view
+from newbie_gui.pages.merge.render import assets_view
 from newbie_gui.pages.ui import ACTION, Ui, hidden, said
 from trainer_core.contracts.errors import UserError
 
@@ -42,7 +43,7 @@ class AssetsPanel:
         return assets_view(self._ui, self._inventory.now().assets)
 
     def _asked(self, event: gr.EventData) -> tuple[Any, Any, Any]:
-        asset = self._asset(said(event, "key"))
+        asset = self._asset(said(event, "on"))
         # Backticks show a name as it is, whatever Markdown it holds.
         name = asset.path.name.replace("`", "'")
         return asset.key, gr.update(visible=True), self._ui.t("merge.assets.ask", name=f"`{name}`")

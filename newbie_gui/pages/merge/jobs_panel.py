@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from newbie_gui.pages.merge.render import CLICKS, job_view
+from newbie_gui.pages.html import CLICKS
+from newbie_gui.pages.merge.render import job_view
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import read_events

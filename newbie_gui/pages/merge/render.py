@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from newbie_gui.formatting import MIB, gib, size_text
 from newbie_gui.links import file_url, zip_url
-from newbie_gui.pages.html import bar, bullets, note, table
+from newbie_gui.pages.html import bar, bullets, button, note, table
 from newbie_gui.pages.merge.incoming import ReceivedFile
 from newbie_gui.pages.merge.inventory import Asset
 from newbie_gui.pages.merge.plans import DiskRoom, cpu_memory, title_of
@@ -20,14 +20,6 @@ from trainer_core.jobs.queue import Entry
 from trainer_core.planning.base_check import BaseReport
 from trainer_core.planning.lora_facts import LoraFacts
 
-# A button in a gr.HTML: <button data-do="stop" data-key="..."> becomes a select event that carries both.
-CLICKS = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-do]');
-  if (button) trigger('select', {do: button.dataset.do, key: button.dataset.key});
-});
-"""
-_BUTTON = Markup('<button type="button" class="small-button" data-do="{}" data-key="{}" aria-label="{}">{}</button>')
 # Longer values are folded: a tag list may hold thousands of lines.
 _LONG_VALUE = 200
 
@@ -141,7 +133,7 @@ def _buttons(ui: Ui, entry: Entry) -> Markup:
     if not verb:
         return Markup("")
     word = ui.t(f"merge.job.{verb}")
-    return _BUTTON.format(verb, entry.job.id, f"{word}: {entry.job.title}", word)
+    return button(verb, entry.job.id, word, f"{word}: {entry.job.title}")
 
 
 def _told(ui: Ui, entry: Entry) -> Markup:
@@ -220,6 +212,6 @@ def assets_view(ui: Ui, assets: Sequence[Asset]) -> Markup:
 
 def _asset(ui: Ui, asset: Asset) -> tuple[object, ...]:
     word = ui.t("merge.assets.delete")
-    button = _BUTTON.format("delete", asset.key, f"{word}: {asset.path.name}", word)
-    actions = Markup('<span class="merge-actions">{}{}</span>').format(download(ui, asset.path), button)
+    delete = button("delete", asset.key, word, f"{word}: {asset.path.name}")
+    actions = Markup('<span class="merge-actions">{}{}</span>').format(download(ui, asset.path), delete)
     return asset.path.name, ui.t(f"merge.assets.{asset.kind}"), size_text(asset.size), actions

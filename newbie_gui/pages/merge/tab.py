@@ -189,7 +189,7 @@ class _Tab:
 
     def _pressed(self, stamp: str, event: gr.EventData) -> dict[Any, Any]:
         """A button of a job."""
-        self._jobs.act(said(event, "do"), said(event, "key"))
+        self._jobs.act(said(event, "do"), said(event, "on"))
         return {self._jobs.view: str(self._jobs.html()), self._stamp: gr.skip()}
 
     def _tick(self, stamp: str) -> dict[Any, Any]:

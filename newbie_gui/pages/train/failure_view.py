@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from newbie_gui.pages.html import bullets, note
+from newbie_gui.pages.html import bullets, button, note
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.failure import Failure, Remedy
 
@@ -35,7 +35,6 @@ def render(ui: Ui, failure: Failure | None, remedies: Sequence[Remedy], new_name
 def _rung(ui: Ui, number: int, remedy: Remedy, new_name: str) -> Markup:
     label = ui.t("train.failure.apply_new", name=new_name) if remedy.new_run else ui.t("train.failure.apply")
     spoken = label if remedy.new_run else ui.t("train.failure.apply_of", number=number)
-    return Markup(
-        '<li><span>{}</span> <button type="button" class="small-button" data-apply="{}" aria-label="{}">{}</button>'
-        "</li>"
-    ).format(ui.translate(remedy.sentence), number - 1, spoken, label)
+    return Markup("<li><span>{}</span> {}</li>").format(
+        ui.translate(remedy.sentence), button("apply", number - 1, label, spoken)
+    )

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from newbie_gui.formatting import date, figure, size_text
 from newbie_gui.links import file_url, zip_url
-from newbie_gui.pages.html import table
+from newbie_gui.pages.html import button, table
 from newbie_gui.pages.train.places import Place
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.results import SavedFile
@@ -15,7 +15,7 @@ _ROWS = 100
 
 
 def render(ui: Ui, place: Place, entries: Sequence[SavedFile]) -> Markup:
-    """Buttons carry ``data-merge`` (name of the file) or ``data-pin`` (step) with ``data-on``."""
+    """Buttons: "merge" on the name of a file; "pin" and "unpin" on a step, with an event of their own: "input"."""
     if not entries:
         return Markup('<p class="muted">{}</p>').format(ui.t("train.files.none"))
     steps = sorted({entry.step for entry in entries}, reverse=True)
@@ -55,31 +55,27 @@ def _export(ui: Ui, place: Place, entry: SavedFile) -> Markup:
         )
     return Markup(
         '<span class="file-actions"><span>{}</span><a class="small-button" href="{}" download aria-label="{}">{}</a>'
-        '<button type="button" class="small-button" data-merge="{}" aria-label="{}">{}</button>{}</span>'
+        "{}{}</span>"
     ).format(
         size_text(entry.size),
         file_url(place.root, place.path("exports", entry.name)),
         ui.t("train.files.download_of", name=entry.name),
         ui.t("train.files.download"),
-        entry.name,
-        ui.t("train.files.merge_of", name=entry.name),
-        ui.t("train.files.merge"),
+        button("merge", entry.name, ui.t("train.files.merge"), ui.t("train.files.merge_of", name=entry.name)),
         peft,
     )
 
 
 def _checkpoint(ui: Ui, place: Place, entry: SavedFile) -> Markup:
     verb = "unpin" if entry.pinned else "pin"
+    label = ui.t(f"train.files.{verb}_of", step=entry.step)
     return Markup(
         '<span class="file-actions"><span>{}</span><a class="small-button" href="{}" download aria-label="{}">{}</a>'
-        '<button type="button" class="small-button" data-pin="{}" data-on="{}" aria-label="{}">{}</button></span>'
+        "{}</span>"
     ).format(
         size_text(entry.size),
         zip_url(place.root, place.path("checkpoints", entry.name)),
         ui.t("train.files.download_of", name=entry.name),
         ui.t("train.files.download"),
-        entry.step,
-        "" if entry.pinned else "1",
-        ui.t(f"train.files.{verb}_of", step=entry.step),
-        ui.t(f"train.files.{verb}"),
+        button(verb, entry.step, ui.t(f"train.files.{verb}"), label, event="input"),
     )

@@ -23,7 +23,7 @@ def render(ui: Ui, rows: Sequence[Row], selected: str, *, filtered: bool) -> Mar
 def _item(ui: Ui, row: Row, shown: bool) -> Markup:
     steps = f"{row.step}/{row.total}" if row.total else ""
     return Markup(
-        '<li><button type="button" class="run state-{}" data-run="{}" aria-pressed="{}">'
+        '<li><button type="button" class="run state-{}" data-do="show" data-on="{}" aria-pressed="{}">'
         '<span class="run-name">{}</span> <span class="run-state">{}</span> <span class="run-facts">{} {}</span>'
         "</button></li>"
     ).format(

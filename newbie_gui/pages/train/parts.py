@@ -6,28 +6,12 @@ from dataclasses import dataclass
 import gradio as gr
 from gradio.blocks import Block
 
+from newbie_gui.pages.html import CLICKS
 from newbie_gui.pages.train import plot_view, samples_view
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.store import STATES
 
 BUTTONS = ("save_stop", "stop_now", "save_now", "sample_now", "resume", "duplicate", "delete")
-# While a run trains, its list is drawn anew each second: the button that was pressed may be gone, or another run's,
-# when the finger is lifted.
-_DELEGATE = """
-(() => {{
-  const at = (event) => event.target.closest('button[data-{name}]');
-  const of = (button) => ({{value: button.dataset.{name}, on: button.dataset.on || ''}});
-  let button = null, pressed = null;
-  element.addEventListener('pointerdown', (event) => {{ button = at(event); pressed = button && of(button); }});
-  element.addEventListener('pointerup', (event) => {{
-    if (pressed && !button.isConnected && at(event)) trigger('{event}', pressed);
-  }});
-  element.addEventListener('click', (event) => {{
-    // The keyboard presses no pointer.
-    if (at(event)) trigger('{event}', (event.detail && pressed) || of(at(event)));
-  }});
-}})();
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +67,6 @@ class Parts:
         return frozenset((self.selected, self.stamps, self.text, self.state, self.search, *chosen))
 
 
-def delegate(name: str, *, event: str = "select") -> str:
-    """A script that turns a click on ``<button data-NAME>`` inside a gr.HTML into ``event`` with value and on."""
-    return _DELEGATE.format(name=name, event=event)
-
-
 def run_list(ui: Ui) -> tuple[gr.Textbox, gr.Dropdown, gr.HTML]:
     t = ui.t
     gr.Markdown(f"### {t('train.runs.heading')}")
@@ -95,7 +74,7 @@ def run_list(ui: Ui) -> tuple[gr.Textbox, gr.Dropdown, gr.HTML]:
         text = gr.Textbox(label=t("train.runs.search"), elem_id="train-find", min_width=120, scale=2)
         states = [(t("train.runs.all"), ""), *((t(f"train.state.{state}"), state) for state in STATES)]
         state = gr.Dropdown(states, value="", label=t("train.runs.state"), elem_id="train-state", min_width=110)
-    return text, state, gr.HTML(elem_id="train-runs", js_on_load=delegate("run"))
+    return text, state, gr.HTML(elem_id="train-runs", js_on_load=CLICKS)
 
 
 def run_buttons(ui: Ui) -> dict[str, gr.Button]:
@@ -161,8 +140,7 @@ def results(ui: Ui) -> tuple[gr.HTML, gr.HTML]:
     gr.Markdown(f"### {ui.t('train.samples.heading')}")
     samples = gr.HTML(elem_id="train-samples", js_on_load=samples_view.SCRIPT)
     gr.Markdown(f"### {ui.t('train.files.heading')}")
-    # Two kinds of buttons in one table, each with an event of its own.
-    files = gr.HTML(elem_id="train-files", js_on_load=delegate("merge") + delegate("pin", event="input"))
+    files = gr.HTML(elem_id="train-files", js_on_load=CLICKS)
     return samples, files
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from newbie_gui.formatting import COUNTED_IN_BYTES, date
-from newbie_gui.pages.html import bar, bullets, note
+from newbie_gui.pages.html import bar, bullets, button, note
 from newbie_gui.texts import Texts
 from newbie_gui.translate import translate
 from trainer_core.jobs.entries import Entry
@@ -128,9 +128,5 @@ def _resource(t: Texts, name: str) -> str:
 
 
 def _button(t: Texts, verb: str, job_id: str, title: str = "", *, disabled: bool = False) -> Markup:
-    """What a click sends is in ``data-queue`` (the verb) and ``data-on`` (the job)."""
-    label = Markup(' aria-label="{}"').format(t(f"queue.{verb}.label", title=title)) if job_id else Markup("")
-    state = Markup(" disabled") if disabled else Markup("")
-    return Markup('<button type="button" class="small-button" data-queue="{}" data-on="{}"{}{}>{}</button>').format(
-        verb, job_id, label, state, t(f"queue.{verb}")
-    )
+    label = t(f"queue.{verb}.label", title=title) if job_id else ""
+    return button(verb, job_id, t(f"queue.{verb}"), label, disabled=disabled)

@@ -6,34 +6,28 @@ from typing import Any
 
 import gradio as gr
 
-from newbie_gui.pages.html import digest
+from newbie_gui.pages.html import CLICKS, digest
 from newbie_gui.pages.train.queue_html import render_ended, render_now
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, said
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.queue import Queue
 
 _TICK_S = 2.0
-# One listener for all buttons. Where the list is drawn anew, the keyboard's focus stays on the same button, or on
-# another one of its row.
-_SCRIPT = """
+# Where the list is drawn anew, the keyboard's focus stays on the same button, or on another one of its row.
+_KEEP_FOCUS = """
 let last = null;
-const of = (button) => ({value: button.dataset.queue, on: button.dataset.on});
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-queue]');
-  if (button) trigger('select', of(button));
-});
 element.addEventListener('focusin', (event) => {
-  const button = event.target.closest('button[data-queue]');
-  last = button ? of(button) : null;
+  const button = event.target.closest('button[data-do]');
+  last = button ? {do: button.dataset.do, on: button.dataset.on} : null;
 });
 element.addEventListener('focusout', (event) => { if (event.relatedTarget) last = null; });
 watch('value', () => {
   const active = document.activeElement;
   // Redrawing may keep the focused button and make it another job's.
   if (!last || (active && active !== document.body && !element.contains(active))) return;
-  const alive = [...element.querySelectorAll('button[data-queue]:not([disabled])')];
+  const alive = [...element.querySelectorAll('button[data-do]:not([disabled])')];
   const row = alive.filter((b) => b.dataset.on === last.on);
-  const next = row.find((b) => b.dataset.queue === last.value) || row[0];
+  const next = row.find((b) => b.dataset.do === last.do) || row[0];
   if (next) next.focus();
 });
 """
@@ -41,9 +35,9 @@ watch('value', () => {
 
 def build(ui: Ui) -> None:
     """Place the panel, which fills and refreshes itself; call it where it shall stand."""
-    now = gr.HTML(elem_id="queue-now", js_on_load=_SCRIPT)
+    now = gr.HTML(elem_id="queue-now", js_on_load=CLICKS + _KEEP_FOCUS)
     with gr.Accordion(ui.t("queue.ended"), open=False, elem_id="queue-ended-fold"):
-        ended = gr.HTML(elem_id="queue-ended", js_on_load=_SCRIPT)
+        ended = gr.HTML(elem_id="queue-ended", js_on_load=CLICKS + _KEEP_FOCUS)
     stamp = hidden("queue-stamp")
     outputs = [now, ended, stamp]
 
@@ -55,7 +49,7 @@ def build(ui: Ui) -> None:
         return shown(ui, "")
 
     def act(event: gr.EventData) -> tuple[Any, Any, Any]:
-        carry_out(ui, said(event, "value"), said(event, "on"))
+        carry_out(ui, said(event, "do"), said(event, "on"))
         return shown(ui, "")
 
     gr.on(None, fill, None, outputs, **QUIET)

@@ -11,7 +11,7 @@ from gradio.events import Dependency
 from markupsafe import Markup
 
 from newbie_gui.pages.config.tab import ConfigTab
-from newbie_gui.pages.html import note
+from newbie_gui.pages.html import CLICKS, note
 from newbie_gui.pages.train import parts as layout
 from newbie_gui.pages.train import queue_panel
 from newbie_gui.pages.train.handlers import Handlers
@@ -79,7 +79,7 @@ def build(ui: Ui, form: ConfigTab) -> TrainTab:
                     with gr.Row():
                         yes = gr.Button(ui.t("train.delete.yes"), variant="stop", size="sm", elem_id="train-delete-yes")
                         no = gr.Button(ui.t("frame.cancel"), size="sm", elem_id="train-delete-no")
-                failure = gr.HTML(elem_id="train-failure", js_on_load=layout.delegate("apply"))
+                failure = gr.HTML(elem_id="train-failure", js_on_load=CLICKS)
                 plots = layout.curves(ui)
                 samples, files = layout.results(ui)
                 changing = _changing(ui)
@@ -189,16 +189,16 @@ def _wire_rows(ui: Ui, parts: Parts, handlers: Handlers, outputs: list[Block]) -
     inputs = set(parts.inputs)
 
     def select(values: Values, event: gr.EventData) -> Any:
-        return handlers.select(values, said(event, "value"))
+        return handlers.select(values, said(event, "on"))
 
     def apply(values: Values, event: gr.EventData) -> Any:
-        return handlers.apply(values, said(event, "value"))
+        return handlers.apply(values, said(event, "on"))
 
     def merge(values: Values, event: gr.EventData) -> Any:
-        return handlers.use_for_merge(values, said(event, "value"))
+        return handlers.use_for_merge(values, said(event, "on"))
 
     def pin(values: Values, event: gr.EventData) -> Any:
-        return handlers.pin(values, said(event, "value"), on=bool(said(event, "on")))
+        return handlers.pin(values, said(event, "on"), on=said(event, "do") == "pin")
 
     parts.list.select(ui.guarded(select), inputs, outputs, **ACTION)
     parts.failure.select(ui.guarded(apply), inputs, outputs, **ACTION)

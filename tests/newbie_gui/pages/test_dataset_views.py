@@ -75,7 +75,7 @@ def test_what_the_system_says_is_said_in_chinese(tmp_path: Path):
 def test_a_running_job_has_figures_and_a_stop_button(tmp_path: Path):
     running = entry("running", phase="taking in pictures", done=3, total=40)
     html = str(render_status(Page(tmp_path, "zh").ui, [running], ""))
-    assert "3 / 40" in html and 'data-pick="stop"' in html and "导入" in html
+    assert "3 / 40" in html and 'data-do="stop"' in html and "导入" in html
 
 
 REASONS = (

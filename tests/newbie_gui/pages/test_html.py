@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from newbie_gui.pages.html import Cell, bar, bullets, digest, table
+from newbie_gui.pages.html import Cell, bar, bullets, button, digest, table
 
 
 def test_a_table_escapes_its_texts_and_names_rows_and_columns():
@@ -32,3 +32,9 @@ def test_a_digest_tells_parts_apart_also_where_a_file_name_is_not_text():
 def test_a_bar_is_never_more_than_full():
     assert [bar(*figures, "<x>")[25:30] for figures in ((1, 0), (1, 4), (5, 4))] == ["0.000", "0.250", "1.000"]
     assert 'aria-label="&lt;x&gt;"' in bar(0, 0, "<x>")
+
+
+def test_a_button_says_what_it_does_and_to_what():
+    html = button("pin", '"3', "Keep", "Keep step 3", event="input", disabled=True)
+    assert 'data-do="pin" data-on="&#34;3" data-event="input" aria-label="Keep step 3" disabled>Keep<' in html
+    assert button("stop", "x", "Stop").endswith('data-do="stop" data-on="x">Stop</button>')

@@ -106,7 +106,7 @@ def test_uploads_and_kept_things_are_listed(ui: Ui) -> None:
     html = render.received_view(ui, receive([good, bad], ui.workspace.loras))
     assert "Added good.safetensors" in html and "Refused: bad.safetensors cannot be read as a LoRA" in html
     assets = render.assets_view(ui, read_inventory(ui.workspace).assets)
-    assert 'data-do="delete" data-key="lora/good.safetensors"' in assets and "/files/loras/good.safetensors" in assets
+    assert 'data-do="delete" data-on="lora/good.safetensors"' in assets and "/files/loras/good.safetensors" in assets
 
 
 def test_a_button_acts_on_this_tabs_jobs_only(ui: Ui) -> None:

@@ -44,8 +44,8 @@ def test_progress_and_place_are_told_in_words() -> None:
     html = render_now(EN, (RUNNING, FIRST, SECOND), "")
     assert "step 3 of 9" in html and 'value="0.333" aria-label="cat"' in html
     assert "Place 2 · starts when free: GPU 0" in html and "held back" not in html
-    assert 'data-queue="up" data-on="id-dog" aria-label="Move dog up" disabled' in html
-    assert 'data-queue="down" data-on="id-owl" aria-label="Move owl down" disabled' in html
+    assert 'data-do="up" data-on="id-dog" aria-label="Move dog up" disabled' in html
+    assert 'data-do="down" data-on="id-owl" aria-label="Move owl down" disabled' in html
 
 
 def test_what_a_job_waits_for_is_listed_in_the_pages_language() -> None:
@@ -59,7 +59,7 @@ def test_a_paused_queue_says_why_and_holds_only_long_jobs_back() -> None:
     # Of a kind that the queue knows nothing of: it starts it, so the page must not say otherwise.
     new = entry("waiting", "new", "index", position=3, resources=("camera:0",))
     html = render_now(EN, (FIRST, own, new), "restart")
-    assert "The computer was restarted" in html and 'data-queue="continue"' in html
+    assert "The computer was restarted" in html and 'data-do="continue"' in html
     assert html.count("held back") == 1 and "starts in a moment" in html
 
 
