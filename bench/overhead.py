@@ -21,7 +21,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.shapes import Dimensions
 from trainer_core.training.loop import Trainer
 
-DIMS = Dimensions(dim=384, layers=8, heads=4, kv_heads=2)
+DIMS = Dimensions(dim=384, n_layers=8, n_heads=4, n_kv_heads=2)
 CAPTIONS = (160, 60)
 # What does the arithmetic: matrix products of every kind, attention kernels.
 KERNELS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "attention")

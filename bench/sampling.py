@@ -30,7 +30,7 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
     config, _ = adapted(config, device)
     tokens = max(options.caption_tokens)
     texts = tuple(
-        TextFeatures(cap_feats=torch.randn(length, dims.caption_dim), pooled=torch.randn(dims.pooled_dim))
+        TextFeatures(cap_feats=torch.randn(length, dims.cap_feat_dim), pooled=torch.randn(dims.clip_text_dim))
         for length in (tokens, 1)
     )
     with PeakMemory(device) as memory:

@@ -44,30 +44,36 @@ from trainer_core.training.steps import Schedule
 
 SIZES: Mapping[str, Mapping[str, int]] = {
     "full": {},
-    "tiny": {"dim": 192, "layers": 6, "refiners": 1, "heads": 4, "kv_heads": 2, "caption_dim": 128, "pooled_dim": 128},
+    "tiny": {
+        "dim": 192,
+        "n_layers": 6,
+        "n_refiner_layers": 1,
+        "n_heads": 4,
+        "n_kv_heads": 2,
+        "cap_feat_dim": 128,
+        "clip_text_dim": 128,
+    },
 }
+# Flag -> the size that it gives.
+FLAGS = {
+    "dim": "dim", "layers": "n_layers", "refiners": "n_refiner_layers", "heads": "n_heads", "kv_heads": "n_kv_heads",
+}  # fmt: skip
 
 
 def build_model(dims: Dimensions, config: TrainConfig, device: torch.device) -> NextDiT:
     """Random weights straight on the device, in the format that training loads them in; on the CPU for swapping."""
-    third = dims.head_dim // 3
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32 if config.mixed_precision == "no" else torch.bfloat16)
     try:
         with torch.device("cpu") if config.swap_blocks else device:
-            model = NextDiT(
-                patch_size=dims.patch, in_channels=dims.channels, dim=dims.dim, n_layers=dims.layers,
-                n_refiner_layers=dims.refiners, n_heads=dims.heads, n_kv_heads=dims.kv_heads,
-                axes_dims=[third] * 3, axes_lens=[1024, 512, 512], cap_feat_dim=dims.caption_dim,
-                clip_text_dim=dims.pooled_dim,
-            )  # fmt: skip
+            model = NextDiT(**vars(dims))
     finally:
         torch.set_default_dtype(before)
     model.requires_grad_(False)
     if config.quantize_base != "no":
         quantise_blocks(model, config.quantize_base)
     if config.swap_blocks:
-        Swapping(model, swapped_places(dims.layers, config.swap_blocks), device)
+        Swapping(model, swapped_places(dims.n_layers, config.swap_blocks), device)
     return model.to(device)
 
 
@@ -82,7 +88,7 @@ def build_trainer(
     return Trainer(
         config, model, parameters,
         store=RandomFeatures(
-            channels=dims.channels, caption_dim=dims.caption_dim, pooled_dim=dims.pooled_dim
+            channels=dims.in_channels, caption_dim=dims.cap_feat_dim, pooled_dim=dims.clip_text_dim
         ),
         schedule=Schedule(config, [samples[number % len(samples)] for number in range(images)]),
         world=World(mixed_precision=config.mixed_precision, cpu=device.type == "cpu"),
@@ -196,8 +202,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.step", description=__doc__)
     parser.add_argument("config", type=Path, nargs="?", help="TOML config; only its training options count")
     parser.add_argument("--size", choices=sorted(SIZES), default="full", help="released model, or the built-in base's")
-    for name in ("dim", "layers", "refiners", "heads", "kv-heads"):
-        parser.add_argument(f"--{name}", type=int, help="of the model, instead of the size's")
+    for name in FLAGS:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help="of the model, instead of the size's")
     parser.add_argument(
         "--caption-tokens", type=_counts, default=[256], metavar="N[,N ...]", help="of the images in turn (256)"
     )
@@ -225,8 +231,10 @@ def config_of(options: argparse.Namespace) -> TrainConfig:
 
 def dimensions_of(options: argparse.Namespace) -> Dimensions:
     """The model's sizes: those of --size, with what was given beside it."""
-    own = {name: getattr(options, name) for name in ("dim", "layers", "refiners", "heads", "kv_heads")}
-    return Dimensions(**{**SIZES[options.size], **{name: value for name, value in own.items() if value is not None}})
+    own = {keyword: getattr(options, name) for name, keyword in FLAGS.items()}
+    sizes = {**SIZES[options.size], **{keyword: value for keyword, value in own.items() if value is not None}}
+    dims = Dimensions(**sizes)
+    return replace(dims, axes_dims=(dims.head_dim // 3,) * 3)
 
 
 Measure = Callable[[TrainConfig, Dimensions, argparse.Namespace], dict[str, Any]]

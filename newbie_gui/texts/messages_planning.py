@@ -164,16 +164,13 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "模型：正在 {} 上训练；它是 NewBie-image 底模、也是你出图用的那个吗？",
     ),
     # Sizes of the base.
-    ("{}: no path is set; taken as released.", "{}：没有设置路径；按官方发布版计算。"),
-    ("{}: {}; taken as released.", "{}：{x}；按官方发布版计算。"),
-    (
-        "{}: the names of the tensors in {} are not known here; taken as released.",
-        "{}：不认识 {} 中的张量名；按官方发布版计算。",
-    ),
+    ("{}: taken as released.", "{}：按官方发布版计算。"),
+    ("{} is not on this disk.", "磁盘上没有 {}。"),
     ("{} cannot be read ({})", "无法读取 {}（{x}）"),
-    ("{} is not on this disk", "磁盘上没有 {}"),
-    ("{} holds no .safetensors file", "{} 中没有 .safetensors 文件"),
-    ("{} holds no whole set of weights", "{} 中没有一套完整的权重"),
+    (
+        "{} is torch's own file: it is not looked into before it is loaded.",
+        "{} 是 torch 自己的文件：加载之前不查看其内容。",
+    ),
     ("{} is missing", "缺少 {}"),
     ("{} is not a safetensors file", "{} 不是 safetensors 文件"),
     # The estimate.

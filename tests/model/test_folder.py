@@ -8,9 +8,10 @@ from hash_noise import fill
 from safetensors.torch import save_file
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.folder import find_base, load_transformer, transformer_config
+from trainer_core.model.folder import find_base, load_transformer, transformer_dimensions
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.planning.base_parts import PARTS
+from trainer_core.planning.shapes import Dimensions
 
 # As the official converter writes it: no cap_feat_dim, no qk_norm, no n_refiner_layers.
 CONFIG: dict[str, Any] = {
@@ -77,8 +78,9 @@ def test_a_path_that_is_no_folder_is_said(tmp_path: Path) -> None:
 
 def test_absent_settings_come_from_the_tensors(tmp_path: Path) -> None:
     save_transformer(tmp_path)
-    wanted = {**BUILT, "cap_feat_dim": 40, "qk_norm": True, "n_refiner_layers": 2}
-    assert transformer_config(tmp_path) == wanted
+    axes = {key: tuple(BUILT[key]) for key in ("axes_dims", "axes_lens")}
+    wanted = BUILT | axes | {"cap_feat_dim": 40, "qk_norm": True, "n_refiner_layers": 2}
+    assert transformer_dimensions(tmp_path) == Dimensions(**wanted)
 
 
 def test_the_loaded_transformer_computes_the_same(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from trainer_core.model import kernels  # noqa: E402
 CARDS = ((75, "fp16"), (75, "bf16"), (86, "bf16"), (89, "bf16"), (90, "bf16"), (120, "bf16"))
 DIMS = Dimensions()
 CONSTANTS = {
-    "MODE": 2, "ADD": True, "SUM": True, "ROWS": kernels.ROWS, "HEADS": DIMS.heads, "KV_HEADS": DIMS.kv_heads,
+    "MODE": 2, "ADD": True, "SUM": True, "ROWS": kernels.ROWS, "HEADS": DIMS.n_heads, "KV_HEADS": DIMS.n_kv_heads,
     "PAIRS": DIMS.head_dim // 2, "GROUP": kernels.GROUP,
 }  # fmt: skip
 BLOCKS = {"rms": 4096, "modulation": kernels.COLUMNS, "heads": 64, "gate": kernels.ELEMENTS, "masked": kernels.ELEMENTS}

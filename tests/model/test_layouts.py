@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from layout_makers import TINY, Weights, diffusers_names, prefixed, transformer
 from safetensors.torch import save_file
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.folder import load_transformer, transformer_config
+from trainer_core.model.folder import load_transformer, transformer_dimensions
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.nextdit import NextDiT
 
@@ -109,10 +110,10 @@ def test_every_layout_is_the_official_one(name: str, tmp_path: Path, official_ve
 
 
 def test_without_config_json_the_tensors_tell_the_sizes(tmp_path: Path) -> None:
-    found = transformer_config(one_file(transformer())(tmp_path))
-    official = transformer_config(TINY / "transformer")
-    assert found.pop("axes_lens") == [1024, 512, 512] and official.pop("axes_lens") == [1024, 256, 256]
-    assert found == official
+    found = transformer_dimensions(one_file(transformer())(tmp_path))
+    official = transformer_dimensions(TINY / "transformer")
+    assert found.axes_lens == (1024, 512, 512) and official.axes_lens == (1024, 256, 256)
+    assert replace(found, axes_lens=official.axes_lens) == official
 
 
 @pytest.mark.parametrize("key, value", [("n_layers", 9), ("n_kv_heads", 4), ("in_channels", 4), ("cap_feat_dim", 64)])
@@ -133,13 +134,13 @@ def test_a_config_value_that_is_no_size_is_refused(value: object, tmp_path: Path
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"n_layers": value}))
     with pytest.raises(UserError, match="n_layers") as caught:
-        transformer_config(folder)
+        transformer_dimensions(folder)
     assert caught.value.code == "config_unreadable"
 
 
 def test_a_config_json_of_something_else_beside_a_single_file_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "gemma3"}')
-    assert transformer_config(one_file(transformer())(tmp_path))["n_layers"] == 6
+    assert transformer_dimensions(one_file(transformer())(tmp_path)).n_layers == 6
 
 
 def test_a_pickle_that_needs_code_is_refused_and_not_run(tmp_path: Path) -> None:

@@ -92,11 +92,11 @@ def test_the_tiny_base_loaded_tensor_by_tensor_is_the_one_quantised_afterwards()
 
 @pytest.mark.parametrize("kind", ("no", *KINDS))
 def test_the_bytes_held_are_those_planned(kind: str):
-    dims = Dimensions(dim=96, heads=4, kv_heads=2, layers=2, refiners=1, caption_dim=160, pooled_dim=96)
-    model = NextDiT(
-        dim=96, n_heads=4, n_kv_heads=2, n_layers=2, n_refiner_layers=1, axes_dims=[8] * 3, cap_feat_dim=160,
+    dims = Dimensions(
+        dim=96, n_heads=4, n_kv_heads=2, n_layers=2, n_refiner_layers=1, axes_dims=(8, 8, 8), cap_feat_dim=160,
         clip_text_dim=96,
-    ).bfloat16()  # fmt: skip
+    )  # fmt: skip
+    model = NextDiT(**vars(dims)).bfloat16()
     if kind != "no":
         quantise_blocks(model, kind)
     held = sum(tensor.nbytes for tensor in model.state_dict().values())

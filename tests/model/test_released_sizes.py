@@ -11,8 +11,8 @@ from transformers import Gemma3TextConfig, Gemma3TextModel
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.gemma import gemma_config
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.model.transformer_config import inferred
 from trainer_core.model.vae_names import VaeNames, vae_config
+from trainer_core.planning.transformer_config import inferred
 
 FLUX_VAE = {"latent_channels": 16, "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2}
 
@@ -46,7 +46,7 @@ def test_transformer() -> None:
     assert len(source.names()) == 535
     assert inferred(source) == {
         "patch_size": 2, "in_channels": 16, "dim": 2304, "n_layers": 36, "n_refiner_layers": 2, "n_heads": 24,
-        "n_kv_heads": 8, "axes_dims": [32, 32, 32], "axes_lens": [1024, 512, 512], "qk_norm": True,
+        "n_kv_heads": 8, "axes_dims": (32, 32, 32), "axes_lens": (1024, 512, 512), "qk_norm": True,
         "cap_feat_dim": 2560, "clip_text_dim": 1024,
     }  # fmt: skip
 

@@ -25,7 +25,10 @@ from trainer_core.training.adapters import add_lora
 
 # Everything that has a frozen weight in the way of some gradient: time_text_embed makes the condition need one.
 TARGETS = ("attention.qkv", "feed_forward.w2", "time_text_embed.1")
-DIMS = Dimensions(dim=96, heads=4, kv_heads=2, layers=7, refiners=1, caption_dim=160, pooled_dim=96)
+DIMS = Dimensions(
+    dim=96, n_heads=4, n_kv_heads=2, n_layers=7, n_refiner_layers=1, axes_dims=(8, 8, 8), cap_feat_dim=160,
+    clip_text_dim=96,
+)  # fmt: skip
 KINDS = ("no", "int8", "nf4")
 
 
@@ -47,14 +50,10 @@ class Training:
     ) -> None:  # fmt: skip
         torch.manual_seed(0)
         self.device, self.dtype = torch.device(device), dtype
-        model = NextDiT(
-            dim=dims.dim, n_heads=dims.heads, n_kv_heads=dims.kv_heads, n_layers=dims.layers,
-            n_refiner_layers=dims.refiners, axes_dims=[dims.head_dim // 3] * 3, axes_lens=[1024, 256, 256],
-            cap_feat_dim=dims.caption_dim, clip_text_dim=dims.pooled_dim,
-        ).to(dtype).requires_grad_(False)  # fmt: skip
+        model = NextDiT(**vars(dims)).to(dtype).requires_grad_(False)
         if kind != "no":
             quantise_blocks(model, kind)
-        self.swapping = Swapping(model, swapped_places(dims.layers, swap), self.device) if swap else None
+        self.swapping = Swapping(model, swapped_places(dims.n_layers, swap), self.device) if swap else None
         self.adapter = add_lora(model, targets=TARGETS, rank=4, alpha=4.0, dropout=0.0, seed=0)
         with torch.no_grad():
             for parameter in self.adapter.values():
@@ -317,7 +316,10 @@ def test_memory_that_cannot_be_pinned_is_used_all_the_same(driver: Callable[[int
 @pytest.mark.parametrize("kind", KINDS)
 def test_on_a_gpu_the_bits_are_the_same_and_the_peak_is_lower(kind: str):
     """Wide enough that copies are still under way when their block is asked for."""
-    dims = Dimensions(dim=768, heads=8, kv_heads=4, layers=12, refiners=1, caption_dim=160, pooled_dim=96)
+    dims = Dimensions(
+        dim=768, n_heads=8, n_kv_heads=4, n_layers=12, n_refiner_layers=1, axes_dims=(32, 32, 32), cap_feat_dim=160,
+        clip_text_dim=96,
+    )  # fmt: skip
     losses, peaks = [], []
     for swap in (0, 12):
         run = Training(swap, kind=kind, dims=dims, device="cuda")

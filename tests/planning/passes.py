@@ -46,8 +46,9 @@ class Case:
     @property
     def dims(self) -> Dimensions:
         return Dimensions(
-            dim=self.dim, heads=self.heads, kv_heads=self.kv_heads, layers=self.layers, refiners=self.refiners,
-            caption_dim=160, pooled_dim=96,
+            dim=self.dim, n_heads=self.heads, n_kv_heads=self.kv_heads, n_layers=self.layers,
+            n_refiner_layers=self.refiners, axes_dims=(self.dim // self.heads // 3,) * 3, cap_feat_dim=160,
+            clip_text_dim=96,
         )  # fmt: skip
 
     @property
@@ -69,12 +70,7 @@ class RealPass:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        third = case.dim // case.heads // 3
-        self.model = NextDiT(
-            dim=case.dim, n_heads=case.heads, n_kv_heads=case.kv_heads, n_layers=case.layers,
-            n_refiner_layers=case.refiners, axes_dims=[third] * 3, axes_lens=[1024, 256, 256], cap_feat_dim=160,
-            clip_text_dim=96,
-        ).to(torch.float32 if case.precision == "no" else torch.bfloat16)  # fmt: skip
+        self.model = NextDiT(**vars(case.dims)).to(torch.float32 if case.precision == "no" else torch.bfloat16)
         if case.quantise != "no":
             quantise_blocks(self.model, case.quantise)
         self.adapter = add_lora(

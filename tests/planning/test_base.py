@@ -1,19 +1,26 @@
 """Reading a base's sizes from headers: the built-in base, odd files, and nothing at all."""
 
 import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.model.layout_makers import comfy_folder, diffusers_base
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina_tower
 from trainer_core.model.vae import load_vae
-from trainer_core.planning.base import GEMMA, JINA, VAE, BaseSizes, read_base
-from trainer_core.planning.headers import HeaderProblem, read_shapes, read_stored
+from trainer_core.planning.base import BaseSizes, read_base
+from trainer_core.planning.headers import HeaderProblem, read_header
+from trainer_core.planning.part_check import header_at
+from trainer_core.planning.part_sizes import GEMMA, JINA, VAE
 from trainer_core.planning.shapes import Dimensions, parameter_count
 
 TINY = Path(__file__).parents[2] / "assets" / "newbie-tiny"
@@ -35,6 +42,28 @@ def test_the_built_in_base_is_measured_as_it_is_loaded():
     assert sizes.jina.parameters == count(load_jina_tower(TINY / "clip_model", dtype=torch.float32))
     assert sizes.vae.parameters == count(load_vae(TINY / "vae", dtype=torch.float32).model)
     assert (sizes.gemma.hidden, sizes.jina.hidden, sizes.vae.channels) == (128, 128, 16)
+
+
+@pytest.mark.parametrize("make", [diffusers_base, comfy_folder])
+def test_the_same_base_has_the_same_sizes_in_every_layout(make: Callable[[Path], Path], tmp_path: Path):
+    sizes = read_base(config(base_model_path=str(make(tmp_path / "base"))))
+    official = read_base(config(base_model_path=str(TINY)))
+    # No tensor states how far its positions reach.
+    transformer = replace(sizes.transformer, axes_lens=official.transformer.axes_lens)
+    assert replace(sizes, transformer=transformer) == official
+
+
+def test_what_a_base_lacks_is_taken_as_released_and_the_rest_is_measured(tmp_path: Path):
+    shutil.copytree(TINY, tmp_path / "base", ignore=lambda folder, names: {"vae"})
+    sizes = read_base(config(base_model_path=str(tmp_path / "base")))
+    assert replace(sizes, assumed=()) == replace(read_base(config(base_model_path=str(TINY))), vae=VAE)
+    assert [text.split(":")[0] for text in sizes.assumed] == ["vae"]
+
+
+def test_a_transformer_in_torchs_own_format_is_taken_as_released(tmp_path: Path):
+    torch.save({"x": torch.zeros(1)}, tmp_path / "model.pth")
+    sizes = read_base(config(base_model_path=str(TINY), transformer_path=str(tmp_path / "model.pth")))
+    assert sizes.transformer == Dimensions() and "torch's own file" in sizes.assumed[0]
 
 
 def test_released_encoder_sizes_are_those_of_the_real_modules():
@@ -62,20 +91,16 @@ def test_released_encoder_sizes_are_those_of_the_real_modules():
 
 def test_parts_that_are_not_there_are_taken_as_released_and_named():
     sizes = read_base(config(gemma_model_path="google/gemma-3-4b-it"))
-    assert replace_assumed(sizes) == BaseSizes()
+    assert replace(sizes, assumed=()) == BaseSizes()
     assert [text.split(":")[0] for text in sizes.assumed] == ["transformer", "text_encoder", "clip_model", "vae"]
     assert "google/gemma-3-4b-it" in sizes.assumed[1]
 
 
-def replace_assumed(sizes: BaseSizes) -> BaseSizes:
-    return BaseSizes(transformer=sizes.transformer, gemma=sizes.gemma, jina=sizes.jina, vae=sizes.vae)
-
-
 def test_a_single_file_under_a_prefix_tells_its_dimensions(tmp_path: Path):
-    stored = read_stored(TINY / "transformer").shapes
+    stored = header_at("transformer", TINY / "transformer")
     file = tmp_path / "unet.safetensors"
-    save_file({f"model.diffusion_model.{name}": torch.zeros(shape) for name, shape in stored.items()}, file)
-    expected = read_base(config(base_model_path=str(TINY))).transformer
+    save_file({f"model.diffusion_model.{name}": torch.zeros(tensor.shape) for name, tensor in stored.items()}, file)
+    expected = replace(read_base(config(base_model_path=str(TINY))).transformer, axes_lens=Dimensions().axes_lens)
     assert read_base(config(transformer_path=str(file))).transformer == expected != Dimensions()
 
 
@@ -96,7 +121,7 @@ def test_what_is_no_safetensors_file_is_a_problem_and_no_crash(content: bytes, t
     file = tmp_path / "x.safetensors"
     file.write_bytes(content)
     with pytest.raises(HeaderProblem, match="not a safetensors file"):
-        read_shapes(file)
+        read_header(file)
     assert "taken as released" in read_base(config(vae_path=str(file))).assumed[-1]
 
 
@@ -105,13 +130,13 @@ def test_shards_are_read_together_and_a_lost_one_is_told(tmp_path: Path):
         save_file({f"t{number}": torch.zeros(number)}, tmp_path / f"model-0000{number}-of-00002.safetensors")
     index = {"weight_map": {f"t{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert read_stored(tmp_path).shapes == {"t1": (1,), "t2": (2,)}
+    assert {name: t.shape for name, t in header_at("vae", tmp_path).items()} == {"t1": (1,), "t2": (2,)}
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(HeaderProblem, match="no whole set of weights"):
-        read_stored(tmp_path)
+    with pytest.raises(UserError, match="lacks part of its weights"):
+        header_at("vae", tmp_path)
 
 
 def test_an_estimate_reads_the_files_that_the_loader_reads(tmp_path: Path):
     for name in ("a", "b"):
         save_file({name: torch.zeros(2)}, tmp_path / f"{name}.safetensors")
-    assert read_stored(tmp_path).shapes == {"a": (2,), "b": (2,)}
+    assert {name: t.shape for name, t in header_at("vae", tmp_path).items()} == {"a": (2,), "b": (2,)}

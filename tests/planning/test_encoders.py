@@ -73,7 +73,7 @@ def test_large_pictures_in_strips(images: int):
 
 
 def test_encoding_and_decoding_pictures():
-    codec, dims = vae(), Dimensions(dim=96, heads=4, kv_heads=2, layers=1)
+    codec, dims = vae(), Dimensions(dim=96, n_heads=4, n_kv_heads=2, n_layers=1)
     encoded = peak(codec.encode, torch.zeros(1, 3, SIDE, SIDE))
     decoded = peak(codec.decode, torch.zeros(1, 16, SIDE // 8, SIDE // 8))
     assert temporaries(encoding_phases(SIZES, WORK, 1, cuda=False)[2]) == pytest.approx(encoded, rel=0.10)

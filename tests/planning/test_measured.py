@@ -71,7 +71,7 @@ def test_data_model_and_device_are_part_of_the_key() -> None:
     longer = replace(DATA, longest_tokens=201)
     larger = replace(DATA, buckets=(*DATA.buckets, Bucket(width=1152, height=1024, images=1, shown=1)))
     more = replace(DATA, buckets=(*DATA.buckets, Bucket(width=768, height=512, images=9, shown=9)))
-    assert len({key(), key(longer), key(larger), key(transformer=Dimensions(layers=2)), key(device="other")}) == 5
+    assert len({key(), key(longer), key(larger), key(transformer=Dimensions(n_layers=2)), key(device="other")}) == 5
     assert key(more) == key()
 
 

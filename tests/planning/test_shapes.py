@@ -1,11 +1,18 @@
 """Sizes of the transformer against the released model's known figures and the real module."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.planning.shapes import Dimensions, linears, matching, parameter_count, read_dimensions
+from trainer_core.planning.headers import StoredTensor
+from trainer_core.planning.shapes import Dimensions, linears, matching, parameter_count
+from trainer_core.planning.tensor_shapes import HeaderShapes, RenamedShapes
+from trainer_core.planning.transformer_config import read_dimensions
+from trainer_core.planning.transformer_names import official_parts
 from trainer_core.training.adapters import matching_modules
 
 CONFIG = {
@@ -31,8 +38,16 @@ def meta_model(**changes: object) -> NextDiT:
         return NextDiT(**{**CONFIG, **changes})  # type: ignore[arg-type]
 
 
-def shapes_of(model: NextDiT) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+def dimensions_of(folder: Path, model: NextDiT, config: dict[str, object] | None, prefix: str = "") -> Dimensions:
+    """As they are read from a folder with this model's weights and this config.json."""
+    if config is not None:
+        (folder / "config.json").write_text(json.dumps(config))
+    header = {
+        prefix + name: StoredTensor(dtype="F32", shape=tuple(value.shape), start=0, end=0)
+        for name, value in model.state_dict().items()
+    }
+    parts, ones = official_parts(header, "a test")
+    return read_dimensions(folder, RenamedShapes(HeaderShapes(header, folder), parts, ones))
 
 
 def test_the_released_model_has_its_known_size():
@@ -49,14 +64,10 @@ def test_lora_parameters_of_the_known_target_lists(targets: tuple[str, ...], mod
     assert found.parameters(32) == 32 * each == sum(found.tensor_sizes(32))
 
 
-@pytest.mark.parametrize("changes", [{}, {"qk_norm": False}, {"n_refiner_layers": 2, "dim": 48, "n_heads": 4}])
-def test_dimensions_are_read_from_tensor_shapes_and_count_the_real_modules(changes: dict[str, object]):
+@pytest.mark.parametrize("changes", [{}, {"n_refiner_layers": 2, "dim": 48, "n_heads": 4}])
+def test_dimensions_are_read_from_tensor_shapes_and_count_the_real_modules(changes: dict[str, object], tmp_path: Path):
     model = meta_model(**changes)
-    stored = {f"model.diffusion_model.{name}": shape for name, shape in shapes_of(model).items()}
-    # No number of a layer, though Python calls ² a digit.
-    stored["model.diffusion_model.layers.².weight"] = (1,)
-    dims = read_dimensions({"axes_dims": CONFIG["axes_dims"]}, stored)
-    assert dims is not None
+    dims = dimensions_of(tmp_path, model, None, "model.diffusion_model.")
     assert parameter_count(dims) == sum(p.numel() for p in model.parameters())
     real = {name: m.weight.shape for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
     assert {layer.name: (layer.outputs, layer.inputs) for layer in linears(dims)} == real
@@ -65,10 +76,9 @@ def test_dimensions_are_read_from_tensor_shapes_and_count_the_real_modules(chang
 @pytest.mark.parametrize(
     "targets", [DEFAULT, ("qkv",), ("1",), ("layers.0.attention.out",), ("attention",), ("mlp.0",)]
 )
-def test_targets_match_as_training_matches_them(targets: tuple[str, ...]):
+def test_targets_match_as_training_matches_them(targets: tuple[str, ...], tmp_path: Path):
     model = meta_model()
-    dims = read_dimensions(CONFIG, shapes_of(model))
-    assert dims is not None
+    dims = dimensions_of(tmp_path, model, CONFIG)
     found = matching(dims, targets)
     try:
         assert found.names == set(matching_modules(model, targets))
@@ -77,17 +87,24 @@ def test_targets_match_as_training_matches_them(targets: tuple[str, ...]):
         assert found.unmatched == targets
 
 
-@pytest.mark.parametrize(
-    ("config", "shapes"),
-    [
-        ({}, {}),
-        ({"dim": "wide", "patch_size": 2, "in_channels": 4, "n_layers": 1, "n_heads": 2, "n_kv_heads": 1}, {}),
-        ({}, {"x_embedder.weight": (8,), "layers.0.attention.qkv.weight": (8, 8)}),
-        ({**CONFIG, "n_layers": 10**12}, {}),
-        ({**CONFIG, "n_heads": 0}, {}),
-        ({**CONFIG, "n_kv_heads": True}, {}),
-        ({"dim": 10, "patch_size": 2, "in_channels": 4, "n_layers": 1, "n_heads": 3, "n_kv_heads": 1}, {}),
-    ],
-)
-def test_what_is_not_understood_is_none(config: dict[str, object], shapes: dict[str, tuple[int, ...]]):
-    assert read_dimensions(config, shapes) is None
+def test_without_norms_of_queries_and_keys_only_a_config_tells_the_heads(tmp_path: Path):
+    model = meta_model(qk_norm=False)
+    with pytest.raises(UserError, match="do not tell n_heads, n_kv_heads, axes_dims"):
+        dimensions_of(tmp_path, model, None)
+    dims = dimensions_of(tmp_path, model, {**CONFIG, "qk_norm": False})
+    assert parameter_count(dims) == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("change", [{"dim": "wide"}, {"n_layers": 10**12}, {"n_heads": 0}, {"n_kv_heads": True}])
+def test_a_config_that_is_no_sizes_is_refused(change: dict[str, object], tmp_path: Path):
+    with pytest.raises(UserError):
+        dimensions_of(tmp_path, meta_model(), CONFIG | change)
+
+
+def test_sizes_make_the_model_that_they_were_read_from(tmp_path: Path):
+    dims = dimensions_of(tmp_path, meta_model(), CONFIG)
+    with torch.device("meta"):
+        again = NextDiT(**vars(dims))
+    assert {name: value.shape for name, value in again.state_dict().items()} == {
+        name: value.shape for name, value in meta_model().state_dict().items()
+    }

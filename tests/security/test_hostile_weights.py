@@ -25,9 +25,8 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.lora_files import read_lora
 from trainer_core.model.pickles import load_pickle
-from trainer_core.model.tokens import read_config
 from trainer_core.model.weights import open_tensors
-from trainer_core.planning.headers import HeaderProblem, read_header
+from trainer_core.planning.headers import HeaderProblem, read_config, read_header
 from trainer_core.planning.lora_facts import MAX_METADATA_CHARACTERS, lora_facts
 from trainer_core.tools.job_spec import Spec
 from trainer_core.tools.lora_stack import load_adapters

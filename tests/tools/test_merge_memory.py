@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from trainer_core.model.folder import empty_transformer
 from trainer_core.model.writing import Entry, write_tensors
+from trainer_core.planning.shapes import Dimensions
 
 ROOT = Path(__file__).parents[2]
 # A whole transformer, a third as wide as the released one: in bf16 two shards of about 100 MiB.
@@ -66,7 +67,9 @@ def big_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part in ("transformer", "text_encoder", "clip_model", "vae"):
         (root / part).mkdir(parents=True)
     (root / "transformer" / "config.json").write_text(json.dumps(CONFIG))
-    expected = {name: value.to(torch.bfloat16) for name, value in empty_transformer(CONFIG).state_dict().items()}
+    expected = {
+        name: value.to(torch.bfloat16) for name, value in empty_transformer(Dimensions(**CONFIG)).state_dict().items()
+    }
     names = sorted(expected)
     weight_map = {}
     for shard in (1, 2):

@@ -1,20 +1,20 @@
 """Finding a base model in any layout, and loading its transformer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.model.swapping import BlockPlacement, Swapping
-from trainer_core.model.transformer_config import nextdit_arguments
+from trainer_core.model.swapping import Hosting, Swapping
 from trainer_core.model.weights import load_strict
 from trainer_core.planning import base_parts
 from trainer_core.planning.base_parts import BaseFolder
 from trainer_core.planning.comfy import Widths
+from trainer_core.planning.shapes import Dimensions
 from trainer_core.planning.swapped import swapped_places
+from trainer_core.planning.transformer_config import WHAT, read_dimensions
 
 
 def find_base(
@@ -43,13 +43,10 @@ def _widths(transformer: Path) -> Widths:
     return Widths(text_encoder=text, clip_model=clip)
 
 
-def transformer_config(path: Path) -> dict[str, Any]:
-    """NextDiT's constructor keywords for a transformer in any layout.
-
-    Raises UserError: "config_unreadable", "config_mismatch", and what `open_transformer` raises.
-    """
+def transformer_dimensions(path: Path) -> Dimensions:
+    """The sizes of a transformer in any layout. Raises UserError as `read_dimensions` and `open_transformer` do."""
     with open_transformer(path) as source:
-        return nextdit_arguments(path, source)
+        return read_dimensions(path, source)
 
 
 def load_transformer(
@@ -72,24 +69,16 @@ def load_transformer(
     """
     device = torch.device(device)
     with open_transformer(path) as source:
-        model = empty_transformer(nextdit_arguments(path, source))
+        model = empty_transformer(read_dimensions(path, source))
         places = swapped_places(len(model.layers), swap)
-        placement = BlockPlacement(places, device, quantise)
-        load_strict(
-            model,
-            source,
-            what="NextDiT transformer",
-            dtype=dtype,
-            device=device,
-            place=placement,
-            where=placement.where,
-        )
+        hosting = Hosting(places, device, quantise)
+        load_strict(model, source, what=WHAT, dtype=dtype, device=device, place=hosting, where=hosting.where)
     if places and (problem := Swapping(model, places, device).problem):
         warn(problem)
     return model.eval()
 
 
-def empty_transformer(arguments: Mapping[str, Any]) -> NextDiT:
+def empty_transformer(dims: Dimensions) -> NextDiT:
     """The transformer without its weights (on the meta device)."""
     with torch.device("meta"):
-        return NextDiT(**arguments)
+        return NextDiT(**vars(dims))

@@ -20,17 +20,10 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.part_tokenizer import GEMMA, part_tokenizer
 from trainer_core.model.quantised import Quantising
 from trainer_core.model.renamed import RenamedTensors
-from trainer_core.model.tokens import read_config, tokenize
-from trainer_core.model.weights import (
-    OpenFiles,
-    TensorSource,
-    count_of,
-    length_of,
-    load_strict,
-    mismatch,
-    open_tensors,
-    refuse_quantised,
-)
+from trainer_core.model.tokens import tokenize
+from trainer_core.model.weights import OpenFiles, TensorSource, load_strict, open_tensors
+from trainer_core.planning.headers import read_config
+from trainer_core.planning.tensor_shapes import count_of, length_of, mismatch
 
 # Every way in which transformers' versions and ComfyUI have written the same language model.
 PREFIXES = ("language_model.model.", "model.language_model.", "language_model.", "model.", "")

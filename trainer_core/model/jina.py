@@ -17,8 +17,10 @@ from transformers.models.jina_embeddings_v3.modeling_jina_embeddings_v3 import J
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.part_tokenizer import JINA, part_tokenizer
-from trainer_core.model.tokens import read_config, tokenize
-from trainer_core.model.weights import TensorSource, count_of, load_strict, mismatch, open_tensors, refuse_quantised
+from trainer_core.model.tokens import tokenize
+from trainer_core.model.weights import TensorSource, load_strict, open_tensors
+from trainer_core.planning.headers import read_config
+from trainer_core.planning.tensor_shapes import count_of, mismatch
 
 WHAT = "Jina CLIP text tower"
 HEAD_DIM = 64  # of XLM-R large, and of every Jina tower

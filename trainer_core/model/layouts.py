@@ -6,11 +6,12 @@ Promises: nothing but headers is read until a tensor is asked for, and nothing i
 from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.pickles import PickleFile
 from trainer_core.model.renamed import RenamedTensors
-from trainer_core.model.transformer_names import official_names
 from trainer_core.model.weights import OpenFiles, SafetensorsFiles
 from trainer_core.planning.tensor_names import bare_names, is_newbie
+from trainer_core.planning.transformer_names import official_parts
 from trainer_core.planning.weight_files import is_pickle, refuse_stand_in, transformer_files
 
 
@@ -25,7 +26,8 @@ def open_transformer(path: Path) -> RenamedTensors:
     """
     files = open_weights(path)
     try:
-        return official_names(files)
+        refuse_quantised(files, bare_names(files.names(), files.location))
+        return RenamedTensors(files, *official_parts(files.names(), files.location))
     except BaseException:
         files.close()
         raise

@@ -1,6 +1,5 @@
-"""What both text encoders share: reading config.json, loading a local tokenizer, cutting and padding."""
+"""What both text encoders share: loading a local tokenizer, cutting and padding."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,22 +21,6 @@ class Tokens:
     ids: Tensor
     mask: Tensor
     truncated: tuple[bool, ...]
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model folder. Raises UserError("config_unreadable")."""
-    file = folder / "config.json"
-    try:
-        values = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            "config_unreadable",
-            f"{file} cannot be read ({error}); it must be the JSON file that came with the model.",
-            ["Fetch config.json again, next to the weights."],
-        ) from error
-    if not isinstance(values, dict):
-        raise UserError("config_unreadable", f"{file} must hold a JSON object, not a {type(values).__name__}.")
-    return values
 
 
 def load_tokenizer(folder: Path, what: str) -> Any:

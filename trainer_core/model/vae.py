@@ -13,10 +13,10 @@ from torch import Tensor
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.attention import before_ampere
 from trainer_core.model.light_imports import without_bitsandbytes
-from trainer_core.model.tokens import read_config
 from trainer_core.model.vae_names import VaeNames, vae_config
 from trainer_core.model.vae_strips import in_strips
 from trainer_core.model.weights import load_strict, open_tensors
+from trainer_core.planning.headers import read_config
 from trainer_core.planning.vae_constants import vae_constants
 
 with without_bitsandbytes("diffusers"):

@@ -4,7 +4,6 @@ Promises: a file is memory-mapped and read once; only the tensor being assigned 
 that was loaded has no parameter left on the meta device and none that came from anywhere but the file.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,7 @@ from torch import Tensor, nn
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.writing import DTYPE_NAMES
-from trainer_core.planning import tensor_names
-from trainer_core.planning.tensor_names import shorten
+from trainer_core.planning.tensor_shapes import ShapeSource, mismatch
 from trainer_core.planning.weight_files import weight_files
 
 # safetensors' own words for dtypes; its slices tell them without reading the tensor.
@@ -27,18 +25,8 @@ DTYPES = MappingProxyType({word: dtype for dtype, word in DTYPE_NAMES.items()})
 Rename = Callable[[str], str | None] | Mapping[str, str | None]
 
 
-class TensorSource(Protocol):
+class TensorSource(ShapeSource, Protocol):
     """Named tensors that can be asked for their shape without being read."""
-
-    @property
-    def location(self) -> str:
-        """Where the tensors come from, for messages."""
-
-    def names(self) -> Sequence[str]:
-        """All names, in a stable order."""
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one tensor, without reading it."""
 
     def read(self, name: str) -> Tensor:
         """One tensor on the CPU in its stored dtype. Never write into it: it may be mapped memory."""
@@ -236,60 +224,6 @@ def _refuse_mismatch(
     ]
     if missing or unexpected or misshapen:
         raise mismatch(what, source.location, missing=missing, unexpected=unexpected, misshapen=misshapen)
-
-
-def mismatch(
-    what: str,
-    location: str,
-    *,
-    missing: Sequence[str] = (),
-    unexpected: Sequence[str] = (),
-    misshapen: Sequence[str] = (),
-) -> UserError:
-    """The error for weights that do not fit, with up to eight names of each kind and the likely cause."""
-    parts = [f"The weights in {location} do not fit the {what}."]
-    for title, names in (("missing", missing), ("unexpected", unexpected), ("wrong shape", misshapen)):
-        if names:
-            parts.append(f"{len(names)} {title}: {shorten(names)}.")
-    return UserError("weights_mismatch", " ".join(parts), [_likely_cause(missing, unexpected)])
-
-
-def length_of(source: TensorSource, name: str, what: str) -> int:
-    """First dimension of a tensor that tells a size. Raises UserError("weights_mismatch"): absent, or without one."""
-    if name not in source.names():
-        raise mismatch(what, source.location, missing=[name])
-    shape = source.shape(name)
-    if not shape or not shape[0]:
-        raise mismatch(what, source.location, misshapen=[f"{name} {list(shape)}"])
-    return shape[0]
-
-
-def count_of(source: TensorSource, pattern: str, what: str) -> int:
-    """How many numbered parts there are; `pattern` matches the start of their names, its last group is the number.
-
-    Raises UserError("weights_mismatch") where numbers are left out: no model has gaps.
-    """
-    starts = {int(found[1]): found[0] for name in source.names() if (found := re.match(pattern, name))}
-    for number, wanted in enumerate(sorted(starts)):
-        if number != wanted:
-            raise mismatch(what, source.location, missing=[starts[wanted].replace(str(wanted), str(number), 1) + "*"])
-    return len(starts)
-
-
-def _likely_cause(missing: Sequence[str], unexpected: Sequence[str]) -> str:
-    for name in missing:
-        for other in unexpected:
-            if other.endswith("." + name):
-                return f"Likely cause: the names carry an unknown prefix, '{other.removesuffix(name)}'."
-            if name.endswith("." + other):
-                return f"Likely cause: the names lack the prefix '{name.removesuffix(other)}'."
-    if missing and unexpected:
-        return "Likely cause: this is the wrong folder, or the weights of another model."
-    if missing:
-        return "Likely cause: an incomplete download or a damaged file; fetch the weights again."
-    if unexpected:
-        return "Likely cause: a variant of the model with extra parts, or a config.json of a smaller model."
-    return "Likely cause: another size of the model, or a config.json that does not belong to these weights."
 
 
 def _materialise(tensor: Tensor, dtype: torch.dtype | None, device: torch.device) -> Tensor:

@@ -13,7 +13,31 @@ less than 100 kB a token of the real model, in one block at a time where it is c
 from dataclasses import dataclass
 
 from trainer_core.planning.shapes import TIME_FREQUENCIES, Dimensions, Targets
-from trainer_core.planning.tape import FP32, Flops, Pass, Tape, Value
+from trainer_core.planning.tape import FP32, Flops, Setting, Tape, Value
+
+# Bytes of the numbers that autocast computes in, by mixed_precision.
+COMPUTE_BYTES = {"bf16": 2, "fp16": 2, "no": 4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """One micro-batch: latent sides in cells (8 px each), caption tokens, and how the model runs."""
+
+    latent_height: int
+    latent_width: int
+    caption_tokens: int
+    batch: int = 1
+    rank: int = 32
+    dropout: float = 0.0
+    precision: str = "bf16"
+    checkpointing: bool = True
+    skip_every: int = 0  # with checkpointing, one main block in so many keeps what it saves; 0 = none
+    quantised: bool = False  # frozen weights are unpacked for each use and never kept
+    packed_attention: bool = False  # the varlen and flash backends; sdpa otherwise
+    cuda: bool = True
+
+    def image_tokens(self, dims: Dimensions) -> int:
+        return (self.latent_height // dims.patch_size) * (self.latent_width // dims.patch_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +111,7 @@ class _Walk:
         with tape.part("layers"):
             joint = tape.new(run.batch * joint_tokens, dims.dim, self.compute, grad=text.grad or image.grad)
             table = self._table(joint_tokens)
-            for number in range(dims.layers):
+            for number in range(dims.n_layers):
                 keeps = run.skip_every > 0 and (number + 1) % run.skip_every == 0
                 joint = self._layer(f"layers.{number}", joint, table, condition, recompute=not keeps)
         whole = tape.total()
@@ -116,24 +140,24 @@ class _Walk:
         dims, tape, batch = self.dims, self.tape, self.run.batch
         waves = tape.linear(self._input(batch, TIME_FREQUENCIES), dims.modulation, "t_embedder.mlp.0")
         time = tape.linear(tape.silu(waves), dims.modulation, "t_embedder.mlp.2")
-        pooled = tape.rms_norm(self._input(batch, dims.pooled_dim))
-        pooled = tape.linear(pooled, dims.pooled_dim, "clip_text_pooled_proj.1")
+        pooled = tape.rms_norm(self._input(batch, dims.clip_text_dim))
+        pooled = tape.linear(pooled, dims.clip_text_dim, "clip_text_pooled_proj.1")
         grad = time.grad or pooled.grad
-        both = tape.new(batch, dims.modulation + dims.pooled_dim, self.compute, grad=grad)
+        both = tape.new(batch, dims.modulation + dims.clip_text_dim, self.compute, grad=grad)
         return tape.linear(tape.silu(both), dims.modulation, "time_text_embed.1")
 
     def _text(self, table: Value) -> Value:
         dims, rows = self.dims, self.run.batch * self.run.caption_tokens
-        features = self.tape.rms_norm(self._input(rows, dims.caption_dim))
+        features = self.tape.rms_norm(self._input(rows, dims.cap_feat_dim))
         text = self.tape.linear(features, dims.dim, "cap_embedder.1")
-        for number in range(dims.refiners):
+        for number in range(dims.n_refiner_layers):
             text = self._layer(f"context_refiner.{number}", text, table, None)
         return text
 
     def _image(self, tokens: int, table: Value, condition: Value) -> Value:
         patches = self._input(self.run.batch * tokens, self.dims.patch_values)
         image = self.tape.linear(patches, self.dims.dim, "x_embedder")
-        for number in range(self.dims.refiners):
+        for number in range(self.dims.n_refiner_layers):
             image = self._layer(f"noise_refiner.{number}", image, table, condition)
         return image
 
@@ -173,11 +197,11 @@ class _Walk:
         q, k, v = (
             # Views: whoever keeps one keeps the whole of qkv.
             Value(rows=x.rows, last=heads * dims.head_dim, width=qkv.width, grad=qkv.grad, storage=qkv.storage)
-            for heads in (dims.heads, dims.kv_heads, dims.kv_heads)
+            for heads in (dims.n_heads, dims.n_kv_heads, dims.n_kv_heads)
         )
         q, k = (tape.rotate(self._head_norm(tape, part, heads), table)
-                for part, heads in ((q, dims.heads), (k, dims.kv_heads)))  # fmt: skip
-        heads = (dims.heads, dims.kv_heads)
+                for part, heads in ((q, dims.n_heads), (k, dims.n_kv_heads)))  # fmt: skip
+        heads = (dims.n_heads, dims.n_kv_heads)
         out = tape.attention(q, k, v, batch=self.run.batch, heads=heads, packed=self.run.packed_attention)
         return tape.linear(out, dims.dim, f"{name}.attention.out")
 

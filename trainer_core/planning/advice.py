@@ -181,7 +181,7 @@ def _swapped(config: TrainConfig) -> Rung | None:
     # A CPU computes in the very memory that they would be moved to.
     if config.swap_blocks or config.device == "cpu":
         return None
-    blocks = read_base(config).transformer.layers
+    blocks = read_base(config).transformer.n_layers
     if blocks <= RING:
         return None
     sentence = f"swap_blocks = {blocks}: the main blocks' weights wait in main memory, and steps take more time."

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.user_path import user_path
-from trainer_core.planning.base_parts import OPTIONS, PARTS, incomplete, override, parts_of
-from trainer_core.planning.comfy import RELEASED, files_of, is_comfy
-from trainer_core.planning.hub_place import parse_place
-from trainer_core.planning.part_check import PartFacts, check_part, misfit, transformer_widths, unreadable
+from trainer_core.planning.base_parts import OPTIONS, PARTS
+from trainer_core.planning.base_places import locate
+from trainer_core.planning.comfy import RELEASED, is_comfy, sightings
+from trainer_core.planning.part_check import PartFacts, check_part, misfit, unreadable
 
 ENCODERS = ("text_encoder", "clip_model")
 State = Literal["good", "unread", "hub", "missing", "refused"]
@@ -86,84 +85,18 @@ class Candidate:
 
 def check_base(paths: BasePaths) -> BaseReport:
     """Never raises: every refusal is in the report."""
-    parts, given = _named(paths)
-    text = paths.base_model_path.strip()
-    wanted = [part for part in PARTS if part not in given and part not in parts]
-    if not text and len(wanted) == len(PARTS):
-        return BaseReport(layout="", parts=tuple(_report(part, "missing") for part in PARTS), error=_nothing_named())
-    layout, error, found, refusals = _located(text, wanted, given.get("transformer"))
-    located = given | found
-    facts = {part: check_part(part, path) for part, path in located.items()}
-    for part, fact in facts.items():
-        parts[part] = _described(part, located[part], fact, facts.get("transformer"))
-    for part in wanted:
-        if part not in located:
-            parts[part] = _report(part, "missing", error=refusals.get(part))
-    return BaseReport(layout=layout, parts=tuple(parts[part] for part in PARTS), error=error)
-
-
-def _named(paths: BasePaths) -> tuple[dict[str, PartReport], dict[str, Path]]:
-    """(reports of parts that are named by themselves and not on this disk, paths of those that are)."""
-    reports: dict[str, PartReport] = {}
-    given: dict[str, Path] = {}
-    for part, option in OPTIONS.items():
-        text = getattr(paths, option).strip()
-        try:
-            if text:
-                given[part] = override(part, user_path(text))
-        except UserError as error:
-            by_id = parse_place(text) is not None
-            reports[part] = _report(part, "hub", path=text) if by_id else _report(part, "missing", error=error)
-        except OSError as error:
-            reports[part] = _report(part, "missing", error=unreadable(Path(text), error))
-    return reports, given
-
-
-Located = tuple[str, UserError | None, dict[str, Path], dict[str, UserError]]
-
-
-def _located(text: str, wanted: list[str], transformer: Path | None) -> Located:
-    """(layout, why this is no whole base, parts that the folder `text` holds, why it lacks the others)."""
-    try:
-        root = user_path(text) if text else None
-    except UserError as refusal:
-        return "", refusal, {}, {}
-    found: dict[str, Path] = {}
-    refusals: dict[str, UserError] = {}
-    layout, error = "parts", None
-    try:
-        if root is not None:
-            # Any path will do for a transformer that is not here: its widths stay untold.
-            found, layout = parts_of(root, wanted, transformer or Path(), transformer_widths)
-    except UserError as refusal:
-        layout, error = "", refusal
-        for part in wanted:
-            layout = _find_one(root, part, found, refusals, transformer) or layout
-    except OSError as problem:
-        assert root is not None
-        return "", unreadable(root, problem), {}, {}
-    absent = [part for part in wanted if part not in found]
-    if absent and error is None:
-        error = incomplete(absent)
-    return layout, error, found, refusals
-
-
-def _find_one(
-    root: Path | None,
-    part: str,
-    found: dict[str, Path],
-    refusals: dict[str, UserError],
-    transformer: Path | None,
-) -> str:
-    """Puts one part into `found` or `refusals`; the layout by which it was found, else ""."""
-    assert root is not None
-    try:
-        here, layout = parts_of(root, [part], found.get("transformer") or transformer or Path(), transformer_widths)
-    except UserError as refusal:
-        refusals[part] = refusal
-        return ""
-    found |= here
-    return layout
+    places = locate(vars(paths))
+    facts = {part: check_part(part, path) for part, path in places.parts.items()}
+    transformer = facts.get("transformer")
+    reports = []
+    for part in PARTS:
+        if part in facts:
+            reports.append(_described(part, places.parts[part], facts[part], transformer))
+        elif part in places.hub:
+            reports.append(_report(part, "hub", path=places.hub[part]))
+        else:
+            reports.append(_report(part, "missing", error=places.refusals.get(part)))
+    return BaseReport(layout=places.layout, parts=tuple(reports), error=places.error)
 
 
 def _described(part: str, path: Path, facts: PartFacts, transformer: PartFacts | None) -> PartReport:
@@ -176,10 +109,6 @@ def _report(
     part: str, state: State, *, path: str = "", size: int = 0, dtype: str = "", error: UserError | None = None
 ) -> PartReport:
     return PartReport(part=part, state=state, path=path, size=size, dtype=dtype, error=error)
-
-
-def _nothing_named() -> UserError:
-    return UserError("base_missing", "No base model is chosen.", ["Choose the folder of a base model."])
 
 
 def find_in_comfyui(folder: Path) -> Mapping[str, tuple[Candidate, ...]]:

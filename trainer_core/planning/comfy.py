@@ -6,8 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.planning.base import GEMMA, JINA
 from trainer_core.planning.headers import HeaderProblem, StoredTensor, read_header
+from trainer_core.planning.part_sizes import GEMMA, JINA
 from trainer_core.planning.tensor_names import DIFFUSERS_MARK, OFFICIAL_MARK, QUANTISED, bare_names, is_newbie, shorten
 from trainer_core.planning.weight_files import SAFETENSORS
 

@@ -255,8 +255,8 @@ def _notes(
     notes = list(base.assumed)
     if targets.unmatched:
         notes.append(f"lora_target_modules: nothing ends in {', '.join(targets.unmatched)}; training would refuse.")
-    if config.swap_blocks > base.transformer.layers:
-        notes.append(f"swap_blocks: this base has {base.transformer.layers} main blocks; training would refuse.")
+    if config.swap_blocks > base.transformer.n_layers:
+        notes.append(f"swap_blocks: this base has {base.transformer.n_layers} main blocks; training would refuse.")
     if data is None:
         notes.append(
             f"No data set was read: one {config.resolution} x {config.resolution} picture and captions of "

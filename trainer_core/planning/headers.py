@@ -9,8 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import read_json_object
-from trainer_core.planning.weight_files import weight_files
 
 # The format's own limit.
 MAX_HEADER_BYTES = 100_000_000
@@ -22,8 +20,6 @@ BITS: Mapping[str, int] = MappingProxyType(
         "F64": 64, "U64": 64, "I64": 64, "C64": 64,
     }
 )  # fmt: skip
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 class HeaderProblem(Exception):
@@ -46,47 +42,6 @@ class Header:
 
     tensors: Mapping[str, StoredTensor]
     metadata: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """What one part of a base is on disk: tensor shapes by stored name, its config.json."""
-
-    shapes: Shapes
-    config: Mapping[str, Any]
-
-    @property
-    def largest(self) -> int:
-        """Elements of the largest tensor."""
-        return max((math.prod(shape) for shape in self.shapes.values()), default=0)
-
-
-def read_stored(path: Path) -> Stored:
-    """The part in `path`, a folder or one .safetensors file. Raises HeaderProblem, also for a path that is neither."""
-    try:
-        files = [path] if path.is_file() else _files_of(path)
-        shapes: Shapes = {}
-        for file in files:
-            shapes |= read_shapes(file)
-    except OSError as error:
-        raise HeaderProblem(f"{path} cannot be read ({error.strerror or error})") from error
-    return Stored(shapes=shapes, config=read_json_object(path / "config.json") if path.is_dir() else {})
-
-
-def _files_of(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise HeaderProblem(f"{folder} is not on this disk")
-    if not any(folder.glob("*.safetensors*")):
-        raise HeaderProblem(f"{folder} holds no .safetensors file")
-    try:
-        return weight_files(folder)
-    except UserError as error:
-        raise HeaderProblem(f"{folder} holds no whole set of weights") from error
-
-
-def read_shapes(file: Path) -> Shapes:
-    """Tensor shapes by name. Raises HeaderProblem for anything but a whole safetensors file, OSError."""
-    return {name: tensor.shape for name, tensor in read_header(file).tensors.items()}
 
 
 def read_header(file: Path, limit: int = MAX_HEADER_BYTES) -> Header:
@@ -127,3 +82,28 @@ def _tensor(entry: Mapping[str, Any], data: int) -> StoredTensor:
     if bits is not None and math.prod(shape) * bits != (end - start) * 8:
         raise ValueError(entry)
     return StoredTensor(dtype=dtype, shape=shape, start=data + start, end=data + end)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none to be read."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a model folder. Raises UserError("config_unreadable")."""
+    file = folder / "config.json"
+    try:
+        values = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            "config_unreadable",
+            f"{file} cannot be read ({error}); it must be the JSON file that came with the model.",
+            ["Fetch config.json again, next to the weights."],
+        ) from error
+    if not isinstance(values, dict):
+        raise UserError("config_unreadable", f"{file} must hold a JSON object, not a {type(values).__name__}.")
+    return values

@@ -1,27 +1,25 @@
 """One part of a base looked at by its headers: what the loaders refuse for its names, dtypes or lacking files."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import read_json_object
-from trainer_core.planning.base import NOT_GEMMA, NOT_JINA, gemma_size, jina_size, vae_size
 from trainer_core.planning.comfy import Widths, widths_of
-from trainer_core.planning.headers import HeaderProblem, Stored, StoredTensor, read_header
-from trainer_core.planning.shapes import elements, parameter_count, read_dimensions
+from trainer_core.planning.headers import HeaderProblem, StoredTensor, read_header, read_json
+from trainer_core.planning.part_sizes import NOT_GEMMA, NOT_JINA, Header, gemma_size, jina_size, vae_size
+from trainer_core.planning.shapes import parameter_count
 from trainer_core.planning.tensor_names import (
-    OFFICIAL_MARK,
     bare_names,
     family_of,
     is_newbie,
-    not_newbie,
     refuse_quantised,
     shorten,
 )
+from trainer_core.planning.tensor_shapes import HeaderShapes, RenamedShapes
 from trainer_core.planning.tokenizer_places import (
     GEMMA_PLACES,
     JINA_PLACES,
@@ -30,6 +28,8 @@ from trainer_core.planning.tokenizer_places import (
     TokenizerPlaces,
     tokenizer_folders,
 )
+from trainer_core.planning.transformer_config import read_dimensions
+from trainer_core.planning.transformer_names import official_parts
 from trainer_core.planning.vae_constants import vae_constants
 from trainer_core.planning.weight_files import is_pickle, refuse_stand_in, transformer_files, weight_files
 
@@ -37,8 +37,6 @@ DTYPE_WORDS = MappingProxyType({"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F
 # Of a transformer that is not looked into.
 UNTOLD = Widths(text_encoder=(), clip_model=())
 WHAT = MappingProxyType({"text_encoder": "Gemma3 language model", "clip_model": "Jina CLIP text encoder", "vae": "VAE"})
-
-Header = Mapping[str, StoredTensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +111,17 @@ def header_of(files: Iterable[Path]) -> dict[str, StoredTensor]:
     return header
 
 
+def header_at(part: str, path: Path) -> Header:
+    """All tensors of a part at an existing path. Raises UserError as `files_of` and `header_of`, "base_unreadable"."""
+    try:
+        files = files_of(part, path)
+        if any(is_pickle(file) for file in files):
+            raise UserError("weights_unread", f"{path} is torch's own file: it is not looked into before it is loaded.")
+        return header_of(files)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
 def misfit(part: str, path: Path, facts: PartFacts, transformer: PartFacts | None) -> UserError | None:
     """The error for an encoder whose vectors are not as wide as the transformer takes them."""
     takes = getattr(transformer.takes, part, ()) if transformer and transformer.takes else ()
@@ -135,9 +144,9 @@ def _judged(part: str, path: Path, header: Header) -> tuple[Widths | None, tuple
         return None, ()
     skip, places = (NOT_GEMMA, GEMMA_PLACES) if part == "text_encoder" else (NOT_JINA, JINA_PLACES)
     refuse_quantised(str(path), {n: n for n in header if not skip.search(n)}, lambda name: header[name].dtype)
-    size = (gemma_size if part == "text_encoder" else jina_size)(_stored(header, {}))
+    size = (gemma_size if part == "text_encoder" else jina_size)(header)
     if size is None:
-        raise _another_model(part, path, header)
+        raise another_model(part, path, header)
     _require_tokenizer(path, places, header)
     return None, (size.hidden,)
 
@@ -145,28 +154,29 @@ def _judged(part: str, path: Path, header: Header) -> tuple[Widths | None, tuple
 def _transformer(path: Path, header: Header) -> Widths:
     bare = bare_names(header, str(path))
     refuse_quantised(str(path), bare, lambda name: header[name].dtype)
-    if not is_newbie(bare):
-        raise not_newbie(bare or header, str(path))
-    if OFFICIAL_MARK in bare:
-        own = {name: header[stored] for name, stored in bare.items()}
-        config = read_json_object(path / "config.json") if path.is_dir() else {}
-        stored = _stored(own, config)
-        dims = read_dimensions(config, stored.shapes)
-        if dims is not None and elements(stored.shapes) != parameter_count(dims):
-            raise UserError(
-                "weights_mismatch",
-                f"The weights in {path} do not fit the NextDiT transformer: {elements(stored.shapes):,} numbers are "
-                f"stored, {parameter_count(dims):,} belong to a model of this size.",
-                ["Likely cause: an incomplete download or a damaged file; fetch the weights again."],
-            )
+    source = transformer_shapes(path, header)
+    stored = sum(math.prod(source.shape(name)) for name in source.names())
+    wanted = parameter_count(read_dimensions(path, source))
+    if stored != wanted:
+        raise UserError(
+            "weights_mismatch",
+            f"The weights in {path} do not fit the NextDiT transformer: {stored:,} numbers are "
+            f"stored, {wanted:,} belong to a model of this size.",
+            ["Likely cause: an incomplete download or a damaged file; fetch the weights again."],
+        )
     return widths_of(bare, header)
+
+
+def transformer_shapes(path: Path, header: Header) -> RenamedShapes:
+    """The transformer's tensors under their official names. Raises UserError as `official_parts`."""
+    return RenamedShapes(HeaderShapes(header, path), *official_parts(header, str(path)))
 
 
 def _vae(path: Path, header: Header) -> None:
     own = {name.removeprefix("first_stage_model.").removeprefix("vae."): name for name in header}
     refuse_quantised(str(path), own, lambda name: header[name].dtype)
-    if vae_size(_stored({name: header[stored] for name, stored in own.items()}, {})) is None:
-        raise _another_model("vae", path, header)
+    if vae_size({name: header[stored] for name, stored in own.items()}) is None:
+        raise another_model("vae", path, header)
 
 
 def _require_config(part: str, folder: Path) -> None:
@@ -210,7 +220,8 @@ def _is_own(path: Path, folder: Path, places: TokenizerPlaces) -> bool:
     return (token.get("content") if isinstance(token, dict) else token) == places.first
 
 
-def _another_model(part: str, path: Path, header: Header) -> UserError:
+def another_model(part: str, path: Path, header: Header) -> UserError:
+    """The error for an encoder or VAE whose names are those of something else."""
     family = family_of(header)
     found = f"it looks like {family}" if family else f"its tensors are {shorten(sorted(header))}"
     return UserError(
@@ -225,10 +236,6 @@ def _holds_newbie(file: Path) -> bool:
         return is_newbie(bare_names(read_header(file).tensors, str(file)))
     except (HeaderProblem, UserError, OSError):
         return False
-
-
-def _stored(header: Header, config: Mapping[str, Any]) -> Stored:
-    return Stored(shapes={name: tensor.shape for name, tensor in header.items()}, config=config)
 
 
 def _dtype(header: Header) -> str:

@@ -148,7 +148,7 @@ def sampling_phase(
     """A sample picture in the middle of training: the transformer stays, the VAE comes beside it."""
     dims = base.transformer
     width, height = work.sample_size
-    rows = work.caption_tokens + (width // 8 // dims.patch) * (height // 8 // dims.patch)
+    rows = work.caption_tokens + (width // 8 // dims.patch_size) * (height // 8 // dims.patch_size)
     compute = COMPUTE_BYTES[config.mixed_precision]
     # One block without a backward pass: four values of the feed-forward's width, two of the model's; and
     # autocast's copies of the adapter.

@@ -70,7 +70,7 @@ def choose_precision(
 
     kinds = [kind for kind in _BITS if kind != "nf4" or find_spec("bitsandbytes")]
     gemma = next((kind for kind in kinds if fits(gemma_phase(sizes, tokens, texts=1, quantised=kind).bytes)), kinds[-1])
-    ways = [*_transformers(sizes.transformer.layers)]
+    ways = [*_transformers(sizes.transformer.n_layers)]
     transformer, swap = next((way for way in ways if fits(needed(*way))), ways[-1])
     return BasePrecision(gemma=gemma, transformer=transformer, swap=swap)
 

@@ -42,7 +42,7 @@ def aligned(size: int) -> int:
 
 def swap_bytes(dims: Dimensions, kind: str, number: int, count: int) -> SwapBytes:
     """Of `count` blocks; more than there are count as all. kind, number: as in `base_bytes`."""
-    count = min(count, dims.layers)
+    count = min(count, dims.n_layers)
     tensors = _block_tensors(dims, kind, number)
     buffer = sum(map(aligned, tensors))
     return SwapBytes(left=count * sum(tensors), ring=min(RING, count) * buffer, host=count * buffer)

@@ -7,8 +7,7 @@ from pathlib import Path
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import PART_KINDS
 from trainer_core.contracts.phase_names import Report
-from trainer_core.contracts.user_path import user_path
-from trainer_core.model.folder import find_base, find_transformer, transformer_config
+from trainer_core.model.folder import find_base, find_transformer, transformer_dimensions
 from trainer_core.model.writing import DTYPE_OF
 from trainer_core.planning.hub_place import parse_place
 from trainer_core.tools.convert import to_comfyui, to_official
@@ -47,7 +46,7 @@ def convert(wanted: Conversion, resolve: Callable[[str, str], Path], report: Rep
         root = None
     if root is not None and "transformer" not in given:
         # A wrong file should not be found out after gigabytes of encoders were fetched.
-        transformer_config(find_transformer(root))
+        transformer_dimensions(find_transformer(root))
     paths = {kind: resolve(given[kind], kind) for kind in PART_KINDS if kind in given}
     if official:
         return to_official(find_base(root, **paths), wanted.output, dtype=dtype, report=report)

@@ -21,9 +21,10 @@ from trainer_core.contracts.phase_names import Report
 from trainer_core.model.folder import BaseFolder, empty_transformer
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.renamed import RenamedTensors
-from trainer_core.model.transformer_config import WHAT, nextdit_arguments
 from trainer_core.model.weights import OpenFiles, require_match
 from trainer_core.model.writing import Entry, write_tensors
+from trainer_core.planning.shapes import Dimensions
+from trainer_core.planning.transformer_config import WHAT, read_dimensions
 from trainer_core.tools.convert_parts import Part, clip_part, gemma_part, model_index, transformer_json, vae_part
 from trainer_core.tools.outputs import is_single_file, require_new, require_room, writing
 
@@ -40,7 +41,7 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
     require_new(output, folder=True, inside=[base.transformer, base.text_encoder, base.clip_model, base.vae])
     with ExitStack() as opened:
         source = opened.enter_context(open_transformer(base.transformer))
-        config = checked_config(base.transformer, source)
+        dims = checked_dimensions(base.transformer, source)
         parts = []
         for plan, path in ((gemma_part, base.text_encoder), (clip_part, base.clip_model), (vae_part, base.vae)):
             parts.append(plan(path, dtype))
@@ -51,7 +52,7 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
             work = _OutputFolder(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
             file = work.folder("transformer") / "diffusion_pytorch_model.safetensors"
             work.write(file, source)
-            write_json_atomic(file.with_name("config.json"), transformer_json(config))
+            _write_json(file.with_name("config.json"), transformer_json(dims))
             for part in parts:
                 work.part(part)
             write_json_atomic(temporary / "model_index.json", model_index(parts[0].config))
@@ -70,7 +71,7 @@ def to_comfyui(transformer: Path, output: Path, *, dtype: torch.dtype | None, re
         raise UserError("output_invalid", f"{output} must end in .safetensors: one file is written.")
     require_new(output, folder=False, inside=[transformer])
     with open_transformer(transformer) as source:
-        checked_config(transformer, source)
+        checked_dimensions(transformer, source)
         total = _size(source, dtype)
         require_room(output, total)
         with writing(output):
@@ -153,11 +154,11 @@ def require_range(made: Tensor, what: str) -> None:
         )
 
 
-def checked_config(path: Path, source: RenamedTensors) -> dict[str, object]:
-    """NextDiT's keywords, after every name and shape has been compared with what they ask for."""
-    arguments = nextdit_arguments(path, source)
-    require_match(empty_transformer(arguments), source, what=WHAT)
-    return arguments
+def checked_dimensions(path: Path, source: RenamedTensors) -> Dimensions:
+    """The transformer's sizes, after every name and shape has been compared with what they ask for."""
+    dims = read_dimensions(path, source)
+    require_match(empty_transformer(dims), source, what=WHAT)
+    return dims
 
 
 def _size(source: OpenFiles, dtype: torch.dtype | None) -> int:

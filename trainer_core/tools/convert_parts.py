@@ -11,10 +11,11 @@ from trainer_core.model.gemma import gemma_config, plain_names
 from trainer_core.model.hub_files import TOKENIZER_FILES
 from trainer_core.model.jina import jina_size
 from trainer_core.model.part_tokenizer import GEMMA, JINA, Family, part_tokenizer
-from trainer_core.model.tokens import read_config
 from trainer_core.model.vae import stated_vae_config
 from trainer_core.model.vae_names import VaeNames, vae_config
 from trainer_core.model.weights import OpenFiles, open_tensors
+from trainer_core.planning.headers import read_config
+from trainer_core.planning.shapes import Dimensions
 from trainer_core.planning.tokenizer_places import READY, SPIECE_TENSOR, tokenizer_folders
 from trainer_core.planning.weight_files import weight_files
 
@@ -43,10 +44,10 @@ class Part:
     close: Callable[[], None]
 
 
-def transformer_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def transformer_json(dims: Dimensions) -> dict[str, Any]:
     """transformer/config.json with the official converter's keys, and those it leaves out where they differ."""
-    released = arguments["dim"] == RELEASED_DIM
-    said = {key: value for key, value in arguments.items() if key not in UNSAID or UNSAID[key] != value}
+    released = dims.dim == RELEASED_DIM
+    said = {key: value for key, value in vars(dims).items() if key not in UNSAID or UNSAID[key] != value}
     return {
         "_class_name": RELEASED_CLASS if released else "NextDiT_CLIP",
         "model_type": "nextdit_clip",

@@ -23,7 +23,7 @@ from trainer_core.model.weights import OpenFiles, SafetensorsFiles, TensorSource
 from trainer_core.model.writing import write_tensors
 from trainer_core.planning.lora_names import listing
 from trainer_core.planning.weight_files import weight_files
-from trainer_core.tools.convert import checked_config, entries_of, link_or_copy, narrowed, require_range
+from trainer_core.tools.convert import checked_dimensions, entries_of, link_or_copy, narrowed, require_range
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
 from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_room, writing
 
@@ -71,7 +71,7 @@ def merge(
         require_fit(adapters, source)
         _require_floats(source)
         # What a broken base lacks would be lacking in the merged model too.
-        checked_config(transformer, source)
+        checked_dimensions(transformer, source)
         with writing(output):
             if single:
                 _write_single(_Sum(source, adapters, dtype), output, report)

@@ -13,10 +13,9 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.model.attention import backend_problem, check_backend
 from trainer_core.model.compiled import compile_problem
-from trainer_core.model.folder import BaseFolder, find_base, transformer_config
+from trainer_core.model.folder import BaseFolder, empty_transformer, find_base, transformer_dimensions
 from trainer_core.model.fused import kernels_problem
 from trainer_core.model.hub import resolve_part
-from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import stated_vae_config
 from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.adapters import adapter_shapes, check_weights, start_weights
@@ -132,8 +131,7 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
                 ["pip install -r requirements.txt", f'Or set {option} = "int8".'],
             )
     stated_vae_config(base.vae)
-    with torch.device("meta"):
-        model = NextDiT(**transformer_config(base.transformer))
+    model = empty_transformer(transformer_dimensions(base.transformer))
     shapes = adapter_shapes(model, config.lora_target_modules, config.lora_rank)
     swapped_places(len(model.layers), config.swap_blocks)
     run = RunDir(Path(config.output_dir) / config.output_name)

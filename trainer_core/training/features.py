@@ -5,7 +5,6 @@ redone whole. So a caching run that was killed and repeated gives the same bits 
 suffices for a batch.
 """
 
-import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -31,11 +30,10 @@ from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.captions import gemma_text, variants
 from trainer_core.dataset.images import ImageProblem, crop_to, load_rgb
 from trainer_core.dataset.scan import ImageItem
-from trainer_core.model.folder import BaseFolder, transformer_config
+from trainer_core.model.folder import BaseFolder, transformer_dimensions
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
-from trainer_core.model.nextdit import NextDiT
-from trainer_core.model.vae import image_to_tensor, load_vae, vae_dtype
+from trainer_core.model.vae import load_vae, vae_dtype
 from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
 from trainer_core.training.encode_fallback import FallbackEncoder, Item, Result
@@ -356,9 +354,7 @@ class FeatureStore:
 
     def _require_width(self, what: str, path: Path, width: int, wanted: str) -> None:
         """Raises UserError `wrong_model` before hours of encoding with an encoder of another model."""
-        arguments = transformer_config(self._base.transformer)
-        # What a checkpoint does not state has the released model's value.
-        expected = arguments.get(wanted) or inspect.signature(NextDiT).parameters[wanted].default
+        expected = getattr(transformer_dimensions(self._base.transformer), wanted)
         if width != expected:
             raise UserError(
                 "wrong_model",

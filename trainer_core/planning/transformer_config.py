@@ -1,4 +1,4 @@
-"""NextDiT's constructor keywords: from config.json where there is one, else from the tensors, which must agree."""
+"""The transformer's sizes: from config.json where there is one, else from the tensors, which must agree."""
 
 import json
 from collections.abc import Mapping
@@ -7,8 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.tokens import read_config
-from trainer_core.model.weights import TensorSource, count_of, length_of, mismatch
+from trainer_core.planning.headers import read_config
+from trainer_core.planning.shapes import Dimensions
+from trainer_core.planning.tensor_shapes import ShapeSource, count_of, length_of, mismatch
 
 WHAT = "NextDiT transformer"
 REQUIRED_KEYS = (
@@ -21,9 +22,8 @@ REQUIRED_KEYS = (
     "axes_dims",
     "axes_lens",
 )
-# Of the released model; no tensor states them.
-PATCH_SIZE = 2
-AXES_LENS = (1024, 512, 512)
+# No tensor states its patch size and axes: they are taken as released.
+RELEASED = Dimensions()
 # What diffusers' Lumina2Transformer2DModel calls the same things.
 DIFFUSERS_KEYS = MappingProxyType(
     {
@@ -42,10 +42,10 @@ DIFFUSERS_KEYS = MappingProxyType(
 DIFFUSERS_CLASSES = ("Lumina2Transformer2DModel", "NewbieTransformer2DModel")
 
 
-def nextdit_arguments(path: Path, source: TensorSource) -> dict[str, Any]:
-    """Constructor keywords for the transformer at `path` (a folder or a file), opened as `source`.
+def read_dimensions(path: Path, source: ShapeSource) -> Dimensions:
+    """Of the transformer at `path` (a folder or a file), whose tensors `source` has under their official names.
 
-    Raises UserError: "config_unreadable", "config_mismatch" (config.json and tensors disagree), "wrong_model".
+    Raises UserError: "config_unreadable", "config_mismatch" (config.json and tensors disagree), "weights_mismatch".
     """
     found = inferred(source)
     file, stated = _stated(path)
@@ -57,19 +57,19 @@ def nextdit_arguments(path: Path, source: TensorSource) -> dict[str, Any]:
                 f"{path} has no config.json, and its tensors do not tell {', '.join(absent)}.",
                 ["Put the transformer's own config.json beside the weights."],
             )
-        return found
-    arguments = found | stated
-    heads, width = arguments["n_heads"] * sum(arguments["axes_dims"]), arguments["dim"]
-    if heads != width:
+        return Dimensions(**found)
+    dims = Dimensions(**(found | stated))
+    if dims.n_heads * sum(dims.axes_dims) != dims.dim:
+        heads = dims.n_heads * sum(dims.axes_dims)
         raise UserError(
             "config_unreadable",
-            f"{file} contradicts itself: dim {width} is not n_heads x the sum of axes_dims, {heads}.",
+            f"{file} contradicts itself: dim {dims.dim} is not n_heads x the sum of axes_dims, {heads}.",
         )
     _refuse_contradiction(file, stated, found)
-    return arguments
+    return dims
 
 
-def inferred(source: TensorSource) -> dict[str, Any]:
+def inferred(source: ShapeSource) -> dict[str, Any]:
     """What the tensors (official names) tell; a key that they leave open is absent.
 
     Raises UserError("weights_mismatch") where a tensor is missing without which nothing can be told.
@@ -81,12 +81,12 @@ def inferred(source: TensorSource) -> dict[str, Any]:
         raise mismatch(WHAT, source.location, misshapen=flat)
     dim = min(length_of(source, name, WHAT) for name in needed[::2])
     found: dict[str, Any] = {
-        "patch_size": PATCH_SIZE,
-        "in_channels": source.shape("x_embedder.weight")[1] // PATCH_SIZE**2,
+        "patch_size": RELEASED.patch_size,
+        "in_channels": source.shape("x_embedder.weight")[1] // RELEASED.patch_size**2,
         "dim": dim,
         "n_layers": count_of(source, r"layers\.(\d+)\.", WHAT),
         "n_refiner_layers": count_of(source, r"noise_refiner\.(\d+)\.", WHAT),
-        "axes_lens": list(AXES_LENS),
+        "axes_lens": RELEASED.axes_lens,
         "qk_norm": "layers.0.attention.q_norm.weight" in names,
     }
     widths = {"cap_feat_dim": "cap_embedder.0.weight", "clip_text_dim": "clip_text_pooled_proj.0.weight"}
@@ -96,7 +96,7 @@ def inferred(source: TensorSource) -> dict[str, Any]:
     return found
 
 
-def _heads(source: TensorSource, dim: int) -> dict[str, Any]:
+def _heads(source: ShapeSource, dim: int) -> dict[str, Any]:
     norm, qkv = "layers.0.attention.q_norm.weight", "layers.0.attention.qkv.weight"
     head, rows = length_of(source, norm, WHAT), length_of(source, qkv, WHAT)
     if dim % head or rows <= dim or (rows - dim) % (2 * head):
@@ -105,7 +105,7 @@ def _heads(source: TensorSource, dim: int) -> dict[str, Any]:
     heads: dict[str, Any] = {"n_heads": dim // head, "n_kv_heads": (rows - dim) // (2 * head)}
     # Rotation turns pairs, so each of three equal axes has to be even.
     if head % 6 == 0:
-        heads["axes_dims"] = [head // 3] * 3
+        heads["axes_dims"] = (head // 3,) * 3
     return heads
 
 
@@ -153,14 +153,14 @@ def _checked(file: Path, values: dict[str, Any]) -> dict[str, Any]:
             good, wanted = type(value) is int and value > 0, "a whole number above 0"
         if not good:
             raise UserError("config_unreadable", f"{file}: {key} = {json.dumps(value)} is not {wanted}.")
-    return values
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def _refuse_contradiction(file: Path, stated: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Only what tensors really tell is compared: their patch size and axes are known for the released model only."""
     told = {key: found[key] for key in found if key not in ("patch_size", "axes_lens", "axes_dims", "in_channels")}
-    patch = stated.get("patch_size", PATCH_SIZE)
-    told["in_channels"] = found["in_channels"] * PATCH_SIZE**2 // patch**2
+    patch = stated.get("patch_size", RELEASED.patch_size)
+    told["in_channels"] = found["in_channels"] * RELEASED.patch_size**2 // patch**2
     wrong = [
         f"{key} is {json.dumps(stated[key])} in config.json and {json.dumps(told[key])} in the weights"
         for key in stated

@@ -5,12 +5,11 @@ else is refused by name: what it was taken for is part of the message.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from trainer_core.model.renamed import RenamedTensors
-from trainer_core.model.transformer_config import WHAT
-from trainer_core.model.weights import OpenFiles, mismatch, refuse_quantised
 from trainer_core.planning.tensor_names import DIFFUSERS_MARK, bare_names, is_newbie, not_newbie
+from trainer_core.planning.tensor_shapes import mismatch
+from trainer_core.planning.transformer_config import WHAT
 
 _BLOCK = r"((?:layers|noise_refiner|context_refiner)\.\d+)"
 _MODULATED = r"((?:layers|noise_refiner)\.\d+)"
@@ -40,22 +39,23 @@ DIFFUSERS_RENAMES = tuple(
 QKV = re.compile(rf"^{_BLOCK}\.attn\.to_([qkv])\.weight$")
 
 
-def official_names(files: OpenFiles) -> RenamedTensors:
-    """Recognises the naming of `files`; names that it does not know pass through, for the strict loader to report.
+def official_parts(names: Collection[str], location: str) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Official name -> stored names (to be joined on rows), and a tensor of ones -> its twin in shape.
 
-    Raises UserError: "wrong_model" (another model), "weights_quantised", "weights_ambiguous" (two transformers in
-    one file), "weights_mismatch" (half of a query, key and value).
+    Recognises the naming; names that it does not know pass through, for the strict loader to report.
+
+    Raises UserError: "wrong_model" (another model), "weights_ambiguous" (two transformers in one file),
+    "weights_mismatch" (half of a query, key and value).
     """
-    bare = bare_names(files.names(), files.location)
-    refuse_quantised(files, bare)
+    bare = bare_names(names, location)
     if not is_newbie(bare):
-        raise not_newbie(bare or files.names(), files.location)
+        raise not_newbie(bare or names, location)
     if DIFFUSERS_MARK in bare:
-        return _from_diffusers(files, bare)
-    return RenamedTensors(files, {name: [original] for name, original in bare.items()}, {})
+        return _from_diffusers(bare, location)
+    return {name: [original] for name, original in bare.items()}, {}
 
 
-def _from_diffusers(files: OpenFiles, bare: Mapping[str, str]) -> RenamedTensors:
+def _from_diffusers(bare: Mapping[str, str], location: str) -> tuple[dict[str, list[str]], dict[str, str]]:
     parts: dict[str, list[str]] = {}
     split: dict[str, dict[str, str]] = {}
     for name, original in sorted(bare.items()):
@@ -65,12 +65,12 @@ def _from_diffusers(files: OpenFiles, bare: Mapping[str, str]) -> RenamedTensors
             parts[_renamed(name)] = [original]
     missing = [f"{block}.attn.to_{letter}.weight" for block in split for letter in "qkv" if letter not in split[block]]
     if missing:
-        raise mismatch(WHAT, files.location, missing=missing)
+        raise mismatch(WHAT, location, missing=missing)
     for block, letters in split.items():
         parts[f"{block}.attention.qkv.weight"] = [letters[letter] for letter in "qkv"]
     # diffusers drops this norm, which no forward pass applies.
     twin = "layers.0.attention_norm1.weight"
-    return RenamedTensors(files, parts, {"norm_final.weight": twin} if twin in parts else {})
+    return parts, {"norm_final.weight": twin} if twin in parts else {}
 
 
 def _renamed(name: str) -> str:
