@@ -322,12 +322,6 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{} 中的权重与 NextDiT transformer 不匹配：其中有 {} 个数，这种大小的模型应有 {} 个。",
     ),
     (
-        "{} cannot be read; it must be the JSON file that came with the model.",
-        "无法读取 {}；它必须是模型自带的 JSON 文件。",
-    ),
-    ("{} describes a '{}' model; a '{}' is expected here.", "{} 描述的是 '{}' 模型；这里需要 '{}'。"),
-    ("Use the folders of NewBie-image-Exp0.1.", "请使用 NewBie-image-Exp0.1 的文件夹。"),
-    (
         "Put {} and tokenizer_config.json beside the weights, from the place where they came from.",
         "请从权重的来源处取得 {} 和 tokenizer_config.json，放在权重旁边。",
     ),

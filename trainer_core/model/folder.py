@@ -11,7 +11,7 @@ from trainer_core.model.swapping import Hosting, Swapping
 from trainer_core.model.weights import load_strict
 from trainer_core.planning import base_parts
 from trainer_core.planning.base_parts import BaseFolder
-from trainer_core.planning.comfy import Widths
+from trainer_core.planning.comfy import Widths, widths_of
 from trainer_core.planning.shapes import Dimensions
 from trainer_core.planning.swapped import swapped_places
 from trainer_core.planning.transformer_config import WHAT, read_dimensions
@@ -39,8 +39,7 @@ def find_transformer(path: Path) -> Path:
 
 def _widths(transformer: Path) -> Widths:
     with open_transformer(transformer) as source:
-        text, clip = (source.shape(name)[:1] for name in ("cap_embedder.0.weight", "clip_text_pooled_proj.0.weight"))
-    return Widths(text_encoder=text, clip_model=clip)
+        return widths_of({name: name for name in source.names()}, source.shape)
 
 
 def transformer_dimensions(path: Path) -> Dimensions:

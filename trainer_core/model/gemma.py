@@ -22,7 +22,8 @@ from trainer_core.model.quantised import Quantising
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.tokens import tokenize
 from trainer_core.model.weights import OpenFiles, TensorSource, load_strict, open_tensors
-from trainer_core.planning.headers import read_config
+from trainer_core.planning.part_configs import stated_gemma_config
+from trainer_core.planning.tensor_names import NOT_GEMMA
 from trainer_core.planning.tensor_shapes import count_of, length_of, mismatch
 
 # Every way in which transformers' versions and ComfyUI have written the same language model.
@@ -31,10 +32,6 @@ PREFIXES = ("language_model.model.", "model.language_model.", "language_model.",
 FULL_EVERY = 6
 SLIDING_WINDOW = 1024
 ROPE_FACTOR = 8.0
-# Parts of a checkpoint that are not the language model's body.
-IGNORED = re.compile(
-    r"^(model\.|language_model\.)?(vision_tower\.|vision_model\.|multi_modal_projector\.|lm_head\.|spiece_model$)"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +84,9 @@ def load_gemma(
     Raises UserError: "weights_missing", "weights_mismatch", "weights_quantised", "config_unreadable", "wrong_model",
     "tokenizer_missing", "tokenizer_invalid".
     """
-    stated = _stated_config(path) if path.is_dir() else None
+    stated = stated_gemma_config(path) if path.is_dir() else None
     with open_tensors(path) as source:
-        refuse_quantised(source, {name: name for name in source.names() if not IGNORED.match(name)})
+        refuse_quantised(source, {name: name for name in source.names() if not NOT_GEMMA.match(name)})
         prefix = _prefix(source)
         config = _text_config(gemma_config(source) if stated is None else stated, path)
         depth = config.num_hidden_layers
@@ -118,24 +115,10 @@ def load_gemma(
 
 def load_gemma_tokenizer(path: Path) -> Any:
     """The tokenizer that `load_gemma` would use, without the weights. Raises UserError as it does."""
-    stated = _stated_config(path) if path.is_dir() else None
+    stated = stated_gemma_config(path) if path.is_dir() else None
     with open_tensors(path) as source:
         config = _text_config(gemma_config(source) if stated is None else stated, path)
         return part_tokenizer(path, GEMMA, source, config.vocab_size)
-
-
-def _stated_config(folder: Path) -> dict[str, Any]:
-    """The language model's part of a multimodal or text-only config.json."""
-    values = read_config(folder)
-    kind = values.get("model_type")
-    if kind not in {"gemma3", "gemma3_text"}:
-        raise UserError(
-            "wrong_model",
-            f"{folder / 'config.json'} describes a '{kind}' model; NewBie's text encoder is a 'gemma3'.",
-            ["Check that text_encoder/ holds Gemma3 (google/gemma-3-4b-it)."],
-        )
-    text: dict[str, Any] = values.get("text_config", values)
-    return text
 
 
 def _text_config(values: Mapping[str, Any], path: Path) -> Gemma3TextConfig:
@@ -190,7 +173,7 @@ def gemma_config(source: TensorSource) -> dict[str, Any]:
 def plain_names(files: OpenFiles) -> RenamedTensors:
     """The language model alone under `model.*`, as transformers' own text model names it."""
     prefix = _prefix(files)
-    own = [name for name in files.names() if not IGNORED.match(name)]
+    own = [name for name in files.names() if not NOT_GEMMA.match(name)]
     return RenamedTensors(files, {f"model.{name.removeprefix(prefix)}": [name] for name in own}, {})
 
 
@@ -203,7 +186,7 @@ def _prefix(source: TensorSource) -> str:
         "Gemma3 language model",
         source.location,
         missing=["embed_tokens.weight"],
-        unexpected=[name for name in source.names() if not IGNORED.match(name)],
+        unexpected=[name for name in source.names() if not NOT_GEMMA.match(name)],
     )
 
 
@@ -223,7 +206,7 @@ def _renamer(prefix: str, *, last_layer: int) -> Callable[[str], str | None]:
     unused = (f"layers.{last_layer}.", "norm.")
 
     def rename(stored: str) -> str | None:
-        if IGNORED.match(stored):
+        if NOT_GEMMA.match(stored):
             return None
         name = stored.removeprefix(prefix) if stored.startswith(prefix) else stored
         return None if name.startswith(unused) else name

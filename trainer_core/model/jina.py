@@ -20,6 +20,7 @@ from trainer_core.model.part_tokenizer import JINA, part_tokenizer
 from trainer_core.model.tokens import tokenize
 from trainer_core.model.weights import TensorSource, load_strict, open_tensors
 from trainer_core.planning.headers import read_config
+from trainer_core.planning.tensor_names import JINA_ADAPTER_A, JINA_ADAPTER_B, JINA_WEIGHT, NOT_JINA
 from trainer_core.planning.tensor_shapes import count_of, mismatch
 
 WHAT = "Jina CLIP text tower"
@@ -27,10 +28,6 @@ HEAD_DIM = 64  # of XLM-R large, and of every Jina tower
 ROTARY_BASE = 20_000.0
 MAX_POSITIONS = 8_194
 PREFIXES = ("text_model.transformer.roberta.", "text_model.transformer.", "roberta.", "model.", "")
-IGNORED = re.compile(r"^(vision_model\.|visual_projection\.|logit_scale$|spiece_model$)")
-WEIGHT = ".parametrizations.weight.original"
-ADAPTER_A = ".parametrizations.weight.0.lora_A"
-ADAPTER_B = ".parametrizations.weight.0.lora_B"
 RENAMES = (
     (re.compile(r"^emb_ln\."), "embeddings.LayerNorm."),
     (re.compile(r"^encoder\.layers\."), "layers."),
@@ -91,7 +88,7 @@ def load_jina_tower(path: Path, *, dtype: torch.dtype, device: torch.device | st
     """The tower alone, for callers that bring token ids. A single file has no config.json and needs none."""
     settings = _Settings.of(read_config(path) if path.is_dir() else {})
     with open_tensors(path) as files:
-        refuse_quantised(files, {name: name for name in files.names() if not IGNORED.match(name)})
+        refuse_quantised(files, {name: name for name in files.names() if not NOT_JINA.match(name)})
         source = _MergedTower(files, settings)
         with torch.device("meta"):
             model = JinaEmbeddingsV3Model(_config(source, settings), add_pooling_layer=False)
@@ -179,7 +176,7 @@ class _MergedTower:
     def __init__(self, files: TensorSource, settings: _Settings) -> None:
         self._files = files
         self._settings = settings
-        self._stored = {name for name in files.names() if not IGNORED.match(name)}
+        self._stored = {name for name in files.names() if not NOT_JINA.match(name)}
         self._prefix = _prefix(files)
         self._parts = {name: part for stored in sorted(self._stored) for name, part in self._parts_of(stored)}
 
@@ -229,12 +226,12 @@ class _MergedTower:
         return stacked[index or 0].float()
 
     def _parts_of(self, stored: str) -> Iterator[tuple[str, _Part]]:
-        if stored.endswith((ADAPTER_A, ADAPTER_B)) and self._base_of(stored) in self._stored:
+        if stored.endswith((JINA_ADAPTER_A, JINA_ADAPTER_B)) and self._base_of(stored) in self._stored:
             return
         adapter = self._adapter_names(stored)
         name = stored.removeprefix(self._prefix)
         if adapter is not None:
-            name = name.removesuffix(WEIGHT) + ".weight"
+            name = name.removesuffix(JINA_WEIGHT) + ".weight"
         for pattern, replacement in RENAMES:
             name = pattern.sub(replacement, name)
         shape = self._files.shape(stored)
@@ -254,14 +251,14 @@ class _MergedTower:
             )
 
     def _base_of(self, adapter_name: str) -> str:
-        return adapter_name.removesuffix(ADAPTER_A).removesuffix(ADAPTER_B) + WEIGHT
+        return adapter_name.removesuffix(JINA_ADAPTER_A).removesuffix(JINA_ADAPTER_B) + JINA_WEIGHT
 
     def _adapter_names(self, stored: str) -> tuple[str, str] | None:
         """A parametrised weight without both halves of its adapter is half a file."""
-        if not stored.endswith(WEIGHT):
+        if not stored.endswith(JINA_WEIGHT):
             return None
-        stem = stored.removesuffix(WEIGHT)
-        names = (stem + ADAPTER_A, stem + ADAPTER_B)
+        stem = stored.removesuffix(JINA_WEIGHT)
+        names = (stem + JINA_ADAPTER_A, stem + JINA_ADAPTER_B)
         if missing := [name for name in names if name not in self._stored]:
             raise mismatch(WHAT, self.location, missing=missing)
         return names
@@ -271,7 +268,7 @@ def _prefix(files: TensorSource) -> str:
     names = set(files.names())
     for prefix in PREFIXES:
         stem = f"{prefix}embeddings.word_embeddings"
-        if f"{stem}.weight" in names or f"{stem}{WEIGHT}" in names:
+        if f"{stem}.weight" in names or f"{stem}{JINA_WEIGHT}" in names:
             return prefix
-    unexpected = [name for name in files.names() if not IGNORED.match(name)]
+    unexpected = [name for name in files.names() if not NOT_JINA.match(name)]
     raise mismatch(WHAT, files.location, missing=["embeddings.word_embeddings.weight"], unexpected=unexpected)

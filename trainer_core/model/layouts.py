@@ -3,6 +3,7 @@
 Promises: nothing but headers is read until a tensor is asked for, and nothing in a file is ever run.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
@@ -10,7 +11,7 @@ from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.pickles import PickleFile
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.weights import OpenFiles, SafetensorsFiles
-from trainer_core.planning.tensor_names import bare_names, is_newbie
+from trainer_core.planning.tensor_names import bare_names
 from trainer_core.planning.transformer_names import official_parts
 from trainer_core.planning.weight_files import is_pickle, refuse_stand_in, transformer_files
 
@@ -39,7 +40,7 @@ def open_weights(path: Path) -> OpenFiles:
         return _open_file(path)
     if not path.is_dir():
         raise UserError("weights_missing", f"{path} does not exist; a weight file or its folder is expected there.")
-    files = transformer_files(path, holds_newbie)
+    files = transformer_files(path, _names)
     return _open_file(files[0]) if len(files) == 1 else SafetensorsFiles(files, path)
 
 
@@ -48,15 +49,9 @@ def _open_file(file: Path) -> OpenFiles:
     return PickleFile(file) if is_pickle(file) else SafetensorsFiles([file], file)
 
 
-def holds_newbie(file: Path) -> bool:
-    """Whether a file is NewBie's transformer by its names; what cannot be read is not."""
+def _names(file: Path) -> Sequence[str]:
+    files = _open_file(file)
     try:
-        files = _open_file(file)
-    except (UserError, OSError):
-        return False
-    try:
-        return is_newbie(bare_names(files.names(), str(file)))
-    except UserError:
-        return False
+        return files.names()
     finally:
         files.close()

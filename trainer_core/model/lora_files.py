@@ -24,13 +24,12 @@ from trainer_core.planning.lora_facts import (
     ACCEPTED,
     PEFT_WEIGHTS,
     newest_export,
-    other_width,
     read_keys,
     settings_of,
-    shape_problem,
+    slots_of,
     unreadable,
 )
-from trainer_core.planning.lora_names import Key, listing
+from trainer_core.planning.lora_names import listing
 from trainer_core.planning.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError
 from trainer_core.planning.weight_files import NOT_WEIGHTS, PICKLES
 
@@ -64,9 +63,9 @@ def read_lora(path: Path) -> LoraFile:
             tensors = {name: _float_tensor(file, name, read(name)) for name in keys}
     except (OSError, SettingsError, SafetensorError) as error:
         raise unreadable(chosen, str(error)) from error
-    slots = _slots(file, keys, tensors)
+    names_of = slots_of(file, keys, lambda name: tuple(tensors[name].shape))
+    slots = {place: {role: tensors[name] for role, name in slot.items()} for place, slot in names_of.items()}
     modules = _Assembly(file, settings, metadata, notes).modules(slots)
-    _refuse_other_widths(file, modules)
     _note_origin(file, modules, metadata, notes)
     return LoraFile(path=file, modules=modules, metadata=metadata, notes=tuple(notes))
 
@@ -136,23 +135,6 @@ def _float_tensor(file: Path, name: str, value: Tensor) -> Tensor:
 
 
 Slots = dict[tuple[str, str], dict[str, Tensor]]
-
-
-def _slots(file: Path, keys: Mapping[str, Key], tensors: Mapping[str, Tensor]) -> Slots:
-    """(module, rows) -> role -> tensor; halves, doubles and wrong shapes are refused."""
-    slots: Slots = {}
-    for name, key in keys.items():
-        slot = slots.setdefault((key.module, key.rows), {})
-        if key.role in slot:
-            raise unreadable(file, f"{key.module} has its {key.role} twice, once as {listing([name])}")
-        slot[key.role] = tensors[name]
-    halves = [module for (module, _), slot in slots.items() if not {"down", "up"} <= set(slot)]
-    if halves:
-        raise unreadable(file, f"one half of the pair is missing for {listing(sorted(halves))}")
-    for (module, _), slot in slots.items():
-        if problem := shape_problem(**{role: tuple(value.shape) for role, value in slot.items()}):
-            raise unreadable(file, f"{module}: {problem}")
-    return slots
 
 
 class _Assembly:
@@ -273,11 +255,6 @@ def _shortest(value: Tensor) -> float:
     """The shortest decimal that is this number in its dtype: 0.1 is stored as fp32 and comes back as 0.1."""
     number = value.item()
     return float(str(np.float32(number))) if value.dtype == torch.float32 else float(number)
-
-
-def _refuse_other_widths(file: Path, modules: Mapping[str, LoraModule]) -> None:
-    if problem := other_width(file, {name: module.shape for name, module in modules.items()}):
-        raise problem
 
 
 def _note_origin(file: Path, modules: Mapping[str, LoraModule], metadata: Mapping[str, str], notes: list[str]) -> None:

@@ -16,7 +16,7 @@ from trainer_core.model.light_imports import without_bitsandbytes
 from trainer_core.model.vae_names import VaeNames, vae_config
 from trainer_core.model.vae_strips import in_strips
 from trainer_core.model.weights import load_strict, open_tensors
-from trainer_core.planning.headers import read_config
+from trainer_core.planning.part_configs import stated_vae_config
 from trainer_core.planning.vae_constants import vae_constants
 
 with without_bitsandbytes("diffusers"):
@@ -116,29 +116,6 @@ def _empty(config: Mapping[str, Any], path: Path) -> Any:
             f"{path}: these sizes make no VAE: {error}",
             ["Use the config.json that came with the weights."],
         ) from error
-
-
-def stated_vae_config(path: Path) -> dict[str, Any] | None:
-    """config.json of a folder; for a single file the one beside it, if it is a VAE's, else None.
-
-    Raises UserError: "config_unreadable", "wrong_model", "vae_constants_missing".
-    """
-    folder = path.parent if path.is_file() else path
-    if path.is_file():
-        config = read_config(folder) if (folder / "config.json").is_file() else {}
-        if config.get("_class_name") != "AutoencoderKL":
-            return None
-    else:
-        config = read_config(folder)
-    kind = config.get("_class_name", "AutoencoderKL")
-    if kind != "AutoencoderKL":
-        raise UserError(
-            "wrong_model",
-            f"{folder / 'config.json'} describes a '{kind}'; NewBie's vae/ is an 'AutoencoderKL'.",
-            ["Use the vae folder of FLUX.1 or of NewBie-image-Exp0.1."],
-        )
-    vae_constants(config, folder / "config.json")
-    return config
 
 
 def _constructor_arguments(config: Mapping[str, Any]) -> dict[str, Any]:

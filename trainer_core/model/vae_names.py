@@ -1,21 +1,19 @@
 """A VAE's tensors under diffusers' names, from diffusers' own or from FLUX's original naming, and its config."""
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.foreign import refuse_quantised
+from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.weights import OpenFiles
-from trainer_core.planning.tensor_names import family_of, shorten
+from trainer_core.planning.tensor_names import bare_vae_names, family_of, shorten
 from trainer_core.planning.tensor_shapes import count_of, length_of, mismatch
 from trainer_core.planning.vae_constants import SCALING_FACTOR, SHIFT_FACTOR
 
 WHAT = "VAE"
-PREFIXES = ("first_stage_model.", "vae.", "")
 GROUPS = 32
 # For codecs whose channels 32 does not divide: the built-in base's.
 NARROW_GROUPS = 8
@@ -38,20 +36,18 @@ RENAMES = tuple(
 UP = re.compile(r"^decoder\.up\.(\d+)\.(?:block\.(\d+)|(upsample))\.")
 
 
-class VaeNames:
+class VaeNames(RenamedTensors):
     """`files` under diffusers' names; the original's 1 x 1 convolutions of the attention are read as matrices."""
 
     def __init__(self, files: OpenFiles) -> None:
         """Raises UserError: "weights_quantised", "wrong_model" (a file that holds no VAE)."""
-        self._files = files
-        names = files.names()
-        prefix = next((p for p in PREFIXES if f"{p}decoder.conv_in.weight" in names), None)
-        if prefix is None:
+        own = bare_vae_names(files.names())
+        if own is None:
             raise _no_vae(files)
-        own = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
         refuse_quantised(files, own)
-        self._original = any(ORIGINAL_MARK.match(name) for name in own)
-        self._stored = {(self._renamed(name, own) if self._original else name): stored for name, stored in own.items()}
+        original = any(ORIGINAL_MARK.match(name) for name in own)
+        parts = {(self._renamed(name, own) if original else name): [stored] for name, stored in own.items()}
+        super().__init__(files, parts, {})
 
     @staticmethod
     def _renamed(name: str, own: dict[str, str]) -> str:
@@ -64,29 +60,16 @@ class VaeNames:
             name = pattern.sub(replacement, name)
         return name
 
-    @property
-    def location(self) -> str:
-        return self._files.location
-
-    def names(self) -> Sequence[str]:
-        return sorted(self._stored)
-
     def shape(self, name: str) -> tuple[int, ...]:
-        shape = self._files.shape(self._stored[name])
+        shape = super().shape(name)
         return shape[:2] if self._is_matrix(name, shape) else shape
 
-    def dtype(self, name: str) -> torch.dtype:
-        return self._files.dtype(self._stored[name])
-
     def read(self, name: str) -> Tensor:
-        return self._files.read(self._stored[name]).reshape(self.shape(name))
-
-    def close(self) -> None:
-        self._files.close()
+        return super().read(name).reshape(self.shape(name))
 
     def stored_as_is(self) -> bool:
         """Whether the file already has diffusers' naming."""
-        return all(name == stored for name, stored in self._stored.items())
+        return all(stored == [name] for name, stored in self._parts.items())
 
     def _is_matrix(self, name: str, shape: tuple[int, ...]) -> bool:
         return ".attentions." in name and len(shape) == 4 and shape[2:] == (1, 1)

@@ -8,7 +8,15 @@ from types import MappingProxyType
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.headers import HeaderProblem, StoredTensor, read_header
 from trainer_core.planning.part_sizes import GEMMA, JINA
-from trainer_core.planning.tensor_names import DIFFUSERS_MARK, OFFICIAL_MARK, QUANTISED, bare_names, is_newbie, shorten
+from trainer_core.planning.tensor_names import (
+    DIFFUSERS_MARK,
+    JINA_WEIGHT,
+    OFFICIAL_MARK,
+    QUANTISED,
+    bare_names,
+    is_newbie,
+    shorten,
+)
 from trainer_core.planning.weight_files import SAFETENSORS
 
 # Where ComfyUI looks for each part, new and old folder names.
@@ -127,8 +135,10 @@ def contents_of_header(file: Path, header: Header) -> FileContents:
     quantised = _is_quantised(header)
     bare = bare_names(header, str(file))
     if is_newbie(bare):
-        return FileContents(file=file, kind="transformer", takes=widths_of(bare, header), quantised=quantised)
-    if ending("mixer.Wqkv.weight") or ending("mixer.Wqkv.parametrizations.weight.original"):
+        return FileContents(
+            file=file, kind="transformer", takes=widths_of(bare, lambda name: header[name].shape), quantised=quantised
+        )
+    if ending("mixer.Wqkv.weight") or ending(f"mixer.Wqkv{JINA_WEIGHT}"):
         norm = ending("emb_ln.weight")
         return FileContents(file=file, kind="clip_model", width=header[norm].shape if norm else (), quantised=quantised)
     norm = ending("layers.0.pre_feedforward_layernorm.weight")
@@ -140,12 +150,12 @@ def contents_of_header(file: Path, header: Header) -> FileContents:
     return FileContents(file=file, kind="")
 
 
-def widths_of(bare: Mapping[str, str], header: Header) -> Widths:
+def widths_of(bare: Mapping[str, str], shape_of: Callable[[str], tuple[int, ...]]) -> Widths:
     """What a transformer takes; `bare`: its names without prefix -> stored names, in either naming."""
     official = OFFICIAL_MARK in bare
     pooled = "clip_text_pooled_proj.0.weight" if official else "time_caption_embed.clip_text_pooled_proj.0.weight"
     names = (OFFICIAL_MARK if official else DIFFUSERS_MARK, pooled)
-    text, clip = (header[bare[name]].shape[:1] if name in bare else () for name in names)
+    text, clip = (shape_of(bare[name])[:1] if name in bare else () for name in names)
     return Widths(text_encoder=text, clip_model=clip)
 
 

@@ -6,7 +6,7 @@
 import math
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -113,13 +113,15 @@ def lora_facts(path: Path) -> LoraFacts:
     try:
         header = read_header(_safetensors(file, chosen), MAX_HEADER_BYTES)
         keys = read_keys(file, list(header.tensors))
-        slots = _slots(file, keys, header)
-        alphas = _alphas(file, slots, settings_of(file, keys, header.metadata))
+        _refuse_odd_dtypes(file, keys, header)
+        slots = slots_of(file, keys, lambda name: header.tensors[name].shape)
+        stored = {place: {role: header.tensors[n] for role, n in slot.items()} for place, slot in slots.items()}
+        alphas = _alphas(file, stored, settings_of(file, keys, header.metadata))
         size = file.stat().st_size
     except (OSError, HeaderProblem, SettingsError) as error:
         raise unreadable(chosen, str(error)) from error
-    ranks = Counter(slot["down"].shape[0] for slot in slots.values())
-    weights = [tensor for slot in slots.values() for role, tensor in slot.items() if role != "alpha"]
+    ranks = Counter(slot["down"].shape[0] for slot in stored.values())
+    weights = [tensor for slot in stored.values() for role, tensor in slot.items() if role != "alpha"]
     return LoraFacts(
         path=file,
         form=_form(keys),
@@ -164,31 +166,39 @@ def read_keys(file: Path, names: Sequence[str]) -> Mapping[str, Key]:
     return found.keys
 
 
-Slots = Mapping[tuple[str, str], Mapping[str, StoredTensor]]
-"""(module, rows) -> role -> tensor, as `lora_names.Key` names them."""
+Slots = dict[tuple[str, str], dict[str, str]]
+"""(module, rows) -> role -> name of the tensor, as `lora_names.Key` names them."""
 
 
-def _slots(file: Path, keys: Mapping[str, Key], header: Header) -> Slots:
-    """Raises UserError for what is halved, misshapen or made for another model."""
-    slots: dict[tuple[str, str], dict[str, StoredTensor]] = {}
+def slots_of(file: Path, keys: Mapping[str, Key], shape_of: Callable[[str], tuple[int, ...]]) -> Slots:
+    """Which tensors belong together. Raises UserError for what is halved, double, misshapen or for another model."""
+    slots: Slots = {}
     for name, key in keys.items():
         slot = slots.setdefault((key.module, key.rows), {})
         if key.role in slot:
             raise unreadable(file, f"{key.module} has its {key.role} twice, once as {listing([name])}")
-        slot[key.role] = tensor = header.tensors[name]
-        if tensor.dtype not in _FLOATS and not (key.role == "alpha" and tensor.dtype in _NUMBERS):
-            raise unreadable(file, f"{listing([name])} is stored as {tensor.dtype}; allowed: floating point")
-    shapes: dict[str, tuple[int, int]] = {}
-    for (module, rows), slot in slots.items():
-        if not {"down", "up"} <= slot.keys():
-            raise unreadable(file, f"one half of the pair is missing for {listing([module])}")
-        if problem := shape_problem(**{role: tensor.shape for role, tensor in slot.items()}):
+        slot[key.role] = name
+    halves = [module for (module, _), slot in slots.items() if not {"down", "up"} <= slot.keys()]
+    if halves:
+        raise unreadable(file, f"one half of the pair is missing for {listing(sorted(halves))}")
+    widths: dict[str, int] = {}
+    for (module, _), slot in slots.items():
+        if problem := shape_problem(**{role: shape_of(name) for role, name in slot.items()}):
             raise unreadable(file, f"{module}: {problem}")
-        if not rows:
-            shapes[module] = slot["up"].shape[0], slot["down"].shape[1]
-    if wrong := other_width(file, shapes):
+        widths[module] = shape_of(slot["down"])[1]
+    if wrong := _other_width(file, widths):
         raise wrong
     return slots
+
+
+Stored = Mapping[tuple[str, str], Mapping[str, StoredTensor]]
+
+
+def _refuse_odd_dtypes(file: Path, keys: Mapping[str, Key], header: Header) -> None:
+    for name, key in keys.items():
+        dtype = header.tensors[name].dtype
+        if dtype not in _FLOATS and not (key.role == "alpha" and dtype in _NUMBERS):
+            raise unreadable(file, f"{listing([name])} is stored as {dtype}; allowed: floating point")
 
 
 def shape_problem(
@@ -217,11 +227,11 @@ def _dims(shape: tuple[int, ...]) -> str:
     return str(list(shape)) if len(shape) <= 8 else f"{list(shape[:8])}…"
 
 
-def other_width(file: Path, shapes: Mapping[str, tuple[int, int]]) -> UserError | None:
-    """`lora_unsupported` for a LoRA for Z-Image: the same names, wider blocks. `shapes`: module -> (out, in)."""
+def _other_width(file: Path, widths: Mapping[str, int]) -> UserError | None:
+    """`lora_unsupported` for a LoRA for Z-Image: the same names, wider blocks. widths: module -> its input's."""
     wide = [
         name
-        for name, (_, width) in shapes.items()
+        for name, width in widths.items()
         if name.endswith(("attention.qkv", "attention.out", "feed_forward.w1")) and width == _Z_IMAGE_WIDTH
     ]
     if not wide:
@@ -250,7 +260,7 @@ def settings_of(file: Path, keys: Mapping[str, Key], metadata: Mapping[str, str]
     return settings_in(metadata, own_names=in_diffusers_names(keys))
 
 
-def _alphas(file: Path, slots: Slots, settings: PeftSettings | None) -> Counter[float]:
+def _alphas(file: Path, slots: Stored, settings: PeftSettings | None) -> Counter[float]:
     """How many modules have which alpha; with rsLoRA the one that gives the same scale without it."""
     if settings is not None:
         return Counter(settings.alpha_of(module, slot["down"].shape[0], rows) for (module, rows), slot in slots.items())

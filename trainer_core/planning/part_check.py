@@ -9,13 +9,16 @@ from typing import Any
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.comfy import Widths, widths_of
-from trainer_core.planning.headers import HeaderProblem, StoredTensor, read_header, read_json
-from trainer_core.planning.part_sizes import NOT_GEMMA, NOT_JINA, Header, gemma_size, jina_size, vae_size
+from trainer_core.planning.headers import HeaderProblem, StoredTensor, read_config, read_header, read_json
+from trainer_core.planning.part_configs import stated_gemma_config, stated_vae_config
+from trainer_core.planning.part_sizes import Header, gemma_size, jina_size, vae_size
 from trainer_core.planning.shapes import parameter_count
 from trainer_core.planning.tensor_names import (
+    NOT_GEMMA,
+    NOT_JINA,
     bare_names,
+    bare_vae_names,
     family_of,
-    is_newbie,
     refuse_quantised,
     shorten,
 )
@@ -30,7 +33,6 @@ from trainer_core.planning.tokenizer_places import (
 )
 from trainer_core.planning.transformer_config import read_dimensions
 from trainer_core.planning.transformer_names import official_parts
-from trainer_core.planning.vae_constants import vae_constants
 from trainer_core.planning.weight_files import is_pickle, refuse_stand_in, transformer_files, weight_files
 
 DTYPE_WORDS = MappingProxyType({"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"})
@@ -90,7 +92,7 @@ def files_of(part: str, path: Path) -> list[Path]:
     if path.is_file():
         files = [path]
     else:
-        files = transformer_files(path, _holds_newbie) if part == "transformer" else weight_files(path)
+        files = transformer_files(path, lambda file: header_of([file])) if part == "transformer" else weight_files(path)
     for file in files:
         refuse_stand_in(file)
     return files
@@ -137,13 +139,13 @@ def misfit(part: str, path: Path, facts: PartFacts, transformer: PartFacts | Non
 def _judged(part: str, path: Path, header: Header) -> tuple[Widths | None, tuple[int, ...]]:
     if part == "transformer":
         return _transformer(path, header), ()
-    if path.is_dir():
-        _require_config(part, path)
     if part == "vae":
         _vae(path, header)
         return None, ()
+    if path.is_dir():
+        (stated_gemma_config if part == "text_encoder" else read_config)(path)
     skip, places = (NOT_GEMMA, GEMMA_PLACES) if part == "text_encoder" else (NOT_JINA, JINA_PLACES)
-    refuse_quantised(str(path), {n: n for n in header if not skip.search(n)}, lambda name: header[name].dtype)
+    refuse_quantised(str(path), {n: n for n in header if not skip.match(n)}, lambda name: header[name].dtype)
     size = (gemma_size if part == "text_encoder" else jina_size)(header)
     if size is None:
         raise another_model(part, path, header)
@@ -164,7 +166,7 @@ def _transformer(path: Path, header: Header) -> Widths:
             f"stored, {wanted:,} belong to a model of this size.",
             ["Likely cause: an incomplete download or a damaged file; fetch the weights again."],
         )
-    return widths_of(bare, header)
+    return widths_of(bare, lambda name: header[name].shape)
 
 
 def transformer_shapes(path: Path, header: Header) -> RenamedShapes:
@@ -173,31 +175,11 @@ def transformer_shapes(path: Path, header: Header) -> RenamedShapes:
 
 
 def _vae(path: Path, header: Header) -> None:
-    own = {name.removeprefix("first_stage_model.").removeprefix("vae."): name for name in header}
+    stated_vae_config(path)
+    own = bare_vae_names(header) or {}
     refuse_quantised(str(path), own, lambda name: header[name].dtype)
-    if vae_size({name: header[stored] for name, stored in own.items()}) is None:
+    if vae_size(header) is None:
         raise another_model("vae", path, header)
-
-
-def _require_config(part: str, folder: Path) -> None:
-    kinds = {"text_encoder": ("gemma3", "gemma3_text"), "vae": ("AutoencoderKL",)}.get(part, ())
-    key = "_class_name" if part == "vae" else "model_type"
-    config = read_json_object(folder / "config.json")
-    if not config:
-        raise UserError(
-            "config_unreadable",
-            f"{folder / 'config.json'} cannot be read; it must be the JSON file that came with the model.",
-            ["Fetch config.json again, next to the weights."],
-        )
-    kind = config.get(key, "AutoencoderKL" if part == "vae" else None)
-    if kinds and kind not in kinds:
-        raise UserError(
-            "wrong_model",
-            f"{folder / 'config.json'} describes a '{kind}' model; a '{kinds[0]}' is expected here.",
-            ["Use the folders of NewBie-image-Exp0.1."],
-        )
-    if part == "vae":
-        vae_constants(config, folder / "config.json")
 
 
 def _require_tokenizer(path: Path, places: TokenizerPlaces, header: Header) -> None:
@@ -229,13 +211,6 @@ def another_model(part: str, path: Path, header: Header) -> UserError:
         f"{path} is not a {WHAT[part]}: {found}.",
         ["Use the folders of NewBie-image-Exp0.1, or its files for ComfyUI."],
     )
-
-
-def _holds_newbie(file: Path) -> bool:
-    try:
-        return is_newbie(bare_names(read_header(file).tensors, str(file)))
-    except (HeaderProblem, UserError, OSError):
-        return False
 
 
 def _dtype(header: Header) -> str:

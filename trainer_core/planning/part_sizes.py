@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trainer_core.planning.headers import StoredTensor
+from trainer_core.planning.tensor_names import (
+    JINA_ADAPTER_A,
+    JINA_ADAPTER_B,
+    JINA_WEIGHT,
+    NOT_GEMMA,
+    NOT_JINA,
+    bare_vae_names,
+)
 
-NOT_GEMMA = re.compile(r"(^|\.)(vision_tower|vision_model|multi_modal_projector)\.|(^|\.)(lm_head\.|spiece_model$)")
-NOT_JINA = re.compile(r"^(vision_model\.|visual_projection\.|logit_scale$|spiece_model$)|\.lora_[AB]$")
 _LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
 
 
@@ -41,7 +47,7 @@ Header = Mapping[str, StoredTensor]
 
 def gemma_size(header: Header) -> TextEncoder | None:
     """Gemma3's language model, None where its names are not there."""
-    shapes = {name: shape for name, shape in _shapes(header).items() if not NOT_GEMMA.search(name)}
+    shapes = {name: shape for name, shape in _shapes(header).items() if not NOT_GEMMA.match(name)}
     embedding = _matrix(shapes, "embed_tokens.weight")
     feed_forward = _matrix(shapes, "layers.0.mlp.gate_proj.weight")
     if embedding is None or feed_forward is None:
@@ -61,9 +67,10 @@ def gemma_size(header: Header) -> TextEncoder | None:
 
 def jina_size(header: Header) -> TextEncoder | None:
     """Jina CLIP's text tower, None where its names are not there."""
-    shapes = {name: shape for name, shape in _shapes(header).items() if not NOT_JINA.search(name)}
-    # A matrix with an adapter beside it is stored under a longer name.
-    plain = {name.replace(".parametrizations.weight.original", ".weight"): shape for name, shape in shapes.items()}
+    adapters = (JINA_ADAPTER_A, JINA_ADAPTER_B)
+    own = {name: shape for name, shape in _shapes(header).items() if not NOT_JINA.match(name)}
+    shapes = {name: shape for name, shape in own.items() if not name.endswith(adapters)}
+    plain = {name.replace(JINA_WEIGHT, ".weight"): shape for name, shape in shapes.items()}
     embedding = _matrix(plain, "word_embeddings.weight")
     feed_forward = _matrix(plain, "layers.0.mlp.fc1.weight")
     if embedding is None or feed_forward is None:
@@ -78,7 +85,8 @@ def jina_size(header: Header) -> TextEncoder | None:
 
 def vae_size(header: Header) -> Codec | None:
     """None where it is no VAE."""
-    shapes = _shapes(header)
+    own = bare_vae_names(header) or {}
+    shapes = {name: header[stored].shape for name, stored in own.items()}
     first = shapes.get("encoder.conv_in.weight", ())
     latent = shapes.get("decoder.conv_in.weight", ())
     if len(first) != 4 or len(latent) != 4:

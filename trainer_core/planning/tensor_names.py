@@ -69,6 +69,25 @@ OTHER_PARTS = (
     "model_ema.",
 )
 
+# Parts of a checkpoint that are not Gemma3's language model, or not Jina's text tower.
+NOT_GEMMA = re.compile(
+    r"^(model\.|language_model\.)?(vision_tower\.|vision_model\.|multi_modal_projector\.|lm_head\.|spiece_model$)"
+)
+NOT_JINA = re.compile(r"^(vision_model\.|visual_projection\.|logit_scale$|spiece_model$)")
+# How Jina's official file names a matrix that has an adapter beside it, and the adapter's two halves.
+JINA_WEIGHT = ".parametrizations.weight.original"
+JINA_ADAPTER_A = ".parametrizations.weight.0.lora_A"
+JINA_ADAPTER_B = ".parametrizations.weight.0.lora_B"
+VAE_PREFIXES = ("first_stage_model.", "vae.", "")
+
+
+def bare_vae_names(names: Collection[str]) -> dict[str, str] | None:
+    """Name without prefix -> stored name of a VAE's tensors; None where there is no VAE."""
+    prefix = next((prefix for prefix in VAE_PREFIXES if f"{prefix}decoder.conv_in.weight" in names), None)
+    if prefix is None:
+        return None
+    return {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
+
 
 def refuse_quantised(location: str, names: Mapping[str, str], dtype_of: Callable[[str], str]) -> None:
     """Raises UserError("weights_quantised") where the names or the dtypes show it.

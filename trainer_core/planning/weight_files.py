@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.planning.tensor_names import shorten
+from trainer_core.planning.tensor_names import bare_names, is_newbie, shorten
 
 CANONICAL_FILES = ("diffusion_pytorch_model.safetensors", "model.safetensors")
 SHARD = re.compile(r"-(\d+)-of-(\d+)\.safetensors$")
@@ -47,8 +47,8 @@ def is_pickle(file: Path) -> bool:
     return start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
 
 
-def transformer_files(folder: Path, holds_newbie: Callable[[Path], bool]) -> list[Path]:
-    """The files of a transformer's folder; `holds_newbie` is asked where several could be it.
+def transformer_files(folder: Path, names_of: Callable[[Path], Collection[str]]) -> list[Path]:
+    """The files of a transformer's folder; where several could be it, `names_of` tells the names of their tensors.
 
     Safetensors go before pickles; a training dump's own name goes before any other.
 
@@ -64,18 +64,18 @@ def transformer_files(folder: Path, holds_newbie: Callable[[Path], bool]) -> lis
         )
         dumps = [file for file in found if file.name.startswith("consolidated")]
         if candidates := dumps or found:
-            return _one_of(folder, candidates, holds_newbie)
+            return _one_of(folder, candidates, names_of)
     inner = folder / "transformer"
-    return transformer_files(inner, holds_newbie) if inner.is_dir() else weight_files(folder)
+    return transformer_files(inner, names_of) if inner.is_dir() else weight_files(folder)
 
 
-def _one_of(folder: Path, candidates: Sequence[Path], holds_newbie: Callable[[Path], bool]) -> list[Path]:
+def _one_of(folder: Path, candidates: Sequence[Path], names_of: Callable[[Path], Collection[str]]) -> list[Path]:
     _refuse_model_parallel(folder, candidates)
     if len(candidates) > 1 and all(SHARD.search(file.name) for file in candidates):
         if len({SHARD.sub("", file.name) for file in candidates}) == 1:
             return weight_files(folder)
     if len(candidates) > 1:
-        candidates = [file for file in candidates if holds_newbie(file)] or candidates
+        candidates = [file for file in candidates if _holds_newbie(file, names_of)] or candidates
     if len(candidates) > 1:
         raise UserError(
             "weights_ambiguous",
@@ -83,6 +83,14 @@ def _one_of(folder: Path, candidates: Sequence[Path], holds_newbie: Callable[[Pa
             ["Give the path of the file itself."],
         )
     return list(candidates)
+
+
+def _holds_newbie(file: Path, names_of: Callable[[Path], Collection[str]]) -> bool:
+    """What cannot be read does not."""
+    try:
+        return is_newbie(bare_names(names_of(file), str(file)))
+    except (UserError, OSError):
+        return False
 
 
 def _refuse_model_parallel(folder: Path, candidates: Sequence[Path]) -> None:

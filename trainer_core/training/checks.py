@@ -16,7 +16,7 @@ from trainer_core.model.compiled import compile_problem
 from trainer_core.model.folder import BaseFolder, empty_transformer, find_base, transformer_dimensions
 from trainer_core.model.fused import kernels_problem
 from trainer_core.model.hub import resolve_part
-from trainer_core.model.vae import stated_vae_config
+from trainer_core.planning.part_configs import stated_vae_config
 from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.adapters import adapter_shapes, check_weights, start_weights
 from trainer_core.training.cache import cache_root
