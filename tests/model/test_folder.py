@@ -7,10 +7,10 @@ import torch
 from hash_noise import fill
 from safetensors.torch import save_file
 
+from trainer_core.contracts.base_part import BY_FOLDER
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import find_base, load_transformer, transformer_dimensions
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.planning.base_parts import PARTS
 from trainer_core.planning.shapes import Dimensions
 
 # As the official converter writes it: no cap_feat_dim, no qk_norm, no n_refiner_layers.
@@ -42,7 +42,7 @@ def save_transformer(folder: Path, *, without: str = "", config: dict[str, Any] 
 
 
 def make_base(root: Path) -> Path:
-    for name in PARTS:
+    for name in BY_FOLDER:
         (root / name).mkdir(parents=True)
     return root
 
@@ -59,7 +59,7 @@ def test_what_is_missing_is_named_with_the_expected_layout(tmp_path: Path) -> No
     with pytest.raises(UserError, match="lacks vae/") as caught:
         find_base(root)
     assert caught.value.code == "base_incomplete"
-    assert all(any(hint.startswith(f"{name}/") for hint in caught.value.hints) for name in PARTS)
+    assert all(any(hint.startswith(f"{name}/") for hint in caught.value.hints) for name in BY_FOLDER)
 
 
 def test_a_path_one_level_off_is_recognised(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from trainer_core.dataset.caption_edits import checked_edit
 from trainer_core.dataset.library import Library
 from trainer_core.dataset.scan import scan_dataset
 from trainer_core.planning.advice import dataset_advice, memory_hints, memory_ladder, speed_hints
-from trainer_core.planning.base_check import BasePaths, check_base
+from trainer_core.planning.base_check import check_base
 from trainer_core.planning.estimate import estimate
 from trainer_core.planning.flat_loss import flat_loss_hints
 from trainer_core.planning.hardware import Gpu, Machine
@@ -212,7 +212,7 @@ def test_bases_and_loras_that_are_none(tmp_path: Path):
     (tmp_path / "x.safetensors").write_bytes(b"<html>")
     (tmp_path / "x.pt").write_bytes(b"")
     for path in (tmp_path, tmp_path / "none", tmp_path / "x.safetensors"):
-        report = check_base(BasePaths(base_model_path=str(path)))
+        report = check_base({"base_model_path": str(path)})
         errors = [report.error, *(part.error for part in report.parts)]
         assert_chinese(text for error in errors if error for text in (error.message, *error.hints))
     for name in ("none.safetensors", "x.safetensors", "x.pt", "vae"):

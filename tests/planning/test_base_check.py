@@ -23,10 +23,10 @@ from tests.model.layout_makers import (
     transformer,
     vae_file,
 )
+from trainer_core.contracts.base_part import BY_FOLDER
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import find_base
-from trainer_core.planning.base_check import BasePaths, BaseReport, check_base, find_in_comfyui
-from trainer_core.planning.base_parts import PARTS
+from trainer_core.planning.base_check import BaseReport, check_base, find_in_comfyui
 
 NAMED = {
     "transformer_path": "transformer",
@@ -141,7 +141,7 @@ LAYOUTS: dict[str, Callable[[Path], Given]] = {
 
 
 def checked(given: Given) -> BaseReport:
-    return check_base(BasePaths(**{option: str(path) for option, path in given.items()}))
+    return check_base({option: str(path) for option, path in given.items()})
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -155,7 +155,7 @@ def test_it_finds_what_the_loader_finds(layout: str, tmp_path: Path) -> None:
         assert (report.error.code, report.error.message, report.error.hints) == (error.code, error.message, error.hints)
         return
     assert report.usable and report.layout == base.layout
-    assert {part.part: part.path for part in report.parts} == {part: str(getattr(base, part)) for part in PARTS}
+    assert {part.part: part.path for part in report.parts} == {part: str(getattr(base, part)) for part in BY_FOLDER}
 
 
 def test_what_is_there_is_told_although_something_lacks(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_what_is_there_is_told_although_something_lacks(tmp_path: Path) -> None:
 
 
 def test_sizes_are_those_of_the_weight_files() -> None:
-    report = check_base(BasePaths(base_model_path=str(TINY)))
+    report = check_base({"base_model_path": str(TINY)})
     assert report.size == sum(file.stat().st_size for file in TINY.rglob("*.safetensors"))
 
 
@@ -255,14 +255,14 @@ def test_torchs_own_files_are_left_to_the_loader(tmp_path: Path) -> None:
 
 def test_a_hub_id_is_told_apart_from_a_wrong_path(tmp_path: Path) -> None:
     names = {"gemma_model_path": "google/gemma-3-4b-it", "vae_path": str(tmp_path / "no.safetensors")}
-    report = check_base(BasePaths(base_model_path=str(TINY), **names))
+    report = check_base({"base_model_path": str(TINY), **names})
     assert [part.state for part in report.parts] == ["good", "hub", "good", "missing"] and not report.usable
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\0", "~of-nobody/x", "//", "a\nb", "x" * 5000])
 def test_any_text_gets_a_report(text: str) -> None:
     for option in ("base_model_path", *NAMED):
-        assert not check_base(BasePaths(**{option: text})).usable
+        assert not check_base({option: text}).usable
 
 
 def test_comfyui_offers_a_file_for_each_part(tmp_path: Path) -> None:
@@ -283,10 +283,10 @@ def test_comfyui_offers_a_file_for_each_part(tmp_path: Path) -> None:
 def test_a_check_takes_milliseconds_and_no_torch() -> None:
     code = (
         "import sys\nfrom trainer_core.planning.base_check import *\n"
-        f"print(check_base(BasePaths(base_model_path={str(TINY)!r})).usable, 'torch' in sys.modules)"
+        f"print(check_base({{'base_model_path': {str(TINY)!r}}}).usable, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "False"]
     start = time.perf_counter()
-    check_base(BasePaths(base_model_path=str(TINY)))
+    check_base({"base_model_path": str(TINY)})
     assert time.perf_counter() - start < 0.2

@@ -20,7 +20,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import Job, JobDir, Kind
 from trainer_core.jobs.context import JobContext, JobStopped
 from trainer_core.model import hub_download
-from trainer_core.planning.base_check import BasePaths, check_base
+from trainer_core.planning.base_check import check_base
 from trainer_core.planning.hub_place import NEWBIE
 from trainer_core.tools.job_base import convert, download, half_folder
 
@@ -99,7 +99,7 @@ def test_the_whole_base_arrives_bit_for_bit(hub: FakeHub, tmp_path: Path) -> Non
     job = context(tmp_path)
     result = download({"output": str(tmp_path / "new")}, job)
     assert content(tmp_path / "new") == fetched(hub) and result["paths"] == {"base_model_path": str(tmp_path / "new")}
-    assert check_base(BasePaths(**result["paths"])).usable
+    assert check_base(result["paths"]).usable
     told = phases(job)
     assert [told[0]["phase"], told[-1]["done"]] == ["listing", result["bytes"]]
     assert not half_folder(tmp_path / "new").exists()
@@ -261,7 +261,7 @@ def test_convert_tells_bytes_and_the_new_setting(tmp_path: Path) -> None:
     assert result["paths"] == {"base_model_path": str(tmp_path / "new")} and result["bytes"] > 2**21
     assert {event["phase"] for event in phases(job)} == {"converting"} and phases(job)[-1]["total"] > 2**21
     file = convert({"source": str(TINY), "output": str(tmp_path / "x.safetensors"), "to": "comfyui"}, job)
-    assert check_base(BasePaths(base_model_path=str(TINY), **file["paths"])).usable
+    assert check_base({"base_model_path": str(TINY), **file["paths"]}).usable
 
 
 def test_a_stopped_conversion_leaves_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from trainer_core.cli.shared import note, tell
-from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.config import TrainConfig, named_parts
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.buckets import BucketPlan
@@ -32,7 +32,7 @@ def _settings(config: TrainConfig) -> Iterator[UserError]:
     """What the run would say before it writes anything; it says one thing at a time."""
     from trainer_core.model.hub import cached_part
     from trainer_core.planning.hub_place import parse_place
-    from trainer_core.training.checks import adapted, base_of, check_early, kernel_notes, named_parts
+    from trainer_core.training.checks import adapted, base_of, check_early, kernel_notes
     from trainer_core.training.device import pick_device
     from trainer_core.training.resume import check_rerun, kept_notes, resumed_config
 

@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer_core.cli.shared import PATHS, Commands, Progress, tell
+from trainer_core.cli.shared import PATHS, Commands, tell
+from trainer_core.contracts.base_part import BY_KIND
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.forms import BASE_FORMS, DTYPES, PART_KINDS
+from trainer_core.contracts.forms import BASE_FORMS, DTYPES
 from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.hub_place import NEWBIE
 
@@ -26,7 +27,7 @@ def add(commands: Commands) -> None:
     command.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     command.add_argument("--output", type=user_path, required=True, help="new folder, or new .safetensors file")
     command.add_argument("--to", choices=BASE_FORMS, default=BASE_FORMS[0], help="default: %(default)s")
-    for flag in PART_KINDS:
+    for flag in BY_KIND:
         command.add_argument(f"--{flag}", metavar="PATH", help=f"another {flag} than SOURCE's: a path or a hub id")
     command.add_argument("--dtype", choices=DTYPES, default="keep", help="of the new weights; default: %(default)s")
     command.add_argument("--token", help="hub token for gated or private repositories (default: HF_TOKEN)")
@@ -37,7 +38,7 @@ def _convert(options: argparse.Namespace) -> None:
     from trainer_core.model.hub import resolve_part
     from trainer_core.tools.conversion import Conversion, convert
 
-    parts = {flag: value for flag in PART_KINDS if (value := getattr(options, flag)) is not None}
+    parts = {flag: value for flag in BY_KIND if (value := getattr(options, flag)) is not None}
     wanted = Conversion(source=options.source, output=options.output, form=options.to, dtype=options.dtype, parts=parts)
     try:
         print(convert(wanted, lambda text, kind: resolve_part(text, kind, options.token), Progress("converting")))

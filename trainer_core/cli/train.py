@@ -6,7 +6,8 @@ from pathlib import Path
 
 from trainer_core.cli.shared import PATHS, Commands, config_of, stay_offline
 from trainer_core.cli.together import train_together
-from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.base_part import is_elsewhere
+from trainer_core.contracts.config import TrainConfig, named_parts
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.user_path import user_path
@@ -48,7 +49,7 @@ def train(path: Path, *, check: bool = False) -> int:
     main_process = os.environ.get("RANK", "0") == "0"
     for note in notes if main_process else ():
         print(f"note: {note}")
-    if not any(_is_hub_id(text) for text in _named_parts(config)):
+    if not any(is_elsewhere(text) for text in named_parts(config).values()):
         stay_offline()
     if check:
         from trainer_core.cli.checking import check as check_all
@@ -60,17 +61,6 @@ def train(path: Path, *, check: bool = False) -> int:
     if main_process:
         print(outcome)
     return 0
-
-
-def _named_parts(config: TrainConfig) -> tuple[str, ...]:
-    """The parts of the base that are named one by one, as written."""
-    parts = (config.transformer_path, config.gemma_model_path, config.clip_model_path, config.vae_path)
-    return tuple(text for text in parts if text)
-
-
-def _is_hub_id(text: str) -> bool:
-    """True for a part that is not on this disk: it has to be fetched."""
-    return not Path(text).exists()
 
 
 def _gpu_count(config: TrainConfig) -> int:

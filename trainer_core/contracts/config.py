@@ -7,13 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from trainer_core.contracts.base_part import BASE_PARTS, PART_OPTIONS, is_elsewhere
 from trainer_core.contracts.errors import ConfigError, Problem, UserError
 from trainer_core.contracts.foreign import FOREIGN_KEYS
 from trainer_core.contracts.options import OptionSpec, Rerun, checked, specs_of
 from trainer_core.contracts.system_prompts import SYSTEM_PROMPT_TAGS, SYSTEM_PROMPT_XML
 from trainer_core.contracts.toml_text import read_toml, template_text, values_text
 from trainer_core.contracts.train_config import TrainConfig
-from trainer_core.contracts.validation import PART_OPTIONS, all_problems
+from trainer_core.contracts.validation import all_problems
 
 __all__ = [
     "SYSTEM_PROMPT_TAGS",
@@ -26,6 +27,7 @@ __all__ = [
     "flattened",
     "load_config",
     "load_with_notes",
+    "named_parts",
     "options",
     "parse_config",
     "refused",
@@ -134,14 +136,19 @@ def with_full_paths(cfg: TrainConfig) -> TrainConfig:
 
 
 def _full(spec: OptionSpec, text: str) -> str:
-    is_hub_id = spec.name in PART_OPTIONS and not os.path.exists(text)
-    if not text.strip() or is_hub_id or os.path.isabs(text):
+    if not text.strip() or (spec.name in PART_OPTIONS and is_elsewhere(text)) or os.path.isabs(text):
         return text
     try:
         return str(checked(spec, str(Path(text).absolute())))
     except ValueError:
         # The current folder's own name is one that no config can hold.
         return text
+
+
+def named_parts(cfg: TrainConfig) -> dict[str, str]:
+    """The parts of the base that are named one by one, as written, by kind."""
+    named = {part.kind: getattr(cfg, part.option) for part in BASE_PARTS}
+    return {kind: text for kind, text in named.items() if text}
 
 
 def config_template() -> str:

@@ -10,7 +10,5 @@ LORA_FORMS: tuple[LoraForm, ...] = get_args(LoraForm)
 LORA_FILES = ("comfyui", "diffusers")
 # "keep": as it is stored.
 DTYPES = ("keep", "bf16", "fp16", "fp32")
-# What the commands and jobs call the parts of a base.
-PART_KINDS = ("transformer", "gemma", "clip", "vae")
 # The base's, and so of whatever is made of it.
 LICENSE = "Newbie-NC-1.0 (non-commercial)"

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from trainer_core.contracts.base_part import PART_OPTIONS
 from trainer_core.contracts.errors import Problem
 from trainer_core.contracts.foreign import hint_of, is_secret
 from trainer_core.contracts.options import OptionSpec, checked
@@ -52,9 +53,6 @@ def _cross_problems(values: Mapping[str, Any]) -> list[Problem]:
     """Contradictions between options; one whose own value is bad is missing here and left out."""
     checks = (_base_problems, _bucket_problems, _device_problems, _swap_problems, _validation_problems)
     return [problem for check in checks for problem in check(values)]
-
-
-PART_OPTIONS = ("transformer_path", "gemma_model_path", "clip_model_path", "vae_path")
 
 
 def _base_problems(values: Mapping[str, Any]) -> list[Problem]:

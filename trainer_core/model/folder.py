@@ -17,16 +17,9 @@ from trainer_core.planning.swapped import swapped_places
 from trainer_core.planning.transformer_config import WHAT, read_dimensions
 
 
-def find_base(
-    path: Path | None,
-    *,
-    transformer: Path | None = None,
-    gemma: Path | None = None,
-    clip: Path | None = None,
-    vae: Path | None = None,
-) -> BaseFolder:
+def find_base(path: Path | None, **named: Path | None) -> BaseFolder:
     """`base_parts.find_base`, with transformers read in every form that can be loaded, torch's own included."""
-    return base_parts.find_base(path, transformer=transformer, gemma=gemma, clip=clip, vae=vae, widths=_widths)
+    return base_parts.find_base(path, widths=_widths, **named)
 
 
 def find_transformer(path: Path) -> Path:

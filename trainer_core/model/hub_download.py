@@ -17,6 +17,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.hf_api import HfApi, ModelInfo
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
+from trainer_core.contracts.base_part import BY_KIND
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import fsync_file, replace
 from trainer_core.contracts.phase_names import Report
@@ -26,8 +27,6 @@ from trainer_core.planning.comfy import PLACES
 from trainer_core.planning.hub_place import HubPlace, parse_place
 from trainer_core.planning.tokenizer_places import GEMMA_PLACES, JINA_PLACES
 
-# What the hub's tools call a part -> its folder in the official layout.
-FOLDER_OF = {"transformer": "transformer", "gemma": "text_encoder", "clip": "clip_model", "vae": "vae"}
 SAFE = re.compile(r"^[\w][\w. -]*$")
 HASH_BYTES = 2**22
 TRIES = 5
@@ -59,7 +58,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, kw_only=True)
 class BaseListing:
-    """The files of a base, and the place of each part (of `base_parts.PARTS`) below the new folder."""
+    """The files of a base, and the place of each part (by its official folder) below the new folder."""
 
     files: tuple[RemoteFile, ...]
     places: Mapping[str, str]
@@ -96,7 +95,8 @@ def listing(parts: Mapping[str, str]) -> BaseListing:
         choice = choose([sibling.rfilename for sibling in info.siblings or []], kind, place.inside, repo=place.repo)
         wanted |= {file.target: file for file in _wanted(place, info, choice, kind)}
         single = choice.files == (choice.path,)
-        places[FOLDER_OF[kind]] = _target(choice.path, choice.path, kind) if single else FOLDER_OF[kind]
+        folder = BY_KIND[kind].folder
+        places[folder] = _target(choice.path, choice.path, kind) if single else folder
     return BaseListing(files=tuple(wanted.values()), places=places)
 
 
@@ -145,7 +145,7 @@ def _wanted(place: HubPlace, info: ModelInfo, choice: Choice, kind: str) -> Iter
 
 def _target(name: str, path: str, kind: str) -> str:
     """The file's place in the official folder, or in ComfyUI's for a part that is one file."""
-    part, pure = FOLDER_OF[kind], PurePosixPath(name)
+    part, pure = BY_KIND[kind].folder, PurePosixPath(name)
     if name == path:
         return f"{PLACES[part][0]}/{pure.name}"
     if str(pure.parent) in (path, path or "."):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
+from trainer_core.contracts.base_part import BASE_PARTS
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.tensor_names import shorten
 from trainer_core.planning.tokenizer_places import GEMMA_PLACES, JINA_PLACES
@@ -21,14 +22,7 @@ TOKENIZER_FILES = (
 )
 SELF_SUFFICIENT = ("tokenizer.json", "tokenizer.model", "sentencepiece.bpe.model")
 # Folders of a whole base that may hold the part, first the official one; "" is a repository of the part alone.
-FOLDERS = MappingProxyType(
-    {
-        "transformer": ("transformer", ""),
-        "gemma": ("text_encoder", ""),
-        "clip": ("clip_model", "text_encoder_2", ""),
-        "vae": ("vae", ""),
-    }
-)
+FOLDERS = MappingProxyType({part.kind: tuple(dict.fromkeys((part.folder, part.diffusers, ""))) for part in BASE_PARTS})
 # Some keep tokenizers in folders of their own, beside the weights.
 _TOKENIZER_FOLDERS = {**GEMMA_PLACES.siblings, **JINA_PLACES.siblings}
 # Single files that people publish, for repositories without folders of parts; the one match is taken.

@@ -9,25 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from trainer_core.contracts.base_part import BY_FOLDER
 from trainer_core.contracts.errors import UserError
-from trainer_core.planning.base_parts import OPTIONS, PARTS
 from trainer_core.planning.base_places import locate
 from trainer_core.planning.comfy import RELEASED, is_comfy, sightings
 from trainer_core.planning.part_check import PartFacts, check_part, misfit, unreadable
 
 ENCODERS = ("text_encoder", "clip_model")
 State = Literal["good", "unread", "hub", "missing", "refused"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BasePaths:
-    """A base as settings name it: paths as text, "" for what is not set. The four parts may also be hub ids."""
-
-    base_model_path: str = ""
-    transformer_path: str = ""
-    gemma_model_path: str = ""
-    clip_model_path: str = ""
-    vae_path: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +72,13 @@ class Candidate:
         return self.fits and not self.quantised
 
 
-def check_base(paths: BasePaths) -> BaseReport:
-    """Never raises: every refusal is in the report."""
-    places = locate(vars(paths))
+def check_base(settings: Mapping[str, str]) -> BaseReport:
+    """The base that settings name (those of `BASE_OPTIONS`, by name). Never raises: every refusal is in the report."""
+    places = locate(settings)
     facts = {part: check_part(part, path) for part, path in places.parts.items()}
     transformer = facts.get("transformer")
     reports = []
-    for part in PARTS:
+    for part in BY_FOLDER:
         if part in facts:
             reports.append(_described(part, places.parts[part], facts[part], transformer))
         elif part in places.hub:
@@ -108,7 +97,9 @@ def _described(part: str, path: Path, facts: PartFacts, transformer: PartFacts |
 def _report(
     part: str, state: State, *, path: str = "", size: int = 0, dtype: str = "", error: UserError | None = None
 ) -> PartReport:
-    return PartReport(part=part, state=state, path=path, size=size, dtype=dtype, error=error)
+    return PartReport(
+        part=part, option=BY_FOLDER[part].option, state=state, path=path, size=size, dtype=dtype, error=error
+    )
 
 
 def find_in_comfyui(folder: Path) -> Mapping[str, tuple[Candidate, ...]]:
@@ -123,7 +114,7 @@ def find_in_comfyui(folder: Path) -> Mapping[str, tuple[Candidate, ...]]:
                 f"{folder} is not ComfyUI's models folder: it holds neither diffusion_models nor unet.",
                 ["Give the folder named models inside ComfyUI."],
             )
-        seen = {part: list(files_of(folder, part)) for part in PARTS}
+        seen = {part: list(sightings(folder, part)) for part in BY_FOLDER}
         takes = [found.takes for found in seen["transformer"] if found.takes and not found.quantised] or [RELEASED]
         return {
             part: tuple(
@@ -135,7 +126,7 @@ def find_in_comfyui(folder: Path) -> Mapping[str, tuple[Candidate, ...]]:
                 )
                 for found in seen[part]
             )
-            for part in PARTS
+            for part in BY_FOLDER
         }
     except OSError as error:
         raise unreadable(folder, error) from error

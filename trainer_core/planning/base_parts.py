@@ -3,33 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
+from trainer_core.contracts.base_part import BASE_PARTS, BY_FOLDER, BY_KIND
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.comfy import Widths, comfy_parts, is_comfy
 from trainer_core.planning.weight_files import has_weights
-
-PARTS = MappingProxyType(
-    {
-        "transformer": "NextDiT: config.json, diffusion_pytorch_model.safetensors",
-        "text_encoder": "Gemma3 with its tokenizer: config.json, model*.safetensors, tokenizer.json",
-        "clip_model": "Jina CLIP v2 with its tokenizer: config.json, model.safetensors, tokenizer.json",
-        "vae": "AutoencoderKL: config.json, diffusion_pytorch_model.safetensors",
-    }
-)
-# The same parts as diffusers' own pipeline keeps them; tokenizers lie in folders beside.
-DIFFUSERS_FOLDERS = MappingProxyType(
-    {"transformer": "transformer", "text_encoder": "text_encoder", "clip_model": "text_encoder_2", "vae": "vae"}
-)
-# The option by which a user names each part.
-OPTIONS = MappingProxyType(
-    {
-        "transformer": "transformer_path",
-        "text_encoder": "gemma_model_path",
-        "clip_model": "clip_model_path",
-        "vae": "vae_path",
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,29 +29,26 @@ class BaseFolder:
 def find_base(
     path: Path | None,
     *,
-    transformer: Path | None = None,
-    gemma: Path | None = None,
-    clip: Path | None = None,
-    vae: Path | None = None,
     widths: Callable[[Path], Widths],
+    **named: Path | None,
 ) -> BaseFolder:
-    """Recognises a base model by what lies in its folder; each of the other paths replaces one part of it.
+    """Recognises a base model by what lies in its folder; each of the named paths (by kind) replaces one part of it.
 
-    `path` may also be the transformer alone (a file); None means that every part is given. `widths` tells what a
+    `path` may also be the transformer alone (a file); None means that every part is named. `widths` tells what a
     transformer takes from its encoders: in a ComfyUI folder they are chosen by it.
 
     Raises UserError: "base_missing" for a path that does not exist, "base_incomplete" naming what is absent,
     "base_ambiguous" where several files could be one part.
     """
-    given = {"transformer": transformer, "text_encoder": gemma, "clip_model": clip, "vae": vae}
-    parts = {part: override(part, value) for part, value in given.items() if value is not None}
+    given = {BY_KIND[kind].folder: value for kind, value in named.items() if value is not None}
+    parts = {part: override(part, value) for part, value in given.items()}
     layout = "parts"
     if path is not None:
         root = path.expanduser()
-        wanted = [part for part in PARTS if part not in parts]
+        wanted = [part for part in BY_FOLDER if part not in parts]
         found, layout = parts_of(root, wanted, parts.get("transformer"), widths)
         parts = found | parts
-    absent = [part for part in PARTS if part not in parts]
+    absent = [part for part in BY_FOLDER if part not in parts]
     if absent:
         raise incomplete(absent)
     whole = path is not None and layout != "parts"
@@ -85,7 +60,7 @@ def incomplete(absent: list[str]) -> UserError:
     return UserError(
         "base_incomplete",
         f"The base model lacks {', '.join(absent)}: no base folder is given that holds them.",
-        [f"Give {', '.join(OPTIONS[part] for part in absent)}, or the folder of a whole base model."],
+        [f"Give {', '.join(BY_FOLDER[part].option for part in absent)}, or the folder of a whole base model."],
     )
 
 
@@ -93,9 +68,9 @@ def override(part: str, path: Path) -> Path:
     """A part that is named by itself: a file, its folder, or the folder of a whole base. Raises `base_missing`."""
     place = path.expanduser()
     if not place.exists():
-        raise UserError("base_missing", f"{OPTIONS[part]}: {place} does not exist.")
+        raise UserError("base_missing", f"{BY_FOLDER[part].option}: {place} does not exist.")
     if place.is_dir() and not (place / "config.json").is_file():
-        for name in (part, DIFFUSERS_FOLDERS[part]):
+        for name in (part, BY_FOLDER[part].diffusers):
             if (place / name).is_dir():
                 return place / name
         single = [file for file in place.iterdir() if file.suffix in (".safetensors", ".sft")]
@@ -120,16 +95,17 @@ def parts_of(
             _expected_layout(),
         )
     absent = [name for name in wanted if not (root / name).is_dir()]
-    diffusers = (root / DIFFUSERS_FOLDERS["clip_model"]).is_dir() and not (root / "clip_model").is_dir()
+    clip = BY_KIND["clip"]
+    diffusers = (root / clip.diffusers).is_dir() and not (root / clip.folder).is_dir()
     # A folder vae is in every layout; in ComfyUI's it holds single files.
-    comfy = bool(wanted) and is_comfy(root) and not any((root / name).is_dir() for name in PARTS if name != "vae")
-    layouts = (("diffusers", DIFFUSERS_FOLDERS), ("official", {name: name for name in PARTS}))
-    for layout, folders in () if comfy else layouts:
-        found = {name: root / folders[name] for name in wanted}
+    comfy = bool(wanted) and is_comfy(root) and not any((root / name).is_dir() for name in BY_FOLDER if name != "vae")
+    for layout in () if comfy else ("diffusers", "official"):
+        parts = {name: BY_FOLDER[name] for name in wanted}
+        found = {name: root / (part.diffusers if layout == "diffusers" else name) for name, part in parts.items()}
         if (layout == "official" or diffusers) and all(folder.is_dir() for folder in found.values()):
             return found, layout
     if is_comfy(root):
-        return comfy_parts(root, wanted, OPTIONS, transformer, widths), "comfyui"
+        return comfy_parts(root, wanted, transformer, widths), "comfyui"
     if wanted == ["transformer"] and has_weights(root):
         return {"transformer": root}, "parts"
     raise _lacking(root, absent)
@@ -137,13 +113,13 @@ def parts_of(
 
 def _lacking(root: Path, absent: list[str]) -> UserError:
     hints = _expected_layout()
-    if root.name in PARTS or root.parent.name in PARTS:
-        whole = root.parent if root.name in PARTS else root.parent.parent
+    if root.name in BY_FOLDER or root.parent.name in BY_FOLDER:
+        whole = root.parent if root.name in BY_FOLDER else root.parent.parent
         hints.insert(0, f"This is one part of a base model; give the whole folder instead: {whole}")
-    inner = sorted(d.name for d in root.iterdir() if all((d / name).is_dir() for name in PARTS))
+    inner = sorted(d.name for d in root.iterdir() if all((d / name).is_dir() for name in BY_FOLDER))
     if inner:
         hints.insert(0, f"A base model lies one level deeper: {root / inner[0]}")
-    hints.append(f"Parts that lie elsewhere are given by {', '.join(OPTIONS[name] for name in absent)}.")
+    hints.append(f"Parts that lie elsewhere are given by {', '.join(BY_FOLDER[name].option for name in absent)}.")
     names = ", ".join(f"{name}/" for name in absent)
     return UserError("base_incomplete", f"{root} is not a complete NewBie base model: it lacks {names}.", hints)
 
@@ -151,6 +127,6 @@ def _lacking(root: Path, absent: list[str]) -> UserError:
 def _expected_layout() -> list[str]:
     return [
         "The folder must look like this:",
-        *(f"{name}/  {holds}" for name, holds in PARTS.items()),
+        *(f"{part.folder}/  {part.holds}" for part in BASE_PARTS),
         "ComfyUI's models folder (diffusion_models, text_encoders, vae) and diffusers' own layout are read as well.",
     ]

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trainer_core.contracts.base_part import BASE_PARTS, BY_FOLDER
 from trainer_core.contracts.errors import UserError
-from trainer_core.planning.base_parts import OPTIONS, PARTS, incomplete, override, parts_of
+from trainer_core.contracts.user_path import user_path
+from trainer_core.planning.base_parts import incomplete, override, parts_of
 from trainer_core.planning.hub_place import parse_place
 from trainer_core.planning.part_check import transformer_widths, unreadable
 
@@ -37,13 +39,12 @@ class Places:
 def locate(settings: Mapping[str, str]) -> Places:
     """Looks for every part, each for itself where the base is not whole. Never raises.
 
-    settings: by option name, base_model_path and the options of the parts; "" for what is not set.
+    settings: those of `BASE_OPTIONS` that are set, by name.
     """
     given, hub, refusals = _named(settings)
-    text = settings["base_model_path"].strip()
-    root = Path(text).expanduser() if text else None
-    wanted = [part for part in PARTS if part not in (given.keys() | hub.keys() | refusals.keys())]
-    if root is None and len(wanted) == len(PARTS):
+    text = settings.get("base_model_path", "").strip()
+    wanted = [part for part in BY_FOLDER if part not in (given.keys() | hub.keys() | refusals.keys())]
+    if not text and len(wanted) == len(BY_FOLDER):
         nothing = UserError("base_missing", "No base model is chosen.", ["Choose the folder of a base model."])
         return Places(layout="", error=nothing)
     found: dict[str, Path] = {}
@@ -56,18 +57,18 @@ def _named(settings: Mapping[str, str]) -> tuple[dict[str, Path], dict[str, str]
     given: dict[str, Path] = {}
     hub: dict[str, str] = {}
     refusals: dict[str, UserError] = {}
-    for part, option in OPTIONS.items():
-        text = settings[option].strip()
+    for part in BASE_PARTS:
+        text = settings.get(part.option, "").strip()
         try:
             if text:
-                given[part] = override(part, Path(text))
+                given[part.folder] = override(part.folder, user_path(text))
         except UserError as error:
             if parse_place(text) is not None:
-                hub[part] = text
+                hub[part.folder] = text
             else:
-                refusals[part] = error
+                refusals[part.folder] = error
         except OSError as error:
-            refusals[part] = unreadable(Path(text), error)
+            refusals[part.folder] = unreadable(Path(text), error)
     return given, hub, refusals
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from trainer_core.contracts.base_part import BY_FOLDER
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.headers import HeaderProblem, StoredTensor, read_header
 from trainer_core.planning.part_sizes import GEMMA, JINA
@@ -69,28 +70,27 @@ def is_comfy(root: Path) -> bool:
 def comfy_parts(
     root: Path,
     wanted: Sequence[str],
-    options: Mapping[str, str],
     transformer: Path | None,
     widths: Callable[[Path], Widths],
 ) -> dict[str, Path]:
     """One file for each wanted part.
 
-    options: part -> the option by which a user names it. transformer: the one that is used where it is not wanted
-    from here. widths: what a transformer's file or folder takes from its encoders.
+    transformer: the one that is used where it is not wanted from here. widths: what a transformer's file or folder
+    takes from its encoders.
 
     Raises UserError: "base_incomplete", "base_ambiguous", and what `widths` raises.
     """
     parts: dict[str, Path] = {}
     if "transformer" in wanted:
-        parts["transformer"] = transformer = _only(root, "transformer", files_of(root, "transformer"), options).file
+        parts["transformer"] = transformer = _only(root, "transformer", sightings(root, "transformer")).file
     assert transformer is not None
     takes = widths(transformer)
     for part in ("text_encoder", "clip_model"):
         if part in wanted:
-            fitting = _fitting(list(files_of(root, part)), getattr(takes, part), getattr(RELEASED, part))
-            parts[part] = _only(root, part, fitting, options).file
+            fitting = _fitting(list(sightings(root, part)), getattr(takes, part), getattr(RELEASED, part))
+            parts[part] = _only(root, part, fitting).file
     if "vae" in wanted:
-        parts["vae"] = _only(root, "vae", files_of(root, "vae"), options).file
+        parts["vae"] = _only(root, "vae", sightings(root, "vae")).file
     return parts
 
 
@@ -164,19 +164,19 @@ def _is_quantised(header: Header) -> bool:
     return small or any(QUANTISED.search(name) for name in header)
 
 
-def _only(root: Path, part: str, found: Iterable[FileContents], options: Mapping[str, str]) -> FileContents:
-    found = list(found)
-    usable = [file for file in found if not file.quantised]
+def _only(root: Path, part: str, sightings: Iterable[FileContents]) -> FileContents:
+    found, option = list(sightings), BY_FOLDER[part].option
+    usable = [sighting for sighting in found if not sighting.quantised]
     if len(usable) == 1:
         return usable[0]
     if usable:
         raise UserError(
             "base_ambiguous",
             f"{root} holds several files that could be the {part}: {shorten([str(s.file) for s in usable])}.",
-            [f"Name the right one with {options[part]}."],
+            [f"Name the right one with {option}."],
         )
     places = " or ".join(f"{name}/" for name in PLACES[part])
-    hints = [f"Put NewBie's file there, or give its path with {options[part]}."]
+    hints = [f"Put NewBie's file there, or give its path with {option}."]
     if found:
         hints.insert(0, f"Quantised files are not read: {shorten([s.file.name for s in found])}. Use the bf16 version.")
     raise UserError("base_incomplete", f"{root} holds no {part} for NewBie in {places}.", hints)

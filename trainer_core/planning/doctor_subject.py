@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from trainer_core.contracts.base_part import BASE_OPTIONS
 from trainer_core.contracts.config import TrainConfig, load_with_notes, options
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import read_events
 from trainer_core.contracts.fsutil import tail
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.advice import speed_hints
-from trainer_core.planning.base_check import BasePaths, PartReport, check_base
-from trainer_core.planning.base_parts import OPTIONS
+from trainer_core.planning.base_check import PartReport, check_base
 from trainer_core.planning.flat_loss import flat_loss_hints, is_flat
 from trainer_core.planning.hardware import Machine
 from trainer_core.planning.ladder import ladder_hints
@@ -68,8 +68,7 @@ def run_lines(folder: Path, machine: Machine, count: Count) -> Lines:
 
 
 def _base_lines(config: TrainConfig) -> Lines:
-    names = ("base_model_path", *OPTIONS.values())
-    report = check_base(BasePaths(**{name: getattr(config, name) for name in names}))
+    report = check_base({name: getattr(config, name) for name in BASE_OPTIONS})
     whole = [f"base: {report.error}"] if report.error else [f"base: layout {report.layout}"]
     return [*whole, *(f"{part.part}: {_described(part)}" for part in report.parts)]
 

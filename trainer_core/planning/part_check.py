@@ -58,7 +58,7 @@ class PartFacts:
 
 
 def check_part(part: str, path: Path) -> PartFacts:
-    """What a part (a name of `base_parts.PARTS`) at an existing path is. Never raises."""
+    """What a part (a folder of `BASE_PARTS`) at an existing path is. Never raises."""
     size = 0
     try:
         files = files_of(part, path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from types import MappingProxyType
 
+from trainer_core.contracts.base_part import BASE_PARTS
 from trainer_core.contracts.config import parse_config
 from trainer_core.planning.base import read_base
 from trainer_core.planning.base_parts import BaseFolder
@@ -51,11 +52,8 @@ def choose_precision(
     size: width and height of the largest picture, pixels. tokens: of the longest prompt. lora_bytes: of the LoRAs in
     fp32, which lie beside a transformer that is not held exactly. old_card: see `vae_bytes`.
     """
-    parts = {
-        "transformer_path": base.transformer, "gemma_model_path": base.text_encoder,
-        "clip_model_path": base.clip_model, "vae_path": base.vae,
-    }  # fmt: skip
-    config = parse_config({**PLACEHOLDERS, **{name: str(path) for name, path in parts.items()}})
+    parts = {part.option: str(getattr(base, part.folder)) for part in BASE_PARTS}
+    config = parse_config({**PLACEHOLDERS, **parts})
     sizes = read_base(config)
     work = Workload(micro_batch=(*size, 1), largest_picture=size, caption_tokens=tokens, sample_size=size)
     adapter = matching(sizes.transformer, ())

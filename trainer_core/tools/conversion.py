@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trainer_core.contracts.base_part import BY_KIND
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.forms import PART_KINDS
 from trainer_core.contracts.phase_names import Report
 from trainer_core.model.folder import find_base, find_transformer, transformer_dimensions
 from trainer_core.model.writing import DTYPE_OF
@@ -18,7 +18,7 @@ SOURCES = "a base model in any layout, its transformer alone, or a hub id (org/n
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """source and parts (of `PART_KINDS`): paths or hub ids; form: one of `BASE_FORMS`; dtype: one of `DTYPES`."""
+    """source and parts (by kind): paths or hub ids; form: one of `BASE_FORMS`; dtype: one of `DTYPES`."""
 
     source: str
     output: Path
@@ -36,7 +36,7 @@ def convert(wanted: Conversion, resolve: Callable[[str, str], Path], report: Rep
     official = wanted.form == "official"
     require_new(wanted.output, folder=official)  # before anything is fetched
     dtype = DTYPE_OF[wanted.dtype]
-    kinds = PART_KINDS if official else PART_KINDS[:1]
+    kinds = list(BY_KIND) if official else ["transformer"]
     given = {kind: wanted.parts[kind] for kind in kinds if wanted.parts.get(kind)}
     root: Path | None = user_path(wanted.source)
     if root is not None and not root.exists():
@@ -47,7 +47,7 @@ def convert(wanted: Conversion, resolve: Callable[[str, str], Path], report: Rep
     if root is not None and "transformer" not in given:
         # A wrong file should not be found out after gigabytes of encoders were fetched.
         transformer_dimensions(find_transformer(root))
-    paths = {kind: resolve(given[kind], kind) for kind in PART_KINDS if kind in given}
+    paths = {kind: resolve(given[kind], kind) for kind in BY_KIND if kind in given}
     if official:
         return to_official(find_base(root, **paths), wanted.output, dtype=dtype, report=report)
     transformer = paths.get("transformer") or (find_transformer(root) if root else None)

@@ -10,15 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from trainer_core.contracts.disk import disk_space
+from trainer_core.contracts.base_part import BY_FOLDER, BY_KIND
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.forms import BASE_FORMS, DTYPES, PART_KINDS
+from trainer_core.contracts.forms import BASE_FORMS, DTYPES
 from trainer_core.contracts.fsutil import install_folder, write_json_atomic
 from trainer_core.jobs.context import JobContext
 from trainer_core.model.hub import cached_part
 from trainer_core.model.hub_download import BaseListing, RemoteFile, fetch, listing
-from trainer_core.planning.base_check import BasePaths, check_base
-from trainer_core.planning.base_parts import OPTIONS
+from trainer_core.planning.base_check import check_base
 from trainer_core.planning.hub_place import NEWBIE
 from trainer_core.tools.job_spec import Spec
 from trainer_core.tools.outputs import bytes_of, require_new, require_room, writing
@@ -45,7 +44,7 @@ def convert(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
         output=values.path("output"),
         form=form,
         dtype=values.choice("dtype", DTYPES, "keep"),
-        parts=values.named_texts("parts", PART_KINDS),
+        parts=values.named_texts("parts", tuple(BY_KIND)),
     )
     output = carry_out(wanted, _here, lambda _, done, total: job.progress("converting", done, total))
     paths = {"base_model_path" if form == "official" else "transformer_path": str(output)}
@@ -65,7 +64,7 @@ def download(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     """
     values = Spec(spec)
     output, plan_only = values.path("output"), values.flag("plan")
-    parts = dict.fromkeys(PART_KINDS, values.text("repo", "") or NEWBIE) | values.named_texts("parts", PART_KINDS)
+    parts = dict.fromkeys(BY_KIND, values.text("repo", "") or NEWBIE) | values.named_texts("parts", tuple(BY_KIND))
     require_new(output, folder=True)
     half = half_folder(output)
     job.progress("listing", 0, 1)
@@ -116,6 +115,6 @@ def _here(text: str, kind: str) -> Path:
 def _paths(folder: Path, places: Mapping[str, str]) -> dict[str, str]:
     """The settings that name a downloaded base: its folder, or each part where two layouts are mixed."""
     whole = {"base_model_path": str(folder)}
-    if check_base(BasePaths(**whole)).error is None:
+    if check_base(whole).error is None:
         return whole
-    return {OPTIONS[part]: str(folder / place) for part, place in places.items()}
+    return {BY_FOLDER[part].option: str(folder / place) for part, place in places.items()}

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import torch
 
-from trainer_core.contracts.config import TrainConfig
-from trainer_core.contracts.disk import folder_problem
+from trainer_core.contracts.config import TrainConfig, named_parts
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.model.attention import backend_problem, check_backend
@@ -21,17 +20,6 @@ from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.adapters import adapter_shapes, check_weights, start_weights
 from trainer_core.training.cache import cache_root
 from trainer_core.training.optim import check_optimizer
-
-
-def named_parts(config: TrainConfig) -> dict[str, str]:
-    """The parts of the base that are named one by one, as written, by kind."""
-    named = {
-        "transformer": config.transformer_path,
-        "gemma": config.gemma_model_path,
-        "clip": config.clip_model_path,
-        "vae": config.vae_path,
-    }
-    return {kind: text for kind, text in named.items() if text}
 
 
 def base_of(config: TrainConfig) -> BaseFolder:

@@ -12,28 +12,25 @@ from newbie_gui.formatting import size_text
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, is_plan, paths_of, stamp_of
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
 from newbie_gui.pages.html import note
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
+from trainer_core.contracts.base_part import BASE_OPTIONS, BASE_PARTS, BY_FOLDER
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS
 from trainer_core.contracts.fsutil import json_text
 from trainer_core.contracts.user_path import user_path
 from trainer_core.jobs.queue import Entry
-from trainer_core.planning.base_check import BasePaths, Candidate, check_base, find_in_comfyui
-from trainer_core.planning.base_parts import OPTIONS
+from trainer_core.planning.base_check import Candidate, check_base, find_in_comfyui
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.hub_place import NEWBIE
 
 HOWS = ("builtin", "folder", "comfyui", "convert", "download")
-FIELDS = ("base_model_path", *OPTIONS.values())
-# What the jobs call the parts -> the settings that name them.
-PARTS = {"transformer": "transformer_path", "gemma": "gemma_model_path", "clip": "clip_model_path", "vae": "vae_path"}
 # Of `HOWS`, those that the form's own paths show; the others make a base first.
 _SHOWN_BY_PATHS = ("builtin", "folder", "comfyui")
 _BUSY_S, _IDLE_S = 1.0, 5.0
 
 
 class BasePanel:
-    """The panel of one page; `place` it, then `wire` it to the controls of the five settings in `FIELDS`."""
+    """The panel of one page; `place` it, then `wire` it to the controls of the five settings in `BASE_OPTIONS`."""
 
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
@@ -67,8 +64,8 @@ class BasePanel:
         self._timer = gr.Timer(_IDLE_S)
 
     def wire(self, fields: Mapping[str, Component]) -> None:
-        """`fields`: at least the controls of `FIELDS`, by name."""
-        self._fields = {name: fields[name] for name in FIELDS}
+        """`fields`: at least the controls of `BASE_OPTIONS`, by name."""
+        self._fields = {name: fields[name] for name in BASE_OPTIONS}
         five: list[Any] = list(self._fields.values())
         job: list[Any] = [self._job, self._confirm, self._use, self._stop, self._id, self._stamp, self._timer]
         self._job_outputs = job
@@ -129,7 +126,7 @@ class BasePanel:
                 [], value=None, label=t(f"base.part.{part}"), allow_custom_value=True, visible=False,
                 elem_id=f"base-comfyui-{part}",
             )
-            for part in OPTIONS
+            for part in BY_FOLDER
         }  # fmt: skip
         self._use_files = gr.Button(t("base.comfyui.use"), variant="primary", visible=False, elem_id="base-comfyui-use")
 
@@ -189,7 +186,7 @@ class BasePanel:
         how, shown = data[self._how], _how_of(paths)
         follows = how in _SHOWN_BY_PATHS and how != shown
         return {
-            self._report: str(render_report(check_base(BasePaths(**paths)), self._ui)),
+            self._report: str(render_report(check_base(paths), self._ui)),
             self._seen: json_text(paths),
             self._folder: gr.update(value=paths["base_model_path"]),
             **({self._how: shown, **self._only(shown)} if follows else {}),
@@ -236,7 +233,7 @@ class BasePanel:
         return self._ui.t.joined(words)
 
     def _used_files(self, data: dict[Any, Any]) -> dict[Any, Any]:
-        chosen = {OPTIONS[part]: str(data[box] or "").strip() for part, box in self._files.items()}
+        chosen = {BY_FOLDER[part].option: str(data[box] or "").strip() for part, box in self._files.items()}
         if not all(chosen.values()):
             raise UserError("base_parts_open", self._ui.t("base.nothing"))
         return self._set(chosen)
@@ -247,7 +244,7 @@ class BasePanel:
         parts: dict[str, str] = {}
         if not source:
             source = now["base_model_path"] or now["transformer_path"]
-            parts = {kind: now[option] for kind, option in PARTS.items()}
+            parts = {part.kind: now[part.option] for part in BASE_PARTS}
         name = str(data[self._convert_name] or "")
         job_id = self._jobs.convert(source, parts, form=str(data[self._to]), dtype=str(data[self._dtype]), name=name)
         return self._shown(self._ui.queue.entry(job_id))
@@ -302,4 +299,4 @@ def _how_of(paths: Mapping[str, str]) -> str:
     """From where the base of these paths comes."""
     if paths["base_model_path"] == str(TINY_BASE):
         return "builtin"
-    return "comfyui" if not paths["base_model_path"] and paths[OPTIONS["transformer"]] else "folder"
+    return "comfyui" if not paths["base_model_path"] and paths["transformer_path"] else "folder"

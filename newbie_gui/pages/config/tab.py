@@ -19,13 +19,11 @@ from newbie_gui.pages.config.form_check import check
 from newbie_gui.pages.config.render import render, start_problem
 from newbie_gui.pages.config.strategy import new_values, plan_for, render_plan, titles
 from newbie_gui.pages.html import digest
-from newbie_gui.pages.ui import QUIET, Ui, held, hidden
+from newbie_gui.pages.ui import QUIET, Ui
+from trainer_core.contracts.base_part import BASE_OPTIONS
 from trainer_core.contracts.config import TrainConfig, options, parse_config
 from trainer_core.contracts.fsutil import json_text
-from trainer_core.contracts.validation import PART_OPTIONS
 
-# A panel of its own fills these.
-BASE_OPTIONS = ("base_model_path", *PART_OPTIONS)
 # Seconds between looks while something is being counted, and otherwise (free memory changes by itself).
 _SOON_S, _SLOW_S = 1.0, 10.0
 # For what a click has to know before it answers.
@@ -134,6 +132,7 @@ class ConfigTab:
         marks = [*controls, *self.fields.folds.values(), self._shown]
         # What a person does, not what is filled in: that is told once by the nudge, not by each control for itself.
         typed = [control.input for control in (*controls, self._strategy)]
+        # A panel of its own fills these.
         set_by_others = [self.fields.controls[name].change for name in BASE_OPTIONS]  # type: ignore[attr-defined]
         for triggers, handler in (
             (typed, self._changed),

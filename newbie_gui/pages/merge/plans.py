@@ -15,7 +15,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import DTYPES as PRECISIONS
 from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS
 from trainer_core.contracts.workspace import Workspace
-from trainer_core.planning.base_check import BasePaths, BaseReport, check_base
+from trainer_core.planning.base_check import BaseReport, check_base
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS, SUFFIX, LoraFacts, lora_facts
 
 FORMS = ("comfyui", "folder")
@@ -79,7 +79,7 @@ def read_stack(t: Texts, base: object, loras: Sequence[tuple[object, object]]) -
         stack.append((lora, number(t, "merge.strength", strength, *STRENGTH)))
     if len({lora for lora, _ in stack}) < len(stack):
         raise UserError("loras_twice", t("merge.error.twice"))
-    return Stack(base=path, report=check_base(BasePaths(base_model_path=str(path))), loras=tuple(stack))
+    return Stack(base=path, report=check_base({"base_model_path": str(path)}), loras=tuple(stack))
 
 
 def number(t: Texts, what: str, value: object, low: float, high: float) -> float:

@@ -18,7 +18,7 @@ from newbie_gui.pages.merge.render import base_view, problem
 from newbie_gui.pages.merge.try_panel import TryPanel
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news, said
 from trainer_core.contracts.errors import UserError
-from trainer_core.planning.base_check import BasePaths, check_base
+from trainer_core.planning.base_check import check_base
 
 _TICK_S = 2.5
 _REMEMBERED = "merge"
@@ -147,7 +147,7 @@ class _Tab:
         sized = self._trying.sized(base, values[self._trying.fields["width"]])
         if not base or "\0" in base:
             return {self.choose.base_note: "", **sized}
-        report = check_base(BasePaths(base_model_path=base))
+        report = check_base({"base_model_path": base})
         note = str(base_view(self._ui, report))
         try:
             room = self.merge.looked(values, report)

@@ -8,16 +8,17 @@ import gradio as gr
 import pytest
 
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, paths_of, stamp_of
-from newbie_gui.pages.config.base_panel import FIELDS, BasePanel
+from newbie_gui.pages.config.base_panel import BasePanel
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import make_services
 from newbie_gui.texts import Lang
+from trainer_core.contracts.base_part import BASE_OPTIONS
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.queue import Entry, Queue
-from trainer_core.planning.base_check import BasePaths, check_base
+from trainer_core.planning.base_check import check_base
 from trainer_core.planning.demo import TINY_BASE
 
 GIB = 2**30
@@ -45,12 +46,12 @@ def entry(kind: Any = "download", spec: Mapping[str, Any] | None = None, **value
 @pytest.mark.parametrize("lang, good, bad", [("en", "Usable", "Not usable yet"), ("zh", "可以使用", "还不能使用")])
 def test_the_report_says_in_words_whether_it_can_be_used(lang: Lang, good: str, bad: str, tmp_path: Path) -> None:
     ui = page(tmp_path, lang)
-    assert good in render_report(check_base(BasePaths(base_model_path=str(TINY_BASE))), ui)
-    html = render_report(check_base(BasePaths(base_model_path=str(TINY_BASE / "vae"))), ui)
+    assert good in render_report(check_base({"base_model_path": str(TINY_BASE)}), ui)
+    html = render_report(check_base({"base_model_path": str(TINY_BASE / "vae")}), ui)
     assert bad in html and str(TINY_BASE) in html and "✗" in html
     odd = tmp_path / "<script>x"
     odd.mkdir()
-    assert "<script" not in render_report(check_base(BasePaths(base_model_path=str(odd))), ui)
+    assert "<script" not in render_report(check_base({"base_model_path": str(odd)}), ui)
 
 
 @pytest.mark.parametrize(
@@ -84,13 +85,13 @@ def panel_of(ui: Ui) -> tuple[BasePanel, dict[str, gr.Textbox]]:
     with gr.Blocks(analytics_enabled=False):
         panel = BasePanel(ui)
         panel.place()
-        fields = {name: gr.Textbox() for name in FIELDS}
+        fields = {name: gr.Textbox() for name in BASE_OPTIONS}
         panel.wire(fields)
     return panel, fields
 
 
 def test_nothing_chosen_is_no_error(tmp_path: Path) -> None:
-    html = render_report(check_base(BasePaths()), page(tmp_path))
+    html = render_report(check_base({}), page(tmp_path))
     assert "No base model is chosen yet" in html and "error" not in html
 
 

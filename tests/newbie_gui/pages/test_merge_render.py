@@ -17,7 +17,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.jobs.entries import Entry
-from trainer_core.planning.base_check import BasePaths, check_base
+from trainer_core.planning.base_check import check_base
 from trainer_core.planning.lora_facts import lora_facts
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -93,10 +93,10 @@ def test_facts_show_all_metadata_escaped_and_long_ones_folded(ui: Ui) -> None:
 
 
 def test_a_base_says_what_it_is_and_what_it_is_good_for(ui: Ui) -> None:
-    assert "Official model folder" in render.base_view(ui, check_base(BasePaths(base_model_path=str(TINY))))
-    alone = check_base(BasePaths(base_model_path=str(TINY / "transformer")))
+    assert "Official model folder" in render.base_view(ui, check_base({"base_model_path": str(TINY)}))
+    alone = check_base({"base_model_path": str(TINY / "transformer")})
     assert "not for Try it" in render.base_view(ui, alone)
-    assert "note error" in render.base_view(ui, check_base(BasePaths(base_model_path=str(ui.workspace.root))))
+    assert "note error" in render.base_view(ui, check_base({"base_model_path": str(ui.workspace.root)}))
 
 
 def test_uploads_and_kept_things_are_listed(ui: Ui) -> None:
