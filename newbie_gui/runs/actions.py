@@ -11,7 +11,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.run_names import CONFIG_FILE
 from trainer_core.contracts.trash import to_trash
 from trainer_core.jobs.queue import Queue
-from trainer_core.planning.advice import chosen_gpus, uses_gpu
+from trainer_core.planning.gpu_choice import chosen_gpus, uses_gpu
 from trainer_core.planning.hardware import Machine
 
 # What a changed setting does to a begun run: nothing to what is learnt, something, too much; or the run has no

@@ -9,8 +9,7 @@ from newbie_gui.runs.store import Row
 from trainer_core.contracts.checkpoints import complete_checkpoints
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.jobs.queue import Entry
-from trainer_core.planning.advice import memory_ladder
-from trainer_core.planning.ladder import ladder_hints
+from trainer_core.planning.ladder import ladder_hints, memory_ladder
 
 OUT_OF_MEMORY = "out_of_memory"
 _SEEN_ENDING = ("job_killed", "job_died")

@@ -8,7 +8,7 @@ from typing import Any
 from newbie_gui.runs.history import RunFacts
 from newbie_gui.runs.store import Row
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.planning.advice import chosen_gpus
+from trainer_core.planning.gpu_choice import chosen_gpus
 from trainer_core.planning.hardware import Gpu, Machine
 
 _SILENT_S = 300.0

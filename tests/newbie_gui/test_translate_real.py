@@ -16,12 +16,12 @@ from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.caption_edits import checked_edit
 from trainer_core.dataset.library import Library
 from trainer_core.dataset.scan import scan_dataset
-from trainer_core.planning.advice import dataset_advice, memory_hints, memory_ladder, speed_hints
+from trainer_core.planning.advice import dataset_advice, speed_hints
 from trainer_core.planning.base_check import check_base
 from trainer_core.planning.estimate import estimate
 from trainer_core.planning.flat_loss import flat_loss_hints
 from trainer_core.planning.hardware import Gpu, Machine
-from trainer_core.planning.ladder import ladder_hints
+from trainer_core.planning.ladder import ladder_hints, memory_hints, memory_ladder
 from trainer_core.planning.lora_facts import lora_facts
 from trainer_core.planning.presets import choose, load_presets
 from trainer_core.training.out_of_memory import recovery_message, with_rung

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.planning.advice import LIGHT_TARGETS, dataset_advice, memory_hints, memory_ladder, speed_hints
+from trainer_core.planning.advice import dataset_advice, speed_hints
 from trainer_core.planning.hardware import Gpu, Machine
+from trainer_core.planning.ladder import LIGHT_TARGETS, memory_hints, memory_ladder
 from trainer_core.planning.presets import apply, load_presets
 
 HEAVY: dict[str, Any] = {

@@ -3,8 +3,7 @@
 import re
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.planning.advice import memory_hints, memory_ladder
-from trainer_core.planning.ladder import ladder_hints
+from trainer_core.planning.ladder import ladder_hints, memory_hints, memory_ladder
 
 LARGE = TrainConfig(
     base_model_path="nowhere",

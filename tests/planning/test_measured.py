@@ -12,9 +12,9 @@ from trainer_core.contracts.datafacts import Bucket, DataFacts
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning import measured
-from trainer_core.planning.advice import device_name, uses_gpu
 from trainer_core.planning.base import BaseSizes
 from trainer_core.planning.estimate import estimate, work_of
+from trainer_core.planning.gpu_choice import device_name, uses_gpu
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.measured import MeasuredStep, find, fit_key, keep
 from trainer_core.planning.shapes import Dimensions

@@ -11,8 +11,8 @@ from trainer_core.cli.shared import PATHS, Commands, config_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.user_path import user_path
-from trainer_core.planning.advice import chosen_gpus, device_name, uses_gpu, uses_old_card
 from trainer_core.planning.base import read_base
+from trainer_core.planning.gpu_choice import chosen_gpus, device_name, uses_gpu, uses_old_card
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.planning.measured import find, fit_folder, fit_key

@@ -12,7 +12,7 @@ from trainer_core.cli.shared import PATHS, Commands, config_of, note
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.user_path import user_path
 from trainer_core.jobs.ranks import child_environment
-from trainer_core.planning.advice import chosen_gpus, uses_gpu
+from trainer_core.planning.gpu_choice import chosen_gpus, uses_gpu
 from trainer_core.planning.hardware import detect
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.user_path import user_path
 from trainer_core.jobs.ranks import child_environment, is_launched, told_to_use_cpu
-from trainer_core.planning.advice import chosen_gpus
+from trainer_core.planning.gpu_choice import chosen_gpus
 from trainer_core.planning.hardware import detect
 
 

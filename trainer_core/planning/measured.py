@@ -68,7 +68,7 @@ def fit_key(config: TrainConfig, work: Workload, transformer: Dimensions, device
     Args:
         work: the most expensive batch, which the data set, its buckets and the batch size decide.
         transformer: of the base; another checkpoint of the same model takes as much.
-        device: see `advice.device_name`.
+        device: see `gpu_choice.device_name`.
     """
     base = config.transformer_path or config.base_model_path
     decides = {

@@ -22,9 +22,9 @@ from trainer_core.contracts.errors import system_problem
 from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING_TRANSFORMER, TRYING, Report
 from trainer_core.dataset.facts import read_facts
 from trainer_core.model.folder import BaseFolder
-from trainer_core.planning.advice import chosen_gpus, device_name, uses_old_card
 from trainer_core.planning.base import BaseSizes, read_base
 from trainer_core.planning.estimate import Estimate, estimate, work_of
+from trainer_core.planning.gpu_choice import chosen_gpus, device_name, uses_old_card
 from trainer_core.planning.hardware import Machine, detect
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.planning.measured import MeasuredStep, fit_folder, fit_key, keep, passes_of

@@ -20,8 +20,8 @@ from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.phase_names import DRAWING, ENCODING_GEMMA, LOADING, LOADING_GEMMA, TRAINING, VALIDATING
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.planning.advice import Rung, memory_ladder
 from trainer_core.planning.base import read_base
+from trainer_core.planning.ladder import Rung, memory_ladder
 from trainer_core.planning.main_memory import main_memory
 from trainer_core.planning.phases import GIB, swapped_bytes
 from trainer_core.training.checks import adapted

@@ -15,7 +15,7 @@ from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.run_names import CONFIG_FILE
 from trainer_core.jobs.queue import Entry
-from trainer_core.planning.advice import chosen_gpus
+from trainer_core.planning.gpu_choice import chosen_gpus
 from trainer_core.planning.hardware import Machine
 
 _LOOK_S = 1.0

@@ -17,9 +17,11 @@ from trainer_core.contracts.config import TrainConfig, changes, options, parse_c
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.validation import all_problems
-from trainer_core.planning.advice import chosen_gpus, device_name, memory_hints, uses_gpu, uses_old_card
+from trainer_core.planning.base import BaseSizes
 from trainer_core.planning.estimate import Estimate, estimate, work_of
+from trainer_core.planning.gpu_choice import chosen_gpus, device_name, uses_gpu, uses_old_card
 from trainer_core.planning.hardware import Gpu, Machine
+from trainer_core.planning.ladder import memory_hints
 from trainer_core.planning.measured import MeasuredStep, fit_key
 from trainer_core.planning.presets import PLACEHOLDERS, reserve_gib
 from trainer_core.planning.shapes import matching

@@ -21,10 +21,10 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.dataset.facts import read_facts
 from trainer_core.jobs.queue import Entry, Queue
-from trainer_core.planning.advice import device_name
 from trainer_core.planning.base import read_base
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.estimate import work_of
+from trainer_core.planning.gpu_choice import device_name
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.measured import MeasuredStep, fit_folder, fit_key, keep
 
