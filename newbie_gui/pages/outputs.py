@@ -7,7 +7,7 @@ from newbie_gui.pages.ui import Ui
 from newbie_gui.texts import Texts
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.library import checked_name
-from trainer_core.planning.lora_facts import SUFFIX
+from trainer_core.planning.weight_files import SUFFIX
 
 
 def planned_outputs(ui: Ui) -> list[str]:

@@ -16,14 +16,13 @@ from trainer_core.planning.gpu_choice import chosen_gpus, device_name, uses_gpu,
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.planning.measured import find, fit_folder, fit_key
+from trainer_core.planning.phases import GIB
 
 if TYPE_CHECKING:
     from trainer_core.contracts.datafacts import DataFacts
     from trainer_core.planning.estimate import Estimate
     from trainer_core.planning.hardware import Machine
     from trainer_core.planning.phases import Component
-
-GIB = 2**30
 
 
 def add(commands: Commands) -> None:

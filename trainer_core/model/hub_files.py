@@ -9,18 +9,9 @@ from types import MappingProxyType
 from trainer_core.contracts.base_part import BASE_PARTS
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.tensor_names import shorten
-from trainer_core.planning.tokenizer_places import GEMMA_PLACES, JINA_PLACES
+from trainer_core.planning.tokenizer_places import GEMMA_PLACES, JINA_PLACES, TOKENIZER_FILES, VOCABULARIES
 from trainer_core.planning.weight_files import CANONICAL_FILES, SHARD
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
-)
-SELF_SUFFICIENT = ("tokenizer.json", "tokenizer.model", "sentencepiece.bpe.model")
 # Folders of a whole base that may hold the part, first the official one; "" is a repository of the part alone.
 FOLDERS = MappingProxyType({part.kind: tuple(dict.fromkeys((part.folder, part.diffusers, ""))) for part in BASE_PARTS})
 # Some keep tokenizers in folders of their own, beside the weights.
@@ -78,7 +69,7 @@ def is_whole(choice: Choice, kind: str) -> bool:
         return False
     folder = any(file.endswith("config.json") for file in choice.files)
     needs_tokenizer = kind in ("gemma", "clip") and folder
-    return not needs_tokenizer or any(PurePosixPath(file).name in SELF_SUFFICIENT for file in choice.files)
+    return not needs_tokenizer or any(PurePosixPath(file).name in VOCABULARIES for file in choice.files)
 
 
 def _in_folder(names: Collection[str], kind: str, folder: str) -> Choice | None:

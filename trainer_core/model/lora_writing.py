@@ -25,13 +25,13 @@ from trainer_core.planning.lora_names import diffusers_module, listing
 from trainer_core.planning.lora_peft import (
     DIFFUSERS_KEY,
     DIFFUSERS_PART,
+    PEFT_PREFIX,
     SETTINGS_FILE,
     diffusers_json,
     settings_json,
 )
 
 Modules = Mapping[str, LoraModule]
-_PEFT_PREFIX = "base_model.model."
 _SCALED_TWICE = ("lora_rank", "lora_alpha")
 # What the metadata of one form state about its tensors is not true of another's.
 _OF_ONE_FORM = (*_SCALED_TWICE, DORA_KEY, DIFFUSERS_KEY)
@@ -54,9 +54,7 @@ def comfy_tensors(modules: Modules, dtype: torch.dtype | None = None) -> dict[st
     return tensors
 
 
-def peft_tensors(
-    modules: Modules, dtype: torch.dtype | None = None, *, prefix: str = _PEFT_PREFIX
-) -> dict[str, Tensor]:
+def peft_tensors(modules: Modules, dtype: torch.dtype | None = None, *, prefix: str = PEFT_PREFIX) -> dict[str, Tensor]:
     """PEFT's names; alpha goes into the json. Raises UserError `dtype_overflow`."""
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():

@@ -10,8 +10,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from trainer_core.contracts.errors import UserError
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "sentencepiece.bpe.model", "spiece.model")
+from trainer_core.planning.tokenizer_places import VOCABULARIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +27,8 @@ def load_tokenizer(folder: Path, what: str) -> Any:
 
     Raises UserError("tokenizer_missing") when the folder has none or it cannot be read.
     """
-    expected = f"Expected: tokenizer_config.json and one of {', '.join(TOKENIZER_FILES)}."
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+    expected = f"Expected: tokenizer_config.json and one of {', '.join(VOCABULARIES)}."
+    if not any((folder / name).is_file() for name in VOCABULARIES):
         raise UserError("tokenizer_missing", f"{folder} holds no {what} tokenizer.", [expected])
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -14,6 +14,7 @@ from trainer_core.planning.estimate import estimate
 from trainer_core.planning.gpu_choice import chosen_gpus
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.ladder import memory_hints
+from trainer_core.planning.phases import GIB
 from trainer_core.planning.presets import without_bf16
 
 PUBLISHED_RATES = (5e-5, 2e-4)
@@ -168,7 +169,7 @@ def _room_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:
 def _costs_gib(config: TrainConfig, **changed: Any) -> float:
     """What the same run would need more with these values once it trains, by the estimate."""
     before, after = (estimate(each, None).training.bytes for each in (config, replace(config, **changed)))
-    return (after - before) / 2**30
+    return (after - before) / GIB
 
 
 def _idle_hints(config: TrainConfig, used: Sequence[Gpu]) -> list[str]:

@@ -18,6 +18,7 @@ from trainer_core.planning.tensor_names import (
     is_newbie,
     shorten,
 )
+from trainer_core.planning.vae_constants import LATENT_CHANNELS
 from trainer_core.planning.weight_files import SAFETENSORS
 
 # Where ComfyUI looks for each part, new and old folder names.
@@ -29,7 +30,6 @@ PLACES = MappingProxyType(
         "vae": ("vae",),
     }
 )
-LATENT_CHANNELS = 16
 # Numbers of one byte or less, and what no program here can read.
 COMPRESSED = ("F8", "F6", "F4", "I8", "U8", "I4", "U4", "BOOL")
 

@@ -19,7 +19,15 @@ from trainer_core.contracts.run_names import checkpoint_step, export_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.headers import Header, HeaderProblem, StoredTensor, read_header
 from trainer_core.planning.lora_names import Key, in_diffusers_names, listing, read_names
-from trainer_core.planning.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError, read_settings, settings_in
+from trainer_core.planning.lora_peft import (
+    PEFT_PREFIX,
+    SETTINGS_FILE,
+    PeftSettings,
+    SettingsError,
+    read_settings,
+    settings_in,
+)
+from trainer_core.planning.weight_files import SUFFIX
 
 Form = LoraForm | Literal["other"]
 
@@ -27,12 +35,10 @@ PEFT_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 ACCEPTED = (
     "A LoRA is a .safetensors file, a PEFT folder (adapter_model.safetensors, adapter_config.json) or a run folder."
 )
-SUFFIX = ".safetensors"
 # A LoRA over every module of the real model has a header of about 200 KB, metadata apart.
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_METADATA_CHARACTERS = 2**20
 _Z_IMAGE_WIDTH = 3840
-_PEFT_PREFIX = "base_model.model."
 # How the format's words for numbers are unpacked; bf16 is the upper half of an fp32.
 _NUMBERS = MappingProxyType(
     {"F64": "<d", "F32": "<f", "F16": "<e", "BF16": "<f", "I64": "<q", "I32": "<i", "I16": "<h"}
@@ -255,7 +261,7 @@ def settings_of(file: Path, keys: Mapping[str, Key], metadata: Mapping[str, str]
     if any(key.role == "alpha" for key in keys.values()):
         return None
     alone = not any(file.with_name(name).is_file() for name in PEFT_WEIGHTS)
-    if alone and all(name.startswith(_PEFT_PREFIX) for name in keys) and beside.is_file():
+    if alone and all(name.startswith(PEFT_PREFIX) for name in keys) and beside.is_file():
         return read_settings(beside)
     return settings_in(metadata, own_names=in_diffusers_names(keys))
 
@@ -294,7 +300,7 @@ def _number(stream: BinaryIO, tensor: StoredTensor) -> float:
 
 
 def _form(keys: Mapping[str, Key]) -> Form:
-    if all(name.startswith(_PEFT_PREFIX) for name in keys):
+    if all(name.startswith(PEFT_PREFIX) for name in keys):
         return "peft"
     if in_diffusers_names(keys):
         return "diffusers"

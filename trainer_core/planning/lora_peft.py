@@ -12,6 +12,8 @@ from typing import Any
 from trainer_core.planning.lora_names import diffusers_module, listing
 
 SETTINGS_FILE = "adapter_config.json"
+# In front of every name that PEFT writes.
+PEFT_PREFIX = "base_model.model."
 # Where diffusers keeps the same values inside the file, behind the name of the part of its pipeline.
 DIFFUSERS_KEY = "lora_adapter_metadata"
 DIFFUSERS_PART = "transformer."

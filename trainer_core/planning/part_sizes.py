@@ -14,6 +14,7 @@ from trainer_core.planning.tensor_names import (
     NOT_JINA,
     bare_vae_names,
 )
+from trainer_core.planning.vae_constants import LATENT_CHANNELS
 
 _LAYER = re.compile(r"(^|\.)layers\.(\d+)\.")
 
@@ -40,7 +41,7 @@ class Codec:
 # Gemma3-4B without its last layer, final norm and vision tower; Jina CLIP v2's text tower; FLUX.1's VAE.
 GEMMA = TextEncoder(parameters=3_785_878_016, hidden=2560, feed_forward=10_240, largest=262_208 * 2560)
 JINA = TextEncoder(parameters=558_314_496, hidden=1024, feed_forward=4096, largest=250_002 * 1024)
-VAE = Codec(parameters=83_819_683, channels=128, latent_channels=16)
+VAE = Codec(parameters=83_819_683, channels=128, latent_channels=LATENT_CHANNELS)
 
 Header = Mapping[str, StoredTensor]
 

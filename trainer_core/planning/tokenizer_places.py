@@ -37,6 +37,9 @@ JINA_PLACES = TokenizerPlaces(
     siblings=MappingProxyType({"text_encoder_2": "tokenizer_2", "clip_model": "clip_tokenizer"}),
     spiece=("sentencepiece.bpe.model", "spiece.model"),
 )
+# Any of these is a tokenizer; the others only go with it.
+VOCABULARIES = (READY, *GEMMA_PLACES.spiece, *JINA_PLACES.spiece)
+TOKENIZER_FILES = (*VOCABULARIES, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
 def tokenizer_folders(path: Path, places: TokenizerPlaces) -> Iterator[Path]:

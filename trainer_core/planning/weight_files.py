@@ -10,7 +10,8 @@ from trainer_core.planning.tensor_names import bare_names, is_newbie, shorten
 
 CANONICAL_FILES = ("diffusion_pytorch_model.safetensors", "model.safetensors")
 SHARD = re.compile(r"-(\d+)-of-(\d+)\.safetensors$")
-SAFETENSORS = (".safetensors", ".sft")
+SUFFIX = ".safetensors"
+SAFETENSORS = (SUFFIX, ".sft")
 PICKLES = (".pth", ".pt", ".ckpt", ".bin")
 # What a training dump keeps beside its weights.
 NOT_WEIGHTS = re.compile(r"^(optimizer|optim|scheduler|model_args|training_args|rng_state|random_states)\b", re.I)

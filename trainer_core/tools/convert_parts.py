@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from trainer_core.model.gemma import gemma_config, plain_names
-from trainer_core.model.hub_files import TOKENIZER_FILES
 from trainer_core.model.jina import jina_size
 from trainer_core.model.part_tokenizer import GEMMA, JINA, Family, part_tokenizer
 from trainer_core.model.vae_names import VaeNames, vae_config
@@ -16,7 +15,7 @@ from trainer_core.model.weights import OpenFiles, open_tensors
 from trainer_core.planning.headers import read_config
 from trainer_core.planning.part_configs import stated_vae_config
 from trainer_core.planning.shapes import Dimensions
-from trainer_core.planning.tokenizer_places import READY, SPIECE_TENSOR, tokenizer_folders
+from trainer_core.planning.tokenizer_places import READY, SPIECE_TENSOR, TOKENIZER_FILES, tokenizer_folders
 from trainer_core.planning.weight_files import weight_files
 
 RELEASED_DIM = 2304

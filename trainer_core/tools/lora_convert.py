@@ -23,9 +23,10 @@ from trainer_core.model.lora_writing import (
     write_peft,
 )
 from trainer_core.model.writing import DTYPE_OF
+from trainer_core.planning.weight_files import SUFFIX
 from trainer_core.tools.lora_stack import Adapter, Tell, require_fit
 from trainer_core.tools.merge import open_base
-from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_room, writing
+from trainer_core.tools.outputs import is_single_file, require_new, require_space, writing
 
 
 def form_of(output: Path) -> LoraForm:
@@ -43,7 +44,7 @@ def convert(
     `lora_mixed`, `disk_full`, `output_failed`.
     """
     if (form in LORA_FILES) != is_single_file(output):
-        expected = f"a name ending in {SINGLE_FILE}" if form in LORA_FILES else f"a folder, not {SINGLE_FILE}"
+        expected = f"a name ending in {SUFFIX}" if form in LORA_FILES else f"a folder, not {SUFFIX}"
         raise UserError("output_invalid", f"{output}: the {form} form needs {expected}.")
     lora = read_lora(source)
     for note in lora.notes:

@@ -22,10 +22,10 @@ from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.weights import OpenFiles, SafetensorsFiles, TensorSource, open_tensors
 from trainer_core.model.writing import write_tensors
 from trainer_core.planning.lora_names import listing
-from trainer_core.planning.weight_files import weight_files
+from trainer_core.planning.weight_files import SUFFIX, weight_files
 from trainer_core.tools.convert import checked_dimensions, entries_of, link_or_copy, narrowed, require_range
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
-from trainer_core.tools.outputs import SINGLE_FILE, is_single_file, require_new, require_room, writing
+from trainer_core.tools.outputs import is_single_file, require_new, require_space, writing
 
 
 def open_base(path: Path) -> RenamedTensors:
@@ -60,7 +60,7 @@ def merge(
         raise UserError(
             "output_invalid",
             f"{base_path} is a single file, so {output} cannot become a whole model folder.",
-            [f"Give an output that ends in {SINGLE_FILE}, or the folder of a whole base model."],
+            [f"Give an output that ends in {SUFFIX}, or the folder of a whole base model."],
         )
     transformer = find_transformer(base_path)
     with open_transformer(transformer) as source:
@@ -100,7 +100,7 @@ def _require_official(base: BaseFolder, source: TensorSource) -> None:
     official = set(source.names())
     hints = ["Give an output that ends in .safetensors: one file for ComfyUI."]
     if base.transformer.is_dir():
-        if not any(base.transformer.glob(f"*{SINGLE_FILE}")):
+        if not any(base.transformer.glob(f"*{SUFFIX}")):
             raise UserError(
                 "output_invalid",
                 f"{base.transformer} holds no .safetensors files, so no model folder can be made from it.",

@@ -8,15 +8,15 @@ from pathlib import Path
 from trainer_core.contracts.disk import require_space
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import remove_leftovers
+from trainer_core.planning.weight_files import SUFFIX
 
 # Beside the tensors: configs, tokenizers, and a file system's own needs.
 SLACK_BYTES = 2**26
-SINGLE_FILE = ".safetensors"
 
 
 def is_single_file(output: Path) -> bool:
     """Whether the name asks for one file instead of a folder."""
-    return output.suffix.lower() == SINGLE_FILE
+    return output.suffix.lower() == SUFFIX
 
 
 def require_new(output: Path, *, folder: bool, inside: Sequence[Path] = ()) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.import_names import folded, free_stem, safe_name
-from trainer_core.planning.lora_facts import SUFFIX, LoraFacts, lora_facts
+from trainer_core.planning.lora_facts import LoraFacts, lora_facts
+from trainer_core.planning.weight_files import SUFFIX
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.trash import to_trash
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.planning.demo import TINY_BASE
-from trainer_core.planning.lora_facts import PEFT_WEIGHTS, SUFFIX, export_order
+from trainer_core.planning.lora_facts import PEFT_WEIGHTS, export_order
+from trainer_core.planning.weight_files import SUFFIX
 
 _FRESH_S = 2.0
 # The list is sent to the page for every place where a LoRA can be chosen; a path can always be typed.

@@ -16,7 +16,8 @@ from trainer_core.contracts.forms import DTYPES as PRECISIONS
 from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.planning.base_check import BaseReport, check_base
-from trainer_core.planning.lora_facts import PEFT_WEIGHTS, SUFFIX, LoraFacts, lora_facts
+from trainer_core.planning.lora_facts import PEFT_WEIGHTS, LoraFacts, lora_facts
+from trainer_core.planning.weight_files import SUFFIX
 
 FORMS = ("comfyui", "folder")
 BYTES = MappingProxyType({"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2})
