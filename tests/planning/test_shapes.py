@@ -46,6 +46,8 @@ def dimensions_of(folder: Path, model: NextDiT, config: dict[str, object] | None
         prefix + name: StoredTensor(dtype="F32", shape=tuple(value.shape), start=0, end=0)
         for name, value in model.state_dict().items()
     }
+    # No number of a layer, though Python calls ² a digit.
+    header[f"{prefix}layers.².weight"] = StoredTensor(dtype="F32", shape=(1,), start=0, end=0)
     parts, ones = official_parts(header, "a test")
     return read_dimensions(folder, RenamedShapes(HeaderShapes(header, folder), parts, ones))
 

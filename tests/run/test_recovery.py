@@ -19,7 +19,7 @@ from trainer_core.model.gemma import GemmaEncoder
 from trainer_core.model.jina import JinaEncoder
 from trainer_core.model.vae import LatentCodec
 from trainer_core.planning.ladder import memory_ladder
-from trainer_core.training import building, features, recovery, run, session
+from trainer_core.training import building, features, out_of_memory, run, session
 from trainer_core.training.loop import Trainer
 from trainer_core.training.out_of_memory import apply_rung, next_rung
 from trainer_core.training.resume import kept_notes, resumed_config

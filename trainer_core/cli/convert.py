@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer_core.cli.shared import PATHS, Commands, tell
+from trainer_core.cli.shared import PATHS, Commands, Progress, tell
 from trainer_core.contracts.base_part import BY_KIND
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS, DTYPES

@@ -7,7 +7,7 @@ import torch
 
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.model.swapping import Hosting, Swapping
+from trainer_core.model.swapping import BlockPlacement, Swapping
 from trainer_core.model.weights import load_strict
 from trainer_core.planning import base_parts
 from trainer_core.planning.base_parts import BaseFolder
@@ -63,8 +63,8 @@ def load_transformer(
     with open_transformer(path) as source:
         model = empty_transformer(read_dimensions(path, source))
         places = swapped_places(len(model.layers), swap)
-        hosting = Hosting(places, device, quantise)
-        load_strict(model, source, what=WHAT, dtype=dtype, device=device, place=hosting, where=hosting.where)
+        placement = BlockPlacement(places, device, quantise)
+        load_strict(model, source, what=WHAT, dtype=dtype, device=device, place=placement, where=placement.where)
     if places and (problem := Swapping(model, places, device).problem):
         warn(problem)
     return model.eval()

@@ -21,7 +21,7 @@ from trainer_core.model.part_tokenizer import GEMMA, part_tokenizer
 from trainer_core.model.quantised import Quantising
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.tokens import tokenize
-from trainer_core.model.weights import OpenFiles, TensorSource, load_strict, open_tensors
+from trainer_core.model.weights import OpenFiles, TensorSource, load_strict, open_tensors, refuse_quantised
 from trainer_core.planning.part_configs import stated_gemma_config
 from trainer_core.planning.tensor_names import NOT_GEMMA
 from trainer_core.planning.tensor_shapes import count_of, length_of, mismatch

@@ -18,7 +18,7 @@ from transformers.models.jina_embeddings_v3.modeling_jina_embeddings_v3 import J
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.part_tokenizer import JINA, part_tokenizer
 from trainer_core.model.tokens import tokenize
-from trainer_core.model.weights import TensorSource, load_strict, open_tensors
+from trainer_core.model.weights import TensorSource, load_strict, open_tensors, refuse_quantised
 from trainer_core.planning.headers import read_config
 from trainer_core.planning.tensor_names import JINA_ADAPTER_A, JINA_ADAPTER_B, JINA_WEIGHT, NOT_JINA
 from trainer_core.planning.tensor_shapes import count_of, mismatch

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.pickles import PickleFile
 from trainer_core.model.renamed import RenamedTensors
-from trainer_core.model.weights import OpenFiles, SafetensorsFiles
+from trainer_core.model.weights import OpenFiles, SafetensorsFiles, refuse_quantised
 from trainer_core.planning.tensor_names import bare_names
 from trainer_core.planning.transformer_names import official_parts
 from trainer_core.planning.weight_files import is_pickle, refuse_stand_in, transformer_files

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from trainer_core.model.attention import Attention, Lengths, build_attention
 from trainer_core.model.fused import gate, heads
 from trainer_core.model.rms_norm import rms_norm
-from trainer_core.model.rope import Rotation, caption_positions, image_positions, rotate, rotation
+from trainer_core.model.rope import apply_rope, caption_positions, image_positions, rope_table
 from trainer_core.planning.shapes import FFN_MULTIPLE, MODULATION_WIDTH, TIME_FREQUENCIES
 
 MAX_PERIOD = 10000.0

@@ -6,9 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.foreign import refuse_quantised
 from trainer_core.model.renamed import RenamedTensors
-from trainer_core.model.weights import OpenFiles
+from trainer_core.model.weights import OpenFiles, refuse_quantised
 from trainer_core.planning.tensor_names import bare_vae_names, family_of, shorten
 from trainer_core.planning.tensor_shapes import count_of, length_of, mismatch
 from trainer_core.planning.vae_constants import SCALING_FACTOR, SHIFT_FACTOR

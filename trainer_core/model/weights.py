@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.writing import DTYPE_NAMES
+from trainer_core.planning import tensor_names
 from trainer_core.planning.tensor_shapes import ShapeSource, mismatch
 from trainer_core.planning.weight_files import weight_files
 

@@ -13,31 +13,7 @@ less than 100 kB a token of the real model, in one block at a time where it is c
 from dataclasses import dataclass
 
 from trainer_core.planning.shapes import TIME_FREQUENCIES, Dimensions, Targets
-from trainer_core.planning.tape import FP32, Flops, Setting, Tape, Value
-
-# Bytes of the numbers that autocast computes in, by mixed_precision.
-COMPUTE_BYTES = {"bf16": 2, "fp16": 2, "no": 4}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pass:
-    """One micro-batch: latent sides in cells (8 px each), caption tokens, and how the model runs."""
-
-    latent_height: int
-    latent_width: int
-    caption_tokens: int
-    batch: int = 1
-    rank: int = 32
-    dropout: float = 0.0
-    precision: str = "bf16"
-    checkpointing: bool = True
-    skip_every: int = 0  # with checkpointing, one main block in so many keeps what it saves; 0 = none
-    quantised: bool = False  # frozen weights are unpacked for each use and never kept
-    packed_attention: bool = False  # the varlen and flash backends; sdpa otherwise
-    cuda: bool = True
-
-    def image_tokens(self, dims: Dimensions) -> int:
-        return (self.latent_height // dims.patch_size) * (self.latent_width // dims.patch_size)
+from trainer_core.planning.tape import FP32, Flops, Pass, Tape, Value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Literal
 from trainer_core.contracts.base_part import BY_FOLDER
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.base_places import locate
-from trainer_core.planning.comfy import RELEASED, is_comfy, sightings
+from trainer_core.planning.comfy import RELEASED, files_of, is_comfy
 from trainer_core.planning.part_check import PartFacts, check_part, misfit, unreadable
 
 ENCODERS = ("text_encoder", "clip_model")
@@ -97,9 +97,7 @@ def _described(part: str, path: Path, facts: PartFacts, transformer: PartFacts |
 def _report(
     part: str, state: State, *, path: str = "", size: int = 0, dtype: str = "", error: UserError | None = None
 ) -> PartReport:
-    return PartReport(
-        part=part, option=BY_FOLDER[part].option, state=state, path=path, size=size, dtype=dtype, error=error
-    )
+    return PartReport(part=part, state=state, path=path, size=size, dtype=dtype, error=error)
 
 
 def find_in_comfyui(folder: Path) -> Mapping[str, tuple[Candidate, ...]]:
@@ -114,7 +112,7 @@ def find_in_comfyui(folder: Path) -> Mapping[str, tuple[Candidate, ...]]:
                 f"{folder} is not ComfyUI's models folder: it holds neither diffusion_models nor unet.",
                 ["Give the folder named models inside ComfyUI."],
             )
-        seen = {part: list(sightings(folder, part)) for part in BY_FOLDER}
+        seen = {part: list(files_of(folder, part)) for part in BY_FOLDER}
         takes = [found.takes for found in seen["transformer"] if found.takes and not found.quantised] or [RELEASED]
         return {
             part: tuple(

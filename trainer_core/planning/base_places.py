@@ -48,7 +48,7 @@ def locate(settings: Mapping[str, str]) -> Places:
         nothing = UserError("base_missing", "No base model is chosen.", ["Choose the folder of a base model."])
         return Places(layout="", error=nothing)
     found: dict[str, Path] = {}
-    layout, error = _found(root, wanted, given.get("transformer"), found, refusals)
+    layout, error = _found(text, wanted, given.get("transformer"), found, refusals)
     return Places(layout=layout, parts=given | found, hub=hub, refusals=refusals, error=error)
 
 
@@ -73,13 +73,19 @@ def _named(settings: Mapping[str, str]) -> tuple[dict[str, Path], dict[str, str]
 
 
 def _found(
-    root: Path | None,
+    text: str,
     wanted: list[str],
     transformer: Path | None,
     found: dict[str, Path],
     refusals: dict[str, UserError],
 ) -> tuple[str, UserError | None]:
-    """(layout, why this is no whole base); puts what `root` holds into `found`, why it lacks others into `refusals`."""
+    """(layout, why this is no whole base). What the folder `text` holds goes into `found`, why it lacks others into
+    `refusals`.
+    """
+    try:
+        root = user_path(text) if text else None
+    except UserError as refusal:
+        return "", refusal
     layout, error = "parts", None
     try:
         if root is not None:

@@ -82,15 +82,15 @@ def comfy_parts(
     """
     parts: dict[str, Path] = {}
     if "transformer" in wanted:
-        parts["transformer"] = transformer = _only(root, "transformer", sightings(root, "transformer")).file
+        parts["transformer"] = transformer = _only(root, "transformer", files_of(root, "transformer")).file
     assert transformer is not None
     takes = widths(transformer)
     for part in ("text_encoder", "clip_model"):
         if part in wanted:
-            fitting = _fitting(list(sightings(root, part)), getattr(takes, part), getattr(RELEASED, part))
+            fitting = _fitting(list(files_of(root, part)), getattr(takes, part), getattr(RELEASED, part))
             parts[part] = _only(root, part, fitting).file
     if "vae" in wanted:
-        parts["vae"] = _only(root, "vae", sightings(root, "vae")).file
+        parts["vae"] = _only(root, "vae", files_of(root, "vae")).file
     return parts
 
 
@@ -164,9 +164,9 @@ def _is_quantised(header: Header) -> bool:
     return small or any(QUANTISED.search(name) for name in header)
 
 
-def _only(root: Path, part: str, sightings: Iterable[FileContents]) -> FileContents:
-    found, option = list(sightings), BY_FOLDER[part].option
-    usable = [sighting for sighting in found if not sighting.quantised]
+def _only(root: Path, part: str, found: Iterable[FileContents]) -> FileContents:
+    found, option = list(found), BY_FOLDER[part].option
+    usable = [file for file in found if not file.quantised]
     if len(usable) == 1:
         return usable[0]
     if usable:

@@ -84,15 +84,6 @@ def _tensor(entry: Mapping[str, Any], data: int) -> StoredTensor:
     return StoredTensor(dtype=dtype, shape=shape, start=data + start, end=data + end)
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is none to be read."""
-    try:
-        values = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json of a model folder. Raises UserError("config_unreadable")."""
     file = folder / "config.json"

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import read_json_object
 from trainer_core.planning.comfy import Widths, widths_of
-from trainer_core.planning.headers import HeaderProblem, StoredTensor, read_config, read_header, read_json
+from trainer_core.planning.headers import HeaderProblem, StoredTensor, read_config, read_header
 from trainer_core.planning.part_configs import stated_gemma_config, stated_vae_config
 from trainer_core.planning.part_sizes import Header, gemma_size, jina_size, vae_size
 from trainer_core.planning.shapes import parameter_count

@@ -74,7 +74,7 @@ class Pass:
         return self.precision == "fp16"
 
     def image_tokens(self, dims: Dimensions) -> int:
-        return (self.latent_height // dims.patch) * (self.latent_width // dims.patch)
+        return (self.latent_height // dims.patch_size) * (self.latent_width // dims.patch_size)
 
 
 @dataclass

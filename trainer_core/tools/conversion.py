@@ -7,6 +7,7 @@ from pathlib import Path
 from trainer_core.contracts.base_part import BY_KIND
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.phase_names import Report
+from trainer_core.contracts.user_path import user_path
 from trainer_core.model.folder import find_base, find_transformer, transformer_dimensions
 from trainer_core.model.writing import DTYPE_OF
 from trainer_core.planning.hub_place import parse_place

@@ -52,7 +52,7 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
             work = _OutputFolder(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
             file = work.folder("transformer") / "diffusion_pytorch_model.safetensors"
             work.write(file, source)
-            _write_json(file.with_name("config.json"), transformer_json(dims))
+            write_json_atomic(file.with_name("config.json"), transformer_json(dims))
             for part in parts:
                 work.part(part)
             write_json_atomic(temporary / "model_index.json", model_index(parts[0].config))

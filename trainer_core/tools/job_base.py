@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.base_part import BY_FOLDER, BY_KIND
+from trainer_core.contracts.disk import disk_space
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS, DTYPES
 from trainer_core.contracts.fsutil import install_folder, write_json_atomic

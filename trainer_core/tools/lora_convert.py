@@ -26,7 +26,7 @@ from trainer_core.model.writing import DTYPE_OF
 from trainer_core.planning.weight_files import SUFFIX
 from trainer_core.tools.lora_stack import Adapter, Tell, require_fit
 from trainer_core.tools.merge import open_base
-from trainer_core.tools.outputs import is_single_file, require_new, require_space, writing
+from trainer_core.tools.outputs import is_single_file, require_new, require_room, writing
 
 
 def form_of(output: Path) -> LoraForm:

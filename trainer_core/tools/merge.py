@@ -25,7 +25,7 @@ from trainer_core.planning.lora_names import listing
 from trainer_core.planning.weight_files import SUFFIX, weight_files
 from trainer_core.tools.convert import checked_dimensions, entries_of, link_or_copy, narrowed, require_range
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
-from trainer_core.tools.outputs import is_single_file, require_new, require_space, writing
+from trainer_core.tools.outputs import is_single_file, require_new, require_room, writing
 
 
 def open_base(path: Path) -> RenamedTensors:

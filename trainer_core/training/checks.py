@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from trainer_core.contracts.config import TrainConfig, named_parts
+from trainer_core.contracts.disk import folder_problem
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.model.attention import backend_problem, check_backend

@@ -33,7 +33,7 @@ from trainer_core.dataset.scan import ImageItem
 from trainer_core.model.folder import BaseFolder, transformer_dimensions
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
-from trainer_core.model.vae import load_vae, vae_dtype
+from trainer_core.model.vae import image_to_tensor, load_vae, vae_dtype
 from trainer_core.planning.phases import GPU_TEXT_BATCH, gpu_image_batch
 from trainer_core.training.cache import FeatureCache, MemoryCache, key_of, part_id
 from trainer_core.training.encode_fallback import FallbackEncoder, Item, Result

@@ -12,7 +12,7 @@ from newbie_gui.formatting import size_text
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, is_plan, paths_of, stamp_of
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
 from newbie_gui.pages.html import note
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, on_news
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news
 from trainer_core.contracts.base_part import BASE_OPTIONS, BASE_PARTS, BY_FOLDER
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS

@@ -7,7 +7,7 @@ from typing import Any
 
 from newbie_gui.pages.config.lookup import Answer, Lookup
 from trainer_core.contracts.base_part import BASE_OPTIONS
-from trainer_core.contracts.config import TrainConfig, load_config, parse_config
+from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
@@ -24,8 +24,7 @@ _DATA = (
 )  # fmt: skip
 _FILES = ("base_model_path", "train_data_dir", "validation_data_dir", "resume_from_lora")
 _RUN = ("output_dir", "output_name")
-# With the base whole: a part of it alone is no configuration.
-_PACE = tuple(dict.fromkeys((*_RUN, *BASE_OPTIONS, *SAME)))
+_PACE = (*_RUN, *SAME)
 
 Key = tuple[Any, ...]
 
@@ -44,12 +43,12 @@ class DiskFacts:
     def __init__(self) -> None:
         self._scan: tuple[Key, Scan] | None = None
         self._facts: tuple[Key, DataFacts] | None = None
-        self._data = Lookup(self._find_data, fresh_s=3.0)
-        self._base: Lookup[Key, BaseSizes] = Lookup(lambda key: read_base(_config(BASE_OPTIONS, key)), fresh_s=10.0)
-        self._pace: Lookup[Key, Speed | None] = Lookup(lambda key: known_speed(_config(_PACE, key)), fresh_s=30.0)
-        self._measured: Lookup[tuple[Path, str], MeasuredStep | None] = Lookup(lambda key: find(*key), fresh_s=3.0)
-        self._missing = Lookup(_missing, fresh_s=3.0)
-        self._run = Lookup(_begun, fresh_s=3.0)
+        self._data: Lookup[DataFacts] = Lookup(fresh_s=3.0)
+        self._base: Lookup[BaseSizes] = Lookup(fresh_s=10.0)
+        self._pace: Lookup[Speed | None] = Lookup(fresh_s=30.0)
+        self._measured: Lookup[MeasuredStep | None] = Lookup(fresh_s=3.0)
+        self._missing: Lookup[frozenset[str]] = Lookup(fresh_s=3.0)
+        self._run: Lookup[ExistingRun | None] = Lookup(fresh_s=3.0)
 
     def data(self, config: TrainConfig) -> Answer[DataFacts]:
         """The data set of ``config``; its problem is a UserError of the scan."""
@@ -57,7 +56,7 @@ class DiskFacts:
         return self._data.get(key, lambda: self._find_data(key, config))
 
     def base(self, config: TrainConfig) -> Answer[BaseSizes]:
-        return self._base.get(_key(BASE_OPTIONS, config))
+        return self._base.get(_key(BASE_OPTIONS, config), lambda: read_base(config))
 
     def pace(self, config: TrainConfig) -> Answer[Speed | None]:
         return self._pace.get(_key(_PACE, config), lambda: known_speed(config))

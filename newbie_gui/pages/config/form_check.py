@@ -17,7 +17,6 @@ from trainer_core.contracts.config import TrainConfig, changes, options, parse_c
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import ConfigError, Problem
 from trainer_core.contracts.validation import all_problems
-from trainer_core.planning.base import BaseSizes
 from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.gpu_choice import chosen_gpus, device_name, uses_gpu, uses_old_card
 from trainer_core.planning.hardware import Gpu, Machine

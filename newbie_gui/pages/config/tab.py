@@ -19,7 +19,7 @@ from newbie_gui.pages.config.form_check import check
 from newbie_gui.pages.config.render import render, start_problem
 from newbie_gui.pages.config.strategy import new_values, plan_for, render_plan, titles
 from newbie_gui.pages.html import digest
-from newbie_gui.pages.ui import QUIET, Ui
+from newbie_gui.pages.ui import QUIET, Ui, held, hidden
 from trainer_core.contracts.base_part import BASE_OPTIONS
 from trainer_core.contracts.config import TrainConfig, options, parse_config
 from trainer_core.contracts.fsutil import json_text

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainer_core.model.gemma import load_gemma
 from trainer_core.model.jina import load_jina
-from trainer_core.model.tokens import read_config
+from trainer_core.planning.headers import read_config
 from trainer_core.tools.convert_parts import model_index
 from trainer_core.tools.tiny import transformer_stage
 from trainer_core.tools.tiny.encoders import build_gemma, build_jina
