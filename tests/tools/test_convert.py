@@ -2,15 +2,13 @@
 
 import errno
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from peak_memory import growth
 from safetensors.torch import load_file, save_file
 
 from tests.model.layout_makers import (
@@ -196,47 +194,23 @@ def test_stopping_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-MEASURE = """
-import sys, threading, time
-from pathlib import Path
-from trainer_core.model.writing import DTYPE_OF
-from trainer_core.tools.convert import to_comfyui
-
-def anonymous():
-    for line in open("/proc/self/smaps_rollup"):
-        if line.startswith("Anonymous:"):
-            return int(line.split()[1]) * 1024
-
-peak, running = 0, True
-def watch():
-    global peak
-    while running:
-        peak = max(peak, anonymous())
-        time.sleep(0.002)
-threading.Thread(target=watch, daemon=True).start()
-for source, dtype in (argument.split("=") for argument in sys.argv[1:]):
-    peak = start = anonymous()
-    output = Path(source + ".safetensors")
-    to_comfyui(Path(source), output, dtype=DTYPE_OF[dtype], report=lambda *_: None)
-    print(peak - start)
-    output.unlink()
-running = False
-"""
-
-
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="measured through Linux's smaps")
 def test_memory_grows_by_less_than_the_largest_shard(
     tmp_path: Path, record_figure: Callable[[str, float], None]
 ) -> None:
     largest = min(synthetic(tmp_path / form, form) for form in ("shards", "pth"))
-    cases = [f"{tmp_path / form}={dtype}" for form, dtype in (("shards", "keep"), ("shards", "fp32"), ("pth", "keep"))]
-    variables = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *cases], capture_output=True, text=True, env=variables, check=True
-    )
-    growth = [int(line) for line in done.stdout.split()]
-    record_figure("convert: anonymous memory at most, of the largest shard", max(growth) / largest)
-    assert len(growth) == len(cases) and max(growth) <= 1.3 * largest
+    found = [
+        growth(converted, tmp_path / form, dtype)
+        for form, dtype in (("shards", None), ("shards", torch.float32), ("pth", None))
+    ]
+    record_figure("convert: anonymous memory at most, of the largest shard", max(found) / largest)
+    assert max(found) <= 1.3 * largest
+
+
+def converted(source: Path, dtype: torch.dtype | None) -> None:
+    output = source.with_suffix(".safetensors")
+    to_comfyui(source, output, dtype=dtype, report=quiet)
+    output.unlink()
 
 
 def synthetic(folder: Path, form: str) -> int:

@@ -1,21 +1,21 @@
-"""Merging needs memory for a tensor or two, not for the model: measured from inside of a process of its own."""
+"""Merging needs memory for a tensor or two, not for the model."""
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from peak_memory import growth
 from safetensors.torch import save_file
+from small_base import quiet
 
 from trainer_core.model.folder import empty_transformer
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.planning.shapes import Dimensions
+from trainer_core.tools.merge import merge
 
-ROOT = Path(__file__).parents[2]
 # A whole transformer, a third as wide as the released one: in bf16 two shards of about 100 MiB.
 WIDTH, LAYERS = 768, 8
 CONFIG = {
@@ -32,33 +32,6 @@ CONFIG = {
     "clip_text_dim": 64,
     "qk_norm": True,
 }
-CHILD = """
-import json, sys, threading
-from pathlib import Path
-from trainer_core.tools.merge import merge
-
-def anonymous():
-    # Pages of mapped files are not counted: the system takes them back as it likes.
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
-
-base, lora, output = map(Path, sys.argv[1:])
-start, peak, done = anonymous(), 0, threading.Event()
-
-def watch():
-    global peak
-    while not done.wait(0.02):
-        peak = max(peak, anonymous())
-
-watcher = threading.Thread(target=watch)
-watcher.start()
-try:
-    merge(base, [(lora, 0.5)], output, lambda name, done, total: None)
-finally:
-    done.set()
-    watcher.join()
-print(json.dumps({"growth": peak - start}))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +67,7 @@ def test_memory_grows_by_less_than_the_largest_shard(
         tensors |= {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}
         tensors |= {f"{key}.dora_scale": torch.ones(WIDTH, 1)} if dora else {}
     save_file(tensors, tmp_path / "lora.safetensors")
-    command = [sys.executable, "-c", CHILD, str(big_base), str(tmp_path / "lora.safetensors"), str(tmp_path / name)]
-    # One thread: on a busy machine two wait for each other at every small piece.
-    done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True
-    )
     shard = max(file.stat().st_size for file in big_base.glob("transformer/*.safetensors"))
-    share = json.loads(done.stdout)["growth"] / shard
+    share = growth(merge, big_base, [(tmp_path / "lora.safetensors", 0.5)], tmp_path / name, quiet) / shard
     record_figure(f"merge memory growth / largest shard ({name}{', dora' if dora else ''})", share)
     assert 0.02 < share <= 1.3
