@@ -40,8 +40,20 @@ def test_ready_soon_after_gradio_is_imported(app: Application, record_figure):
     assert app.ready_cpu_s < 1.2 * importing * (1 + 1.5 / 2.5)
 
 
-def test_small_and_free_of_torch_with_a_tab_open(app: Application, open_page, record_figure):
-    visit = open_page("zh")
+def test_at_rest_with_a_tab_open(app: Application, kept_page: Visit, record_figure):
+    visit = kept_page
+    visit.page.wait_for_load_state("networkidle")
+    # The page has just been opened: what it still asks for comes first.
+    shares: list[float] = []
+    # The limit is 2 %, measured alone; here the suite shares two cores with it.
+    while len(shares) < 5 and min(shares, default=1) > 0.03:
+        shares.append(share_of_a_core(app, visit, 2))
+    record_figure("web process at rest with a tab open, % of a core", 100 * min(shares))
+    assert min(shares) <= 0.03, shares
+
+
+def test_small_and_free_of_torch_with_a_tab_open(app: Application, kept_page: Visit, record_figure):
+    visit = kept_page
     for tab in visit.tabs():
         visit.tab(tab)
     visit.page.wait_for_load_state("networkidle")
@@ -53,15 +65,3 @@ def test_small_and_free_of_torch_with_a_tab_open(app: Application, open_page, re
     if hasattr(psutil.Process, "memory_maps"):
         files = " ".join(each.path for each in app.process.memory_maps())
         assert not [name for name in HEAVY_FILES if name in files]
-
-
-def test_at_rest_with_a_tab_open(app: Application, open_page, record_figure):
-    visit = open_page()
-    visit.page.wait_for_load_state("networkidle")
-    # The page has just been opened: what it still asks for comes first.
-    shares: list[float] = []
-    # The limit is 2 %, measured alone; here the suite shares two cores with it.
-    while len(shares) < 5 and min(shares, default=1) > 0.03:
-        shares.append(share_of_a_core(app, visit, 2))
-    record_figure("web process at rest with a tab open, % of a core", 100 * min(shares))
-    assert min(shares) <= 0.03, shares
