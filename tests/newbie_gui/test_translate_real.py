@@ -198,12 +198,12 @@ def test_advice():
     assert_chinese(flat_loss_hints(SPENT, images=0, steps=5))
     assert_chinese(flat_loss_hints(config(learning_rate=1e-2, num_epochs=500), images=20, steps=500))
     idle = Gpu(index=0, name="NVIDIA", total_mib=24000, free_mib=100, utilisation=20, compute_capability=(7, 5))
-    crawling = [1.0] * 20 + [9.0] * 5
+    crawling, slow = [1.0] * 20 + [9.0] * 5, []
     for machine in (Machine(gpus=(idle,), shared_memory=True), Machine(gpus=(card(80),)), Machine()):
         for settings in (HEAVY, config(mixed_precision="no"), config(gradient_checkpointing=True)):
             for device in ("cpu", "cuda"):
-                hints = speed_hints(settings, machine, device=device, step_seconds=crawling)
-                assert hints == () or english_in(" ".join(translate(hint, "zh") for hint in hints)) == []
+                slow += speed_hints(settings, machine, device=device, step_seconds=crawling)
+    assert_chinese(slow)
 
 
 def test_bases_and_loras_that_are_none(tmp_path: Path):
