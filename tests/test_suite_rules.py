@@ -35,24 +35,23 @@ def test_time_counts_for_the_folder_of_the_test(suite: pytest.Pytester):
     result.stdout.fnmatch_lines(["wall clock  unit          0.0 s*", "wall clock  runs          0.[3-9] s of  120 s"])
 
 
-def test_two_processes_side_by_side_tell_their_figures_and_halve_the_time(suite: pytest.Pytester):
-    test = "import time\ndef test_h(record_figure): record_figure('probe {0}', {0}); time.sleep(0.4)"
+def test_two_processes_side_by_side_tell_their_figures_halve_the_time_and_one_has_the_browser(suite: pytest.Pytester):
+    """What needs a browser begins first, too; one session, as each takes seconds."""
+    test = (
+        "import time\ndef test_1(record_figure): record_figure('probe {0}', {0}); time.sleep(0.4)\ndef test_2(): pass"
+    )
     suite.makepyfile(**{f"tests/run/test_h{number}": test.format(number) for number in (1, 2)})
-    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile")
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines_random(["probe 1: 1", "probe 2: 2", "wall clock  runs          0.[45] s of  120 s"])
-    kept = json.loads((suite.path / "build/test-figures.json").read_text())
-    assert {name: found["value"] for name, found in kept.items()} == {"probe 1": 1, "probe 2": 2}
-
-
-def test_what_needs_a_browser_stays_in_one_process_and_begins_first(suite: pytest.Pytester):
     names = ("tests/cli/test_i", "tests/cli/test_j", "tests/gui/test_k", "tests/gui/test_l")
     suite.makepyfile(**{name: "def test_1(): pass\ndef test_2(): pass" for name in names})
     options = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-v")
-    lines = suite.runpytest_subprocess("-p", "no:cacheprovider", *options).outlines
-    ran = [line.split() for line in lines if "PASSED" in line]
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", *options)
+    result.assert_outcomes(passed=12)
+    result.stdout.fnmatch_lines_random(["probe 1: 1", "probe 2: 2", "wall clock  runs          0.[45] s of  120 s"])
+    kept = json.loads((suite.path / "build/test-figures.json").read_text())
+    assert {name: found["value"] for name, found in kept.items()} == {"probe 1": 1, "probe 2": 2}
+    ran = [line.split() for line in result.outlines if "PASSED" in line]
     workers = {file: {worker for worker, *_, test in ran if file in test} for file in names}
-    assert len(ran) == 8 and all(len(found) == 1 for found in workers.values())
+    assert all(len(found) == 1 for found in workers.values())
     assert workers["tests/gui/test_k"] == workers["tests/gui/test_l"]
 
 
