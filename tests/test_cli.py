@@ -42,13 +42,6 @@ def test_mistakes_are_told_in_words(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_never_removes_what_it_did_not_make(tmp_path: Path, capsys: Captured) -> None:
-    (tmp_path / "thesis.txt").write_text("years", encoding="utf-8")
-    assert main(["demo", "--output", str(tmp_path)]) == 1
-    assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "years"
-    assert "nothing was touched" in capsys.readouterr().err
-
-
 def test_check_lists_buckets_and_what_is_cropped(tmp_path: Path, capsys: Captured) -> None:
     from PIL import Image
 
