@@ -56,7 +56,9 @@ def test_37_two_processes_equal_one_with_accumulation_also_after_a_stop_and_a_ki
     killer.join()
     assert len(outcome.codes) == 2 and outcome.code != 0 and run_of(made).status() == "failed"
 
-    assert run_ranks(command, 2, ENVIRONMENT).codes == (0, 0)
+    with monkeypatch.context() as patch:
+        forked(patch, tmp_path / "printed.log")
+        assert run_ranks(command, 2, ENVIRONMENT).codes == (0, 0)
     assert [event["processes"] for event in events(made, "started")] == [2, 2, 2]
     assert_same_run(made, alone)
     assert events(made, "validation")[-1]["loss"] == events(alone, "validation")[-1]["loss"]

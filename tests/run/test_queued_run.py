@@ -51,14 +51,14 @@ def until(queue: Queue, job_id: str, condition: Callable[[Entry], bool]) -> Entr
 
 
 def test_17_a_queued_run_needs_nobody_and_hears_what_is_asked_of_its_job(config: Make, workspace: Workspace) -> None:
-    made = config(num_epochs=5, save_epochs_interval=100)
+    made = config(num_epochs=3, save_epochs_interval=100)
     queue = Queue(workspace)
     job_id = queued(workspace, made)
     entry = until(queue, job_id, lambda entry: entry.phase == "training")
-    assert (entry.status, entry.total) == ("running", 20)
+    assert (entry.status, entry.total) == ("running", 12)
     queue.request(job_id, "save")
     entry = until(queue, job_id, lambda entry: entry.status == "finished")
-    assert len(losses(made)) == 20 and (entry.done, entry.total) == (20, 20)
+    assert len(losses(made)) == 12 and (entry.done, entry.total) == (12, 12)
     assert len(events(made, "checkpoint")) == 2
     assert entry.run is not None and entry.run.path == run_of(made).path
     assert entry.result == {"run": str(run_of(made).path.resolve())}
