@@ -37,12 +37,13 @@ def kill_worker(workspace: Workspace) -> None:
 
 
 def test_a_job_runs_tells_its_progress_and_leaves_its_result(queue: Queue, workspace: Workspace) -> None:
-    job_id = count(queue, 8)
+    # Long enough to be seen on its way on a busy machine.
+    job_id = count(queue, 20)
     until(lambda: queue.entry(job_id).done > 2)
     entry = queue.entry(job_id)
-    assert (entry.status, entry.phase, entry.total, entry.position) == ("running", "counting", 8, 0)
+    assert (entry.status, entry.phase, entry.total, entry.position) == ("running", "counting", 20, 0)
     entry = until_status(queue, job_id, "finished")
-    assert entry.result == {"counted": 8, "cards": ""} and entry.started < entry.ended
+    assert entry.result == {"counted": 20, "cards": ""} and entry.started < entry.ended
     folder = JobDir(workspace.jobs / job_id)
     assert "counting" in folder.log_file.read_text(encoding="utf-8")
     told = [event["event"] for event in read_events(folder.events_file)[0]]
@@ -153,15 +154,6 @@ def test_a_paused_queue_starts_only_the_pages_own_work(queue: Queue) -> None:
     assert queue.entry(held).status == "waiting"
     queue.set_paused(False)
     until_status(queue, held, "finished")
-
-
-def test_after_a_restart_nothing_long_is_started(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(psutil, "boot_time", lambda: time.time() - 1e6)
-        held = count(queue, 0, "gpu:0")
-    own = count(queue, 0, "tokens")
-    until_status(queue, own, "finished")
-    assert (queue.paused(), queue.entry(held).status) == ("restart", "waiting")
 
 
 def test_a_job_is_done_once(queue: Queue, workspace: Workspace) -> None:
