@@ -99,7 +99,7 @@ class Journey:
     def wait_for_state(self, state: str) -> None:
         expect(self.at("train-progress").locator(f".state-{state}")).to_be_visible(timeout=1000 * RUN_S)
 
-    def merge_and_download(self, folder: Path) -> Path:
+    def merge(self) -> None:
         self.at("train-files").locator("button[data-do=merge]").first.click()
         self.page.wait_for_function(
             "(name) => [...document.querySelectorAll('#tab-merge input')].some((input) => input.value.includes(name))",
@@ -107,6 +107,9 @@ class Journey:
         )
         self.write("merge-name", f"{self.name}-model")
         self.click("merge-start")
+
+    def merge_and_download(self, folder: Path) -> Path:
+        self.merge()
         link = self.at("merge-jobs").locator("a[download]").first
         expect(link).to_be_visible(timeout=1000 * RUN_S)
         return self.download(link, folder)

@@ -1,6 +1,9 @@
-"""Run folders in the app's workspace, written by the trainer's own writers; the test plays the trainer."""
+"""Runs and jobs in the app's workspace, written by the trainer's own writers; the test plays trainer and worker."""
 
 import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,10 @@ from PIL import Image
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.fsutil import sha256_file
+from trainer_core.contracts.jobdir import Job, JobDir, Kind
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.jobs.queue import Queue
 from trainer_core.training.sampling import SampleSettings, save_png
 
 
@@ -73,3 +78,33 @@ def add_saved(run: RunDir, step: int) -> Path:
 
 def tell(run: RunDir, kind: str, **fields: Any) -> None:
     EventLog(run.events_file).emit(kind, **fields)
+
+
+def until(met: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@contextmanager
+def held_queue(workspace: Workspace) -> Iterator[Callable[[Kind], JobDir]]:
+    """Nothing that takes long is started meanwhile. Gives the only job of a kind that waits, once there is one; what
+    waits at the end is taken back."""
+    queue = Queue(workspace)
+
+    def waiting() -> list[Job]:
+        return [entry.job for entry in queue.entries() if entry.status == "waiting"]
+
+    def asked(kind: Kind) -> JobDir:
+        until(lambda: kind in [job.kind for job in waiting()])
+        [job] = [job for job in waiting() if job.kind == kind]
+        return JobDir(workspace.jobs / job.id)
+
+    queue.set_paused(True)
+    try:
+        yield asked
+    finally:
+        for job in waiting():
+            queue.cancel(job.id)
+        queue.set_paused(False)
