@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from gui_app import Application
+from gui_runs import held_queue, until
 from gui_visit import Visit
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.model.fake_hub import FakeHub, serving
 from trainer_core.planning.demo import TINY_BASE
@@ -64,7 +65,8 @@ def test_a_base_is_downloaded_after_its_size_was_shown(app: Application, hub: Fa
     assert (made / weights).read_bytes() == (TINY_BASE / weights).read_bytes()
 
 
-def test_a_base_is_converted_and_chosen(app: Application, kept_page: Visit) -> None:
+def test_a_conversion_is_asked_for(app: Application, kept_page: Visit) -> None:
+    """What a job made is chosen as above."""
     visit = kept_page
     page = visit.page
     choose_how(visit, "Convert…")
@@ -72,10 +74,12 @@ def test_a_base_is_converted_and_chosen(app: Application, kept_page: Visit) -> N
     page.locator("#base-convert-name").locator("input, textarea").fill("halb 半")
     page.locator("#base-dtype input").click()
     page.get_by_role("option", name="bf16").click()
-    page.locator("#base-convert-start").click()
-    expect(page.locator("#base-report")).to_contain_text("halb 半", timeout=120_000)
-    expect(page.locator("#base-report strong")).to_contain_text("✓")
-    expect(page.locator("#base-report")).to_contain_text("bf16")
+    with held_queue(app.workspace) as asked:
+        page.locator("#base-convert-start").click()
+        spec = asked("convert").read_job().spec
+        expect(page.locator("#base-job")).to_contain_text("waiting, place 1")
+    assert (spec["source"], spec["dtype"]) == (str(TINY_BASE), "bf16")
+    assert spec["output"] == str(app.workspace.models / "halb 半")
 
 
 def test_a_folder_is_checked_at_once(kept_page: Visit, tmp_path: Path) -> None:
@@ -145,21 +149,51 @@ def test_a_file_of_another_trainer_is_read_and_exported(kept_page: Visit, tmp_pa
     expect(page.locator("#config-export-links")).to_contain_text("trainer_core train")
 
 
-def test_what_was_set_is_there_whichever_tab_was_opened_first(
-    app: Application, open_page: Callable[..., Visit]
-) -> None:
+def test_what_is_pasted_deleted_or_composed_is_kept(app: Application, kept_page: Visit) -> None:
+    """Text that gets into a box by other ways than the keys of its letters counts as typed."""
+    visit = kept_page
+    visit.settings()
+    box = visit.page.locator("#config-output_name").locator("input, textarea")
+    paste(visit, box, "pasted")
+    kept(app, "pasted")
+    box.press("Backspace")
+    kept(app, "paste")
+    box.press("Control+z")
+    kept(app, "pasted")
+    # The browser's own input, as an input method uses it.
+    keys = visit.context.new_cdp_session(visit.page)
+    for text in ("mao", "猫"):
+        keys.send("Input.imeSetComposition", {"text": text, "selectionStart": len(text), "selectionEnd": len(text)})
+    keys.send("Input.insertText", {"text": "猫"})
+    kept(app, "pasted猫")
+
+
+def paste(visit: Visit, box: Locator, text: str) -> None:
+    visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    box.fill("")
+    visit.page.evaluate("(text) => navigator.clipboard.writeText(text)", text)
+    box.press("Control+v")
+    expect(box).to_have_value(text)
+
+
+def kept(app: Application, name: str) -> None:
+    """Wait until the draft on disk has this name of the run."""
+    file = app.workspace.private / "draft.json"
+    until(lambda: file.exists() and f'"output_name": "{name}"' in file.read_text(encoding="utf-8"))
+
+
+def test_what_was_set_is_there_whichever_tab_was_opened_first(app: Application, kept_page: Visit) -> None:
     folder = app.workspace.datasets / "kept"
     folder.mkdir()
     Image.new("RGB", (64, 64)).save(folder / "a.png")
     draft = app.workspace.private / "draft.json"
-    visit = open_page()
+    visit = kept_page
     visit.settings()
     data = visit.page.locator("#config-train_data_dir input")
     data.fill(str(folder))
     data.press("Enter")
     visit.page.locator("#config-output_name").locator("input, textarea").fill("kept too")
-    visit.page.wait_for_timeout(1000)
-    assert json.loads(draft.read_bytes())["train_data_dir"] == str(folder)
+    until(lambda: json.loads(draft.read_bytes())["train_data_dir"] == str(folder))
     visit.goto("train")
     visit.page.wait_for_timeout(1000)
     visit.settings()
