@@ -166,6 +166,9 @@ BODIES: tuple[Any, ...] = (
 def test_a_body_that_is_none_is_refused(page: PageCaller, route: str):
     answers = [(str(body)[:60], *page.ask("POST", route, body)) for body in BODIES]
     assert [each for each in answers if each[1] >= 500 and "error" not in json.loads(each[2])] == []
+    # The queue takes what names a page, and tells that page what is wrong with it.
+    taken = [text for text, status, _ in answers if status < 400]
+    assert taken == [] or (route.endswith("join") and ["session_hash" in text for text in taken] == [True])
 
 
 def test_02_no_event_does_anything_without_the_token(app: Application, page: PageCaller):
