@@ -213,7 +213,7 @@ class NextDiT(nn.Module):
         timesteps: Tensor,
         cap_feats: Tensor,
         cap_lengths: Sequence[int],
-        clip_text_pooled: Tensor,
+        clip_text_pooled: Tensor | None,
     ) -> Tensor:
         """Velocity, shaped like `latents`.
 
@@ -223,7 +223,7 @@ class NextDiT(nn.Module):
             cap_feats: [B, L, cap_feat_dim], right padded.
             cap_lengths: real tokens of each caption, which come first, at most L. Numbers of the host: to ask a device
                 for them means to wait for it, and `DistributedDataParallel` brings every tensor there.
-            clip_text_pooled: [B, clip_text_dim].
+            clip_text_pooled: [B, clip_text_dim]. None means "time embedding alone", as upstream has it.
 
         Raises:
             ValueError: sides that patches do not divide, or positions beyond axes_lens.
@@ -261,9 +261,11 @@ class NextDiT(nn.Module):
         if any(want > have for want, have in zip(wanted, self.axes_lens, strict=True)):
             raise ValueError(f"positions (caption + 1, rows, columns) = {wanted} exceed axes_lens {self.axes_lens}")
 
-    def _condition(self, timesteps: Tensor, pooled: Tensor) -> Tensor:
-        both = (self.t_embedder(timesteps), self.clip_text_pooled_proj(pooled))
-        return self.time_text_embed(torch.cat(both, dim=-1))
+    def _condition(self, timesteps: Tensor, pooled: Tensor | None) -> Tensor:
+        time = self.t_embedder(timesteps)
+        if pooled is None:
+            return time
+        return self.time_text_embed(torch.cat((time, self.clip_text_pooled_proj(pooled)), dim=-1))
 
     def _refine_text(self, cap_feats: Tensor, caption: Lengths, rope: Tensor) -> Tensor:
         text = self.cap_embedder(cap_feats)
