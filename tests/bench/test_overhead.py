@@ -10,7 +10,7 @@ from bench import overhead
 @pytest.mark.usefixtures("fresh_accelerate")
 def test_a_step_is_little_more_than_its_matrix_products(record_figure, monkeypatch: pytest.MonkeyPatch):
     # Two of the benchmark's eight layers: a layer costs what the next one costs.
-    monkeypatch.setattr(overhead, "DIMS", replace(overhead.DIMS, layers=2, refiners=1))
+    monkeypatch.setattr(overhead, "DIMS", replace(overhead.DIMS, n_layers=2, n_refiner_layers=1))
     figures = overhead.measure(steps=1)
     record_figure("step: all operators / matrix products and attention", figures["total_per_kernel"])
     record_figure("step: Python outside forward, backward, optimizer, %", 100 * figures["python_share"])

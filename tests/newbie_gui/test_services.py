@@ -12,6 +12,7 @@ from PIL import Image
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import Services, make_services
 from newbie_gui.texts import LANGS
+from trainer_core.contracts.config import options
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.queue import Entry, Queue
 
@@ -42,7 +43,8 @@ def at_once(deed: Callable[[int], Any], times: int) -> list[Any]:
 
 def test_both_pages_type_into_one_draft(services: Services):
     pages = [Ui(lang, services) for lang in LANGS]
-    at_once(lambda number: pages[number % 2].draft.amend({f"setting_{number}": number}), 16)
+    names = [spec.name for spec in options()][:16]
+    at_once(lambda number: pages[number % 2].draft.amend({names[number]: number}), 16)
     assert len(pages[0].draft.read()) == 16
 
 
