@@ -14,8 +14,8 @@ CONFTEST = Path(__file__).with_name("conftest.py")
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """An empty project with our conftest, in which the faults group may take 20 ms."""
     text = CONFTEST.read_text(encoding="utf-8")
-    assert '"faults": 80' in text
-    pytester.makepyfile(**{"tests/conftest": text.replace('"faults": 80', '"faults": 0.02')})
+    assert '"faults": 90' in text
+    pytester.makepyfile(**{"tests/conftest": text.replace('"faults": 90', '"faults": 0.02')})
     pytester.makeini("[pytest]\ntestpaths = tests\naddopts = -rs\nmarkers =\n    slow: s\n    gpu: g\n")
     monkeypatch.delenv("NEWBIE_FAILED_CHECKS", raising=False)
     return pytester
@@ -32,7 +32,7 @@ def test_twice_the_budget_fails_a_session_of_passing_tests(suite: pytest.Pyteste
 def test_time_counts_for_the_folder_of_the_test(suite: pytest.Pytester):
     suite.makepyfile(**{"tests/run/test_b": "import time\ndef test_b(): time.sleep(0.3)"})
     result = suite.runpytest_inprocess("-p", "no:cacheprovider")
-    result.stdout.fnmatch_lines(["wall clock  unit          0.0 s*", "wall clock  runs          0.[3-9] s of  120 s"])
+    result.stdout.fnmatch_lines(["wall clock  unit          0.0 s*", "wall clock  runs          0.[3-9] s of  150 s"])
 
 
 def test_two_processes_side_by_side_tell_their_figures_halve_the_time_and_one_has_the_browser(suite: pytest.Pytester):
@@ -46,7 +46,7 @@ def test_two_processes_side_by_side_tell_their_figures_halve_the_time_and_one_ha
     options = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-v")
     result = suite.runpytest_subprocess("-p", "no:cacheprovider", *options)
     result.assert_outcomes(passed=12)
-    result.stdout.fnmatch_lines_random(["probe 1: 1", "probe 2: 2", "wall clock  runs          0.[45] s of  120 s"])
+    result.stdout.fnmatch_lines_random(["probe 1: 1", "probe 2: 2", "wall clock  runs          0.[45] s of  150 s"])
     kept = json.loads((suite.path / "build/test-figures.json").read_text())
     assert {name: found["value"] for name, found in kept.items()} == {"probe 1": 1, "probe 2": 2}
     ran = [line.split() for line in result.outlines if "PASSED" in line]
