@@ -1,13 +1,12 @@
 """What is in the form, kept on disk while it is typed: a reload, a restart and the other language find it again."""
 
-import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.config import options
-from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.fsutil import read_json_object, write_json_atomic
 
 
 class Draft:
@@ -42,12 +41,8 @@ class Draft:
     def _read(self) -> dict[str, Any]:
         if self._newest is not None:
             return dict(self._newest)
-        try:
-            values = json.loads(self.file.read_bytes())
-        except (OSError, ValueError):
-            return {}
         names = {spec.name for spec in options()}
-        return {name: value for name, value in values.items() if name in names} if isinstance(values, dict) else {}
+        return {name: value for name, value in read_json_object(self.file).items() if name in names}
 
     def _work(self) -> None:
         while True:

@@ -1,11 +1,10 @@
 """Small choices that outlive a page and a restart: the last data set, the last config, whether the guide is hidden."""
 
-import json
 import threading
 from pathlib import Path
 from typing import Any
 
-from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.fsutil import read_json_object, write_json_atomic
 
 # Name of a choice: the key of the run that was shown last.
 SHOWN_RUN = "train.run"
@@ -23,18 +22,11 @@ class Remembered:
 
     def get(self, name: str, default: Any = None) -> Any:
         """The remembered value, any JSON."""
-        return self._read().get(name, default)
+        return read_json_object(self._file).get(name, default)
 
     def set(self, name: str, value: Any) -> None:
         """Remember ``value`` (any JSON). Raises OSError where the disk refuses."""
         with self._lock:
-            values = self._read()
+            values = read_json_object(self._file)
             if values.get(name) != value or name not in values:
                 write_json_atomic(self._file, {**values, name: value})
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            values = json.loads(self._file.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return values if isinstance(values, dict) else {}

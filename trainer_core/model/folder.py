@@ -27,7 +27,7 @@ def find_transformer(path: Path) -> Path:
 
     Raises UserError: "base_missing", "base_incomplete", "base_ambiguous".
     """
-    return base_parts.parts_of(path.expanduser(), ["transformer"], None, _widths)[0]["transformer"]
+    return base_parts.parts_of(path, ["transformer"], None, _widths)[0]["transformer"]
 
 
 def _widths(transformer: Path) -> Widths:

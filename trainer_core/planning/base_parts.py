@@ -44,15 +44,15 @@ def find_base(
     parts = {part: override(part, value) for part, value in given.items()}
     layout = "parts"
     if path is not None:
-        root = path.expanduser()
         wanted = [part for part in BY_FOLDER if part not in parts]
-        found, layout = parts_of(root, wanted, parts.get("transformer"), widths)
+        found, layout = parts_of(path, wanted, parts.get("transformer"), widths)
         parts = found | parts
     absent = [part for part in BY_FOLDER if part not in parts]
     if absent:
         raise incomplete(absent)
-    whole = path is not None and layout != "parts"
-    return BaseFolder(root=root if whole else parts["transformer"], layout=layout, **parts)
+    return BaseFolder(
+        root=path if path is not None and layout != "parts" else parts["transformer"], layout=layout, **parts
+    )
 
 
 def incomplete(absent: list[str]) -> UserError:
@@ -64,9 +64,8 @@ def incomplete(absent: list[str]) -> UserError:
     )
 
 
-def override(part: str, path: Path) -> Path:
+def override(part: str, place: Path) -> Path:
     """A part that is named by itself: a file, its folder, or the folder of a whole base. Raises `base_missing`."""
-    place = path.expanduser()
     if not place.exists():
         raise UserError("base_missing", f"{BY_FOLDER[part].option}: {place} does not exist.")
     if place.is_dir() and not (place / "config.json").is_file():
