@@ -139,7 +139,7 @@ def test_every_endpoint_answers_wrong_types_in_words(
     app: Application, page: PageCaller, record_figure: Callable[[str, str], None]
 ):
     rng = random.Random(SEED)
-    rounds = [all_wrong(page, FILE), *one_wrong(app, page, rng, 1)]
+    rounds = [all_wrong(page, FILE), all_wrong(page, None), *one_wrong(app, page, rng, 1)]
     tried = sum(map(len, rounds))
     assert len(page.events) > 100
     record_figure("hostile: endpoints x wrong types", f"{call(page, rounds)} / {tried}")

@@ -119,7 +119,7 @@ class FilesPanel:
         return {**self._quiet(), self._delete_sure: gr.update(value=words, visible=True), self._asked: name}
 
     def _deleted(self, data: dict[Any, Any]) -> dict[Any, Any]:
-        name = data[self._asked]
+        name = data[self._asked] or ""
         self._store.delete(name)
         return {**self._list(None), **self._quiet("good", self._ui.t("config.files.deleted", name=name))}
 
@@ -138,7 +138,7 @@ class FilesPanel:
         return self._save_as(name, data, overwrite=False)
 
     def _saved_over(self, data: dict[Any, Any]) -> dict[Any, Any]:
-        return self._save_as(data[self._asked], data, overwrite=True)
+        return self._save_as(data[self._asked] or "", data, overwrite=True)
 
     def _save_as(self, name: str, data: dict[Any, Any], *, overwrite: bool) -> dict[Any, Any]:
         values = values_from(self._fields.read(data))
