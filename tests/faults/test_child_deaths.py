@@ -191,9 +191,10 @@ def test_20_17_killed_in_the_queue_and_continued_there(
     queue.add("train", "run", spec, resources=["cpu"], files=files)
     until(lambda: len(events(made, "checkpoint")) >= 1)
     os.kill(run_of(made).read_state()["pid"], signal.SIGKILL)
-    until(lambda: store.rows()[0].state == "interrupted" and store.rows()[0].entry_failed, 5.0)
+    # That it is gone shows before the worker has told why.
+    until(lambda: (found := shown(store, "interrupted")[1]) is not None and "signal 9" in found.message, 5.0)
     _, failure = shown(store, "interrupted")
-    assert failure is not None and "signal 9" in failure.message
+    assert failure is not None
     assert "Resume the run: it goes on from its last checkpoint." in failure.hints
     queue.add("train", "run", spec, resources=["cpu"], files=files)
     until(lambda: store.rows()[0].state == "finished", 120.0)

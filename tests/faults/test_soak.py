@@ -3,6 +3,7 @@
 import os
 import shutil
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 from gui_app import Application
-from playwright.sync_api import sync_playwright
 from queues import worker_of
 from runs import run_of
 
@@ -33,17 +33,18 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application
 
 
 @pytest.fixture
-def opened(app: Application) -> Iterator[None]:
+def opened(app: Application, tmp_path: Path) -> Iterator[None]:
     """The page, open in a browser, which goes on asking for news."""
     path = os.environ.get("NEWBIE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("no Chromium found")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
-        page.goto(app.address)
+    # Without a port it would end once the page is drawn. Playwright runs once a process: the page's tests have it.
+    arguments = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0")
+    command = [path, *arguments, f"--user-data-dir={tmp_path / 'browser'}", app.address]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as browser:
         yield
-        browser.close()
+        assert browser.poll() is None
+        browser.terminate()
 
 
 class Watched:
