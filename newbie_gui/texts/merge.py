@@ -110,12 +110,17 @@ TEXTS = MappingProxyType(
             "{form}; rank {rank}, alpha {alpha}, {modules} modules, {size}.",
             "{form}；秩 {rank}，alpha {alpha}，{modules} 个模块，{size}。",
         ),
+        "merge.facts.whole": (
+            "{form}; whole factors, {modules} modules, {size}.",
+            "{form}；因子完整，{modules} 个模块，{size}。",
+        ),
         "merge.facts.no_alpha": ("not stated", "未注明"),
         "merge.facts.mixed": (
             "Some modules have another rank or alpha.",
             "部分模块的秩或 alpha 不同。",
         ),
         "merge.facts.dora": ("It is a DoRA.", "这是 DoRA。"),
+        "merge.facts.lokr": ("It is a LoKr.", "这是 LoKr。"),
         "merge.facts.parameters": ("{count} parameters", "{count} 个参数"),
         "merge.facts.metadata": ("Metadata of the file", "文件中的元数据"),
         "merge.facts.no_metadata": ("The file carries no metadata.", "文件不含元数据。"),
@@ -126,8 +131,9 @@ TEXTS = MappingProxyType(
         "merge.lora_form.other": ("File with other names", "其他命名方式的文件"),
         "merge.convert": ("Convert", "转换格式"),
         "merge.convert.help": (
-            "What the LoRA does stays the same; its metadata go along. A DoRA also needs the base model chosen above.",
-            "LoRA 的效果不变，元数据一并保留。DoRA 还需要用到上方所选的底模。",
+            "What the LoRA does stays the same; its metadata go along. A DoRA also needs the base model chosen above. "
+            "A LoKr can only become a ComfyUI file.",
+            "LoRA 的效果不变，元数据一并保留。DoRA 还需要用到上方所选的底模。LoKr 只能转换成 ComfyUI 文件。",
         ),
         "merge.convert.form": ("Form of the result", "目标格式"),
         "merge.convert.start": ("Convert", "开始转换"),

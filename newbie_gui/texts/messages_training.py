@@ -22,7 +22,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "Use the same lora_rank and lora_target_modules as the file was trained with.",
         "请使用与该文件训练时相同的 lora_rank 和 lora_target_modules。",
     ),
-    ("{} is a DoRA; only plain LoRA can be trained on.", "{} 是 DoRA；只能在普通 LoRA 的基础上继续训练。"),
+    ("{} is a {}; only plain LoRA can be trained on.", "{} 是 {}；只能在普通 LoRA 的基础上继续训练。"),
     (
         "Merge it into the base (`merge`), then train a new LoRA on the merged model.",
         "请先把它合并进底模，再用合并后的模型训练新的 LoRA。",

@@ -45,6 +45,23 @@ def test_mixed_ranks_and_a_magnitude_are_told(file: Path) -> None:
     assert found.mixed and found.dora and found.alpha is None and found.rank == 4
 
 
+def lokr(*roles: str, prefix: str = "lycoris_layers_0_attention_qkv", alpha: float = 3) -> Arrays:
+    """The upstream trainer's names; 8 outputs, 6 inputs."""
+    shapes = {"w1": (2, 2), "w2": (4, 3), "w2_a": (4, 1), "w2_b": (1, 3)}
+    return {f"{prefix}.lokr_{role}": np.ones(shapes[role], np.float32) for role in roles} | {
+        f"{prefix}.alpha": np.array(alpha, np.float32)
+    }
+
+
+def test_a_lokr(file: Path) -> None:
+    found = facts(file, lokr("w1", "w2", alpha=114514))
+    assert (found.lokr, found.form, found.rank, found.alpha) == (True, "other", 0, None)
+    assert (found.modules, found.parameters) == (1, 4 + 12)
+    found = facts(file, lokr("w1", "w2_a", "w2_b", prefix=f"diffusion_model.{QKV}"))
+    assert (found.lokr, found.form, found.rank, found.alpha, found.mixed) == (True, "comfyui", 1, 3.0, False)
+    assert not facts(file, module(QKV, 4)).lokr
+
+
 def peft_folder(folder: Path, **settings: object) -> Path:
     folder.mkdir(parents=True)
     halves = {f"base_model.model.{QKV}.lora_A.weight": np.ones((4, 6), np.float32)}
@@ -87,6 +104,15 @@ def test_metadata_are_cut_at_the_limit(file: Path) -> None:
             module(QKV, 4) | {f"diffusion_model.{QKV}.lora_up.weight": np.ones((8, 3), np.float32)},
             "lora_unreadable",
             "different ranks, 4 and 3",
+        ),
+        (lokr("w1"), "lora_unreadable", "two factors"),
+        (lokr("w1", "w2", "w2_a"), "lora_unreadable", "two factors"),
+        (lokr("w1", "w2", prefix=f"diffusion_model.{QKV}") | module(QKV, 4), "lora_unreadable", "two factors"),
+        (lokr("w1", "w2", prefix="transformer.layers.0.attn.to_q"), "lora_unreadable", "no fused form"),
+        (
+            lokr("w1", "w2_a") | {"lycoris_layers_0_attention_qkv.lokr_w2_b": np.ones((2, 3), np.float32)},
+            "lora_unreadable",
+            "different ranks, 2 and 1",
         ),
     ],
 )

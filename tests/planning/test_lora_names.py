@@ -27,6 +27,8 @@ SUFFIXES = {
     "up": (".lora_up.weight", ".lora_B.weight", ".lora_B.default.weight", "_lora.up.weight", ".lora.up.weight"),
     "alpha": (".alpha",),
     "magnitude": (".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.default.weight"),
+    "w1": (".lokr_w1",),
+    "w2_a": (".lokr_w2_a",),
 }  # fmt: skip
 
 
@@ -78,8 +80,7 @@ PAIR = [f"{QKV}.lora_up.weight", f"{QKV}.lora_down.weight"]
 
 
 @pytest.mark.parametrize(("name", "word"), [
-    ("lycoris_layers_0_attention_qkv.lokr_w1", "LoKr"),
-    (f"{QKV}.lokr_w2_a", "LoKr"),
+    (f"{QKV}.lokr_t2", "LoKr for convolutions"),
     (f"{QKV}.hada_w1_a", "LoHa"),
     (f"{QKV}.a1.weight", "GLoRA"),
     (f"{QKV}.oft_blocks", "OFT"),

@@ -60,6 +60,21 @@ def write_lora(base: Path, file: Path, *, seed: int, targets: list[str] = TARGET
     return file
 
 
+def write_lokr(base: Path, file: Path) -> dict[str, Tensor]:
+    """A random LoKr with whole factors under the upstream trainer's names; returns what it adds, by module."""
+    weights, generator = load_file(base / WEIGHTS), torch.Generator().manual_seed(3)
+    tensors: dict[str, Tensor] = {}
+    added: dict[str, Tensor] = {}
+    for module in ("layers.0.attention.qkv", "layers.1.feed_forward.w2"):
+        rows, columns = weights[f"{module}.weight"].shape
+        w1, w2 = (torch.randn(shape, generator=generator) for shape in ((4, 4), (rows // 4, columns // 4)))
+        key = f"lycoris_{module.replace('.', '_')}"
+        tensors |= {f"{key}.lokr_w1": w1, f"{key}.lokr_w2": w2, f"{key}.alpha": torch.tensor(114514.0)}
+        added[module] = torch.kron(w1, w2)
+    save_file(tensors, file, {"adapter_type": "lyco_lokr", "lora_rank": "114514", "lora_alpha": "1"})
+    return added
+
+
 def write_peft(base: Path, folder: Path, **options: Any) -> dict[str, Tensor]:
     """A random adapter as PEFT itself saves it; returns PEFT's own merged weights."""
     model = load_transformer(base / "transformer", dtype=torch.float32)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from small_base import TARGETS, WEIGHTS, write_base, write_lora, write_peft
+from small_base import TARGETS, WEIGHTS, write_base, write_lokr, write_lora, write_peft
 from torch import Tensor
 
 from trainer_core.cli import main
@@ -144,6 +144,24 @@ def test_a_dora_needs_its_base_where_the_form_changes(base: Path, tmp_path: Path
     with pytest.raises(UserError) as caught:
         go(file, tmp_path / "back")
     assert caught.value.code == "base_needed"
+
+
+def test_a_lokr_becomes_what_comfyui_loads_in_full_and_nothing_else(base: Path, tmp_path: Path) -> None:
+    source = tmp_path / "lokr.safetensors"
+    added = write_lokr(base, source)
+    file = go(source, tmp_path / "a.safetensors")
+    stored, found = load_file(source), load_file(file)
+    roles = ("lokr_w1", "lokr_w2", "alpha")
+    assert found.keys() == {f"diffusion_model.{module}.{role}" for module in added for role in roles}
+    for module in added:
+        for role in roles:
+            flat = module.replace(".", "_")
+            assert torch.equal(found[f"diffusion_model.{module}.{role}"], stored[f"lycoris_{flat}.{role}"])
+    assert not {"lora_rank", "lora_alpha"} & metadata_of(file).keys()
+    for form, name in (("peft", "b"), ("diffusers", "b.safetensors")):
+        with pytest.raises(UserError, match=f"is a LoKr, which the {form} form cannot hold"):
+            convert(file, tmp_path / name, form=form, tell=print)
+        assert not (tmp_path / name).exists()
 
 
 def test_the_ending_of_a_file_may_be_in_capitals(base: Path, tmp_path: Path) -> None:

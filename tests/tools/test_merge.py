@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from small_base import TARGETS, WEIGHTS, quiet, transformer, write_base, write_lora, write_peft
+from small_base import TARGETS, WEIGHTS, quiet, transformer, write_base, write_lokr, write_lora, write_peft
 from torch import Tensor
 
 from trainer_core.cli import main
@@ -77,6 +77,15 @@ def test_several_loras_add_up_each_with_its_strength(base: Path, lora: Path, tmp
     torch.testing.assert_close(merged[f"{name}.weight"], wanted)
     untouched = "layers.1.attention.out.weight"
     assert torch.equal(merged[untouched], original[untouched])
+
+
+def test_a_lokr_is_merged_beside_a_lora(base: Path, lora: Path, tmp_path: Path) -> None:
+    added = write_lokr(base, tmp_path / "lokr.safetensors")
+    loras = [(tmp_path / "lokr.safetensors", 0.5), (lora, 2.0)]
+    merged, original = load_file(merge(base, loras, tmp_path / "merged", quiet) / WEIGHTS), load_file(base / WEIGHTS)
+    for name, change in added.items():
+        wanted = original[f"{name}.weight"] + 0.5 * change + 2.0 * delta(lora, name)
+        torch.testing.assert_close(merged[f"{name}.weight"], wanted)
 
 
 def test_the_bases_dtype_is_kept_and_the_sum_is_made_in_fp32(base: Path, lora: Path, tmp_path: Path) -> None:

@@ -129,11 +129,14 @@ def test_a_start_of_another_rank_is_found_when_it_is_loaded(tmp_path: Path) -> N
         load_weights(parameters, weights, "file")
 
 
-def test_a_dora_cannot_be_trained_on(tmp_path: Path) -> None:
-    file = lora_file(tmp_path / "a.safetensors", dora_scale=torch.ones(48, 1))
-    with pytest.raises(UserError, match="is a DoRA") as caught:
-        start_weights(file, 2, 1.0)
-    assert caught.value.code == "lora_unsupported"
+def test_neither_a_dora_nor_a_lokr_can_be_trained_on(tmp_path: Path) -> None:
+    dora = lora_file(tmp_path / "dora.safetensors", dora_scale=torch.ones(48, 1))
+    factors = {f"diffusion_model.layers.0.attention.qkv.lokr_w{n}": torch.ones(4, 4) for n in (1, 2)}
+    save_file(factors, tmp_path / "lokr.safetensors")
+    for file, kind in ((dora, "DoRA"), (tmp_path / "lokr.safetensors", "LoKr")):
+        with pytest.raises(UserError, match=f"is a {kind}") as caught:
+            start_weights(file, 2, 1.0)
+        assert caught.value.code == "lora_unsupported"
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])

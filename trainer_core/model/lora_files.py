@@ -1,8 +1,9 @@
 """Reading the LoRAs that people have for NewBie: PEFT folders and single files, whoever wrote them.
 
 A LoRA is read whole or refused by name; what had to be assumed is told in `notes`. The scale of a module is
-alpha / rank; DoRA's magnitude m is meant as in the paper, W' = m * (W + scale B A) / |W + scale B A| by rows,
-unless the file carries our mark that ComfyUI's form was written, which divides by |W|.
+alpha / rank, of a LoKr with two whole factors 1. DoRA's magnitude m is meant as in the paper, by rows
+W' = m * (W + delta) / |W + delta|, unless the file carries our mark that ComfyUI's form was written, which divides by
+|W|.
 """
 
 import json
@@ -10,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,19 +20,12 @@ from torch import Tensor
 
 from trainer_core.contracts.checkpoints import checkpoint_at
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.lora_modules import LoraFile, LoraModule, fused
+from trainer_core.model.lora_modules import LokrModule, LoraFile, LoraModule, ModuleAdapter, fused
 from trainer_core.model.pickles import load_pickle
-from trainer_core.planning.lora_facts import (
-    ACCEPTED,
-    PEFT_WEIGHTS,
-    newest_export,
-    read_keys,
-    settings_of,
-    slots_of,
-    unreadable,
-)
-from trainer_core.planning.lora_names import listing
+from trainer_core.planning.lora_facts import PEFT_WEIGHTS, newest_export, settings_of
+from trainer_core.planning.lora_names import LOKR_ROLES, listing
 from trainer_core.planning.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError
+from trainer_core.planning.lora_slots import ACCEPTED, is_lokr, is_scaled, rank_of, read_keys, slots_of, unreadable
 from trainer_core.planning.weight_files import NOT_WEIGHTS, PICKLES
 
 DORA_KEY = "newbie_dora_norm"
@@ -149,19 +144,20 @@ class _Assembly:
             raise unreadable(file, f"its metadata states {DORA_KEY} = {listing([mark])}, which is not known")
         self.over_base = mark == DORA_OVER_BASE
 
-    def modules(self, slots: Slots) -> dict[str, LoraModule]:
+    def modules(self, slots: Slots) -> dict[str, ModuleAdapter]:
         if self.settings:
             for slot in slots.values():
                 slot.pop("alpha", None)  # PEFT does not look at it either
         self._note_alphas(slots)
-        whole: dict[str, LoraModule] = {}
+        whole: dict[str, ModuleAdapter] = {}
         split: dict[str, dict[str, LoraModule]] = {}
         for (module, rows), slot in slots.items():
-            made = self._module(module, rows, slot)
-            if rows:
-                split.setdefault(module, {})[rows] = made
+            if is_lokr(slot):
+                whole[module] = self._lokr(module, slot)
+            elif rows:
+                split.setdefault(module, {})[rows] = self._lora(module, rows, slot)
             else:
-                whole[module] = made
+                whole[module] = self._lora(module, rows, slot)
         for module, parts in split.items():
             if module in whole:
                 raise unreadable(self.file, f"it holds {module} twice, fused and as to_q, to_k, to_v")
@@ -176,20 +172,35 @@ class _Assembly:
             )
         return dict(sorted(whole.items()))
 
-    def _module(self, module: str, rows: str, slot: Mapping[str, Tensor]) -> LoraModule:
+    def _lora(self, module: str, rows: str, slot: Mapping[str, Tensor]) -> LoraModule:
         down, up = slot["down"], slot["up"]
-        rank = down.shape[0]
-        magnitude = slot.get("magnitude")
         if self.settings:
-            self._check_settings(module, rows, rank, magnitude is not None)
+            self._check_settings(module, rows, down.shape[0], "magnitude" in slot)
         return LoraModule(
-            down=down.float(),
-            up=up.float(),
-            alpha=self._alpha(module, rows, rank, slot.get("alpha")),
-            magnitude=None if magnitude is None else magnitude.float().reshape(-1),
-            over_base=self.over_base and magnitude is not None,
-            dtype=down.dtype if down.dtype == up.dtype else torch.float32,
-        )
+            down=down.float(), up=up.float(), alpha=self._alpha(module, rows, down.shape[0], slot.get("alpha")),
+            **self._common(slot, [down, up]),
+        )  # fmt: skip
+
+    def _lokr(self, module: str, slot: Mapping[str, Tensor]) -> LokrModule:
+        factors = {role: slot[role] for role in LOKR_ROLES if role in slot}
+        rank = rank_of({role: tuple(tensor.shape) for role, tensor in factors.items()})
+        # Where it does not count it is kept as it is, whatever it says.
+        counts = is_scaled(slot)
+        alpha = self._alpha(module, "", rank, slot.get("alpha")) if counts else float(slot.get("alpha", torch.ones(1)))
+        return LokrModule(
+            factors={role: tensor.float() for role, tensor in factors.items()}, alpha=alpha,
+            scale=alpha / rank if counts else 1.0, **self._common(slot, list(factors.values())),
+        )  # fmt: skip
+
+    def _common(self, slot: Mapping[str, Tensor], weights: Sequence[Tensor]) -> dict[str, Any]:
+        """What all kinds of adapters have."""
+        magnitude = slot.get("magnitude")
+        dtypes = {tensor.dtype for tensor in weights}
+        return {
+            "magnitude": None if magnitude is None else magnitude.float().reshape(-1),
+            "over_base": self.over_base and magnitude is not None,
+            "dtype": weights[0].dtype if len(dtypes) == 1 else torch.float32,
+        }
 
     def _check_settings(self, module: str, rows: str, rank: int, has_magnitude: bool) -> None:
         assert self.settings
@@ -221,7 +232,7 @@ class _Assembly:
         return ratio if 0 < ratio < math.inf else 1.0
 
     def _note_alphas(self, slots: Slots) -> None:
-        without = [module for (module, _), slot in slots.items() if "alpha" not in slot]
+        without = [module for (module, _), slot in slots.items() if "alpha" not in slot and is_scaled(slot)]
         if self.settings:
             if self.settings.source != SETTINGS_FILE or self.file.name not in PEFT_WEIGHTS:
                 self.notes.append(f"No alpha is stored; it is taken from {self.settings.source}.")
@@ -257,7 +268,9 @@ def _shortest(value: Tensor) -> float:
     return float(str(np.float32(number))) if value.dtype == torch.float32 else float(number)
 
 
-def _note_origin(file: Path, modules: Mapping[str, LoraModule], metadata: Mapping[str, str], notes: list[str]) -> None:
+def _note_origin(
+    file: Path, modules: Mapping[str, ModuleAdapter], metadata: Mapping[str, str], notes: list[str]
+) -> None:
     """Lumina Image 2.0 has NewBie's names and shapes, with 26 layers instead of 36."""
     layers = {int(name.split(".")[1]) for name in modules if name.startswith("layers.")}
     stated = json.dumps([metadata.get(k, "") for k in ("modelspec.architecture", "ss_base_model_version")]).lower()

@@ -1,56 +1,56 @@
-"""A LoRA in memory: per module A, B, alpha and perhaps a DoRA magnitude; the change that it makes to a weight."""
+"""A LoRA in memory: per module two halves or two factors, alpha, perhaps a DoRA magnitude; its change of a weight."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
+
+from trainer_core.planning.lora_slots import weight_shape
 
 ALL_ROWS = slice(None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoraModule:
-    """One module's adapter. fp32: down [rank, in], up [out, rank], magnitude [out] of a DoRA.
+class ModuleAdapter(ABC):
+    """One module's adapter, of whatever kind. Its tensors are fp32.
 
-    `over_base`: the magnitude is to be divided by the row norms of the base (ComfyUI), not of base + delta.
-    `dtype` is what the file stores.
+    Attributes:
+        magnitude: [out], of a DoRA.
+        over_base: the magnitude is to be divided by the row norms of the base (ComfyUI), not of base + delta.
+        dtype: what the file stores.
     """
 
-    down: Tensor
-    up: Tensor
     alpha: float
     magnitude: Tensor | None = None
     over_base: bool = False
     dtype: torch.dtype = torch.float32
 
     @property
-    def rank(self) -> int:
-        return self.down.shape[0]
+    @abstractmethod
+    def weights(self) -> Mapping[str, Tensor]:
+        """What it is trained in, without the magnitude, by role (`planning.lora_names.Key`)."""
 
     @property
-    def scale(self) -> float:
-        return self.alpha / self.rank
-
-    @property
+    @abstractmethod
     def shape(self) -> tuple[int, int]:
         """(out, in) of the weight it changes."""
-        return self.up.shape[0], self.down.shape[1]
 
-    def on(self, device: torch.device) -> "LoraModule":
+    @abstractmethod
+    def on(self, device: torch.device) -> Self:
         """The same with its tensors there."""
-        magnitude = None if self.magnitude is None else self.magnitude.to(device)
-        return replace(self, down=self.down.to(device), up=self.up.to(device), magnitude=magnitude)
+
+    @abstractmethod
+    def delta(self, device: torch.device | str = "cpu", rows: slice = ALL_ROWS) -> Tensor:
+        """What it adds before a magnitude is looked at, fp32 [out, in], or some rows of it."""
 
     @property
-    def bytes(self) -> int:
-        """Of its tensors."""
-        return sum(tensor.nbytes for tensor in (self.down, self.up, self.magnitude) if tensor is not None)
-
-    def delta(self, device: torch.device | str = "cpu", rows: slice = ALL_ROWS) -> Tensor:
-        """scale * B A, fp32 [out, in], or some rows of it."""
-        return (self.up[rows].to(device) @ self.down.to(device)).mul_(self.scale)
+    def numbers(self) -> int:
+        """How many it holds."""
+        return sum(tensor.numel() for tensor in (*self.weights.values(), self.magnitude) if tensor is not None)
 
     def change(self, weight: Tensor, rows: slice = ALL_ROWS) -> Tensor:
         """W' - W for these rows of the base's weight, fp32 on its device; every row stands for itself."""
@@ -63,6 +63,72 @@ class LoraModule:
         return moved.mul_(factor[:, None]).sub_(weight)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoraModule(ModuleAdapter):
+    """scale * B A: down (A) [rank, in], up (B) [out, rank]."""
+
+    down: Tensor
+    up: Tensor
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        return {"down": self.down, "up": self.up}
+
+    @property
+    def rank(self) -> int:
+        return self.down.shape[0]
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.up.shape[0], self.down.shape[1]
+
+    def on(self, device: torch.device) -> Self:
+        magnitude = None if self.magnitude is None else self.magnitude.to(device)
+        return replace(self, down=self.down.to(device), up=self.up.to(device), magnitude=magnitude)
+
+    def delta(self, device: torch.device | str = "cpu", rows: slice = ALL_ROWS) -> Tensor:
+        return (self.up[rows].to(device) @ self.down.to(device)).mul_(self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LokrModule(ModuleAdapter):
+    """A LoKr, scale * w1 (x) w2, the Kronecker product: its row r is w1's row r // len(w2) times w2's r % len(w2).
+
+    `factors`: w1 and w2, each whole or as w1_a [rows, rank] and w1_b [rank, columns]. `scale` is alpha / rank, or 1
+    where both are whole (LyCORIS 4.1.3, ComfyUI 0.26).
+    """
+
+    factors: Mapping[str, Tensor]
+    scale: float
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        return self.factors
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return weight_shape({role: tuple(tensor.shape) for role, tensor in self.factors.items()})
+
+    def on(self, device: torch.device) -> Self:
+        magnitude = None if self.magnitude is None else self.magnitude.to(device)
+        return replace(self, factors={n: tensor.to(device) for n, tensor in self.factors.items()}, magnitude=magnitude)
+
+    def delta(self, device: torch.device | str = "cpu", rows: slice = ALL_ROWS) -> Tensor:
+        w1, w2 = self._factor("w1", device), self._factor("w2", device)
+        wanted = torch.arange(self.shape[0], device=device)[rows]
+        outer, inner = w1[wanted // len(w2)], w2[wanted % len(w2)]
+        return (outer[:, :, None] * inner[:, None, :]).reshape(len(wanted), -1).mul_(self.scale)
+
+    def _factor(self, name: str, device: torch.device | str) -> Tensor:
+        if name in self.factors:
+            return self.factors[name].to(device)
+        return self.factors[f"{name}_a"].to(device) @ self.factors[f"{name}_b"].to(device)
+
+
 def row_norms(weight: Tensor) -> Tensor:
     """L2 norm of each row, fp32 [out]."""
     return torch.linalg.vector_norm(weight, dim=1, dtype=torch.float32)
@@ -73,13 +139,22 @@ class LoraFile:
     """A LoRA by official module name; `notes` are sentences for the user."""
 
     path: Path
-    modules: Mapping[str, LoraModule]
+    modules: Mapping[str, ModuleAdapter]
     metadata: Mapping[str, str]
     notes: tuple[str, ...]
 
     @property
     def is_dora(self) -> bool:
         return any(module.magnitude is not None for module in self.modules.values())
+
+    @property
+    def is_lokr(self) -> bool:
+        return any(isinstance(module, LokrModule) for module in self.modules.values())
+
+    @property
+    def halves(self) -> Mapping[str, LoraModule]:
+        """The modules that are two halves: all, unless it is a LoKr."""
+        return {name: module for name, module in self.modules.items() if isinstance(module, LoraModule)}
 
 
 def fused(parts: Mapping[str, LoraModule]) -> LoraModule:

@@ -5,6 +5,7 @@ Metadata keys named lora_rank or lora_alpha are never written: that node would a
 ComfyUI divides a DoRA's dora_scale by the row norms of the base, so the file carries the magnitude times
 |W| / |W + delta|, and says so in its metadata.
 Diffusers names the modules in its own way, splits qkv, and takes alpha from the metadata alone.
+A LoKr is `diffusion_model.<module>.lokr_*` with `.alpha`: ComfyUI loads the upstream trainer's own names in part only.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,10 +19,10 @@ from torch import Tensor
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import discard_folder, fsync_file, whole_folder
 from trainer_core.model.lora_files import DORA_KEY, DORA_OVER_BASE
-from trainer_core.model.lora_modules import LoraModule, row_norms, split
+from trainer_core.model.lora_modules import LoraModule, ModuleAdapter, row_norms, split
 from trainer_core.model.writing import Entry, write_tensors
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS
-from trainer_core.planning.lora_names import diffusers_module, listing
+from trainer_core.planning.lora_names import LOKR_ROLES, diffusers_module, listing
 from trainer_core.planning.lora_peft import (
     DIFFUSERS_KEY,
     DIFFUSERS_PART,
@@ -37,7 +38,14 @@ _SCALED_TWICE = ("lora_rank", "lora_alpha")
 _OF_ONE_FORM = (*_SCALED_TWICE, DORA_KEY, DIFFUSERS_KEY)
 
 
-def comfy_tensors(modules: Modules, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+_COMFY_NAMES = {
+    "down": "lora_down.weight",
+    "up": "lora_up.weight",
+    **{role: f"lokr_{role}" for role in LOKR_ROLES},
+}
+
+
+def comfy_tensors(modules: Mapping[str, ModuleAdapter], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """ComfyUI names with one `.alpha` (fp32) a module; `dtype` None keeps what each module was stored in.
 
     Raises UserError `dtype_overflow`. Every magnitude must already be over the base's norms.
@@ -46,8 +54,8 @@ def comfy_tensors(modules: Modules, dtype: torch.dtype | None = None) -> dict[st
     for name, module in modules.items():
         assert module.magnitude is None or module.over_base, f"{name}: magnitude in PEFT's form"
         key = f"diffusion_model.{name}"
-        tensors[f"{key}.lora_down.weight"] = _cast(module.down, module, dtype, name)
-        tensors[f"{key}.lora_up.weight"] = _cast(module.up, module, dtype, name)
+        for role, weight in module.weights.items():
+            tensors[f"{key}.{_COMFY_NAMES[role]}"] = _cast(weight, module, dtype, name)
         tensors[f"{key}.alpha"] = torch.tensor(float(module.alpha))
         if module.magnitude is not None:
             tensors[f"{key}.dora_scale"] = _cast(module.magnitude[:, None], module, dtype, name)
@@ -67,7 +75,7 @@ def peft_tensors(modules: Modules, dtype: torch.dtype | None = None, *, prefix: 
     return tensors
 
 
-def _cast(value: Tensor, module: LoraModule, dtype: torch.dtype | None, name: str) -> Tensor:
+def _cast(value: Tensor, module: ModuleAdapter, dtype: torch.dtype | None, name: str) -> Tensor:
     wanted = dtype or module.dtype
     made = value.to(wanted)
     if not bool(torch.isfinite(made.float()).all()):
@@ -79,7 +87,9 @@ def _cast(value: Tensor, module: LoraModule, dtype: torch.dtype | None, name: st
     return made
 
 
-def write_comfy(file: Path, modules: Modules, metadata: Mapping[str, str], dtype: torch.dtype | None = None) -> None:
+def write_comfy(
+    file: Path, modules: Mapping[str, ModuleAdapter], metadata: Mapping[str, str], dtype: torch.dtype | None = None
+) -> None:
     """Write one ComfyUI file atomically. Raises UserError `dtype_overflow`, OSError."""
     tensors = comfy_tensors(modules, dtype)
     kept = _passed_on(metadata) | {"format": "pt", "sshs_model_hash": tensor_hash(tensors)}
@@ -183,7 +193,7 @@ def tensor_hash(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def over_base(modules: Modules, weight: Callable[[str], Tensor]) -> dict[str, LoraModule]:
+def over_base(modules: Mapping[str, ModuleAdapter], weight: Callable[[str], Tensor]) -> dict[str, ModuleAdapter]:
     """The same LoRA with DoRA magnitudes in ComfyUI's form; `weight(module)` is the base's weight, asked for once."""
     return {
         name: module if module.magnitude is None or module.over_base else _moved(name, module, weight(name))
@@ -191,14 +201,14 @@ def over_base(modules: Modules, weight: Callable[[str], Tensor]) -> dict[str, Lo
     }
 
 
-def over_moved(modules: Modules, weight: Callable[[str], Tensor]) -> dict[str, LoraModule]:
+def over_moved(modules: Mapping[str, ModuleAdapter], weight: Callable[[str], Tensor]) -> dict[str, ModuleAdapter]:
     """The same LoRA with DoRA magnitudes in PEFT's form, over |W + delta|."""
     return {
         name: _moved(name, module, weight(name)) if module.over_base else module for name, module in modules.items()
     }
 
 
-def _moved(name: str, module: LoraModule, weight: Tensor) -> LoraModule:
+def _moved(name: str, module: ModuleAdapter, weight: Tensor) -> ModuleAdapter:
     """The other form of one DoRA module: its magnitude times |W| / |W + delta| or the inverse, row by row.
 
     Raises UserError `dora_zero_rows`: ComfyUI's form cannot state a row that the base has at zero.

@@ -6,39 +6,44 @@
 import math
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Literal
 
 from trainer_core.contracts.checkpoints import checkpoint_at
-from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import LoraForm
 from trainer_core.contracts.run_names import checkpoint_step, export_step
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.headers import Header, HeaderProblem, StoredTensor, read_header
-from trainer_core.planning.lora_names import Key, in_diffusers_names, listing, read_names
+from trainer_core.planning.lora_names import LOKR_ROLES, Key, in_diffusers_names, listing
 from trainer_core.planning.lora_peft import (
     PEFT_PREFIX,
     SETTINGS_FILE,
     PeftSettings,
     SettingsError,
     read_settings,
+    require_kind,
     settings_in,
+)
+from trainer_core.planning.lora_slots import (
+    ACCEPTED,
+    is_lokr,
+    is_scaled,
+    rank_of,
+    read_keys,
+    slots_of,
+    unreadable,
 )
 from trainer_core.planning.weight_files import SUFFIX
 
 Form = LoraForm | Literal["other"]
 
 PEFT_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-ACCEPTED = (
-    "A LoRA is a .safetensors file, a PEFT folder (adapter_model.safetensors, adapter_config.json) or a run folder."
-)
 # A LoRA over every module of the real model has a header of about 200 KB, metadata apart.
 MAX_HEADER_BYTES = 16 * 2**20
 MAX_METADATA_CHARACTERS = 2**20
-_Z_IMAGE_WIDTH = 3840
 # How the format's words for numbers are unpacked; bf16 is the upper half of an fp32.
 _NUMBERS = MappingProxyType(
     {"F64": "<d", "F32": "<f", "F16": "<e", "BF16": "<f", "I64": "<q", "I32": "<i", "I16": "<h"}
@@ -53,16 +58,19 @@ class LoraFacts:
     Attributes:
         path: the weight file that was looked at.
         form: "other" for names that none of PEFT, ComfyUI and diffusers writes, which are read all the same.
-        rank, alpha: of most modules; `mixed` tells that some have others. alpha None: none is stated.
+        lokr: it is a LoKr.
+        rank, alpha: of most modules; `mixed` tells that some have others. alpha None: none is stated. A LoKr whose
+            factors are whole has rank 0, and no alpha counts.
         dora: whether it carries magnitudes (DoRA).
         modules: how many modules of the transformer it changes.
-        parameters: numbers in its two halves and magnitudes.
+        parameters: numbers in its halves or factors and magnitudes.
         bytes: size of the file.
         metadata: the file's free text, cut to MAX_METADATA_CHARACTERS in all. Written by others: escape it.
     """
 
     path: Path
     form: Form
+    lokr: bool
     rank: int
     alpha: float | None
     mixed: bool
@@ -126,11 +134,12 @@ def lora_facts(path: Path) -> LoraFacts:
         size = file.stat().st_size
     except (OSError, HeaderProblem, SettingsError) as error:
         raise unreadable(chosen, str(error)) from error
-    ranks = Counter(slot["down"].shape[0] for slot in stored.values())
+    ranks = Counter(rank_of({role: tensor.shape for role, tensor in slot.items()}) for slot in stored.values())
     weights = [tensor for slot in stored.values() for role, tensor in slot.items() if role != "alpha"]
     return LoraFacts(
         path=file,
         form=_form(keys),
+        lokr=any(map(is_lokr, stored.values())),
         rank=ranks.most_common(1)[0][0],
         alpha=alphas.most_common(1)[0][0] if alphas else None,
         mixed=len(ranks) > 1 or len(alphas) > 1,
@@ -154,49 +163,6 @@ def _safetensors(file: Path, chosen: Path) -> Path:
     return file
 
 
-def unreadable(path: Path, reason: str, hints: Sequence[str] = (ACCEPTED,)) -> UserError:
-    """`reason` is one clause."""
-    return UserError("lora_unreadable", f"{path} cannot be read as a LoRA: {reason}.", hints)
-
-
-def read_keys(file: Path, names: Sequence[str]) -> Mapping[str, Key]:
-    """What each name means. Raises UserError `lora_unsupported`, `lora_unreadable` where one means nothing here."""
-    found = read_names(names)
-    if found.reason:
-        code = "lora_unsupported" if found.known_kind else "lora_unreadable"
-        raise UserError(
-            code,
-            f"{file} cannot be read as a LoRA: {found.reason}.",
-            ["Nothing of it was used. Plain LoRA and DoRA for NewBie's transformer can be read."],
-        )
-    return found.keys
-
-
-Slots = dict[tuple[str, str], dict[str, str]]
-"""(module, rows) -> role -> name of the tensor, as `lora_names.Key` names them."""
-
-
-def slots_of(file: Path, keys: Mapping[str, Key], shape_of: Callable[[str], tuple[int, ...]]) -> Slots:
-    """Which tensors belong together. Raises UserError for what is halved, double, misshapen or for another model."""
-    slots: Slots = {}
-    for name, key in keys.items():
-        slot = slots.setdefault((key.module, key.rows), {})
-        if key.role in slot:
-            raise unreadable(file, f"{key.module} has its {key.role} twice, once as {listing([name])}")
-        slot[key.role] = name
-    halves = [module for (module, _), slot in slots.items() if not {"down", "up"} <= slot.keys()]
-    if halves:
-        raise unreadable(file, f"one half of the pair is missing for {listing(sorted(halves))}")
-    widths: dict[str, int] = {}
-    for (module, _), slot in slots.items():
-        if problem := shape_problem(**{role: shape_of(name) for role, name in slot.items()}):
-            raise unreadable(file, f"{module}: {problem}")
-        widths[module] = shape_of(slot["down"])[1]
-    if wrong := _other_width(file, widths):
-        raise wrong
-    return slots
-
-
 Stored = Mapping[tuple[str, str], Mapping[str, StoredTensor]]
 
 
@@ -207,48 +173,6 @@ def _refuse_odd_dtypes(file: Path, keys: Mapping[str, Key], header: Header) -> N
             raise unreadable(file, f"{listing([name])} is stored as {dtype}; allowed: floating point")
 
 
-def shape_problem(
-    down: tuple[int, ...],
-    up: tuple[int, ...],
-    alpha: tuple[int, ...] = (),
-    magnitude: tuple[int, ...] | None = None,
-) -> str:
-    """Why tensors of these shapes are no adapter of a linear layer; "" where they are one."""
-    if len(down) == 4 or len(up) == 4:
-        return "it is a LoRA for convolutions, of which NewBie has none"
-    if len(down) != 2 or len(up) != 2:
-        return f"its halves have shapes {_dims(down)} and {_dims(up)}; expected: two dimensions each"
-    if down[0] != up[1]:
-        return f"its halves have different ranks, {down[0]} and {up[1]}"
-    if 0 in (*down, *up):
-        return f"its halves are empty ({list(down)}, {list(up)})"
-    if magnitude is not None and magnitude not in ((up[0],), (up[0], 1)):
-        columns = " (over input channels: LyCORIS without wd_on_out)" if magnitude[-1:] == (down[1],) else ""
-        return f"its DoRA magnitude has shape {list(magnitude)}{columns}; expected: [{up[0]}]"
-    return ""
-
-
-def _dims(shape: tuple[int, ...]) -> str:
-    """A file may state thousands of dimensions; a sentence shows eight."""
-    return str(list(shape)) if len(shape) <= 8 else f"{list(shape[:8])}…"
-
-
-def _other_width(file: Path, widths: Mapping[str, int]) -> UserError | None:
-    """`lora_unsupported` for a LoRA for Z-Image: the same names, wider blocks. widths: module -> its input's."""
-    wide = [
-        name
-        for name, width in widths.items()
-        if name.endswith(("attention.qkv", "attention.out", "feed_forward.w1")) and width == _Z_IMAGE_WIDTH
-    ]
-    if not wide:
-        return None
-    return UserError(
-        "lora_unsupported",
-        f"{file} looks like a LoRA for Z-Image, not for NewBie: {listing(wide)} have width {_Z_IMAGE_WIDTH}.",
-        ["NewBie's blocks are 2304 wide."],
-    )
-
-
 def settings_of(file: Path, keys: Mapping[str, Key], metadata: Mapping[str, str]) -> PeftSettings | None:
     """What states the alphas in place of the tensors: the json beside a PEFT file, or diffusers' metadata; else None.
 
@@ -256,6 +180,11 @@ def settings_of(file: Path, keys: Mapping[str, Key], metadata: Mapping[str, str]
     Raises SettingsError, OSError.
     """
     beside = file.with_name(SETTINGS_FILE)
+    if any(key.role in LOKR_ROLES for key in keys.values()):
+        # The upstream trainer's LoKr states its alphas in the tensors; PEFT's own would be scaled in another way.
+        if file.name in PEFT_WEIGHTS and beside.is_file():
+            require_kind(beside, "LYCORIS")
+        return None
     if file.name in PEFT_WEIGHTS and beside.is_file():
         return read_settings(beside)
     if any(key.role == "alpha" for key in keys.values()):
@@ -273,7 +202,7 @@ def _alphas(file: Path, slots: Stored, settings: PeftSettings | None) -> Counter
     alphas: Counter[float] = Counter()
     with open(file, "rb") as stream:
         for (module, _), slot in slots.items():
-            if not _is_number(slot.get("alpha")):
+            if not is_scaled(slot) or not _is_number(slot.get("alpha")):
                 continue
             alpha = _number(stream, slot["alpha"])
             if not 0 < alpha < math.inf:
@@ -305,7 +234,7 @@ def _form(keys: Mapping[str, Key]) -> Form:
     if in_diffusers_names(keys):
         return "diffusers"
     ours = all(name.startswith("diffusion_model.") for name in keys)
-    return "comfyui" if ours and any(".lora_down." in name for name in keys) else "other"
+    return "comfyui" if ours and any(".lora_down." in name or ".lokr_" in name for name in keys) else "other"
 
 
 def _cut(metadata: Mapping[str, str]) -> Mapping[str, str]:

@@ -71,14 +71,17 @@ _BLOCK = re.compile(r"(layers|noise_refiner|context_refiner)[._](0|[1-9]\d{0,3})
 _PREFIXES = re.compile(r"^(?:(?:base_model\.model|diffusion_model|transformer|unet|module|model)\.)+")
 _FLAT_PREFIXES = re.compile(r"^(?:lora_unet_|lora_transformer_|lycoris_)")
 
+# The factors of a LoKr, each whole or as a product a b.
+LOKR_ROLES = ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b")
 _ROLES = (
     ("down", re.compile(r"(?:\.lora_(?:down|A)|[._]lora\.down|\.lora_linear_layer\.down)(?:\.[\w-]+)?(?:\.weight)?$")),
     ("up", re.compile(r"(?:\.lora_(?:up|B)|[._]lora\.up|\.lora_linear_layer\.up)(?:\.[\w-]+)?(?:\.weight)?$")),
     ("alpha", re.compile(r"\.alpha$")),
     ("magnitude", re.compile(r"\.(?:dora_scale|lora_magnitude_vector(?:\.[\w-]+)?(?:\.weight)?)$")),
+    *((role, re.compile(rf"\.lokr_{role}$")) for role in LOKR_ROLES),
 )
 _OTHER_KINDS = (
-    ("a LoKr", re.compile(r"[._]lokr_")),
+    ("a LoKr for convolutions (lokr_t2)", re.compile(r"[._]lokr_t2(?:\.|$)")),
     ("a LoHa", re.compile(r"[._]hada_")),
     ("an OFT or BOFT", re.compile(r"[._]b?oft_")),
     ("an (IA)3", re.compile(r"[._]ia3_|\.on_input$")),
@@ -118,7 +121,12 @@ _PLAIN_WEIGHT = re.compile(r"\.(?:weight|bias)$")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What one tensor of a LoRA file is: role down, up, alpha or magnitude; `rows` q, k, v of a split qkv, else ""."""
+    """What one tensor of a LoRA file is.
+
+    Attributes:
+        rows: q, k, v of a split qkv, else "".
+        role: down, up, alpha, magnitude or one of LOKR_ROLES.
+    """
 
     module: str
     rows: str

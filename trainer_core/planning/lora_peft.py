@@ -77,13 +77,22 @@ class PeftSettings:
 
 def read_settings(file: Path) -> PeftSettings:
     """Raises SettingsError for what is broken, OSError for what cannot be read."""
+    return _settings(_read_json(file), file.name)
+
+
+def require_kind(file: Path, kind: str) -> None:
+    """Raises SettingsError for a json that states another kind of adapter, or is broken; OSError."""
+    _refuse_kinds_but(kind, _read_json(file))
+
+
+def _read_json(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{file.name} is not JSON ({error})") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{file.name} is not a JSON object")
-    return _settings(values, file.name)
+    return values
 
 
 def settings_in(metadata: Mapping[str, str], *, own_names: bool) -> PeftSettings | None:
@@ -124,9 +133,7 @@ def _settings(values: Mapping[str, Any], source: str, *, diffusers: bool = False
 
 
 def _refuse_other_adapters(values: Mapping[str, Any], source: str) -> None:
-    kind = values.get("peft_type", "LORA")
-    if kind != "LORA":
-        raise SettingsError(f"it is a PEFT adapter of type {listing([str(kind)])}; only LORA can be read")
+    _refuse_kinds_but("LORA", values)
     used = [name for name in _OTHER_MEANINGS if values.get(name)]
     if values.get("bias", "none") != "none":
         used.append("bias")
@@ -135,6 +142,14 @@ def _refuse_other_adapters(values: Mapping[str, Any], source: str) -> None:
         used.append(f"init_lora_weights = {listing([start])} (relative to a changed base)")
     if used:
         raise SettingsError(f"its {source} uses {', '.join(used)}, which cannot be read here")
+
+
+def _refuse_kinds_but(kind: str, values: Mapping[str, Any]) -> None:
+    stated = values.get("peft_type", kind)
+    if stated != kind:
+        raise SettingsError(
+            f"it is a PEFT adapter of type {listing([str(stated)])}; only LORA, and LoKr from LYCORIS, can be read"
+        )
 
 
 def _is_rank(value: object) -> bool:

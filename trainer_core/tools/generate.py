@@ -114,7 +114,7 @@ def _place(
     largest = max((request.settings for request in requests), key=lambda settings: settings.width * settings.height)
     precision = choose_precision(
         base, (largest.width, largest.height), read.max_gemma_tokens,
-        lora_bytes=sum(module.bytes for adapter in adapters for module in adapter.lora.modules.values()),
+        lora_bytes=4 * sum(module.numbers for adapter in adapters for module in adapter.lora.modules.values()),
         free=free, old_card=before_ampere(device),
     )  # fmt: skip
     if sentence := precision.sentence(free):

@@ -1,10 +1,11 @@
 """Convert a LoRA between a ComfyUI file, a PEFT folder and a file for diffusers, without changing what it does.
 
-A and B keep their bits unless a dtype is asked for; alpha is kept, and rsLoRA's root goes into it. A DoRA's
-magnitude means something else in ComfyUI (see lora_writing), so the base it was trained on is needed for that.
+A and B, or a LoKr's factors, keep their bits unless a dtype is asked for; alpha is kept, and rsLoRA's root goes into
+it. A DoRA's magnitude means something else in ComfyUI (see lora_writing), so the base it was trained on is needed for
+that. A LoKr has ComfyUI's form only.
 """
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,6 @@ from torch import Tensor
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import LORA_FILES, LoraForm
 from trainer_core.model.lora_files import LoraFile, read_lora
-from trainer_core.model.lora_modules import LoraModule
 from trainer_core.model.lora_writing import (
     diffusers_modules,
     over_base,
@@ -23,6 +23,7 @@ from trainer_core.model.lora_writing import (
     write_peft,
 )
 from trainer_core.model.writing import DTYPE_OF
+from trainer_core.planning.lora_slots import require_form
 from trainer_core.planning.weight_files import SUFFIX
 from trainer_core.tools.lora_stack import Adapter, Tell, require_fit
 from trainer_core.tools.merge import open_base
@@ -39,9 +40,9 @@ def convert(
 ) -> Path:
     """Write `source` to `output` in another (or the same) form; metadata is carried over.
 
-    Raises UserError: as `read_lora`; `output_exists`, `output_invalid`, `base_needed` (a DoRA changes its form),
-    `lora_mismatch` (that base has other modules, or qkv cannot be split), `dora_zero_rows`, `dtype_overflow`,
-    `lora_mixed`, `disk_full`, `output_failed`.
+    Raises UserError: as `read_lora` and `require_form`; `output_exists`, `output_invalid`, `base_needed` (a DoRA
+    changes its form), `lora_mismatch` (that base has other modules, or qkv cannot be split), `dora_zero_rows`,
+    `dtype_overflow`, `lora_mixed`, `disk_full`, `output_failed`.
     """
     if (form in LORA_FILES) != is_single_file(output):
         expected = f"a name ending in {SUFFIX}" if form in LORA_FILES else f"a folder, not {SUFFIX}"
@@ -49,36 +50,29 @@ def convert(
     lora = read_lora(source)
     for note in lora.notes:
         tell(note)
+    require_form(source, form, lokr=lora.is_lokr)
     require_new(output, folder=False)
-    modules = _in_form(lora, form, base)
-    if form == "diffusers":
-        modules = diffusers_modules(modules)
+    lora = _in_form(lora, form, base)
     with writing(output):
-        require_room(output, _size(modules, DTYPE_OF[dtype]))
-        _write(output, form, modules, lora.metadata, DTYPE_OF[dtype])
+        require_room(output, _size(lora, DTYPE_OF[dtype]))
+        _write(output, form, lora, DTYPE_OF[dtype])
     return output
 
 
-def _write(
-    output: Path,
-    form: LoraForm,
-    modules: Mapping[str, LoraModule],
-    metadata: Mapping[str, str],
-    dtype: torch.dtype | None,
-) -> None:
+def _write(output: Path, form: LoraForm, lora: LoraFile, dtype: torch.dtype | None) -> None:
     if form == "peft":
-        write_peft(output, modules, metadata, dtype)
+        write_peft(output, lora.halves, lora.metadata, dtype)
     elif form == "diffusers":
-        write_diffusers(output, modules, metadata, dtype)
+        write_diffusers(output, diffusers_modules(lora.halves), lora.metadata, dtype)
     else:
-        write_comfy(output, modules, metadata, dtype)
+        write_comfy(output, lora.modules, lora.metadata, dtype)
 
 
-def _in_form(lora: LoraFile, form: LoraForm, base: Path | None) -> Mapping[str, LoraModule]:
-    """The modules with DoRA magnitudes as the form has them; the base is opened only where that changes them."""
+def _in_form(lora: LoraFile, form: LoraForm, base: Path | None) -> LoraFile:
+    """The same with DoRA magnitudes as the form has them; the base is opened only where that changes them."""
     wanted = form == "comfyui"
     if all(module.magnitude is None or module.over_base == wanted for module in lora.modules.values()):
-        return lora.modules
+        return lora
     if base is None:
         raise UserError(
             "base_needed",
@@ -92,8 +86,9 @@ def _in_form(lora: LoraFile, form: LoraForm, base: Path | None) -> Mapping[str, 
         def weight(module: str) -> Tensor:
             return tensors.read(f"{module}.weight")
 
-        return over_base(lora.modules, weight) if wanted else over_moved(lora.modules, weight)
+        modules = over_base(lora.modules, weight) if wanted else over_moved(lora.modules, weight)
+        return replace(lora, modules=modules)
 
 
-def _size(modules: Mapping[str, LoraModule], dtype: torch.dtype | None) -> int:
-    return sum((m.down.numel() + m.up.numel()) * (dtype or m.dtype).itemsize for m in modules.values())
+def _size(lora: LoraFile, dtype: torch.dtype | None) -> int:
+    return sum(module.numbers * (dtype or module.dtype).itemsize for module in lora.modules.values())

@@ -171,10 +171,10 @@ def start_weights(path: Path, rank: int, alpha: float) -> dict[str, Tensor]:
 
 def _plain_modules(path: Path) -> Mapping[str, LoraModule]:
     lora = lora_files.read_lora(path)
-    if lora.is_dora:
+    if lora.is_dora or lora.is_lokr:
         raise UserError(
             "lora_unsupported",
-            f"{path} is a DoRA; only plain LoRA can be trained on.",
+            f"{path} is a {'LoKr' if lora.is_lokr else 'DoRA'}; only plain LoRA can be trained on.",
             ["Merge it into the base (`merge`), then train a new LoRA on the merged model."],
         )
-    return lora.modules
+    return lora.halves

@@ -17,6 +17,7 @@ from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.planning.base_check import BaseReport, check_base
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS, LoraFacts, lora_facts
+from trainer_core.planning.lora_slots import require_form
 from trainer_core.planning.weight_files import SUFFIX
 
 FORMS = ("comfyui", "folder")
@@ -144,6 +145,7 @@ def convert_spec(
     source = read_path(t, wanted.get("source"), "merge.details.lora")
     facts = lora_facts(source)
     form = choice(t, "merge.convert.form", wanted.get("form"), LORA_FORMS)
+    require_form(source, form, lokr=facts.lokr)
     precision = choice(t, "merge.precision", wanted.get("precision"), PRECISIONS)
     output = output_path(t, workspace.loras, wanted.get("name"), file=form in LORA_FILES, planned=planned)
     spec = {"source": str(source), "output": str(output), "form": form, "dtype": precision}
@@ -205,4 +207,4 @@ def title_of(path: Path) -> str:
 
 
 def other_form(facts: LoraFacts) -> str:
-    return "peft" if facts.form == "comfyui" else "comfyui"
+    return "peft" if facts.form == "comfyui" and not facts.lokr else "comfyui"

@@ -66,12 +66,12 @@ def facts_line(ui: Ui, facts: LoraFacts) -> str:
     """A LoRA in one line."""
     alpha = ui.t("merge.facts.no_alpha") if facts.alpha is None else f"{facts.alpha:g}"
     line = ui.t(
-        "merge.facts.line",
+        "merge.facts.line" if facts.rank else "merge.facts.whole",
         form=ui.t(f"merge.lora_form.{facts.form}"), rank=facts.rank, alpha=alpha, modules=facts.modules,
         size=size_text(facts.bytes),
     )  # fmt: skip
-    marks = [ui.t(f"merge.facts.{mark}") for mark, there in (("mixed", facts.mixed), ("dora", facts.dora)) if there]
-    return " ".join([line, *marks])
+    marks = {"mixed": facts.mixed, "dora": facts.dora, "lokr": facts.lokr}
+    return " ".join([line, *(ui.t(f"merge.facts.{mark}") for mark, there in marks.items() if there)])
 
 
 def facts_view(ui: Ui, facts: LoraFacts) -> Markup:

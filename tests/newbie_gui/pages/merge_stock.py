@@ -30,6 +30,11 @@ def write_lora(file: Path, *, width: int = 8, dora: bool = False, metadata: dict
     return file
 
 
+def write_lokr(file: Path) -> Path:
+    save_file({f"{MODULE}.lokr_w{number}": np.ones((2, 2), np.float32) for number in (1, 2)}, file)
+    return file
+
+
 def run_with_exports(workspace: Workspace, name: str, steps: list[int]) -> Path:
     """Its exports folder."""
     paths = {"base_model_path": str(TINY), "train_data_dir": "data", "output_dir": str(workspace.output)}

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from merge_stock import TINY, workspace_in, write_lora
+from merge_stock import TINY, workspace_in, write_lokr, write_lora
 
 from newbie_gui.pages.merge.plans import (
     Stack,
@@ -14,6 +14,7 @@ from newbie_gui.pages.merge.plans import (
     cpu_memory,
     free_name,
     merge_spec,
+    other_form,
     read_stack,
     room_for,
     try_spec,
@@ -21,6 +22,7 @@ from newbie_gui.pages.merge.plans import (
 from newbie_gui.texts import Texts
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.planning.lora_facts import lora_facts
 
 EN = Texts("en")
 WANTED = {"form": "comfyui", "name": "new", "precision": "keep"}
@@ -149,6 +151,14 @@ def test_only_a_dora_takes_the_base_along(workspace: Workspace, lora: Path) -> N
     assert convert_spec(EN, workspace, {**wanted, "form": "diffusers"}, [])["output"].endswith("new.safetensors")
     dora = write_lora(workspace.loras / "dora.safetensors", dora=True)
     assert convert_spec(EN, workspace, {**wanted, "source": str(dora)}, [])["base"] == str(TINY)
+
+
+def test_a_lokr_can_only_become_a_comfyui_file(workspace: Workspace, tmp_path: Path) -> None:
+    file = write_lokr(tmp_path / "a.safetensors")
+    wanted = {"source": str(file), "form": "comfyui", "name": "new", "precision": "bf16"}
+    assert convert_spec(EN, workspace, wanted, [])["form"] == other_form(lora_facts(file)) == "comfyui"
+    with pytest.raises(UserError, match="LoKr"):
+        convert_spec(EN, workspace, {**wanted, "form": "peft"}, [])
 
 
 def test_a_free_name_is_proposed(tmp_path: Path) -> None:

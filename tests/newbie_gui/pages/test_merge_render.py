@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from merge_stock import TINY, workspace_in, write_lora
+from merge_stock import TINY, workspace_in, write_lokr, write_lora
 
 from newbie_gui.pages.merge import render
 from newbie_gui.pages.merge.incoming import receive
@@ -90,6 +90,11 @@ def test_facts_show_all_metadata_escaped_and_long_ones_folded(ui: Ui) -> None:
     html = render.facts_view(ui, lora_facts(write_lora(ui.workspace.loras / "a.safetensors", metadata=metadata)))
     assert "rank 2, alpha not stated, 1 modules" in html and EVIL not in html and "&lt;img" in html
     assert html.count("<details>") == 1 and "309 characters" in html
+
+
+def test_a_lokr_says_so_and_has_no_rank_where_its_factors_are_whole(ui: Ui, tmp_path: Path) -> None:
+    line = render.facts_line(ui, lora_facts(write_lokr(tmp_path / "a.safetensors")))
+    assert "whole factors, 1 modules" in line and line.endswith("It is a LoKr.")
 
 
 def test_a_base_says_what_it_is_and_what_it_is_good_for(ui: Ui) -> None:
