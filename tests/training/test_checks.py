@@ -1,12 +1,13 @@
 """What is carried out differently on a CPU, and that it is said; what is refused before anything is encoded."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
@@ -51,6 +52,22 @@ def test_a_cache_that_cannot_be_kept_is_refused_early(
         check_early(config, base_of(config), CPU)
     assert caught.value.code == "cache_unusable" and not (tmp_path / "out").exists()
     check_early(replace(config, use_cache=False), base_of(config), CPU)
+
+
+@pytest.mark.parametrize(("part", "spoilt", "said"), [
+    ("transformer", "diffusion_pytorch_model.safetensors", "do not fit the NextDiT"),
+    ("text_encoder", "tokenizer.json", "no Gemma tokenizer"),
+])  # fmt: skip
+def test_a_base_that_cannot_be_loaded_is_refused_early(tmp_path: Path, part: str, spoilt: str, said: str) -> None:
+    shutil.copytree(TINY_BASE, tmp_path / "base")
+    file = tmp_path / "base" / part / spoilt
+    if file.suffix == ".safetensors":
+        save_file(dict(list(load_file(file).items())[:-1]), file)
+    else:
+        file.unlink()
+    config = replace(CONFIG, base_model_path=str(tmp_path / "base"), train_data_dir=str(tmp_path), output_dir="out")
+    with pytest.raises(UserError, match=said):
+        check_early(config, base_of(config), CPU)
 
 
 def start_of_rank(rank: int, folder: Path) -> TrainConfig:

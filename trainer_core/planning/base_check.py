@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from trainer_core.contracts.base_part import BY_FOLDER
+from trainer_core.contracts.base_part import BASE_PARTS, BY_FOLDER
 from trainer_core.contracts.errors import UserError
+from trainer_core.planning.base_parts import BaseFolder
 from trainer_core.planning.base_places import locate
 from trainer_core.planning.comfy import RELEASED, files_of, is_comfy
 from trainer_core.planning.part_check import PartFacts, check_part, misfit, unreadable
@@ -86,6 +87,13 @@ def check_base(settings: Mapping[str, str]) -> BaseReport:
         else:
             reports.append(_report(part, "missing", error=places.refusals.get(part)))
     return BaseReport(layout=places.layout, parts=tuple(reports), error=places.error)
+
+
+def require_parts(base: BaseFolder) -> None:
+    """Raises UserError as the first loader that refuses its part of a base will, as far as headers tell."""
+    report = check_base({part.option: str(getattr(base, part.folder)) for part in BASE_PARTS})
+    if problem := next((part.error for part in report.parts if part.error), report.error):
+        raise problem
 
 
 def _described(part: str, path: Path, facts: PartFacts, transformer: PartFacts | None) -> PartReport:

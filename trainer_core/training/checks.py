@@ -16,7 +16,7 @@ from trainer_core.model.compiled import compile_problem
 from trainer_core.model.folder import BaseFolder, empty_transformer, find_base, transformer_dimensions
 from trainer_core.model.fused import kernels_problem
 from trainer_core.model.hub import resolve_part
-from trainer_core.planning.part_configs import stated_vae_config
+from trainer_core.planning.base_check import require_parts
 from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.adapters import adapter_shapes, check_weights, start_weights
 from trainer_core.training.cache import cache_root
@@ -119,7 +119,7 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
                 f'{option} = "nf4" needs the package bitsandbytes, which is not installed.',
                 ["pip install -r requirements.txt", f'Or set {option} = "int8".'],
             )
-    stated_vae_config(base.vae)
+    require_parts(base)
     model = empty_transformer(transformer_dimensions(base.transformer))
     shapes = adapter_shapes(model, config.lora_target_modules, config.lora_rank)
     swapped_places(len(model.layers), config.swap_blocks)
