@@ -288,6 +288,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "The last good checkpoint is kept: start the run again to continue from it.",
         "最后一个正常的检查点已保留：重新开始训练即可从它继续。",
     ),
+    ("The base model's files may be damaged: fetch them again.", "底模文件可能已损坏：请重新下载。"),
     ("The GPU ran out of memory. {}", "显存不足。{}"),
     ("The disk is full: {}.", "磁盘已满：{x}。"),
     (

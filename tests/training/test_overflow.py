@@ -45,3 +45,14 @@ def test_what_never_recovers_ends_the_run(scales: Iterator[float], last: int) ->
 def test_rare_overflows_end_it_once_nothing_is_left_of_the_scale() -> None:
     with pytest.raises(UserError, match="gradient of step 34"):
         warnings_of([1.0, math.inf] * 100, halved())
+
+
+def test_before_anything_was_learnt_the_base_is_suspected_and_not_the_learning_rate() -> None:
+    hints = {}
+    for step in (0, 5):
+        figures = HostCopy(torch.tensor([math.nan, 1.0]))
+        with pytest.raises(UserError, match=f"loss of step {step + 1} is") as caught:
+            LaunchedStep(step=step, lr=1e-4, group=[], figures=figures, scaled=False).result()
+        hints[step] = " ".join(caught.value.hints)
+    assert "base model's files" in hints[0] and "learning_rate" not in hints[0] and "checkpoint" not in hints[0]
+    assert "base model's files" not in hints[5] and "learning_rate" in hints[5]

@@ -61,6 +61,20 @@ class HostCopy:
         return values
 
 
+_LATER_HINTS = (
+    "Look at those images and captions.",
+    "Lower learning_rate (to a half or a fifth).",
+    'Use mixed_precision = "bf16" instead of "fp16".',
+    "The last good checkpoint is kept: start the run again to continue from it.",
+)
+# Nothing was learnt before the first step.
+_FIRST_HINTS = (
+    "Look at those images and captions.",
+    'Use mixed_precision = "bf16" instead of "fp16".',
+    "The base model's files may be damaged: fetch them again.",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LaunchedStep:
     """An optimizer step that the device was told to do. `figures`: its loss and its gradients' norm."""
@@ -86,12 +100,7 @@ class LaunchedStep:
             "non_finite",
             f"The {what} of step {self.step + 1} is not a finite number. Images of that step: "
             f"{', '.join(map(str, names))}.",
-            [
-                "Look at those images and captions.",
-                "Lower learning_rate (to a half or a fifth).",
-                'Use mixed_precision = "bf16" instead of "fp16".',
-                "The last good checkpoint is kept: start the run again to continue from it.",
-            ],
+            _LATER_HINTS if self.step else _FIRST_HINTS,
         )
 
 
