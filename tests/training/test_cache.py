@@ -96,12 +96,18 @@ def test_a_folder_that_is_no_cache_is_refused_untouched(
 def test_what_another_program_put_into_a_cache_stays(cache: FeatureCache) -> None:
     key = key_of(n=1)
     cache.put("latents", key, TENSORS)
-    others = [cache.root / "loras/xl" / f"{key}.safetensors", cache.file("latents", key).with_name("mine.safetensors")]
+    others = [
+        cache.root / "loras/xl" / f"{key}.safetensors", cache.file("latents", key).with_name("mine.safetensors"),
+        cache.root / "index.json",
+    ]  # fmt: skip
     for file in others:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"mine")
+    cache.index.hash_of(others[0])
+    cache.index.save()
     assert cache.verify() == [] and feature_files.clear(cache.root)[0] == 1
     assert [path for path in sorted(cache.root.rglob("*")) if path.is_file()] == sorted(others)
+    assert {file.read_bytes() for file in others} == {b"mine"}
 
 
 def test_a_cut_entry_is_an_error_that_says_what_to_do(cache: FeatureCache) -> None:

@@ -20,7 +20,8 @@ def entry_file(root: Path, kind: str, key: str) -> Path:
 
 
 def index_file(root: Path) -> Path:
-    return root / "index.json"
+    # A name that nobody else's file has: a cache_dir may be any folder.
+    return root / "newbie-hashes.json"
 
 
 def read_index(file: Path) -> dict[str, list[object]]:
