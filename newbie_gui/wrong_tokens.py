@@ -2,8 +2,10 @@
 
 import hashlib
 import ipaddress
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
+
+from newbie_gui.newest import Newest
 
 LIMIT = 10
 WINDOW_S = 60.0
@@ -18,7 +20,7 @@ class WrongTokens:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._failures: OrderedDict[str, deque[tuple[float, bytes]]] = OrderedDict()
+        self._failures: Newest[str, deque[tuple[float, bytes]]] = Newest(MOST_ADDRESSES)
 
     def wait_s(self, address: str) -> float:
         """Return for how many seconds the address stays closed; 0 where it is open."""
@@ -34,9 +36,6 @@ class WrongTokens:
             return
         failures.append((self._clock(), digest))
         self._failures[key] = failures
-        self._failures.move_to_end(key)
-        while len(self._failures) > MOST_ADDRESSES:
-            self._failures.popitem(last=False)
 
     def _recent(self, key: str) -> deque[tuple[float, bytes]]:
         failures = self._failures.get(key, deque[tuple[float, bytes]](maxlen=LIMIT))

@@ -1,10 +1,10 @@
 """Judging a run while it goes on: the sentence is made anew when enough has happened, not at every look."""
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
+from newbie_gui.newest import Newest
 from newbie_gui.runs.failure import Failure
 from newbie_gui.runs.health import Health, health_of
 from newbie_gui.runs.history import History, RunFacts
@@ -30,7 +30,7 @@ class HealthWatch:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._judged: OrderedDict[Path, _Verdict] = OrderedDict()
+        self._judged: Newest[Path, _Verdict] = Newest(_KEPT)
 
     def health(
         self, folder: Path, history: History, facts: RunFacts, failure: Failure | None, config: TrainConfig | None
@@ -54,8 +54,6 @@ class HealthWatch:
         )
         with self._lock:
             self._judged[folder] = _Verdict(steps=facts.steps, code=code, measured=len(validation), health=health)
-            if len(self._judged) > _KEPT:
-                self._judged.popitem(last=False)
         return health
 
 

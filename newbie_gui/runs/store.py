@@ -3,12 +3,12 @@
 import hashlib
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from newbie_gui.newest import Newest
 from newbie_gui.runs.history import History
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import ConfigError, UserError
@@ -75,8 +75,8 @@ class RunStore:
         self._queue = queue
         self._lock = threading.Lock()
         self._listed: tuple[float, tuple[Row, ...]] = (-_FRESH_S, ())
-        self._histories: OrderedDict[Path, History] = OrderedDict()
-        self._configs: OrderedDict[Path, tuple[int, TrainConfig | None]] = OrderedDict()
+        self._histories: Newest[Path, History] = Newest(_FOLLOWED)
+        self._configs: Newest[Path, tuple[int, TrainConfig | None]] = Newest(_FOLLOWED)
 
     def rows(self, *, text: str = "", state: str = "") -> tuple[Row, ...]:
         """Runs whose name holds ``text`` (case ignored) and that are in ``state`` ("" = all): live ones, then newest
@@ -129,18 +129,12 @@ class RunStore:
                 known = (changed, None)
         with self._lock:
             self._configs[file] = known
-            self._configs.move_to_end(file)
-            if len(self._configs) > _FOLLOWED:
-                self._configs.popitem(last=False)
         return known[1]
 
     def history(self, folder: Path) -> History:
         """The events of a run, read as far as they are known; the dozen looked at last are kept."""
         with self._lock:
-            history = self._histories.pop(folder, None) or History(RunDir(folder).events_file)
-            self._histories[folder] = history
-            if len(self._histories) > _FOLLOWED:
-                self._histories.popitem(last=False)
+            self._histories[folder] = history = self._histories.get(folder) or History(RunDir(folder).events_file)
             return history
 
     def _look(self) -> tuple[Row, ...]:

@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from newbie_gui.newest import Newest
 from trainer_core.contracts.errors import UserError
 
 V = TypeVar("V")
@@ -31,9 +31,8 @@ class Lookup(Generic[V]):
 
     def __init__(self, *, fresh_s: float, kept: int = 8) -> None:
         self._fresh_s = fresh_s
-        self._kept = kept
         self._lock = threading.Lock()
-        self._known: OrderedDict[Hashable, tuple[float, Answer[V]]] = OrderedDict()
+        self._known: Newest[Hashable, tuple[float, Answer[V]]] = Newest(kept)
         # Only the newest wish counts: whoever types "1024" does not wait for "102".
         self._wanted: tuple[Hashable, Callable[[], V]] | None = None
         self._finding: Hashable = None
@@ -63,9 +62,6 @@ class Lookup(Generic[V]):
                 answer = _answer(find)
                 with self._lock:
                     self._known[key] = (time.monotonic(), answer)
-                    self._known.move_to_end(key)
-                    while len(self._known) > self._kept:
-                        self._known.popitem(last=False)
         except BaseException:
             with self._lock:
                 self._busy, self._finding = False, None

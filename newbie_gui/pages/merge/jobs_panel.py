@@ -1,7 +1,6 @@
 """The tab's jobs with their progress, results and pictures, told anew by a tick only where something changed."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from newbie_gui.newest import Newest
 from newbie_gui.pages.html import CLICKS
 from newbie_gui.pages.merge.render import job_view
 from newbie_gui.pages.ui import Ui
@@ -29,17 +29,15 @@ class Pictures:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[int, tuple[Mapping[str, Any], ...]]] = OrderedDict()
+        self._known: Newest[str, tuple[int, tuple[Mapping[str, Any], ...]]] = Newest(_FOLLOWED)
 
     def of(self, job_id: str) -> Sequence[Mapping[str, Any]]:
         """Events of kind "sample", in order."""
         with self._lock:
-            offset, pictures = self._known.pop(job_id, (0, ()))
+            offset, pictures = self._known.get(job_id, (0, ()))
             events, offset = read_events(JobDir(self._workspace.jobs / job_id).events_file, offset)
             pictures += tuple(event for event in events if event.get("event") == "sample")
             self._known[job_id] = (offset, pictures)
-            if len(self._known) > _FOLLOWED:
-                self._known.popitem(last=False)
             return pictures
 
 
