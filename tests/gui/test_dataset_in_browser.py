@@ -84,7 +84,9 @@ def test_pictures_are_found_and_edited_with_the_keyboard(cats: Path, kept_page: 
     expect(page.locator("#dataset-facts")).to_contain_text("512")
     caption.fill("1girl, tag1, by the keyboard")
     page.keyboard.press("Control+Enter")
-    expect(caption).to_have_value("1girl, tag1, number 4")
+    # Before the answer is here.
+    page.keyboard.type(", and quick")
+    expect(caption).to_have_value("1girl, tag1, number 4, and quick")
     page.keyboard.press("PageUp")
     expect(caption).to_have_value("1girl, tag1, by the keyboard")
     assert (cats / "p01.txt").read_text(encoding="utf-8") == "1girl, tag1, by the keyboard"

@@ -29,21 +29,72 @@ if (!window.datasetKeys) {
     const save = (event.ctrlKey || event.metaKey) && plain && event.key === 'Enter';
     const turn = !event.ctrlKey && !event.metaKey && plain && ['PageDown', 'PageUp'].includes(event.key);
     if (!save && !turn) return;
+    if (waiting) {
+      event.preventDefault();
+      if (save) waiting.typed.push('');
+      return;
+    }
     const name = save ? 'dataset-save-next' : event.key === 'PageDown' ? 'dataset-next' : 'dataset-previous';
     if (press(name)) event.preventDefault();
   });
+  // An answer writes the caption anew: what is typed from the press until then is held back, with each Ctrl+Enter in
+  // it, and follows the answer.
+  let waiting = null;
+  const box = () => document.querySelector('#dataset-caption textarea');
+  const follow = (typed) => {
+    box().setAttribute('aria-busy', 'false');
+    if (!typed) return;
+    box().value += typed;
+    box().dispatchEvent(new Event('input', { bubbles: true }));
+  };
+  document.addEventListener('click', (event) => {
+    if (waiting || !event.target.closest('#dataset-save, #dataset-save-next, #dataset-previous, #dataset-next')) return;
+    const mine = waiting = { typed: [''] };
+    box().setAttribute('aria-busy', 'true');
+    // No answer: what was typed is shown at least.
+    setTimeout(() => { if (waiting === mine) { waiting = null; follow(mine.typed.join('\\n')); } }, 30000);
+  }, true);
+  document.addEventListener('beforeinput', (event) => {
+    const composed = event.inputType.startsWith('insertComposition');
+    if (!waiting || composed || !event.target.closest('#dataset-caption')) return;
+    event.preventDefault();
+    const last = waiting.typed.length - 1;
+    const pasted = event.dataTransfer?.getData('text/plain');
+    const text = /^insert(LineBreak|Paragraph)$/.test(event.inputType) ? '\\n' : event.data ?? pasted ?? '';
+    const erased = event.inputType.startsWith('deleteContentBackward');
+    waiting.typed[last] = erased ? waiting.typed[last].slice(0, -1) : waiting.typed[last] + text;
+  }, true);
+  document.addEventListener('compositionend', (event) => {
+    if (waiting && event.target.closest('#dataset-caption')) waiting.typed[waiting.typed.length - 1] += event.data;
+  }, true);
+  window.datasetAnswered = (caption) => {
+    const end = Date.now() + 2000;
+    const go = () => {
+      if (!waiting) return;
+      // Drawn a moment after the answer came.
+      if (plain(box().value) !== plain(caption ?? '') && Date.now() < end) return void setTimeout(go, 20);
+      const [typed, ...later] = waiting.typed;
+      const refused = document.querySelector('#dataset-unsaved')?.offsetParent;
+      waiting = null;
+      follow(refused ? [typed, ...later].join('\\n') : typed);
+      if (refused || !later.length) return;
+      setTimeout(() => { if (press('dataset-save-next') && waiting) waiting.typed = later; }, 50);
+    };
+    go();
+  };
   document.addEventListener('click', (event) => {
     if (!event.target.closest('#dataset-close')) return;
     const current = document.querySelector('#dataset-grid [aria-current]');
     window.datasetLast = current ? current.dataset.on : '';
   }, true);
   const held = (name) => document.querySelector(`#dataset-${name} textarea`)?.value ?? '';
+  const plain = (text) => text.replace(/\\r\\n?/g, '\\n').trim();
   const unsaved = () => {
     if (!held('chosen')) return false;
+    if (waiting?.typed.some(Boolean)) return true;
     let kept = [];
     try { kept = JSON.parse(held('kept')); } catch { /* Nothing was written yet. */ }
     const mine = kept[0] === held('shown') && kept[1] === held('chosen');
-    const plain = (text) => text.replace(/\\r\\n?/g, '\\n').trim();
     const last = mine && plain(kept[2]) === plain(held('loaded')) ? kept[3] : held('loaded');
     return plain(held('caption')) !== plain(last);
   };
@@ -59,6 +110,8 @@ if (!window.datasetKeys) {
 }
 """
 
+# After a press that writes the caption anew.
+ANSWERED = "(caption) => window.datasetAnswered(caption)"
 # The list of thumbnails is drawn anew, so the focus in it is lost: it goes to the caption, and back at the end. Not
 # where it would bring up a keyboard on the screen.
 GO_TO_EDITOR = """() => {

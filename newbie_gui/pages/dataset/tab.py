@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.context import Context
 
 from newbie_gui.pages.dataset.editing import Editing
-from newbie_gui.pages.dataset.editor_view import GO_BACK, GO_TO_EDITOR, GO_TO_QUESTION
+from newbie_gui.pages.dataset.editor_view import ANSWERED, GO_BACK, GO_TO_EDITOR, GO_TO_QUESTION
 from newbie_gui.pages.dataset.layout import Parts, place
 from newbie_gui.pages.dataset.managing import Manager
 from newbie_gui.pages.dataset.renderer import DISMISSED, EVERYWHERE, DatasetRenderer, Updates, Values
@@ -148,6 +148,8 @@ class _Tab:
             event = button.click(self._ui.guarded(handler), self._show.inputs, editing.outputs, **_CALM)
             if button in (editor.close, editor.delete):
                 event.success(None, None, None, js=GO_BACK if button is editor.close else GO_TO_QUESTION)
+            elif button in (editor.previous, editor.next, editor.save_next, editor.save):
+                event.then(None, editor.caption, None, js=ANSWERED, **QUIET)
         editor.sure.no.click(editing.unasked, None, editing.outputs, **_CALM)
         left: dict[str, Any] = {**_CALM, "trigger_mode": "multiple"}
         editor.leave.click(self._ui.guarded(editing.left), self._show.inputs, editing.outputs, **left)
