@@ -13,7 +13,7 @@ from trainer_core.planning.flat_loss import is_flat
 
 # Single losses scatter by half their value: fewer say nothing.
 EARLIEST = 60
-_BLOCKS = 12
+_BLOCK = 5
 _CLEAR = 2.5
 # As a logarithm: less is no more than the curve of a flat run wanders.
 _SMALLEST_RISE = 0.08
@@ -54,23 +54,31 @@ def health_of(
 
 
 def _trend(values: Floats) -> Health:
-    """Compares the first and the last third of the blocks, as `is_flat` does, for a clear fall or rise.
+    """Whether the losses clearly fall or rise: the last third against the first, and against the first steps.
 
-    How far it fell is told against the run's first steps, soon always the same ones: against a third that grows with
-    the run, the percentage would shrink while the loss goes on falling.
+    Errors come from the scatter inside short blocks, which no trend reaches: that of the blocks' means would grow with
+    the fall itself. How far it fell is told against the run's first steps, soon always the same ones: against a third
+    that grows with the run, the percentage would shrink while the loss goes on falling.
     """
-    blocks = np.array([part.mean() for part in np.array_split(np.log(values), _BLOCKS)])
-    third = _BLOCKS // 3
-    first, last = blocks[:third], blocks[-third:]
-    error = math.sqrt((first.var(ddof=1) + last.var(ddof=1)) / third)
-    fall = float(first.mean() - last.mean())
-    start = float(np.log(values[: min(len(values) // 3, EARLIEST)]).mean())
-    percent = round(100 * (1 - math.exp(float(last.mean()) - start)))
-    if fall > _CLEAR * error and percent > 0:
+    logs = np.log(values)
+    scatter = math.sqrt(np.mean([part.var(ddof=1) for part in np.array_split(logs, len(logs) // _BLOCK)]))
+    third = len(logs) // 3
+    start, first, last = logs[: min(third, EARLIEST)], logs[:third], logs[-third:]
+
+    def clearly_above(one: Floats, other: Floats, least: float = 0.0) -> bool:
+        error = scatter * math.sqrt(1 / len(one) + 1 / len(other))
+        return float(one.mean() - other.mean()) > max(_CLEAR * error, least)
+
+    if clearly_above(last, first, _SMALLEST_RISE):
+        return Health(key="rising", values=_frozen(percent=_percent(math.exp(last.mean() - first.mean()) - 1)))
+    percent = _percent(1 - math.exp(last.mean() - start.mean()))
+    if percent > 0 and (clearly_above(first, last) or clearly_above(start, last)):
         return Health(key="falling", values=_frozen(percent=percent))
-    if -fall > max(_CLEAR * error, _SMALLEST_RISE):
-        return Health(key="rising", values=_frozen(percent=round(100 * (math.exp(-fall) - 1))))
     return Health(key="unclear", values=_frozen(steps=len(values)))
+
+
+def _percent(share: float) -> int:
+    return round(100 * share)
 
 
 def _validation_turned(validation: Curve) -> int | None:

@@ -34,6 +34,20 @@ def test_a_loss_that_goes_on_falling_is_not_told_to_rise() -> None:
     assert {found.key for found in told} == {"falling"} and percents == sorted(percents)
 
 
+@pytest.mark.parametrize("steps_to_a_third", [5, 20, 40])
+def test_a_loss_that_falls_quickly_and_settles_has_fallen_ever_after(steps_to_a_third: int) -> None:
+    steps = np.arange(1.0, 601)
+    noise = np.random.default_rng(0).lognormal(0, 0.15, 600)
+    values = noise * (0.75 + 2.25 * np.exp(-steps / steps_to_a_third))
+    for length in (80, 120, 200, 400, 600):
+        assert health_of(Curve(steps=steps[:length], values=values[:length]), NONE).key == "falling"
+
+
+def test_noise_alone_is_seldom_called_a_trend() -> None:
+    told = [health_of(losses(length, 1.0, seed), NONE).key for length in (60, 120, 250) for seed in range(100)]
+    assert sum(key in ("falling", "rising") for key in told) <= 9
+
+
 def test_few_steps_say_nothing() -> None:
     found = health_of(losses(EARLIEST - 1, 0.1), NONE)
     assert found.key == "early" and found.values == {"steps": EARLIEST - 1, "needed": EARLIEST}
