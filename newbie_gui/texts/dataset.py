@@ -63,8 +63,8 @@ TEXTS = MappingProxyType(
         "dataset.target.new": ("a new data set", "新的数据集"),
         "dataset.overwrite": ("Replace captions that are there already", "替换已有的描述"),
         "dataset.overwrite.help": (
-            "For .txt files that come without their pictures. Otherwise they are refused.",
-            "用于不带图片、单独上传的 .txt 文件；不勾选则会拒绝。",
+            "For .txt files, alone or with pictures that are there already. Otherwise they are refused.",
+            "用于单独上传、或随已有图片一起上传的 .txt 文件；不勾选则会拒绝。",
         ),
         "dataset.files": ("Pictures, .txt captions or a .zip", "图片、.txt 描述文件或 .zip"),
         "dataset.directory": ("A whole folder", "整个文件夹"),
@@ -105,6 +105,11 @@ TEXTS = MappingProxyType(
         "dataset.refused.truncated": ("is damaged or cut off.", "已损坏或不完整。"),
         "dataset.refused.too_large": ("has more than 64 megapixels.", "超过 6400 万像素。"),
         "dataset.refused.duplicate": ("is the same picture as {detail}.", "与 {detail} 是同一张图片。"),
+        "dataset.refused.duplicate_captioned": (
+            "is the same picture as {detail}, which has another caption already; the new one is not used. "
+            "Tick “Replace captions” to replace it.",
+            "与 {detail} 是同一张图片，而它已有不同的描述；新描述未使用。如需替换，请勾选“替换已有的描述”。",
+        ),
         "dataset.refused.no_picture": ("is a caption without a picture of this name.", "没有同名的图片。"),
         "dataset.refused.several_pictures": (
             "could belong to several pictures. Choose their concept under “Put them into”.",

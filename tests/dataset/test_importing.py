@@ -86,6 +86,18 @@ def test_equal_bytes_are_refused_and_their_caption_is_not_lost(desk: Desk):
     assert list(contents(desk)) == ["1_x/old.png", "1_x/old.txt", "c.png"]
 
 
+def test_new_captions_for_pictures_that_are_there_replace_the_old_ones_if_asked(desk: Desk):
+    put(desk.folder / "1_x/old.png", "old").write_bytes(picture(1))
+    put(desk.folder / "1_x/same.png", "same").write_bytes(picture(2))
+    pairs = [("old.png", picture(1)), ("old.txt", b"new"), ("same.png", picture(2)), ("same.txt", b"same")]
+    result = take(desk, *pairs)
+    assert reasons(result) == [("old.png", "duplicate_captioned"), ("same.png", "duplicate")]
+    assert contents(desk)["1_x/old.txt"] == b"old"
+    result = take(desk, *pairs, overwrite=True)
+    assert (result["added"], result["captions"], reasons(result)) == (0, 2, [])
+    assert contents(desk)["1_x/old.txt"] == b"new" and list(contents(desk))[-1] == "1_x/same.txt"
+
+
 def test_a_lone_caption_finds_its_picture(desk: Desk):
     put(desk.folder / "1_a/cat.png")
     put(desk.folder / "1_b/dog.png", "there")

@@ -37,17 +37,21 @@ class Target:
     Args:
         concept: folder inside the data set for what asks for no other; "" = directly in it.
         known: records of what is there, by path inside the data set; grows with what arrives.
+        overwrite: a caption replaces the one that its picture has.
 
     Raises:
         UserError: `concept_missing`, `concept` is no folder's name.
     """
 
-    def __init__(self, folder: Path, *, concept: str, known: Mapping[str, Record], places: IndexPlaces) -> None:
+    def __init__(
+        self, folder: Path, *, concept: str, known: Mapping[str, Record], places: IndexPlaces, overwrite: bool
+    ) -> None:
         if concept and (safe_name(concept) != concept or not (folder / concept).is_dir()):
             raise UserError("concept_missing", f"{folder.name} has no concept in a folder named {concept!r}.")
         self._folder = folder
         self._concept = concept
         self._places = places
+        self._overwrite = overwrite
         self._records = dict(known)
         self._by_key = {record.key: path for path, record in known.items() if record.key}
         self._by_stem: dict[str, list[str]] = {}
@@ -77,7 +81,7 @@ class Target:
     def add(self, incoming: IncomingFile, file: Path, caption: bytes | None, *, move: bool) -> ImportOutcome:
         """Take in one picture with its caption: whole, or not at all.
 
-        A picture whose bytes are there already is refused; its caption goes to that one if it has none.
+        A picture whose bytes are there already is not taken a second time; its caption goes to that one.
 
         Raises:
             OSError: the disk refused; nothing of this picture was left.
@@ -104,29 +108,41 @@ class Target:
         self._remember(target, incoming.stem, record)
         return ImportOutcome(pictures=1, captions=caption is not None)
 
-    def add_caption(self, incoming: IncomingFile, caption: bytes, *, overwrite: bool) -> ImportOutcome:
+    def add_caption(self, incoming: IncomingFile, caption: bytes) -> ImportOutcome:
         """Give a caption that came alone to the picture of its stem: in the chosen concept, else anywhere."""
         found = self._by_stem.get(folded(incoming.stem), [])
         near = [path for path in found if path.rpartition("/")[0] == self._concept]
         candidates = near or found
         if len(candidates) != 1:
             return _refused(incoming, "several_pictures" if candidates else "no_picture")
-        image = self._folder / candidates[0]
-        file = caption_file_of(image)
-        state = read_caption_file(file).state
-        if state not in ("missing", "empty") and not overwrite:
+        if not self._give_caption(candidates[0], caption):
             return _refused(incoming, "has_caption", candidates[0])
-        self._write(file or image.with_suffix(".txt"), caption)
         return ImportOutcome(captions=1)
 
     def _twin(self, incoming: IncomingFile, path: str, caption: bytes | None) -> ImportOutcome:
+        """What becomes of a picture that is there already."""
+        if caption is not None and self._give_caption(path, caption):
+            # With new captions for old pictures the pictures are no news.
+            refused = None if self._overwrite else RefusedFile(name=incoming.shown, reason="duplicate", detail=path)
+            return ImportOutcome(captions=1, refused=refused)
+        captioned = caption is not None and caption != self._caption_bytes(path)
+        return _refused(incoming, "duplicate_captioned" if captioned else "duplicate", path)
+
+    def _give_caption(self, path: str, caption: bytes) -> bool:
+        """Write the caption of a picture that is there; False where it has one that is to stay."""
         image = self._folder / path
-        refused = RefusedFile(name=incoming.shown, reason="duplicate", detail=path)
         file = caption_file_of(image)
-        if caption is None or read_caption_file(file).state not in ("missing", "empty"):
-            return ImportOutcome(refused=refused)
+        if read_caption_file(file).state not in ("missing", "empty") and not self._overwrite:
+            return False
         self._write(file or image.with_suffix(".txt"), caption)
-        return ImportOutcome(captions=1, refused=refused)
+        return True
+
+    def _caption_bytes(self, path: str) -> bytes | None:
+        file = caption_file_of(self._folder / path)
+        try:
+            return None if file is None else file.read_bytes()
+        except OSError:
+            return None
 
     def _free_place(self, folder: str, name: str, *, captioned: bool) -> Path:
         parent = self._folder / folder

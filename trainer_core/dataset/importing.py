@@ -32,7 +32,7 @@ def run(spec: Mapping[str, Any], job: Reporter) -> Mapping[str, Any]:
     """Take files into a data set. Kind "import".
 
     spec: workspace (its root), folder (the data set), concept (folder inside it, "" = directly), files (paths of the
-    uploads), overwrite (a lone caption replaces the one that is there). Zips keep their ``10_name`` folders.
+    uploads), overwrite (a caption replaces the one that is there). Zips keep their ``10_name`` folders.
 
     Returns:
         added, captions, refused (how many) and list (the first 200 of them: name, reason, detail). All of them are in
@@ -52,9 +52,10 @@ def run(spec: Mapping[str, Any], job: Reporter) -> Mapping[str, Any]:
             _require_room(folder, plan, workspace.uploads)
             places = IndexPlaces(workspace, folder)
             known = update_index(folder, places, job)
-            target = Target(folder, concept=spec["concept"], known=known, places=places)
+            overwrite = bool(spec.get("overwrite"))
+            target = Target(folder, concept=spec["concept"], known=known, places=places, overwrite=overwrite)
             with target, disk_errors(folder):
-                importer.take(plan, target, overwrite=bool(spec.get("overwrite")))
+                importer.take(plan, target)
     finally:
         write_json_atomic(job.folder.path / REFUSED_FILE, [asdict(refused) for refused in importer.refused])
     remove_uploads(uploads, workspace.uploads)
@@ -137,7 +138,7 @@ class _Importer:
             else:
                 self._refuse(path.name, kind)
 
-    def take(self, plan: ImportPlan, target: Target, *, overwrite: bool) -> None:
+    def take(self, plan: ImportPlan, target: Target) -> None:
         """Pictures first, then the captions that came alone."""
         total = len(plan.pairs) + len(plan.lone_captions)
         for number, pair in enumerate(plan.pairs):
@@ -147,7 +148,7 @@ class _Importer:
             self._job.progress("taking in pictures", number, total)
             text = self._text_of(item, target)
             if text is not None:
-                self._count(target.add_caption(item, text, overwrite=overwrite))
+                self._count(target.add_caption(item, text))
         for item in plan.doubtful:
             self._refuse(item.shown, "several_folders")
         self._job.progress("taking in pictures", total, total)

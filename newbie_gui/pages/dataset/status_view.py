@@ -9,16 +9,25 @@ from newbie_gui.pages.html import bar, bullets, button, note
 from newbie_gui.pages.ui import Ui
 from trainer_core.jobs.queue import Entry
 
-_DETAILED = frozenset({"duplicate", "has_caption", "zip_entries", "zip_size", "zip_broken", "caption_too_long"})
+_DETAILED = frozenset({
+    "duplicate", "duplicate_captioned", "has_caption", "zip_entries", "zip_size", "zip_broken", "caption_too_long",
+})  # fmt: skip
+# So many imports are told of.
+_MOST = 4
 
 
 def render_status(ui: Ui, jobs: Sequence[Entry], dismissed: str) -> Markup:
-    """Jobs at work with their progress, then the end of the newest import unless it is ``dismissed`` (its id)."""
+    """Jobs at work with their progress, then how the imports ended that came after the ``dismissed`` one (its id): the
+    newest, and those before of which somebody has to know.
+
+    ``jobs``: the newest first.
+    """
     parts = [_active(ui, entry) for entry in jobs if entry.active]
     ended = [entry for entry in jobs if not entry.active]
-    last = next((entry for entry in ended if entry.job.kind == "import"), None)
-    if last is not None and last.job.id != dismissed:
-        parts.append(_import_ended(ui, last))
+    # A job's id begins with its time.
+    imports = [entry for entry in ended if entry.job.kind == "import" and entry.job.id > dismissed]
+    earlier = [entry for entry in imports[1:] if entry.status != "finished" or entry.result.get("refused")]
+    parts += [_import_ended(ui, entry) for entry in [*imports[:1], *earlier][:_MOST]]
     if ended and ended[0].job.kind == "index" and ended[0].status == "failed":
         parts.append(_failed(ui, ended[0], "dataset.status.index_failed"))
     return Markup('<div class="ds-status">{}</div>').format(Markup("").join(parts))

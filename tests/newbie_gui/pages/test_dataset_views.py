@@ -39,8 +39,21 @@ def test_a_set_without_captions_is_said_and_so_are_files_that_look_like_some(tmp
     assert "No picture has a caption." not in page.shown("facts__health")
 
 
-def entry(status: str, **more: object) -> Entry:
-    return Entry(job=Job(id="1", kind="import", title="t"), status=status, **more)  # type: ignore[arg-type]
+def entry(status: str, number: int = 1, **more: object) -> Entry:
+    return Entry(job=Job(id=str(number), kind="import", title="t"), status=status, **more)  # type: ignore[arg-type]
+
+
+def test_what_an_earlier_import_refused_stays_until_it_is_closed(tmp_path: Path):
+    ui = Page(tmp_path).ui
+    refused = {"added": 1, "refused": 1, "list": [{"name": "x.png", "reason": "broken"}]}
+    jobs = [
+        entry("finished", 4, result={"added": 40}), entry("finished", 3, result={"added": 30}),
+        entry("finished", 2, result=refused), entry("failed", 1, message="The disk is full."),
+    ]  # fmt: skip
+    html = str(render_status(ui, jobs, ""))
+    assert "40 pictures" in html and "30 pictures" not in html and "x.png" in html and "disk is full" in html
+    html = str(render_status(ui, jobs, "2"))
+    assert "40 pictures" in html and "x.png" not in html and "disk is full" not in html
 
 
 @pytest.mark.parametrize("lang", LANGS)
@@ -79,7 +92,8 @@ def test_a_running_job_has_figures_and_a_stop_button(tmp_path: Path):
 
 
 REASONS = (
-    "kind", "format", "missing", "unreadable", "broken", "truncated", "too_large", "duplicate", "no_picture",
+    "kind", "format", "missing", "unreadable", "broken", "truncated", "too_large", "duplicate", "duplicate_captioned",
+    "no_picture",
     "several_pictures", "several_folders", "has_caption", "caption_too_long", "zip_entries", "zip_size", "zip_ratio",
     "zip_broken", "zip_encrypted", "zip_link", "zip_path", "zip_nested",
 )  # fmt: skip
