@@ -200,6 +200,22 @@ def lose_a_tensor(base: Path) -> None:
     save_file({name: v for name, v in load_file(file).items() if name != "layers.1.ffn_norm1.weight"}, file)
 
 
+def lose_a_layers_tensor(part: str) -> Callable[[Path], None]:
+    def lose(base: Path) -> None:
+        file = base / part / "model.safetensors"
+        tensors = load_file(file)
+        save_file({name: tensors[name] for name in tensors if ".layers.1." not in name or "norm" not in name}, file)
+
+    return lose
+
+
+def four_channels(base: Path) -> None:
+    file = base / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    tensors["decoder.conv_in.weight"] = tensors["decoder.conv_in.weight"][:, :4].clone()
+    save_file(tensors, file)
+
+
 def fp8(base: Path) -> None:
     file = base / "transformer" / "diffusion_pytorch_model.safetensors"
     save_file({name: value.to(torch.float8_e4m3fn) for name, value in load_file(file).items()}, file)
@@ -224,6 +240,9 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "another model": (swap, "transformer", "wrong_model"),
     "narrow encoder": (narrow, "text_encoder", "base_mismatch"),
     "lost tensor": (lose_a_tensor, "transformer", "weights_mismatch"),
+    "lost in Gemma": (lose_a_layers_tensor("text_encoder"), "text_encoder", "weights_mismatch"),
+    "lost in Jina": (lose_a_layers_tensor("clip_model"), "clip_model", "weights_mismatch"),
+    "another VAE": (four_channels, "vae", "base_mismatch"),
     "compressed": (fp8, "transformer", "weights_quantised"),
     "another config": (of_another_kind, "text_encoder", "wrong_model"),
     "no config": (lambda base: (base / "vae" / "config.json").unlink(), "vae", "config_unreadable"),
@@ -246,6 +265,19 @@ def test_a_part_that_cannot_be_loaded_is_refused_with_its_reason(how: str, tmp_p
     report = checked(spoil(change)(tmp_path))
     refused = {p.part: p.error.code for p in report.parts if p.state == "refused" and p.error}
     assert refused == {part: code} and not report.usable and report.error is None
+
+
+def test_a_comfyui_folder_without_a_transformer_is_told_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = comfy("")(tmp_path)
+    for file in (given["base_model_path"] / "diffusion_models").iterdir():
+        file.unlink()
+    # Weights of something else where the command is typed.
+    monkeypatch.chdir(TINY / "vae")
+    states = {part.part: part.state for part in checked(given).parts}
+    # The built-in Gemma is narrower than the released one, which is looked for where no transformer tells.
+    assert states == {"transformer": "missing", "text_encoder": "missing", "clip_model": "good", "vae": "good"}
 
 
 def test_torchs_own_files_are_left_to_the_loader(tmp_path: Path) -> None:

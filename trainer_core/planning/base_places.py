@@ -11,6 +11,9 @@ from trainer_core.planning.base_parts import incomplete, override, parts_of
 from trainer_core.planning.hub_place import parse_place
 from trainer_core.planning.part_check import transformer_widths, unreadable
 
+# For a transformer that is not here: its widths stay untold. No path can have this name.
+_NOWHERE = Path("\0")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -89,8 +92,7 @@ def _found(
     layout, error = "parts", None
     try:
         if root is not None:
-            # Any path will do for a transformer that is not here: its widths stay untold.
-            here, layout = parts_of(root, wanted, transformer or Path(), transformer_widths)
+            here, layout = parts_of(root, wanted, transformer or _NOWHERE, transformer_widths)
             found |= here
     except UserError as refusal:
         layout, error = "", refusal
@@ -115,7 +117,7 @@ def _find_one(
     """Puts one part into `found` or `refusals`; the layout by which it was found, else ""."""
     assert root is not None
     try:
-        here, layout = parts_of(root, [part], found.get("transformer") or transformer or Path(), transformer_widths)
+        here, layout = parts_of(root, [part], found.get("transformer") or transformer or _NOWHERE, transformer_widths)
     except UserError as refusal:
         refusals[part] = refusal
         return ""

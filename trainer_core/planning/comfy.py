@@ -39,10 +39,14 @@ Width = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Widths:
-    """Lengths of the vectors that a transformer takes from its two text encoders, () where it does not tell."""
+    """Lengths of the vectors that a transformer takes from its two text encoders, and channels of its VAE's latents.
+
+    () where it does not tell.
+    """
 
     text_encoder: Width
     clip_model: Width
+    vae: Width = ()
 
 
 RELEASED = Widths(text_encoder=(GEMMA.hidden,), clip_model=(JINA.hidden,))

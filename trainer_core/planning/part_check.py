@@ -1,8 +1,9 @@
 """One part of a base looked at by its headers: what the loaders refuse for its names, dtypes or lacking files."""
 
 import math
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -37,6 +38,7 @@ from trainer_core.planning.transformer_names import official_parts
 from trainer_core.planning.weight_files import is_pickle, refuse_stand_in, transformer_files, weight_files
 
 DTYPE_WORDS = MappingProxyType({"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"})
+_LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 # Of a transformer that is not looked into.
 UNTOLD = Widths(text_encoder=(), clip_model=())
 WHAT = MappingProxyType({"text_encoder": "Gemma3 language model", "clip_model": "Jina CLIP text encoder", "vae": "VAE"})
@@ -46,8 +48,8 @@ WHAT = MappingProxyType({"text_encoder": "Gemma3 language model", "clip_model": 
 class PartFacts:
     """size: bytes of the weights; dtype: "bf16", "fp16", "fp32", "mixed" or "".
 
-    unread: torch's own file, not looked into. takes: of a transformer; gives: the width of an encoder's vectors.
-    error: why its loader will refuse it.
+    unread: torch's own file, not looked into. takes: of a transformer; gives: the width of an encoder's vectors, the
+    channels of a VAE's latents. error: why its loader will refuse it.
     """
 
     size: int = 0
@@ -126,23 +128,22 @@ def header_at(part: str, path: Path) -> Header:
 
 
 def misfit(part: str, path: Path, facts: PartFacts, transformer: PartFacts | None) -> UserError | None:
-    """The error for an encoder whose vectors are not as wide as the transformer takes them."""
+    """The error for a part that gives other sizes than the transformer takes."""
     takes = getattr(transformer.takes, part, ()) if transformer and transformer.takes else ()
     if not takes or not facts.gives or takes == facts.gives:
         return None
-    return UserError(
-        "base_mismatch",
-        f"{path} does not fit the transformer: its vectors have {facts.gives[0]} numbers, {takes[0]} are needed.",
-        [f"Use the {WHAT[part]} that belongs to this transformer."],
-    )
+    given, needed = facts.gives[0], takes[0]
+    said = f"{path} does not fit the transformer: its vectors have {given} numbers, {needed} are needed."
+    if part == "vae":
+        said = f"{path} does not fit the transformer: its latents have {given} channels, {needed} are needed."
+    return UserError("base_mismatch", said, [f"Use the {WHAT[part]} that belongs to this transformer."])
 
 
 def _judged(part: str, path: Path, header: Header) -> tuple[Widths | None, tuple[int, ...]]:
     if part == "transformer":
         return _transformer(path, header), ()
     if part == "vae":
-        _vae(path, header)
-        return None, ()
+        return None, (_vae(path, header),)
     if path.is_dir():
         (stated_gemma_config if part == "text_encoder" else read_config)(path)
     skip, places = (NOT_GEMMA, GEMMA_PLACES) if part == "text_encoder" else (NOT_JINA, JINA_PLACES)
@@ -150,6 +151,7 @@ def _judged(part: str, path: Path, header: Header) -> tuple[Widths | None, tuple
     size = (gemma_size if part == "text_encoder" else jina_size)(header)
     if size is None:
         raise another_model(part, path, header)
+    _require_whole_layers(part, path, [name for name in header if not skip.match(name)])
     _require_tokenizer(path, places, header)
     return None, (size.hidden,)
 
@@ -159,7 +161,8 @@ def _transformer(path: Path, header: Header) -> Widths:
     refuse_quantised(str(path), bare, lambda name: header[name].dtype)
     source = transformer_shapes(path, header)
     stored = sum(math.prod(source.shape(name)) for name in source.names())
-    wanted = parameter_count(read_dimensions(path, source))
+    dimensions = read_dimensions(path, source)
+    wanted = parameter_count(dimensions)
     if stored != wanted:
         raise UserError(
             "weights_mismatch",
@@ -167,7 +170,7 @@ def _transformer(path: Path, header: Header) -> Widths:
             f"stored, {wanted:,} belong to a model of this size.",
             ["Likely cause: an incomplete download or a damaged file; fetch the weights again."],
         )
-    return widths_of(bare, lambda name: header[name].shape)
+    return replace(widths_of(bare, lambda name: header[name].shape), vae=(dimensions.in_channels,))
 
 
 def transformer_shapes(path: Path, header: Header) -> RenamedShapes:
@@ -175,12 +178,32 @@ def transformer_shapes(path: Path, header: Header) -> RenamedShapes:
     return RenamedShapes(HeaderShapes(header, path), *official_parts(header, str(path)))
 
 
-def _vae(path: Path, header: Header) -> None:
+def _vae(path: Path, header: Header) -> int:
+    """Channels of its latents."""
     stated_vae_config(path)
     own = bare_vae_names(header) or {}
     refuse_quantised(str(path), own, lambda name: header[name].dtype)
-    if vae_size(header) is None:
+    size = vae_size(header)
+    if size is None:
         raise another_model("vae", path, header)
+    return size.latent_channels
+
+
+def _require_whole_layers(part: str, path: Path, names: Iterable[str]) -> None:
+    """Raises UserError `weights_mismatch` where a layer lacks what others have; Gemma's last is not used."""
+    layers: dict[int, set[str]] = {}
+    for name in names:
+        if found := _LAYER.search(name):
+            layers.setdefault(int(found[1]), set()).add(name[found.end() :])
+    used = sorted(layers)[: -1 if part == "text_encoder" else None]
+    every = set().union(*(layers[number] for number in used))
+    missing = [f"layers.{number}.{name}" for number in used for name in sorted(every - layers[number])]
+    if missing:
+        raise UserError(
+            "weights_mismatch",
+            f"{path} does not hold the whole {WHAT[part]}: {shorten(missing)} missing.",
+            ["Likely cause: an incomplete download or a damaged file; fetch the weights again."],
+        )
 
 
 def _require_tokenizer(path: Path, places: TokenizerPlaces, header: Header) -> None:
