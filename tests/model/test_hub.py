@@ -79,12 +79,23 @@ def refusal(text: str, kind: str = "gemma", token: str | None = None) -> UserErr
         ("https://hf.co/org/name/blob/main/x.safetensors?download=true", ("org/name", "main", "x.safetensors")),
         ("https://example.com/org/name", None),
         ("/abs/path", None), ("./a/b", None), ("../a/b", None), ("C:\\x\\y", None), ("one", None), ("", None),
+        ("models/newbie.safetensors", None), ("org/name/vae/x.safetensors", ("org/name", None, "vae/x.safetensors")),
         ("a/b/../../c", None), ("a/b c/\x00", None),
     ],
 )  # fmt: skip
 def test_ids_as_people_write_them(text: str, place: tuple[str, str | None, str] | None) -> None:
     wanted = HubPlace(repo=place[0], revision=place[1], inside=place[2]) if place else None
     assert parse_place(text) == wanted
+
+
+def test_a_weight_file_in_a_folder_that_is_here_is_a_mistyped_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models/vae").mkdir(parents=True)
+    assert parse_place("models/vae/ae.safetensors") is None and parse_place("models/vae/more") is not None
+    with pytest.raises(UserError, match="neither an existing path"):
+        resolve_part("models/vae/ae.safetensors", "vae")
 
 
 def test_an_existing_path_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: FakeHub) -> None:
