@@ -19,6 +19,8 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("Give one of its run's exports: {}.", "请指定同一次训练导出的 LoRA：{v}。"),
     ("{} cannot be read as a LoRA: {}.", "{} 无法作为 LoRA 读取：{x}。"),
     ("it does not exist", "文件不存在"),
+    ("it is empty: the download went wrong", "文件是空的：下载出了问题"),
+    ("Fetch the file again.", "请重新下载该文件。"),
     ("It holds {}: give one of these.", "其中有{v}：请指定其中一个。"),
     (
         "the folder has neither adapter_model.safetensors nor exports",

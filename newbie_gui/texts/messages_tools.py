@@ -1,6 +1,11 @@
 """Tools: merging, converting, where they write."""
 
 MESSAGES: tuple[tuple[str, str], ...] = (
+    ("{} is to become a folder, but is named like a file.", "{} 要写成文件夹，但名称像是文件。"),
+    (
+        "Leave {} away for a folder; one file for ComfyUI ends in {}.",
+        "文件夹请去掉 {}；ComfyUI 的单个文件以 {} 结尾。",
+    ),
     ("{} must end in .safetensors: one file is written.", "{} 必须以 .safetensors 结尾：输出是单个文件。"),
     (
         "{}: {} holds values beyond what fp16 can (65504). Nothing was written.",

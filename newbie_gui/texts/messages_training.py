@@ -182,8 +182,8 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("Use the encoders and the VAE that belong to this transformer.", "请使用与这个 transformer 配套的编码器和 VAE。"),
     ("The feature cache entry {} cannot be read ({}).", "无法读取特征缓存 {}（{x}）。"),
     (
-        "Run `python -m trainer_core cache --verify`, then start the run again: it is made anew.",
-        "请运行 `python -m trainer_core cache --verify`，再重新开始训练：缓存会重新生成。",
+        "Run `python -m trainer_core cache --verify {}`, then start the run again: it is made anew.",
+        "请运行 `python -m trainer_core cache --verify {}`，再重新开始训练：缓存会重新生成。",
     ),
     (
         "This system prompt does not end in a space, as the base was trained with; one is added: {}",

@@ -304,6 +304,18 @@ def test_damaged_safetensors_files_are_refused(tmp_path: Path, name: str) -> Non
     refused(tmp_path / "x.safetensors", "cannot be read as a LoRA")
 
 
+@pytest.mark.parametrize(("content", "said"), [
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "the text that stands for a file in git"),
+    (b"<!DOCTYPE html><html>", "a web page"),
+    (b"", "is empty: the download went wrong"),
+])  # fmt: skip
+def test_a_failed_download_is_told_as_one(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "x.safetensors").write_bytes(content)
+    refused(tmp_path / "x.safetensors", said)
+    with pytest.raises(UserError, match=said):
+        lora_facts(tmp_path / "x.safetensors")
+
+
 def run_with_checkpoints(run: Path, *steps: int) -> list[Path]:
     """A run as training leaves it: checkpoints of these steps, and exports (alpha 5) of steps 10 and 30."""
     (run / "exports").mkdir(parents=True)

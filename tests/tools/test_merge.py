@@ -359,6 +359,13 @@ def test_no_folder_is_made_of_a_single_file(base: Path, lora: Path, tmp_path: Pa
     assert merge(base / WEIGHTS, [(lora, 1.0)], tmp_path / "merged.safetensors", quiet).is_file()
 
 
+@pytest.mark.parametrize("name", ["merged.pt", "merged.SFT", "merged.gguf"])
+def test_no_folder_is_made_under_a_files_name(base: Path, lora: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="is named like a file") as caught:
+        merge(base, [(lora, 1.0)], tmp_path / name, quiet)
+    assert caught.value.code == "output_invalid" and not (tmp_path / name).exists()
+
+
 def test_no_folder_is_made_of_weights_under_other_names(lora: Path, tmp_path: Path) -> None:
     other = write_base(tmp_path / "other")
     tensors = load_file(other / WEIGHTS)

@@ -117,7 +117,7 @@ def test_a_cut_entry_is_an_error_that_says_what_to_do(cache: FeatureCache) -> No
     with pytest.raises(UserError, match="cannot be read") as caught:
         cache.get("jina", key_of(n=1))
     assert caught.value.code == "cache_damaged"
-    assert "--verify" in caught.value.hints[0]
+    assert f"cache --verify {cache.root}`" in caught.value.hints[0]
 
 
 def test_a_failing_write_leaves_nothing_behind(cache: FeatureCache, monkeypatch: pytest.MonkeyPatch) -> None:

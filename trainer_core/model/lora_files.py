@@ -25,7 +25,16 @@ from trainer_core.model.pickles import load_pickle
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS, newest_export, settings_of
 from trainer_core.planning.lora_names import LOKR_ROLES, listing
 from trainer_core.planning.lora_peft import SETTINGS_FILE, PeftSettings, SettingsError
-from trainer_core.planning.lora_slots import ACCEPTED, is_lokr, is_scaled, rank_of, read_keys, slots_of, unreadable
+from trainer_core.planning.lora_slots import (
+    ACCEPTED,
+    is_lokr,
+    is_scaled,
+    rank_of,
+    read_keys,
+    refuse_no_lora,
+    slots_of,
+    unreadable,
+)
 from trainer_core.planning.weight_files import NOT_WEIGHTS, PICKLES
 
 DORA_KEY = "newbie_dora_norm"
@@ -52,6 +61,7 @@ def read_lora(path: Path) -> LoraFile:
     notes = [_chosen(path, chosen)] if chosen != path else []
     file = _weight_file(chosen)
     try:
+        refuse_no_lora(file)
         with _opened(file) as (names, read, metadata):
             keys = read_keys(file, names)
             settings = settings_of(file, keys, metadata)

@@ -18,7 +18,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.writing import DTYPE_NAMES
 from trainer_core.planning import tensor_names
 from trainer_core.planning.tensor_shapes import ShapeSource, mismatch
-from trainer_core.planning.weight_files import weight_files
+from trainer_core.planning.weight_files import SAFETENSORS, SUFFIX, weight_files
 
 # safetensors' own words for dtypes; its slices tell them without reading the tensor.
 DTYPES = MappingProxyType({word: dtype for dtype, word in DTYPE_NAMES.items()})
@@ -59,6 +59,9 @@ class Closing(ABC):
         self.close()
 
 
+_CUT_SHORT = "The download was probably cut short: delete the file and fetch it again."
+
+
 class SafetensorsFiles(Closing):
     """One or several memory-mapped safetensors files seen as `OpenFiles`; a context manager."""
 
@@ -77,7 +80,7 @@ class SafetensorsFiles(Closing):
             raise UserError(
                 "weights_broken",
                 f"{file} is not a readable safetensors file ({error}).",
-                ["The download was probably cut short: delete the file and fetch it again."],
+                [_CUT_SHORT if file.suffix in SAFETENSORS else f"Give a file that ends in {SUFFIX}, or its folder."],
             ) from error
         self._handles.append(handle)
         for name in handle.keys():  # a safe_open is no dict: it cannot be iterated itself

@@ -33,6 +33,7 @@ from trainer_core.planning.lora_slots import (
     is_scaled,
     rank_of,
     read_keys,
+    refuse_no_lora,
     slots_of,
     unreadable,
 )
@@ -125,7 +126,8 @@ def lora_facts(path: Path) -> LoraFacts:
     chosen = newest_export(path)
     file = chosen / PEFT_WEIGHTS[0] if chosen.is_dir() else chosen
     try:
-        header = read_header(_safetensors(file, chosen), MAX_HEADER_BYTES)
+        refuse_no_lora(_safetensors(file, chosen))
+        header = read_header(file, MAX_HEADER_BYTES)
         keys = read_keys(file, list(header.tensors))
         _refuse_odd_dtypes(file, keys, header)
         slots = slots_of(file, keys, lambda name: header.tensors[name].shape)

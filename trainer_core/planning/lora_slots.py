@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.lora_names import LOKR_ROLES, Key, listing, read_names
+from trainer_core.planning.weight_files import refuse_stand_in
 
 ACCEPTED = (
     "A LoRA is a .safetensors file, a PEFT folder (adapter_model.safetensors, adapter_config.json) or a run folder."
@@ -23,6 +24,16 @@ Slots = dict[tuple[str, str], dict[str, str]]
 def unreadable(path: Path, reason: str, hints: Sequence[str] = (ACCEPTED,)) -> UserError:
     """`reason` is one clause."""
     return UserError("lora_unreadable", f"{path} cannot be read as a LoRA: {reason}.", hints)
+
+
+def refuse_no_lora(file: Path) -> None:
+    """Raises UserError `lora_unreadable` for what often lies under a LoRA's name; OSError."""
+    if not file.stat().st_size:
+        raise unreadable(file, "it is empty: the download went wrong", ["Fetch the file again."])
+    try:
+        refuse_stand_in(file)
+    except UserError as error:
+        raise UserError("lora_unreadable", error.message, error.hints) from error
 
 
 def read_keys(file: Path, names: Sequence[str]) -> Mapping[str, Key]:

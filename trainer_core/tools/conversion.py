@@ -12,7 +12,7 @@ from trainer_core.model.folder import find_base, find_transformer, transformer_d
 from trainer_core.model.writing import DTYPE_OF
 from trainer_core.planning.hub_place import parse_place
 from trainer_core.tools.convert import to_comfyui, to_official
-from trainer_core.tools.outputs import require_new
+from trainer_core.tools.outputs import require_folder_name, require_new
 
 SOURCES = "a base model in any layout, its transformer alone, or a hub id (org/name)"
 
@@ -35,6 +35,8 @@ def convert(wanted: Conversion, resolve: Callable[[str, str], Path], report: Rep
     `find_base`, `resolve`, `to_official` and `to_comfyui` raise.
     """
     official = wanted.form == "official"
+    if official:
+        require_folder_name(wanted.output)
     require_new(wanted.output, folder=official)  # before anything is fetched
     dtype = DTYPE_OF[wanted.dtype]
     kinds = list(BY_KIND) if official else ["transformer"]

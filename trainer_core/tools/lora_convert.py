@@ -27,7 +27,7 @@ from trainer_core.planning.lora_slots import require_form
 from trainer_core.planning.weight_files import SUFFIX
 from trainer_core.tools.lora_stack import Adapter, Tell, require_fit
 from trainer_core.tools.merge import open_base
-from trainer_core.tools.outputs import is_single_file, require_new, require_room, writing
+from trainer_core.tools.outputs import is_single_file, require_folder_name, require_new, require_room, writing
 
 
 def form_of(output: Path) -> LoraForm:
@@ -47,6 +47,8 @@ def convert(
     if (form in LORA_FILES) != is_single_file(output):
         expected = f"a name ending in {SUFFIX}" if form in LORA_FILES else f"a folder, not {SUFFIX}"
         raise UserError("output_invalid", f"{output}: the {form} form needs {expected}.")
+    if form not in LORA_FILES:
+        require_folder_name(output)
     lora = read_lora(source)
     for note in lora.notes:
         tell(note)

@@ -25,7 +25,7 @@ from trainer_core.planning.lora_names import listing
 from trainer_core.planning.weight_files import SUFFIX, weight_files
 from trainer_core.tools.convert import checked_dimensions, entries_of, link_or_copy, narrowed, require_range
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
-from trainer_core.tools.outputs import is_single_file, require_new, require_room, writing
+from trainer_core.tools.outputs import is_single_file, require_folder_name, require_new, require_room, writing
 
 
 def open_base(path: Path) -> RenamedTensors:
@@ -62,6 +62,8 @@ def merge(
             f"{base_path} is a single file, so {output} cannot become a whole model folder.",
             [f"Give an output that ends in {SUFFIX}, or the folder of a whole base model."],
         )
+    if not single:
+        require_folder_name(output)
     transformer = find_transformer(base_path)
     with open_transformer(transformer) as source:
         # ComfyUI's folder is where a new model file belongs, even where it is the base.

@@ -8,7 +8,7 @@ from pathlib import Path
 from trainer_core.contracts.disk import require_space
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import remove_leftovers
-from trainer_core.planning.weight_files import SUFFIX
+from trainer_core.planning.weight_files import PICKLES, SAFETENSORS, SUFFIX
 
 # Beside the tensors: configs, tokenizers, and a file system's own needs.
 SLACK_BYTES = 2**26
@@ -17,6 +17,16 @@ SLACK_BYTES = 2**26
 def is_single_file(output: Path) -> bool:
     """Whether the name asks for one file instead of a folder."""
     return output.suffix.lower() == SUFFIX
+
+
+def require_folder_name(output: Path) -> None:
+    """Raises UserError `output_invalid` where a folder is to be written under what reads as one file's name."""
+    if output.suffix.lower() in (*SAFETENSORS, *PICKLES, ".gguf"):
+        raise UserError(
+            "output_invalid",
+            f"{output} is to become a folder, but is named like a file.",
+            [f"Leave {output.suffix} away for a folder; one file for ComfyUI ends in {SUFFIX}."],
+        )
 
 
 def require_new(output: Path, *, folder: bool, inside: Sequence[Path] = ()) -> None:

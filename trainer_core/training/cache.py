@@ -172,7 +172,10 @@ class FeatureCache:
             raise UserError(
                 "cache_damaged",
                 f"The feature cache entry {file} cannot be read ({error}).",
-                ["Run `python -m trainer_core cache --verify`, then start the run again: it is made anew."],
+                [
+                    f"Run `python -m trainer_core cache --verify {self.root}`, then start the run again: it is made "
+                    "anew."
+                ],
             ) from error
 
     def verify(self) -> list[Path]:
