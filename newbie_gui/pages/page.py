@@ -127,7 +127,11 @@ def css() -> str:
 def top_script(lang: Lang) -> tuple[str, str]:
     """The page's language as HTML names it, and the script that has to run before all of Gradio's."""
     script = (STATIC / "app.js").read_text(encoding="utf-8")
-    words = {"__LOCALE__": _LOCALES[lang], "__RESTARTED__": json_text(Texts(lang)("frame.restarted"))}
+    t = Texts(lang)
+    lost = {"said": t("frame.lost"), "close": t("frame.lost.close")}
+    words = {
+        "__LOCALE__": _LOCALES[lang], "__RESTARTED__": json_text(t("frame.restarted")), "__LOST__": json_text(lost),
+    }  # fmt: skip
     for place, word in words.items():
         script = script.replace(place, word)
     return _LOCALES[lang], script

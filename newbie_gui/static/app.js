@@ -52,11 +52,60 @@
   const restarted = __RESTARTED__;
   const fetched = window.fetch;
   window.fetch = async (...asked) => {
-    const answer = await fetched.apply(window, asked);
+    let answer;
+    try {
+      answer = await fetched.apply(window, asked);
+    } catch (error) {
+      if (error.name !== "AbortError") cutOff = true;
+      throw error;
+    }
     if (answer.status === 401) warn();
     else if (answer.ok) document.getElementById("page-outdated")?.remove();
+    if (answer.ok) arrived(String(asked[0].url ?? asked[0]));
     return answer;
   };
+
+  // Where the connection was lost, Gradio reloads the page once it is back: what was typed and reached nobody is shown
+  // then, to be copied to its place.
+  const LOST = "newbie-typed";
+  const lostWords = __LOST__;
+  const typed = new Set();
+  let cutOff = false;
+  document.addEventListener("input", (event) => {
+    if (textBox(event.target) && !event.target.readOnly) typed.add(event.target);
+  }, true);
+
+  function arrived(address) {
+    if (!cutOff) return typed.clear();
+    // What Gradio asks until somebody answers, right before it reloads.
+    if (!address.includes("/app_id")) return;
+    const boxes = new Set([...typed].filter((box) => box.isConnected && box.value));
+    const caption = document.querySelector("#dataset-caption textarea");
+    boxes.delete(caption);
+    if (window.datasetUnsaved?.()) boxes.add(caption);
+    const kept = [...boxes].map((box) => [box.closest(".block")?.querySelector("span")?.textContent ?? "", box.value]);
+    if (kept.length) sessionStorage.setItem(LOST, JSON.stringify(kept));
+    window.keptForReload = true;
+  }
+
+  function showLost() {
+    let kept = [];
+    try { kept = JSON.parse(sessionStorage.getItem(LOST)) ?? []; } catch { /* Nobody's. */ }
+    if (!kept.length) return;
+    const box = document.createElement("section");
+    box.id = "page-typed";
+    box.setAttribute("role", "alert");
+    const close = Object.assign(document.createElement("button"), { type: "button", textContent: lostWords.close });
+    close.addEventListener("click", () => { sessionStorage.removeItem(LOST); box.remove(); });
+    box.append(`⚠ ${lostWords.said}`);
+    for (const [label, text] of kept) {
+      const area = Object.assign(document.createElement("textarea"), { readOnly: true, value: text, ariaLabel: label });
+      box.append(Object.assign(document.createElement("p"), { textContent: label }), area);
+    }
+    box.append(close);
+    document.body.append(box);
+  }
+  window.addEventListener("load", showLost);
 
   function warn() {
     if (document.getElementById("page-outdated")) return;

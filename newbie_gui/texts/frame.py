@@ -26,6 +26,11 @@ TEXTS = MappingProxyType(
         "frame.job.waiting": ("{count} waiting", "{count} 个排队"),
         "frame.job.paused": ("The queue is paused", "队列已暂停"),
         "frame.job.show": ("Show", "查看"),
+        "frame.lost": (
+            "The connection was lost while this was typed, and it was not saved. Copy it to its place:",
+            "输入以下内容时连接已断开，内容未保存。请复制到原处：",
+        ),
+        "frame.lost.close": ("Close", "关闭"),
         "frame.restarted": (
             "The trainer was started anew. Open the address that its window shows.",
             "训练器已重新启动。请打开其窗口中显示的地址。",

@@ -52,6 +52,23 @@ def findings(visit: Visit, lang: str, width: int) -> list[str]:
     return [finding for check in checks for finding in check]
 
 
+def test_what_is_typed_without_a_connection_is_shown_after_it(open_page):
+    visit: Visit = open_page()
+    visit.allow("ERR_INTERNET_DISCONNECTED")
+    prompts = visit.settings().locator("#config-sample_prompts textarea")
+    visit.page.context.set_offline(True)
+    prompts.fill("typed meanwhile")
+    expect(visit.page.locator(".toast-body")).to_contain_text("Connection to the server was lost", timeout=15_000)
+    visit.page.context.set_offline(False)
+    # Gradio reloads the page.
+    lost = visit.page.locator("#page-typed")
+    expect(lost.locator("textarea")).to_have_value("typed meanwhile", timeout=15_000)
+    expect(lost).to_contain_text("Sample prompts")
+    lost.get_by_role("button").click()
+    visit.reload()
+    expect(lost).to_have_count(0)
+
+
 def test_39_the_keyboard_walks_through_the_page(kept_page: Visit):
     visit = kept_page
     walked = []

@@ -104,8 +104,9 @@ if (!window.datasetKeys) {
     if (event.relatedTarget && event.relatedTarget.closest('#dataset-editor')) return;
     if (unsaved()) document.getElementById('dataset-leave').click();
   });
+  window.datasetUnsaved = unsaved;
   window.addEventListener('beforeunload', (event) => {
-    if (unsaved()) event.preventDefault();
+    if (unsaved() && !window.keptForReload) event.preventDefault();
   });
 }
 """
