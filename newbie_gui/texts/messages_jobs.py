@@ -1,6 +1,7 @@
 """The queue and the jobs: why one ended, what cannot be done with it."""
 
 MESSAGES: tuple[tuple[str, str], ...] = (
+    ("The disk is full: {} cannot be made.", "磁盘已满：无法创建 {}。"),
     ("The job in {} was begun before; a job is done once.", "{} 中的任务之前已经开始过；每个任务只执行一次。"),
     ("Close other programs that use the GPU, or do it on the CPU.", "请关闭其他占用显卡的程序，或改用 CPU 执行。"),
     ("Free some space, then start it again.", "请腾出空间后重新开始。"),

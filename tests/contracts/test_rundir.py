@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import os
 import subprocess
 import sys
@@ -87,6 +88,16 @@ def test_a_path_that_cannot_be_a_folder_is_named(tmp_path: Path, make):
         make(RunDir(tmp_path / "file"))
     assert caught.value.code == "run_folder_unusable"
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(UserError, match="The disk is full") as caught:
+        RunDir(tmp_path / "run").create(CFG)
+    assert caught.value.code == "disk_full" and "output_name" not in caught.value.hints[0]
 
 
 def test_the_state_keeps_the_place_but_not_old_messages(run: RunDir):

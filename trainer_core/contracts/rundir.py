@@ -18,6 +18,7 @@ from trainer_core.contracts.config import TrainConfig, to_toml, with_full_paths
 from trainer_core.contracts.disk import folder_problem
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import (
+    is_disk_full,
     lock_now,
     read_json_object,
     remove_leftovers,
@@ -278,9 +279,12 @@ class RunDir:
             raise self._unusable(error) from error
 
     def _unusable(self, error: OSError) -> UserError:
+        if is_disk_full(error):
+            hint = "Free some space, or write to another disk."
+            return UserError("disk_full", f"The disk is full: {self.path} cannot be made.", [hint])
         return UserError(
             "run_folder_unusable",
-            f"The run folder {self.path} cannot be used: {error.strerror} ({error.filename}).",
+            f"The run folder {self.path} cannot be used: {error.strerror} ({error.filename or self.path}).",
             ["Choose another output_dir or output_name, or free this path."],
         )
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, get_args
 
 import gradio as gr
@@ -184,7 +185,9 @@ class Editing:
 
     def _opened(self, values: Values, relative: str) -> Updates:
         dataset = self._show.current(values)
-        self._store.ensure_tokens(dataset, self._ui.t("dataset.job.tokens", name=dataset.info.name))
+        # Of a disk that is full there is more to say where something is saved.
+        with suppress(UserError, OSError):
+            self._store.ensure_tokens(dataset, self._ui.t("dataset.job.tokens", name=dataset.info.name))
         return {
             **self._show.content(dataset, values),
             **self._show.opened(dataset, relative, values),

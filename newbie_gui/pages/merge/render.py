@@ -122,10 +122,20 @@ def job_view(ui: Ui, entry: Entry, pictures: Sequence[Mapping[str, Any]]) -> Mar
     status = ui.t(f"merge.status.{entry.status}")
     return Markup(
         '<article class="merge-job" data-status="{}"><div class="merge-job-head"><strong>{}</strong>'
-        '<span class="merge-job-status">{}</span>{}</div>{}{}</article>'
+        '<span class="merge-job-status">{}</span>{}</div>{}{}{}</article>'
     ).format(
-        entry.status, entry.job.title, status, _buttons(ui, entry), _told(ui, entry), _pictures(ui, entry, pictures)
-    )
+        entry.status, entry.job.title, status, _buttons(ui, entry), _loras(ui, entry), _told(ui, entry),
+        _pictures(ui, entry, pictures),
+    )  # fmt: skip
+
+
+def _loras(ui: Ui, entry: Entry) -> Markup:
+    """What went in, with the strengths: of two tries the pictures alone do not tell."""
+    loras = [one for one in entry.job.spec.get("loras", ()) if isinstance(one, Mapping)]
+    if not loras:
+        return Markup("")
+    named = (f"{title_of(Path(str(one.get('path'))))} × {one.get('strength')}" for one in loras)
+    return Markup('<p class="muted">{}</p>').format(ui.t.joined(named))
 
 
 def _buttons(ui: Ui, entry: Entry) -> Markup:

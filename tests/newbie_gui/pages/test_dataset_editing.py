@@ -38,6 +38,15 @@ def test_opening_shows_the_picture_its_caption_and_its_frame(page: Page):
     assert 'aria-current="true"' in page.shown("browse__grid")
 
 
+def test_a_picture_opens_although_its_tokens_cannot_be_counted(page: Page, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise UserError("disk_full", "The disk is full.")
+
+    monkeypatch.setattr(page.store, "ensure_tokens", full)
+    page.do(page.editing.open, "1_a/a.png")
+    assert page.shown("editor__caption") == "1girl, hat"
+
+
 def test_going_on_saves_what_was_typed(page: Page):
     page.do(page.editing.open, "1_a/a.png")
     page.do(page.editing.turn(1), editor__caption="1girl, cap\r\n")

@@ -68,14 +68,25 @@ def test_every_state_of_every_kind_has_words(ui: Ui, status: Any, kind: Any) -> 
 
 
 def test_pictures_stand_side_by_side_with_their_strength(ui: Ui) -> None:
-    spec = {"prompt": EVIL, "seed": 7, "width": 128, "height": 128, "steps": 4, "cfg": 4.5, "shift": 6.0}
-    job = entry("finished", "try", spec=spec).job
+    loras = [{"path": "/x/ann.safetensors", "strength": 0.8}, {"path": f"/x/{EVIL}", "strength": 1.0}]
+    spec = {
+        "prompt": EVIL,
+        "seed": 7,
+        "width": 128,
+        "height": 128,
+        "steps": 4,
+        "cfg": 4.5,
+        "shift": 6.0,
+        "loras": loras,
+    }
+    job = entry("finished", "try", spec={**spec, "loras": loras}).job
     folder = JobDir(ui.workspace.jobs / job.id)
     folder.create_job(job)
     for strength in (0, 0.5):
         EventLog(folder.events_file).emit("sample", file=f"00-strength-{strength}.png", strength=strength, text=EVIL)
     panel = JobsPanel(SimpleNamespace(t=ui.t, lang="en", workspace=ui.workspace, queue=fixed(job)))  # type: ignore[arg-type]
     html = str(panel.html())
+    assert "ann × 0.8, " in html
     assert html.count("<figure>") == 2 and "Without LoRA" in html and "strength 0.5" in html and "Seed 7" in html
     assert f"/files/jobs/{job.id}/samples/00-strength-0.5.png" in html and EVIL not in html
     assert html == str(panel.html())
