@@ -272,3 +272,15 @@ def test_alpha_is_the_rank_unless_it_is_set():
 def test_the_system_prompts_end_in_a_space():
     cfg = TrainConfig(**NEEDED)
     assert cfg.system_prompt_tags.endswith("<Prompt Start> ") and cfg.system_prompt_xml.endswith("<Prompt Start> ")
+
+
+@pytest.mark.parametrize(("theirs", "said"), [
+    ("max_train_epochs", 'did you mean "num_epochs"'), ("save_every_n_epochs", 'did you mean "save_epochs_interval"'),
+    ("network_dim", 'did you mean "lora_rank"'), ("image_dir", 'did you mean "train_data_dir"'),
+    ("bucket_no_upscale", "lists all of them"), ("num_repeats", "lists all of them"),
+])  # fmt: skip
+def test_the_names_of_sd_scripts_lead_to_what_they_mean(theirs: str, said: str) -> None:
+    """By their spelling alone they would lead to another option."""
+    with pytest.raises(ConfigError) as caught:
+        parse_config({"base_model_path": "b", "train_data_dir": "d", theirs: 10})
+    assert said in str(caught.value)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.base_part import PART_OPTIONS
@@ -43,9 +44,31 @@ def _unknown(name: str, value: object, known: Mapping[str, OptionSpec]) -> Probl
     return Problem(field=name, value=shown, message=f"is not an option{hint_of(name) or nearest(name, known)}")
 
 
+# Names of sd-scripts whose spelling leads to another option; "" where there is none for it.
+_ELSEWHERE = MappingProxyType(
+    {
+        "max_train_epochs": "num_epochs",
+        "save_every_n_epochs": "save_epochs_interval",
+        "save_last_n_epochs": "keep_last_n_checkpoints",
+        "save_last_n_steps": "keep_last_n_checkpoints",
+        "network_dim": "lora_rank",
+        "network_alpha": "lora_alpha",
+        "network_dropout": "lora_dropout",
+        "network_weights": "resume_from_lora",
+        "unet_lr": "learning_rate",
+        "max_grad_norm": "gradient_clip_norm",
+        "image_dir": "train_data_dir",
+        "pretrained_model_name_or_path": "base_model_path",
+        "num_repeats": "",
+        "bucket_no_upscale": "",
+    }
+)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of "is not an option ...": the nearest known name, or where all of them stand."""
-    near = difflib.get_close_matches(name.lower(), list(known), n=1)
+    """The end of "is not an option ...": the option that is meant, or where all of them stand."""
+    meant = _ELSEWHERE.get(name.lower())
+    near = [meant] if meant else [] if meant == "" else difflib.get_close_matches(name.lower(), list(known), n=1)
     return f'; did you mean "{near[0]}"?' if near else "; config_template.toml lists all of them"
 
 
