@@ -43,6 +43,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("is a reserved name on Windows; choose another", "是 Windows 的保留名称；请换一个"),
     ('write it as ["..."]', '请写成 ["..."]'),
     ("write it without quotes", "请去掉引号"),
+    ("write it as true or false, without quotes", "请写成 true 或 false，不加引号"),
     ("write it between quotes", "请加上引号"),
     ("a path", "路径"),
     ("a plain file name", "普通文件名"),

@@ -51,6 +51,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("The data set changed while it was read: {}", "读取数据集期间内容发生变化：{x}"),
     ("Start the run again when nobody works on the pictures.", "请在没有人改动图片时重新开始训练。"),
     ("{}: cannot be read ({}). {} is left out.", "{}：无法读取（{x}）。已略过 {}。"),
+    ("{}: {}; shorten it. {} is left out.", "{}：{t}；请缩短。已略过 {}。"),
     (
         "{}: not UTF-8 text ({}); save it as UTF-8. {} is left out.",
         "{}：不是 UTF-8 文本（{x}）；请另存为 UTF-8。已略过 {}。",

@@ -41,6 +41,7 @@ def test_ranges(name: str, good: list[object], bad: list[object]):
         ("resolution", "1024", "not text; write it without quotes"),
         ("resolution", 1024.0, "not a number with a decimal point"),
         ("learning_rate", "1e-4", "not text; write it without quotes"),
+        ("use_cache", "yes", "not text; write it as true or false, without quotes"),
         ("learning_rate", False, "not true/false"),
         ("learning_rate", float("nan"), "not infinite or NaN"),
         ("weight_decay", 10**400, "not infinite or NaN"),

@@ -109,7 +109,8 @@ def test_other_encodings_are_named_and_their_image_is_left_out(tmp_path: Path, d
 def test_a_huge_caption_is_not_read(tmp_path: Path):
     put(tmp_path / "good.png", "a")
     put(tmp_path / "bad.png", "a" * (MAX_CAPTION_BYTES + 1))
-    assert kinds(scan(tmp_path), severe=True) == ["caption_encoding"]
+    found = scan(tmp_path)
+    assert kinds(found, severe=True) == ["caption_too_long"] and "shorten it" in found.problems[0].message
 
 
 def test_partners_that_are_missing_or_shared_are_said(tmp_path: Path):

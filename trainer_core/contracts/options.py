@@ -280,7 +280,9 @@ def _is_gpu_list(value: str) -> bool:
 def _wrong_type(spec: OptionSpec, value: object) -> ValueError:
     advice = ""
     if isinstance(value, str) and spec.type != "str":
-        advice = '; write it as ["..."]' if spec.type == "list" else "; write it without quotes"
+        advice = "; write it without quotes"
+        if spec.type in ("list", "bool"):
+            advice = '; write it as ["..."]' if spec.type == "list" else "; write it as true or false, without quotes"
     elif spec.type == "str":
         advice = "; write it between quotes"
     return ValueError(f"must be {spec.allowed()}, not {_type_in_words(value)}{advice}")

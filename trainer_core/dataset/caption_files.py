@@ -106,9 +106,13 @@ def checked_caption(text: str) -> str:
     return text
 
 
+class CaptionTooLong(ValueError):
+    """A file that is too long for a caption."""
+
+
 def _bytes_of(file: Path) -> bytes:
     if file.stat().st_size > MAX_CAPTION_BYTES:
-        raise ValueError(f"it is over {MAX_CAPTION_BYTES // 1024} KiB")
+        raise CaptionTooLong(f"it is over {MAX_CAPTION_BYTES // 1024} KiB")
     return file.read_bytes()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.dataset.caption_files import read_caption
+from trainer_core.dataset.caption_files import CaptionTooLong, read_caption
 from trainer_core.dataset.finding import DataProblem, FoundPicture, find_images
 from trainer_core.dataset.images import SUFFIXES, Header, ImageProblem, read_header
 
@@ -90,6 +90,9 @@ def _read(found: FoundPicture) -> tuple[ImageItem | None, list[DataProblem]]:
     except OSError as error:
         message = f"{caption_file}: cannot be read ({error.strerror}). {path.name} is left out."
         return None, [_severe("caption_unreadable", path, message)]
+    except CaptionTooLong as error:
+        message = f"{caption_file}: {error}; shorten it. {path.name} is left out."
+        return None, [_severe("caption_too_long", path, message)]
     except ValueError as error:
         message = f"{caption_file}: not UTF-8 text ({error}); save it as UTF-8. {path.name} is left out."
         return None, [_severe("caption_encoding", path, message)]

@@ -39,6 +39,8 @@ from trainer_core.planning.weight_files import is_pickle, refuse_stand_in, trans
 
 DTYPE_WORDS = MappingProxyType({"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"})
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+_INCOMPLETE = "Likely cause: an incomplete download or a damaged file; fetch the weights again."
+_EXTRA_PARTS = "Likely cause: a variant of the model with extra parts, or a config.json of a smaller model."
 # Of a transformer that is not looked into.
 UNTOLD = Widths(text_encoder=(), clip_model=())
 WHAT = MappingProxyType({"text_encoder": "Gemma3 language model", "clip_model": "Jina CLIP text encoder", "vae": "VAE"})
@@ -168,7 +170,7 @@ def _transformer(path: Path, header: Header) -> Widths:
             "weights_mismatch",
             f"The weights in {path} do not fit the NextDiT transformer: {stored:,} numbers are "
             f"stored, {wanted:,} belong to a model of this size.",
-            ["Likely cause: an incomplete download or a damaged file; fetch the weights again."],
+            [_INCOMPLETE if stored < wanted else _EXTRA_PARTS],
         )
     return replace(widths_of(bare, lambda name: header[name].shape), vae=(dimensions.in_channels,))
 
@@ -202,7 +204,7 @@ def _require_whole_layers(part: str, path: Path, names: Iterable[str]) -> None:
         raise UserError(
             "weights_mismatch",
             f"{path} does not hold the whole {WHAT[part]}: {shorten(missing)} missing.",
-            ["Likely cause: an incomplete download or a damaged file; fetch the weights again."],
+            [_INCOMPLETE],
         )
 
 
