@@ -6,7 +6,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("There are no saved settings named {}.", "没有名为 {} 的已保存参数。"),
     ("Reload the page.", "请刷新页面。"),
     ("{} is over {} KiB; it is no config.", "{} 超过 {} KiB；它不是配置文件。"),
-    ("The caption of {} was changed elsewhere meanwhile: {}", "{} 的描述在别处被改动了：{}"),
+    ("The caption of {} was changed elsewhere meanwhile, to “{}”.", "{} 的描述在别处被改成了“{}”。"),
     (
         "Save what you typed over it, or give that up for what is there now.",
         "可以保存你输入的内容并覆盖它，也可以放弃输入，改用现在的内容。",

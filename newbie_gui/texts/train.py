@@ -25,8 +25,8 @@ TEXTS = MappingProxyType(
         "train.started": ("{name} is starting.", "{name} 正在启动。"),
         "train.queued": ("{name} is in the queue; {count} before it.", "{name} 已加入队列，前面还有 {count} 个任务。"),
         "train.already": (
-            "{name} is already running or waiting. Choose another name in the settings (output_name).",
-            "{name} 已经在运行或排队。请在参数中换一个名称（output_name）。",
+            "{name} is already running or waiting. Choose another “Name of the run” in the settings.",
+            "{name} 已经在运行或排队。请在参数中换一个“训练名称”。",
         ),
         "train.no_gpu_chosen": ("Choose at least one GPU.", "请至少选择一张显卡。"),
         # List of runs

@@ -244,7 +244,7 @@ class Editing:
         if caption.text != loaded:
             raise UserError(
                 "caption_changed",
-                f"The caption of {relative} was changed elsewhere meanwhile: {caption.text}",
+                f"The caption of {relative} was changed elsewhere meanwhile, to “{caption.text}”.",
                 ["Save what you typed over it, or give that up for what is there now."],
             )
         write_caption_file(picture.path, picture.caption_file, text)

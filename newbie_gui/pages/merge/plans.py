@@ -88,8 +88,13 @@ def number(t: Texts, what: str, value: object, low: float, high: float) -> float
     """Raises UserError `number_invalid`."""
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not fits or not low <= value <= high:  # type: ignore[operator]
-        raise UserError("number_invalid", t("merge.error.number", what=t(what), low=f"{low:g}", high=f"{high:g}"))
+        raise UserError("number_invalid", t("merge.error.number", what=t(what), low=_shown(low), high=_shown(high)))
     return float(value)  # type: ignore[arg-type]
+
+
+def _shown(limit: float) -> str:
+    """A whole number with all its digits."""
+    return f"{limit:,.0f}" if limit == int(limit) else f"{limit:g}"
 
 
 def whole(t: Texts, what: str, value: object, low: int, high: int, step: int = 1) -> int:
