@@ -69,17 +69,22 @@
   // then, to be copied to its place.
   const LOST = "newbie-typed";
   const lostWords = __LOST__;
-  const typed = new Set();
+  // Text boxes, and when they were typed into last. What is older than an answer's way has reached the server.
+  const typed = new Map();
+  const WAY_MS = 3000;
   let cutOff = false;
   document.addEventListener("input", (event) => {
-    if (textBox(event.target) && !event.target.readOnly) typed.add(event.target);
+    if (textBox(event.target) && !event.target.readOnly) typed.set(event.target, Date.now());
   }, true);
 
   function arrived(address) {
-    if (!cutOff) return typed.clear();
-    // What Gradio asks until somebody answers, right before it reloads.
-    if (!address.includes("/app_id")) return;
-    const boxes = new Set([...typed].filter((box) => box.isConnected && box.value));
+    // What Gradio asks until somebody answers, right before it reloads; nothing else is asked then.
+    if (!cutOff || !address.includes("/app_id")) {
+      cutOff = false;
+      for (const [box, at] of typed) if (Date.now() - at > WAY_MS) typed.delete(box);
+      return;
+    }
+    const boxes = new Set([...typed.keys()].filter((box) => box.isConnected && box.value));
     const caption = document.querySelector("#dataset-caption textarea");
     boxes.delete(caption);
     if (window.datasetUnsaved?.()) boxes.add(caption);

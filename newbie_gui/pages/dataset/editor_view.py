@@ -42,17 +42,24 @@ if (!window.datasetKeys) {
   let waiting = null;
   const box = () => document.querySelector('#dataset-caption textarea');
   const follow = (typed) => {
-    box().setAttribute('aria-busy', 'false');
+    const field = box();
+    if (!field) return;
+    field.setAttribute('aria-busy', 'false');
     if (!typed) return;
-    box().value += typed;
-    box().dispatchEvent(new Event('input', { bubbles: true }));
+    field.value += typed;
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+  };
+  // Where no answer comes, what was typed is shown at least.
+  const giveBack = () => {
+    const typed = waiting ? waiting.typed.join('\\n') : '';
+    waiting = null;
+    follow(typed);
   };
   document.addEventListener('click', (event) => {
     if (waiting || !event.target.closest('#dataset-save, #dataset-save-next, #dataset-previous, #dataset-next')) return;
     const mine = waiting = { typed: [''] };
     box().setAttribute('aria-busy', 'true');
-    // No answer: what was typed is shown at least.
-    setTimeout(() => { if (waiting === mine) { waiting = null; follow(mine.typed.join('\\n')); } }, 30000);
+    setTimeout(() => { if (waiting === mine) giveBack(); }, 30000);
   }, true);
   document.addEventListener('beforeinput', (event) => {
     const composed = event.inputType.startsWith('insertComposition');
@@ -70,14 +77,14 @@ if (!window.datasetKeys) {
   window.datasetAnswered = (caption) => {
     const end = Date.now() + 2000;
     const go = () => {
-      if (!waiting) return;
+      if (!waiting || !box()) return giveBack();
       // Drawn a moment after the answer came.
       if (plain(box().value) !== plain(caption ?? '') && Date.now() < end) return void setTimeout(go, 20);
+      if (document.querySelector('#dataset-unsaved')?.offsetParent) return giveBack();
       const [typed, ...later] = waiting.typed;
-      const refused = document.querySelector('#dataset-unsaved')?.offsetParent;
       waiting = null;
-      follow(refused ? [typed, ...later].join('\\n') : typed);
-      if (refused || !later.length) return;
+      follow(typed);
+      if (!later.length) return;
       setTimeout(() => { if (press('dataset-save-next') && waiting) waiting.typed = later; }, 50);
     };
     go();
@@ -104,7 +111,7 @@ if (!window.datasetKeys) {
     if (event.relatedTarget && event.relatedTarget.closest('#dataset-editor')) return;
     if (unsaved()) document.getElementById('dataset-leave').click();
   });
-  window.datasetUnsaved = unsaved;
+  window.datasetUnsaved = () => { giveBack(); return unsaved(); };
   window.addEventListener('beforeunload', (event) => {
     if (unsaved() && !window.keptForReload) event.preventDefault();
   });
