@@ -46,7 +46,10 @@ _COMFY_NAMES = {
 
 
 def comfy_tensors(modules: Mapping[str, ModuleAdapter], dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """ComfyUI names with one `.alpha` (fp32) a module; `dtype` None keeps what each module was stored in.
+    """ComfyUI names with one `.alpha` a module; `dtype` None keeps what each module was stored in.
+
+    Alpha and a DoRA's magnitude are fp32 always: the magnitude multiplies the whole weight, and bf16's rounding of that
+    is as large as a good part of what was learnt.
 
     Raises UserError `dtype_overflow`. Every magnitude must already be over the base's norms.
     """
@@ -58,12 +61,12 @@ def comfy_tensors(modules: Mapping[str, ModuleAdapter], dtype: torch.dtype | Non
             tensors[f"{key}.{_COMFY_NAMES[role]}"] = _cast(weight, module, dtype, name)
         tensors[f"{key}.alpha"] = torch.tensor(float(module.alpha))
         if module.magnitude is not None:
-            tensors[f"{key}.dora_scale"] = _cast(module.magnitude[:, None], module, dtype, name)
+            tensors[f"{key}.dora_scale"] = module.magnitude[:, None].float()
     return tensors
 
 
 def peft_tensors(modules: Modules, dtype: torch.dtype | None = None, *, prefix: str = PEFT_PREFIX) -> dict[str, Tensor]:
-    """PEFT's names; alpha goes into the json. Raises UserError `dtype_overflow`."""
+    """PEFT's names; alpha goes into the json, a magnitude is fp32. Raises UserError `dtype_overflow`."""
     tensors: dict[str, Tensor] = {}
     for name, module in modules.items():
         assert not module.over_base, f"{name}: magnitude in ComfyUI's form"
@@ -71,7 +74,7 @@ def peft_tensors(modules: Modules, dtype: torch.dtype | None = None, *, prefix: 
         tensors[f"{key}.lora_A.weight"] = _cast(module.down, module, dtype, name)
         tensors[f"{key}.lora_B.weight"] = _cast(module.up, module, dtype, name)
         if module.magnitude is not None:
-            tensors[f"{key}.lora_magnitude_vector"] = _cast(module.magnitude, module, dtype, name)
+            tensors[f"{key}.lora_magnitude_vector"] = module.magnitude.float()
     return tensors
 
 
