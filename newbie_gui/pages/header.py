@@ -69,7 +69,7 @@ def _job(ui: Ui) -> Markup:
     first = running[0]
     figures = f"{first.done}/{first.total}" if first.total else ""
     if first.total > COUNTED_IN_BYTES:
-        figures = f"{100 * first.done / first.total:.0f} %"
+        figures = f"{100 * first.done // first.total} %"
     title = ui.t("frame.job.running", title=first.job.title)
     drawn = bar(first.done, first.total, title)
     link = Markup('<a href="#train">{}</a>').format(ui.t("frame.job.show"))

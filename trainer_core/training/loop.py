@@ -250,6 +250,7 @@ class Meter:
     device: torch.device = torch.device("cpu")
     _last: float = field(default_factory=time.monotonic)
     _pace: float | None = None
+    _timed: int = 0
     # By kind: how many there were, and the seconds of all.
     _pauses: dict[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -266,6 +267,14 @@ class Meter:
         count, seconds = self._pauses.get(kind, (0, 0.0))
         self._pauses[kind] = count + 1, seconds + self._last - started
 
+    def _count_pace(self, seconds: float) -> None:
+        """The weighted mean of the steps' seconds; a process's first one, which compiles, goes with the second."""
+        if self._pace is None:
+            self._pace = seconds
+            return
+        self._timed += 1
+        self._pace += (seconds - self._pace) * 0.1 / (1 - 0.9**self._timed)
+
     def fields(self, step: int, result: StepResult) -> dict[str, Any]:
         """Fields of the `step` event after optimizer step `step` (1-based). Times in seconds, memory in GiB.
 
@@ -273,7 +282,7 @@ class Meter:
         """
         now = time.monotonic()
         seconds, self._last = now - self._last, now
-        self._pace = seconds if self._pace is None else 0.9 * self._pace + 0.1 * seconds
+        self._count_pace(seconds)
         left = self.occasions_left(step)
         pauses = sum(left.get(kind, 0) * spent / count for kind, (count, spent) in self._pauses.items())
         before = result.loss if self.smoothed is None else self.smoothed
@@ -288,5 +297,5 @@ class Meter:
             "images_per_second": result.images / max(seconds, 1e-9),
             "seconds_per_step": seconds,
             "memory_gib": (peak_bytes(self.device) or resident_bytes()) / GIB,
-            "eta_seconds": self._pace * (self.total_steps - step) + pauses,
+            "eta_seconds": (self._pace or seconds) * (self.total_steps - step) + pauses,
         }

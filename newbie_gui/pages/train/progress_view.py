@@ -41,7 +41,7 @@ def _bar(ui: Ui, row: Row, progress: Progress) -> Markup:
         name = ui.t.phase(progress.phase)
         counted = progress.total > 1
         text = ui.t("queue.phase", phase=name, done=progress.done, total=progress.total) if counted else name
-    percent = f" ({100 * progress.done / progress.total:.0f} %)" if progress.total > 1 else ""
+    percent = f" ({100 * progress.done // progress.total} %)" if progress.total > 1 else ""
     return Markup('<div class="run-progress">{} <span>{}{}</span></div>').format(
         bar(progress.done, progress.total, text), text, percent
     )
