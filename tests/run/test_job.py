@@ -1,5 +1,6 @@
 """One whole job: events, samples, exports, merge."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +98,9 @@ def test_metadata_of_the_export(finished: TrainConfig) -> None:
     assert "diffusion_model.layers.0.attention.qkv.alpha" in names and all(
         n.startswith("diffusion_model.") for n in names
     )
+    # Two of the five pictures count twice.
+    assert metadata["ss_num_train_images"] == "7"
+    assert sum(bucket["count"] for bucket in json.loads(metadata["ss_bucket_info"])["buckets"].values()) == 7
 
 
 def test_cut_captions_are_named_each_time(config: Make) -> None:

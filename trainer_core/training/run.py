@@ -358,9 +358,12 @@ class _Run:
         for sample in prepared.samples:
             folder = sample.item.path.parent.name
             frequency.setdefault(folder, Counter()).update(tags_of(sample.item.caption))
-        buckets = Counter(f"{width}x{height}" for width, height in (s.bucket for s in prepared.samples))
+        # With repeats, as kohya's, whose keys these are.
+        buckets: Counter[str] = Counter()
+        for sample in prepared.samples:
+            buckets["{}x{}".format(*sample.bucket)] += sample.item.repeats
         return TrainingFacts(
-            step=0, epoch=0, images=len(prepared.samples), tag_frequency=frequency, buckets=buckets,
+            step=0, epoch=0, images=buckets.total(), tag_frequency=frequency, buckets=buckets,
             base_hash=prepared.base_hash, started_at=time.time(), processes=self.world.size,
         )  # fmt: skip
 
