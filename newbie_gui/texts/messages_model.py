@@ -6,7 +6,6 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{} does not fit the transformer: its latents have {} channels, {} are needed.",
         "{} 与 transformer 不匹配：它的潜变量有 {} 个通道，需要 {} 个。",
     ),
-    ("{} does not hold the whole {}: {} missing.", "{} 中的{1x}不完整：缺少 {2}。"),
     # Attention.
     ("attention_backend is '{}'; allowed: {}.", "attention_backend 是 '{}'；可用的有：{}。"),
     ("attention_backend '{}' {}.", "attention_backend '{}'{t}。"),

@@ -24,7 +24,7 @@ from trainer_core.planning.tensor_names import (
     refuse_quantised,
     shorten,
 )
-from trainer_core.planning.tensor_shapes import HeaderShapes, RenamedShapes
+from trainer_core.planning.tensor_shapes import EXTRA_PARTS, INCOMPLETE, HeaderShapes, RenamedShapes, mismatch
 from trainer_core.planning.tokenizer_places import (
     GEMMA_PLACES,
     JINA_PLACES,
@@ -39,8 +39,6 @@ from trainer_core.planning.weight_files import is_pickle, refuse_stand_in, trans
 
 DTYPE_WORDS = MappingProxyType({"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"})
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
-_INCOMPLETE = "Likely cause: an incomplete download or a damaged file; fetch the weights again."
-_EXTRA_PARTS = "Likely cause: a variant of the model with extra parts, or a config.json of a smaller model."
 # Of a transformer that is not looked into.
 UNTOLD = Widths(text_encoder=(), clip_model=())
 WHAT = MappingProxyType({"text_encoder": "Gemma3 language model", "clip_model": "Jina CLIP text encoder", "vae": "VAE"})
@@ -170,7 +168,7 @@ def _transformer(path: Path, header: Header) -> Widths:
             "weights_mismatch",
             f"The weights in {path} do not fit the NextDiT transformer: {stored:,} numbers are "
             f"stored, {wanted:,} belong to a model of this size.",
-            [_INCOMPLETE if stored < wanted else _EXTRA_PARTS],
+            [INCOMPLETE if stored < wanted else EXTRA_PARTS],
         )
     return replace(widths_of(bare, lambda name: header[name].shape), vae=(dimensions.in_channels,))
 
@@ -201,11 +199,7 @@ def _require_whole_layers(part: str, path: Path, names: Iterable[str]) -> None:
     every = set().union(*(layers[number] for number in used))
     missing = [f"layers.{number}.{name}" for number in used for name in sorted(every - layers[number])]
     if missing:
-        raise UserError(
-            "weights_mismatch",
-            f"{path} does not hold the whole {WHAT[part]}: {shorten(missing)} missing.",
-            [_INCOMPLETE],
-        )
+        raise mismatch(WHAT[part], str(path), missing=missing)
 
 
 def _require_tokenizer(path: Path, places: TokenizerPlaces, header: Header) -> None:

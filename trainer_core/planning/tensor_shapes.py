@@ -9,6 +9,9 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.planning.headers import StoredTensor
 from trainer_core.planning.tensor_names import shorten
 
+INCOMPLETE = "Likely cause: an incomplete download or a damaged file; fetch the weights again."
+EXTRA_PARTS = "Likely cause: a variant of the model with extra parts, or a config.json of a smaller model."
+
 
 class ShapeSource(Protocol):
     """Named tensors that can be asked for their shape."""
@@ -115,7 +118,7 @@ def _likely_cause(missing: Sequence[str], unexpected: Sequence[str]) -> str:
     if missing and unexpected:
         return "Likely cause: this is the wrong folder, or the weights of another model."
     if missing:
-        return "Likely cause: an incomplete download or a damaged file; fetch the weights again."
+        return INCOMPLETE
     if unexpected:
-        return "Likely cause: a variant of the model with extra parts, or a config.json of a smaller model."
+        return EXTRA_PARTS
     return "Likely cause: another size of the model, or a config.json that does not belong to these weights."
