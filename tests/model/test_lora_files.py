@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lora_makers import DOWN, MAGNITUDE, QKV, UP, pair, peft, refused, single
 from peft import LoraConfig
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,34 +18,6 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.lora_files import DORA_KEY, read_lora
 from trainer_core.planning.lora_facts import lora_facts, newest_export
 from trainer_core.training.checkpoint import Checkpoint, save_checkpoint
-
-QKV = "layers.0.attention.qkv"
-DOWN, UP = torch.randn(2, 6), torch.randn(8, 2)
-MAGNITUDE = torch.rand(8) + 1
-
-
-def pair(prefix: str = "diffusion_model.", module: str = QKV, down: str = "lora_down", up: str = "lora_up"):
-    return {f"{prefix}{module}.{down}.weight": DOWN, f"{prefix}{module}.{up}.weight": UP}
-
-
-def single(folder: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
-    save_file({name: value.contiguous().clone() for name, value in tensors.items()}, folder / "x.safetensors", metadata)
-    return folder / "x.safetensors"
-
-
-def peft(folder: Path, tensors: dict[str, Tensor] | None = None, **settings: object) -> Path:
-    folder.mkdir(parents=True)
-    save_file(tensors or pair("base_model.model.", down="lora_A", up="lora_B"), folder / "adapter_model.safetensors")
-    (folder / "adapter_config.json").write_text(json.dumps(settings))
-    return folder
-
-
-def refused(path: Path, *words: str, code: str = "lora_unreadable") -> None:
-    with pytest.raises(UserError) as caught:
-        read_lora(path)
-    assert caught.value.code == code and str(path.name) in str(caught.value)
-    assert [word for word in words if word not in str(caught.value)] == []
-
 
 FORMS = {
     "ours": pair(),
@@ -66,35 +39,6 @@ def test_every_form_gives_the_same_module(tmp_path: Path, form: str) -> None:
     assert list(lora.modules) == [QKV] and torch.equal(module.down, DOWN) and torch.equal(module.up, UP)
     assert (module.rank, module.scale, module.shape, module.magnitude) == (2, 1.0, (8, 6), None)
     assert "stores no alpha" in lora.notes[0] and "sqrt(rank)" in lora.notes[0]
-
-
-LYCORIS = "lycoris_layers_0_attention_qkv"
-W1, W2, W2_A, W2_B = torch.randn(2, 2), torch.randn(4, 3), torch.randn(4, 2), torch.randn(2, 3)
-LOKR = {f"{LYCORIS}.lokr_w1": W1, f"{LYCORIS}.lokr_w2": W2, f"{LYCORIS}.alpha": torch.tensor(114514.0)}
-LOW = {f"{LYCORIS}.lokr_w1": W1, f"{LYCORIS}.lokr_w2_a": W2_A, f"{LYCORIS}.lokr_w2_b": W2_B}
-
-
-@pytest.mark.parametrize(("tensors", "wanted"), [
-    (LOKR, torch.kron(W1, W2)),
-    (LOW, torch.kron(W1, W2_A @ W2_B)),
-    ({**LOW, f"{LYCORIS}.alpha": torch.tensor(0.5)}, torch.kron(W1, W2_A @ W2_B) / 4),
-])  # fmt: skip
-def test_the_upstream_trainers_lokr_is_read(tmp_path: Path, tensors: dict[str, Tensor], wanted: Tensor) -> None:
-    """Its folder says LYCORIS, and its metadata a scale that LyCORIS does not apply."""
-    folder = peft(tmp_path / "peft", tensors, peft_type="LYCORIS")
-    metadata = {"adapter_type": "lyco_lokr", "lora_rank": "114514", "lora_alpha": "1"} if tensors is LOKR else {}
-    single(tmp_path, tensors, metadata)
-    for path in (folder, tmp_path / "x.safetensors"):
-        lora = read_lora(path)
-        torch.testing.assert_close(lora.modules[QKV].delta(), wanted)
-        assert lora.is_lokr and not lora.halves
-        assert bool(lora.notes) == (f"{LYCORIS}.alpha" not in tensors)
-
-
-def test_pefts_own_lokr_is_refused(tmp_path: Path) -> None:
-    """It is scaled by the json's alpha."""
-    named = {name.replace(LYCORIS, f"base_model.model.{QKV}"): value for name, value in LOKR.items()}
-    refused(peft(tmp_path / "peft", named, peft_type="LOKR", alpha=2), "of type LOKR")
 
 
 @pytest.mark.parametrize("alpha", [torch.tensor(5.0), torch.tensor([5.0]), torch.tensor([[5]]), torch.tensor(5).half()])
