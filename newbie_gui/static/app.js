@@ -56,7 +56,7 @@
     try {
       answer = await fetched.apply(window, asked);
     } catch (error) {
-      if (error.name !== "AbortError") cutOff = true;
+      if (error.name !== "AbortError") cutAt = Math.min(cutAt, Date.now());
       throw error;
     }
     if (answer.status === 401) warn();
@@ -69,19 +69,20 @@
   // then, to be copied to its place.
   const LOST = "newbie-typed";
   const lostWords = __LOST__;
-  // Text boxes, and when they were typed into last. What is older than an answer's way has reached the server.
+  // Text boxes, and when they were typed into last. What is older than an answer's way has reached the server, unless a
+  // request was lost meanwhile: others may be answered before Gradio reloads.
   const typed = new Map();
   const WAY_MS = 3000;
-  let cutOff = false;
+  let cutAt = Infinity;
   document.addEventListener("input", (event) => {
     if (textBox(event.target) && !event.target.readOnly) typed.set(event.target, Date.now());
   }, true);
 
   function arrived(address) {
-    // What Gradio asks until somebody answers, right before it reloads; nothing else is asked then.
-    if (!cutOff || !address.includes("/app_id")) {
-      cutOff = false;
-      for (const [box, at] of typed) if (Date.now() - at > WAY_MS) typed.delete(box);
+    // Gradio asks for this only where the connection was lost, until somebody answers, and reloads then.
+    if (!address.includes("/app_id")) {
+      const reached = Math.min(Date.now(), cutAt) - WAY_MS;
+      for (const [box, at] of typed) if (at < reached) typed.delete(box);
       return;
     }
     const boxes = new Set([...typed.keys()].filter((box) => box.isConnected && box.value));
