@@ -62,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     temporary = BUILD / "pytest"
     temporary.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(temporary))
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(BUILD / "hypothesis"))
     if not is_worker(config):
         # pytest-xdist's own option; there is none where it is not installed.
         processes = config.getoption("numprocesses", None) or 1

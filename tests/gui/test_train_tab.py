@@ -236,12 +236,11 @@ def test_the_mouse_shows_a_value_and_takes_a_range(full_run: RunDir, kept_page: 
     expect(page.locator(".vg-tooltip.visible")).to_contain_text("loss")
     page.mouse.move(at(0.3), y)
     page.mouse.down()
-    page.mouse.move(at(0.4), y)
+    # In one move: the plot takes a hand that rests for a quarter of a second, as a busy machine's does, for the end.
     page.mouse.move(at(0.5), y)
     page.mouse.up()
     page.locator("#train-curve-settings > button").click()
-    # Each move of the mouse is an event of its own: past what the second last one reached, it is the last.
-    until(lambda: int(page.locator("#train-last input").input_value()) > 120)
+    until(lambda: 0 < int(page.locator("#train-last input").input_value()) < 300)
     first, last = (int(page.locator(f"#train-{end} input").input_value()) for end in ("first", "last"))
     assert 0 < first < last < 300
     # It stays while new steps come.
