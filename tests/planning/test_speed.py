@@ -7,7 +7,7 @@ import pytest
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.planning.speed import known_speed
+from trainer_core.planning.speed import known_speed, pace_settings
 
 
 def config(folder: Path, **values: object) -> TrainConfig:
@@ -19,6 +19,7 @@ def finished(settings: TrainConfig, paces: list[float | None]) -> None:
     run = RunDir(Path(settings.output_dir) / settings.output_name)
     run.create(settings)
     log = EventLog(run.events_file)
+    log.emit("started", settings=pace_settings(settings))
     for step, pace in enumerate(paces, start=1):
         log.emit("step", step=step, seconds_per_step=pace)
 
@@ -28,10 +29,20 @@ def test_nothing_is_known_without_runs(tmp_path: Path):
     assert known_speed(config(tmp_path / "absent")) is None
 
 
-def test_the_median_of_its_own_steps_without_the_first(tmp_path: Path):
-    finished(config(tmp_path), [90, 90, 90, 2, 3, 40, None])
+def test_the_mean_of_its_own_steps_without_the_first_and_those_held_up(tmp_path: Path):
+    finished(config(tmp_path), [90, 90, 90, 1, 1, 1, 7, 7, 3000, None])
     speed = known_speed(config(tmp_path))
-    assert speed is not None and (speed.seconds_per_step, speed.steps, speed.run) == (3, 3, "my_lora")
+    assert speed is not None and (speed.seconds_per_step, speed.steps, speed.run) == (3.4, 5, "my_lora")
+
+
+def test_steps_before_the_settings_changed_do_not_count(tmp_path: Path):
+    finished(config(tmp_path, resolution=512), [1] * 50)
+    finished(config(tmp_path), [90, 90, 90, 8, 8])
+    speed = known_speed(config(tmp_path))
+    assert speed is not None and (speed.seconds_per_step, speed.steps) == (8, 2)
+    # Not one step yet: nothing is known, rather than the old pace.
+    finished(config(tmp_path, resolution=768), [5, 5, 5])
+    assert known_speed(config(tmp_path, resolution=768)) is None
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def _steps(result: "Estimate") -> Iterator[str]:
     else:
         yield (
             f"Time: {duration(result.seconds)} for all steps at {speed.seconds_per_step:.3g} s each "
-            f"(median of {speed.steps} steps of {speed.run}); encoding, saving and samples come on top"
+            f"(mean of {speed.steps} steps of {speed.run}); encoding, saving and samples come on top"
         )
 
 

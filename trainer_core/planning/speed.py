@@ -1,9 +1,11 @@
 """Seconds a step takes, as earlier steps of the same kind took them."""
 
 import math
-import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, median
+from typing import Any
 
 from trainer_core.contracts.config import TrainConfig, changes, load_config
 from trainer_core.contracts.errors import UserError
@@ -32,11 +34,13 @@ RUNS_LOOKED_AT = 20
 STEPS_USED = 200
 # The first steps of a process load kernels and fill caches.
 WARM_UP = 3
+# A step that took so many times the usual one had the machine asleep, or its disk away.
+_HELD_UP = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Median seconds of a step, over how many steps of which run; without a run's name they were tried only."""
+    """Mean seconds of a step, over how many steps of which run; without a run's name they were tried only."""
 
     seconds_per_step: float
     steps: int
@@ -59,6 +63,11 @@ def tried_speed(measured: MeasuredStep) -> Speed:
     return Speed(seconds_per_step=measured.seconds_per_step, steps=measured.steps, run="")
 
 
+def pace_settings(config: TrainConfig) -> dict[str, object]:
+    """What a run's log says of each of its starts, so that steps of other settings are told apart."""
+    return {name: getattr(config, name) for name in SAME}
+
+
 def _newest_first(folder: Path) -> list[Path]:
     dated = []
     try:
@@ -79,8 +88,25 @@ def _speed_of(run: RunDir, config: TrainConfig) -> Speed | None:
         events, _ = read_events(run.events_file)
     except (UserError, OSError):
         return None
-    values = [event.get("seconds_per_step") for event in events if event.get("event") == "step"][WARM_UP:]
-    paces = [float(value) for value in values if isinstance(value, int | float) and 0 < value < math.inf][-STEPS_USED:]
+    paces = _paces(events)[-STEPS_USED:]
     if not paces:
         return None
-    return Speed(seconds_per_step=statistics.median(paces), steps=len(paces), run=run.path.name)
+    longest = _HELD_UP * median(paces)
+    counted = [pace for pace in paces if pace <= longest]
+    # The mean, not the median: steps of a small and of a large bucket add up to the whole time.
+    return Speed(seconds_per_step=fmean(counted), steps=len(counted), run=run.path.name)
+
+
+def _paces(events: Iterable[dict[str, Any]]) -> list[float]:
+    """Seconds of the steps, in order, that were made with the settings of the last start."""
+    settings, since_start = None, 0
+    steps: list[tuple[object, float]] = []
+    for event in events:
+        if event.get("event") == "started":
+            settings, since_start = event.get("settings"), 0
+        elif event.get("event") == "step":
+            since_start += 1
+            seconds = event.get("seconds_per_step")
+            if since_start > WARM_UP and isinstance(seconds, int | float) and 0 < seconds < math.inf:
+                steps.append((settings, float(seconds)))
+    return [seconds for made_with, seconds in steps if made_with == settings]

@@ -22,6 +22,7 @@ from trainer_core.model.folder import BaseFolder
 from trainer_core.model.lora_files import read_lora
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.schedule import Due
+from trainer_core.planning.speed import pace_settings
 from trainer_core.training.adapters import load_weights, start_weights
 from trainer_core.training.advising import Advisor
 from trainer_core.training.building import load_base, make_trainable
@@ -218,7 +219,7 @@ class _Run:
         config, world = self.config, self.world
         self.events.emit(
             "started", message=f"run {self.run.path}", pid=os.getpid(), device=str(world.accelerator.device),
-            processes=world.size,
+            processes=world.size, settings=pace_settings(config),
         )  # fmt: skip
         self._phase(CHECKING_DATA, 0, 1)
         prepared = Preparation(
