@@ -141,7 +141,9 @@ def _train(config: TrainConfig, samples: list[Sample], tick: Callable[[], None])
             Session(
                 config, base_of(config), run, trainer, world=world, store=None, # type: ignore[arg-type]
                 validator=Validator(config, [], None, world),  # type: ignore[arg-type]
-                advisor=Advisor(config, samples, events, device="cpu", machine=Machine),
+                advisor=Advisor(
+                    config, samples, events, device="cpu", machine=Machine, total_steps=trainer.schedule.total_steps
+                ),
                 events=events, memory=PhaseMemory(events, torch.device("cpu")), stop=stop, facts=facts, state={},
             ).train({})  # fmt: skip
     finally:

@@ -30,11 +30,18 @@ class Health:
 
 
 def health_of(
-    loss: Curve, validation: Curve, *, failure_code: str = "", failure: str = "", hints: Sequence[str] = ()
+    loss: Curve,
+    validation: Curve,
+    *,
+    progress: float = 1.0,
+    failure_code: str = "",
+    failure: str = "",
+    hints: Sequence[str] = (),
 ) -> Health:
     """The most urgent thing that the losses say.
 
     Args:
+        progress: share of the run's steps that are done, above 0 and up to 1.
         failure_code, failure: code and message of a run that failed.
         hints: what to check if the loss is flat.
     """
@@ -45,7 +52,7 @@ def health_of(
     if len(values) < EARLIEST:
         return Health(key="early", values=_frozen(steps=len(loss), needed=EARLIEST))
     trend = _trend(values)
-    if trend.key != "rising" and is_flat(values.tolist()):
+    if trend.key != "rising" and is_flat(values.tolist(), progress):
         return Health(key="flat", values=_frozen(steps=len(loss)), hints=tuple(hints))
     turned = _validation_turned(validation)
     if turned is not None:

@@ -9,7 +9,7 @@ from newbie_gui.runs.failure import Failure
 from newbie_gui.runs.health import Health, health_of
 from newbie_gui.runs.history import History, RunFacts
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.planning.flat_loss import flat_loss_hints
+from trainer_core.planning.flat_loss import flat_loss_hints, progress_of
 
 _KEPT = 12
 _LEAST_NEW_STEPS = 5
@@ -48,6 +48,7 @@ class HealthWatch:
         health = health_of(
             history.loss(),
             validation,
+            progress=progress_of(facts.last.get("step", {})),
             failure_code=code,
             failure=failure.message if failure else "",
             hints=_flat_hints(facts, config),

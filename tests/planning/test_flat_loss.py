@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.planning.flat_loss import SMALLEST_FALL, flat_loss_hints, is_flat
+from trainer_core.planning.flat_loss import SMALLEST_FALL, flat_loss_hints, is_flat, progress_of
 
 Curve = Callable[[float], float]
 
@@ -53,6 +53,26 @@ def test_a_flat_loss_is_found(steps: int, least: float, record_figure):
     found = share(flat, steps)
     record_figure(f"is_flat, flat runs found at {steps} steps", found)
     assert found >= least
+
+
+def told_on_the_way(curve: Curve, steps: int, scatter: float) -> float:
+    """Share of 40 runs that are called flat at one of the looks, ever rarer, that are taken while they go on."""
+    runs = [series(curve, steps, seed, scatter) for seed in range(40)]
+    looks = [length for length in (300, 600, 1200, 2400, 4800) if length < steps] + [steps]
+    return sum(any(is_flat(run[:look], look / steps) for look in looks) for run in runs) / len(runs)
+
+
+@pytest.mark.parametrize("steps", [1500, 8000])
+def test_a_run_that_falls_evenly_by_a_quarter_is_not_called_flat_before_it_has(steps: int, record_figure):
+    told = told_on_the_way(lambda progress: 0.5 * (1 - 0.25 * progress), steps, 0.3)
+    record_figure(f"is_flat, false alarms on the way of {steps} steps that fall by a quarter", told)
+    assert told <= 0.05
+    assert told_on_the_way(flat, steps, 0.3) >= 0.9
+
+
+def test_the_progress_of_a_step():
+    assert progress_of({"step": 30, "total_steps": 120}) == 0.25
+    assert progress_of({"step": 130, "total_steps": 120}) == progress_of({"step": 3}) == progress_of({}) == 1.0
 
 
 def test_a_rising_loss_is_not_learning_either():

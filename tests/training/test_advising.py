@@ -36,7 +36,7 @@ def advice(
     """What is told in `steps` steps, ten of them an epoch; `loss` is the fall from the first to the last step."""
     told, rng = Told(), random.Random(1)
     look = (lambda: machine) if isinstance(machine, Machine) else machine
-    advisor = Advisor(CONFIG, SAMPLES, told, device=device, machine=look, losses=earlier)
+    advisor = Advisor(CONFIG, SAMPLES, told, device=device, machine=look, total_steps=steps, losses=earlier)
     for step in range(1, steps + 1):
         value = (0.3 - loss * step / steps) * rng.uniform(0.7, 1.3)
         advisor.watch(step, value, 1.0, epoch_ends=step % 10 == 0)

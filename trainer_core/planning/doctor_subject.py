@@ -14,7 +14,7 @@ from trainer_core.contracts.fsutil import tail
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.advice import speed_hints
 from trainer_core.planning.base_check import PartReport, check_base
-from trainer_core.planning.flat_loss import flat_loss_hints, is_flat
+from trainer_core.planning.flat_loss import flat_loss_hints, is_flat, progress_of
 from trainer_core.planning.hardware import Machine
 from trainer_core.planning.ladder import ladder_hints
 
@@ -133,7 +133,7 @@ def _advice_lines(
     steps = [event for event in events if event.get("event") == "step"]
     losses = [event["loss"] for event in steps if isinstance(event.get("loss"), float)]
     lines = []
-    if is_flat(losses):
+    if is_flat(losses, progress_of(_newest(events, ("step",)))):
         images, captionless = (data.images, data.captionless) if data else (0, 0)
         hints = flat_loss_hints(config, images=images, captionless=captionless, steps=len(steps))
         lines += ["the loss does not fall:", *_listed(hints)]

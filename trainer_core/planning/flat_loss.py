@@ -1,14 +1,17 @@
 """Is the loss flat, and what to check if it is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, variance
+from typing import Any
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.advice import PUBLISHED_RATES, dataset_advice
 
-# A loss that falls by less than this from the first to the last third counts as flat.
+# A loss that falls by less than this from the first to the last third of the run counts as flat.
 SMALLEST_FALL = 0.08
+# Before this share of the run is done nothing is said: what falls slowly has hardly begun to.
+_EARLIEST = 0.15
 _BLOCKS = 30
 _STEPS_PER_BLOCK = 10
 # One-sided quantiles: the fall must be below SMALLEST_FALL with 99 % confidence (Student's t, 18 degrees of
@@ -17,20 +20,27 @@ _T_99 = 2.55
 _STANDS_OUT = 3.0
 
 
-def is_flat(losses: Sequence[float]) -> bool:
+def is_flat(losses: Sequence[float], progress: float = 1.0) -> bool:
     """True once the losses of a run's steps, in order, show that it is not learning.
+
+    Args:
+        progress: share of the run's steps that these are, above 0 and up to 1.
 
     A flow-matching loss depends on the timestep far more than on progress: single steps scatter by half their
     value around a mean that sinks by a tenth over hours. So a smoothed curve "looks flat" in every run, and the
     question is turned round: the answer is yes only where a fall worth mentioning can be ruled out. The logarithms
     (which tame the tail and make falls relative) are averaged in 30 blocks of consecutive steps; blocks, unlike
     steps, are nearly independent, and their own scatter gives the error of the comparison. Flat means: the upper
-    99 % bound of the fall between the first and the last third is below `SMALLEST_FALL`, and no beginning of the
-    run stands out above the rest, as that of a loss which fell early and has settled does.
+    99 % bound of the fall between the first and the last third is below `progress` x `SMALLEST_FALL`, what a loss has
+    fallen by then that sinks evenly, and no beginning of the run stands out above the rest, as that of a loss which
+    fell early and has settled does.
 
     Too few or too scattered losses to tell (at least 300 are needed, 500 to 1500 as they usually scatter) give
-    False. A loss that truly falls by `SMALLEST_FALL` is called flat in about 1 of 100 runs.
+    False. At the end of a run a loss that truly fell by `SMALLEST_FALL` is called flat in about 1 of 100 runs; asked
+    again and again on the way, in some more.
     """
+    if progress < _EARLIEST:
+        return False
     logs = [math.log(loss) for loss in losses if math.isfinite(loss) and loss > 0]
     if len(logs) < _BLOCKS * _STEPS_PER_BLOCK:
         return False
@@ -40,7 +50,13 @@ def is_flat(losses: Sequence[float]) -> bool:
     first, last = blocks[:third], blocks[-third:]
     error = math.sqrt((variance(first) + variance(last)) / third)
     fall = fmean(first) - fmean(last)
-    return fall + _T_99 * error < -math.log(1 - SMALLEST_FALL) and not _fell_early(blocks)
+    return fall + _T_99 * error < -math.log(1 - progress * SMALLEST_FALL) and not _fell_early(blocks)
+
+
+def progress_of(step: Mapping[str, Any]) -> float:
+    """The share of its run that a "step" event was told at; 1.0 where it does not say."""
+    done, total = step.get("step"), step.get("total_steps")
+    return min(done / total, 1.0) if isinstance(done, int) and isinstance(total, int) and 0 < done and total else 1.0
 
 
 def _fell_early(blocks: Sequence[float]) -> bool:

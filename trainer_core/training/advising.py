@@ -36,6 +36,7 @@ class Advisor:
         *,
         device: str,
         machine: Callable[[], Machine],
+        total_steps: int,
         losses: Sequence[float] = (),
     ) -> None:
         self._config = config
@@ -43,6 +44,7 @@ class Advisor:
         self._events = events
         self._device = device
         self._machine = machine
+        self._total_steps = total_steps
         self._losses = [*losses[:_JUDGED]]
         self._usual: list[float] = []
         self._now: deque[float] = deque(maxlen=_NOW)
@@ -68,9 +70,9 @@ class Advisor:
                 self._look_at_losses(step)
 
     def _look_at_losses(self, step: int) -> None:
-        # A look goes over all of them: ever rarer, so that all looks together cost as little as one each ten steps.
-        self._next_verdict = len(self._losses) * 11 // 10
-        if "loss" in self._told or not is_flat(self._losses):
+        # Ever rarer: a look goes over all of them, and each is another chance to be wrong.
+        self._next_verdict = len(self._losses) * 6 // 5
+        if "loss" in self._told or not is_flat(self._losses, len(self._losses) / self._total_steps):
             return
         captionless = sum(not sample.item.caption for sample in self._samples)
         hints = flat_loss_hints(self._config, images=len(self._samples), captionless=captionless, steps=step)

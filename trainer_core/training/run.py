@@ -261,7 +261,7 @@ class _Run:
             self._warn(message)
         advisor = Advisor(
             config, prepared.samples, self.events, device=world.accelerator.device.type,
-            machine=lambda: detect(self.run.path), losses=earlier.losses,
+            machine=lambda: detect(self.run.path), total_steps=total, losses=earlier.losses,
         )  # fmt: skip
         self._session = session = Session(
             config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
