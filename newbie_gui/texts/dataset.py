@@ -194,6 +194,7 @@ TEXTS = MappingProxyType(
             "is not read as a caption; give it the picture's name with .txt",
             "不会被当作描述读取；请改成与图片同名的 .txt",
         ),
+        "dataset.found.mask": ("made by OneTrainer for a picture; not trained", "OneTrainer 生成的辅助图，不用于训练"),
         "dataset.found.no_image": ("a caption without a picture", "没有对应图片的描述文件"),
         "dataset.caption": ("Caption", "描述"),
         "dataset.caption.help": (

@@ -37,6 +37,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{}: this format is not read; save it as PNG, JPEG or WebP. Left out.",
         "{}：不支持这种格式；请另存为 PNG、JPEG 或 WebP。已略过。",
     ),
+    (
+        "{}: made by OneTrainer for {}, not a picture to train. Left out.",
+        "{}：OneTrainer 为 {} 生成的辅助图，不用于训练，已略过。",
+    ),
     ("{}: a caption without an image.", "{}：有描述文件，但没有对应的图片。"),
     (
         "{}: not read as the caption of {}; rename it to {}.txt.",

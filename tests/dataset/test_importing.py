@@ -78,6 +78,14 @@ def test_a_caption_of_one_of_several_folders_is_not_given_to_another_picture(des
     assert list(contents(desk)) == ["a-2.png", "a.png", "b.png", "c.png"]
 
 
+def test_a_caption_may_be_called_by_the_whole_name_of_its_picture(desk: Desk):
+    sets = [("a.jpg.txt", b"jpg"), ("a.png.txt", b"png"), ("b.png.txt", b"less exact"), ("b.txt", b"exact")]
+    result = take(desk, ("a.png", picture(1)), ("a.jpg", picture(2)), ("b.png", picture(3)), *sets)
+    assert (result["captions"], reasons(result)) == (3, [("b.png.txt", "no_picture")])
+    captions = {name: data for name, data in contents(desk).items() if name.endswith(".txt")}
+    assert captions == {"a.txt": b"png", "a-2.txt": b"jpg", "b.txt": b"exact"}
+
+
 def test_equal_bytes_are_refused_and_their_caption_is_not_lost(desk: Desk):
     put(desk.folder / "1_x/old.png").write_bytes(picture(1))
     result = take(desk, ("new.png", picture(1)), ("new.txt", b"tag"), ("c.png", picture(2)), ("d.png", picture(2)))

@@ -149,6 +149,15 @@ def test_captions_as_other_programs_call_them_are_named(tmp_path: Path):
     assert found.problems[0].message.endswith("0.caption: not read as the caption of 0.png; rename it to 0.txt.")
 
 
+def test_masks_of_another_trainer_are_no_pictures(tmp_path: Path):
+    for name in ("0.png", "0-masklabel.png", "0-condlabel.png", "alone-masklabel.png"):
+        put(tmp_path / name, "shown")
+    found = scan(tmp_path)
+    assert [str(item.relative) for item in found.items] == ["0.png", "alone-masklabel.png"]
+    assert ("mask", "0-masklabel.png") in [(p.kind, p.path.name) for p in found.problems]
+    assert not any(p.severe for p in found.problems)
+
+
 def test_a_set_without_any_caption_is_told_once_and_first(tmp_path: Path):
     put(tmp_path / "a.png")
     put(tmp_path / "b.png", "")

@@ -12,6 +12,8 @@ from trainer_core.dataset.images import SUFFIXES
 MAX_REPEATS = 10_000
 
 _REPEATS = re.compile(r"([0-9]+)_")
+# What OneTrainer keeps beside a picture of the same name.
+_HELPERS = re.compile(r"(.+)-(?:mask|cond)label", re.DOTALL)
 # Pictures that people do put into data sets, but that are not read here.
 OTHER_PICTURES = frozenset(
     {
@@ -166,11 +168,16 @@ class _Walker:
         captions = {stem_of(path): path for path in files if path.suffix.lower() == ".txt"}
         # As other programs call captions, 0.caption and 0.png.txt for 0.png: whoever has them expects them to be read.
         others = captions | {stem_of(path): path for path in files if path.suffix.lower() == ".caption"}
+        stems = {stem_of(path) for path in files if path.suffix.lower() in SUFFIXES}
         named: set[str] = set()
         pictures: dict[str, Path] = {}
         for path in files:
             suffix, stem = path.suffix.lower(), stem_of(path)
-            if suffix in SUFFIXES:
+            if suffix in SUFFIXES and (helper := _HELPERS.fullmatch(stem)) and helper[1] in stems:
+                self._say(
+                    "mask", path, f"{path}: made by OneTrainer for {helper[1]}, not a picture to train. Left out."
+                )
+            elif suffix in SUFFIXES:
                 if stem in pictures:
                     message = f"{path} and {pictures[stem].name} share one name and so one caption, {path.stem}.txt."
                     self._say("same_stem", path, message)

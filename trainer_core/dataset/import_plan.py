@@ -74,11 +74,17 @@ def kind_of(name: str) -> str:
 
 def plan_of(incoming: Iterable[IncomingFile]) -> ImportPlan:
     """Pair by stem within each group. One caption serves all pictures of its stem; as many captions as pictures, which
-    came from several folders, are paired in their order."""
+    came from several folders, are paired in their order. The caption of a.png may be called a.png.txt as well."""
+    items = list(incoming)
+    texts = {(item.group, item.stem) for item in items if kind_of(item.name) == "caption"}
     groups: dict[tuple[str, str], tuple[list[IncomingFile], list[IncomingFile]]] = {}
-    for item in incoming:
-        pictures, captions = groups.setdefault((item.group, item.stem), ([], []))
-        (pictures if kind_of(item.name) == "picture" else captions).append(item)
+    for item in items:
+        shown = kind_of(item.name) == "picture"
+        key, whole = (item.group, item.stem), (item.group, unicodedata.normalize("NFC", item.name))
+        pictures, captions = groups.setdefault(
+            whole if shown and key not in texts and whole in texts else key, ([], [])
+        )
+        (pictures if shown else captions).append(item)
     pairs: list[Pair] = []
     lone: list[IncomingFile] = []
     doubtful: list[IncomingFile] = []
@@ -87,8 +93,8 @@ def plan_of(incoming: Iterable[IncomingFile]) -> ImportPlan:
             # Of several folders, some without a caption or a picture of this name.
             doubtful += captions
             captions = []
-        texts = _spread(captions, len(pictures))
-        pairs += [Pair(picture=p, caption=c) for p, c in zip(pictures, texts, strict=True)]
+        spread = _spread(captions, len(pictures))
+        pairs += [Pair(picture=p, caption=c) for p, c in zip(pictures, spread, strict=True)]
         lone += captions[len(pictures) :]
     return ImportPlan(pairs=tuple(pairs), lone_captions=tuple(lone), doubtful=tuple(doubtful))
 

@@ -109,7 +109,17 @@ REASONS = (
         *(f"dataset.caption.{state}" for state in ("empty", "missing", "encoding", "unreadable")),
         *(
             f"dataset.found.{k}"
-            for k in ("repeats", "link", "unreadable", "name", "same_stem", "format", "no_image", "other_caption")
+            for k in (
+                "repeats",
+                "link",
+                "unreadable",
+                "name",
+                "same_stem",
+                "format",
+                "no_image",
+                "other_caption",
+                "mask",
+            )
         ),
         *(f"dataset.bulk.left.{reason}" for reason in ("xml", "prose", "long", "encoding")),
     ],
