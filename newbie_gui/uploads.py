@@ -1,4 +1,4 @@
-"""Room for what is uploaded: asked before a byte is taken in, and given back when the disk fills up on the way."""
+"""Room for what is uploaded: asked before a byte is taken in, and given back when it does not arrive whole."""
 
 import errno
 import math
@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,7 +27,7 @@ class UploadRoom:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._coming: list[int] = []
-        self._failed = False
+        self._cut_off = False
 
     def before(self, app: ASGIApp, say: Say) -> ASGIApp:
         """``app``, but an upload larger than the room there is gets 507 and the sentence that says so.
@@ -47,6 +47,9 @@ class UploadRoom:
             self._coming.append(size)
             try:
                 await app(scope, receive, send)
+            except ClientDisconnect:
+                # A page left or reloaded on the way: nobody waits for an answer.
+                self._cut_off = True
             finally:
                 self._coming.remove(size)
                 self._sweep()
@@ -57,7 +60,7 @@ class UploadRoom:
         """The answer to an OSError of Gradio's: an upload that filled the disk is thrown away, and that is said."""
         if not isinstance(error, OSError) or error.errno not in _FULL or not _is_upload(request.scope):
             raise error
-        self._failed = True
+        self._cut_off = True
         return PlainTextResponse(say("frame.error.upload_full"), 507)
 
     def _refusal(self, size: int, say: Say) -> Response | None:
@@ -69,12 +72,12 @@ class UploadRoom:
         return PlainTextResponse(words, 507)
 
     def _sweep(self) -> None:
-        """After a failure and once nothing is on its way: whole uploads lie in folders of their own, files beside
+        """After one was cut off and once nothing is on its way: whole uploads lie in folders of their own, files beside
         those are unfinished.
         """
-        if not self._failed or self._coming:
+        if not self._cut_off or self._coming:
             return
-        self._failed = False
+        self._cut_off = False
         for path in self._folder.iterdir():
             if path.is_file():
                 with suppress(OSError):

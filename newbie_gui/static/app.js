@@ -52,18 +52,28 @@
   const restarted = __RESTARTED__;
   const fetched = window.fetch;
   window.fetch = async (...asked) => {
+    const address = String(asked[0].url ?? asked[0]);
+    const upload = /\/upload(\?|$)/.test(address) ? 1 : 0;
+    uploads += upload;
     let answer;
     try {
       answer = await fetched.apply(window, asked);
     } catch (error) {
       if (error.name !== "AbortError") cutAt = Math.min(cutAt, Date.now());
       throw error;
+    } finally {
+      uploads -= upload;
     }
     if (answer.status === 401) warn();
     else if (answer.ok) document.getElementById("page-outdated")?.remove();
-    if (answer.ok) arrived(String(asked[0].url ?? asked[0]));
+    if (answer.ok) arrived(address);
     return answer;
   };
+  // How many are on their way: the browser asks before it leaves, as what has not arrived whole is thrown away.
+  let uploads = 0;
+  window.addEventListener("beforeunload", (event) => {
+    if (uploads && !window.keptForReload) event.preventDefault();
+  });
 
   // Where the connection was lost, Gradio reloads the page once it is back: what was typed and reached nobody is shown
   // then, to be copied to its place.

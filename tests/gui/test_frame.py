@@ -1,11 +1,12 @@
 """What holds on every tab, in both languages, at both widths and in both themes."""
 
 import re
+from pathlib import Path
 
 import pytest
 from gui_app import Application
 from gui_visit import Problems, Visit
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Dialog, expect
 
 # Each width, theme and language once; the other pairings take as long and are left to the slow run.
 VIEWS = (
@@ -72,6 +73,29 @@ def test_what_is_typed_without_a_connection_is_shown_after_it(open_page):
     lost.get_by_role("button").click()
     visit.reload()
     expect(lost).to_have_count(0)
+
+
+def test_a_page_with_an_upload_on_its_way_is_not_left_unasked(open_page, tmp_path: Path):
+    visit: Visit = open_page()
+    page = visit.page
+    visit.tab("dataset")
+    # A click, or the browser does not take the page for one that is used.
+    page.get_by_role("tab").first.click()
+    page.route("**/gradio_api/upload*", lambda _: None)
+    (tmp_path / "a.png").write_bytes(b"picture")
+    page.locator("#dataset-files input[type=file]").set_input_files(str(tmp_path / "a.png"))
+    page.wait_for_timeout(500)
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.evaluate("location.reload()")
+    page.wait_for_timeout(500)
+    assert asked == ["beforeunload"]
+    expect(page.locator("#tab-dataset")).to_be_visible()
 
 
 def test_39_the_keyboard_walks_through_the_page(kept_page: Visit):

@@ -1,6 +1,7 @@
 """Requests that are no browser's of ours, to the real app: each is refused with the status that says why."""
 
 import http.client
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -104,3 +105,27 @@ def test_04_05_06_23_every_wrong_request_is_refused(app: Application, record_fig
     assert settled(app.workspace) == before
     assert status_of(app, "GET", "/en/", {}, True)[0] == 200
     record_figure("hostile: wrong requests refused / tried", f"{len(answers)} / {len(tried)}")
+
+
+def test_an_upload_that_breaks_off_leaves_nothing_and_no_traceback(app: Application):
+    offset, uploads = app.log_file.stat().st_size, app.workspace.uploads
+    before = sorted(uploads.rglob("*"))
+    port = int(app.base.rpartition(":")[2])
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.zip"\r\n\r\n' + bytes(1 << 20)
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.putrequest("POST", "/en/gradio_api/upload")
+        connection.putheader("Cookie", f"{cookie_name(port)}={app.token}")
+        connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+        connection.putheader("Content-Length", str(10 << 20))
+        connection.endheaders(head)
+        wait_until(lambda: sorted(uploads.rglob("*")) != before)
+    wait_until(lambda: sorted(uploads.rglob("*")) == before)
+    time.sleep(0.2)
+    assert "Traceback" not in app.log_text(offset)
+
+
+def wait_until(met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
