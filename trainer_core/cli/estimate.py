@@ -168,6 +168,8 @@ def gib_text(size: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Hours and minutes, or seconds where it is short."""
+    """Hours and minutes, minutes, or seconds where it is short."""
     minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 1 else f"{seconds:.0f} s"
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
