@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from gui_app import Application
 from gui_visit import Problems, Visit
-from playwright.sync_api import Browser, Dialog, expect
+from playwright.sync_api import Browser, expect
 
 # Each width, theme and language once; the other pairings take as long and are left to the slow run.
 VIEWS = (
@@ -83,18 +83,12 @@ def test_a_page_with_an_upload_on_its_way_is_not_left_unasked(open_page, tmp_pat
     page.get_by_role("tab").first.click()
     page.route("**/gradio_api/upload*", lambda _: None)
     (tmp_path / "a.png").write_bytes(b"picture")
-    page.locator("#dataset-files input[type=file]").set_input_files(str(tmp_path / "a.png"))
-    page.wait_for_timeout(500)
-    asked: list[str] = []
-
-    def stay(dialog: Dialog) -> None:
-        asked.append(dialog.type)
-        dialog.dismiss()
-
-    page.on("dialog", stay)
-    page.evaluate("location.reload()")
-    page.wait_for_timeout(500)
-    assert asked == ["beforeunload"]
+    with page.expect_request("**/gradio_api/upload*"):
+        page.locator("#dataset-files input[type=file]").set_input_files(str(tmp_path / "a.png"))
+    with page.expect_event("dialog") as asked:
+        page.evaluate("setTimeout(() => location.reload())")
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()
     expect(page.locator("#tab-dataset")).to_be_visible()
 
 
