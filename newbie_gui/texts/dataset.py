@@ -198,9 +198,9 @@ TEXTS = MappingProxyType(
         "dataset.found.no_image": ("a caption without a picture", "没有对应图片的描述文件"),
         "dataset.caption": ("Caption", "描述"),
         "dataset.caption.help": (
-            "Keys: PageUp and PageDown open the picture before and after, Ctrl+Enter saves and goes on. What you "
-            "changed is saved when you leave the field.",
-            "快捷键：PageUp / PageDown 打开上一张 / 下一张，Ctrl+Enter 保存并继续。离开输入框时会自动保存修改。",
+            "Keys: PageUp and PageDown open the picture before and after, Ctrl+Enter saves and goes on, "
+            "Escape closes. What you changed is saved when you leave the field.",
+            "快捷键：PageUp / PageDown 打开上一张 / 下一张，Ctrl+Enter 保存并继续，Esc 关闭。离开输入框时会自动保存。",
         ),
         "dataset.previous": ("Previous", "上一张"),
         "dataset.next": ("Next", "下一张"),

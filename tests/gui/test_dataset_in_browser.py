@@ -94,7 +94,10 @@ def test_pictures_are_found_and_edited_with_the_keyboard(cats: Path, kept_page: 
     page.locator("#dataset-search input, #dataset-search textarea").focus()
     expect(page.locator("#dataset-kept textarea")).not_to_have_value("")
     assert (cats / "p01.txt").read_text(encoding="utf-8") == "1girl, tag1, and left"
-    page.locator("#dataset-close").click()
+    caption.fill("1girl, tag1, and closed")
+    page.keyboard.press("Escape")
+    expect(caption).not_to_be_visible()
+    assert (cats / "p01.txt").read_text(encoding="utf-8") == "1girl, tag1, and closed"
     page.locator("#dataset-clear").click()
     counted(visit, 30)
     page.locator("#dataset-show input").click()

@@ -25,16 +25,16 @@ if (!window.datasetKeys) {
     if (!editor || !editor.offsetParent) return;
     const typing = event.target.closest('input, textarea, [role=listbox], select');
     if (typing && !editor.contains(typing)) return;
-    const plain = !event.altKey && !event.shiftKey;
-    const save = (event.ctrlKey || event.metaKey) && plain && event.key === 'Enter';
-    const turn = !event.ctrlKey && !event.metaKey && plain && ['PageDown', 'PageUp'].includes(event.key);
-    if (!save && !turn) return;
+    if (event.altKey || event.shiftKey || event.isComposing) return;
+    const alone = { PageDown: 'dataset-next', PageUp: 'dataset-previous', Escape: 'dataset-close' };
+    const save = (event.ctrlKey || event.metaKey) && event.key === 'Enter';
+    const name = save ? 'dataset-save-next' : event.ctrlKey || event.metaKey ? undefined : alone[event.key];
+    if (!name) return;
     if (waiting) {
       event.preventDefault();
       if (save) waiting.typed.push('');
       return;
     }
-    const name = save ? 'dataset-save-next' : event.key === 'PageDown' ? 'dataset-next' : 'dataset-previous';
     if (press(name)) event.preventDefault();
   });
   // An answer writes the caption anew: what is typed from the press until then is held back, with each Ctrl+Enter in
