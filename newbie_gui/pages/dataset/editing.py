@@ -96,10 +96,12 @@ class Editing:
         except (UserError, OSError) as error:
             said = self._ui.t("dataset.unsaved", reason=self._ui.say(error))
             gr.Warning(said)
+            gone = isinstance(error, UserError) and error.code == "image_missing"
             stays = {self._parts.dataset: gr.update(value=values[self._parts.shown])}
             return {
                 editor.unsaved.box: gr.update(visible=True),
                 editor.unsaved.text: str(note("warning", said)),
+                editor.unsaved.keep: gr.update(visible=not gone),
                 **stays,
             }
         try:

@@ -55,6 +55,7 @@ class DatasetRenderer:
             parts.status, browse.search, browse.show, browse.folder, browse.tag, browse.grid, browse.count,
             browse.before, browse.after, browse.page, editor.box, editor.picture, editor.facts, editor.caption,
             editor.said, editor.chosen, editor.loaded, editor.kept, editor.unsaved.box, editor.unsaved.text,
+            editor.unsaved.keep,
             parts.bulk.undo, facts.health, facts.apply, facts.values, facts.tags, parts.shown, parts.jobs, parts.stamp,
             parts.lists,
         ]  # fmt: skip

@@ -72,6 +72,7 @@ def test_a_caption_changed_elsewhere_is_not_overwritten_unasked(page: Page):
     for handler in (*ways, lambda values: page.editing.open(values, "1_a/a.png")):
         updates = page.do(handler, editor__caption="mine")
         assert updates[page.parts.editor.unsaved.box]["visible"] and page.shown("editor__caption") == "mine"
+        assert updates[page.parts.editor.unsaved.keep]["visible"]
     assert caption(page, "a") == "by <someone> else" and "by &lt;someone&gt; else" in page.shown(
         "editor__unsaved__text"
     )
@@ -159,7 +160,8 @@ def test_choosing_what_is_shown_leaves_filters_and_the_open_picture(page: Page):
 def test_what_was_typed_for_a_picture_that_is_gone_is_asked_about_too(page: Page):
     page.do(page.editing.open, "1_a/a.png")
     (page.workspace.datasets / "cats/1_a/a.png").unlink()
-    page.do(page.editing.turn(1), editor__caption="mine")
+    updates = page.do(page.editing.turn(1), editor__caption="mine")
+    assert not updates[page.parts.editor.unsaved.keep]["visible"]
     assert page.shown("editor__caption") == "mine" and "not a picture" in page.shown("editor__unsaved__text")
     page.do(page.editing.drop)
     assert page.shown("editor__chosen") == "" and page.do(page.editing.open, "1_a/c.png")
