@@ -51,9 +51,11 @@ TEXTS = MappingProxyType(
         "base.convert.dtype.keep": ("as it is", "保持不变"),
         "base.convert.start": ("Convert", "开始转换"),
         "base.download.help": (
-            "Only this button contacts the internet. First it asks for the size; then you confirm. A download that was "
-            "stopped or cut goes on where it was. HF_ENDPOINT and HF_TOKEN are honoured.",
-            "只有这个按钮会访问互联网。先查询大小，再由你确认。中断的下载会从断点继续。支持 HF_ENDPOINT 和 HF_TOKEN。",
+            "First it asks for the size; then you confirm. A download that was stopped or cut goes on where it was. "
+            "HF_ENDPOINT and HF_TOKEN are honoured. Besides, only a training whose settings name a part by its hub id "
+            "contacts the internet.",
+            "先查询大小，再由你确认。中断的下载会从断点继续。支持 HF_ENDPOINT 和 HF_TOKEN。除此之外，"
+            "只有设置中用 Hugging Face 仓库名指定组件的训练才会访问互联网。",
         ),
         "base.download.repo": ("Repository on Hugging Face", "Hugging Face 仓库"),
         "base.download.parts": ("Parts from other repositories", "来自其他仓库的组件"),
@@ -89,7 +91,10 @@ TEXTS = MappingProxyType(
         "base.part.vae": ("VAE (pictures)", "VAE（图像编解码）"),
         "base.state.good": ("✓ good", "✓ 正常"),
         "base.state.unread": ("✓ there; looked into when it is loaded", "✓ 已找到；加载时再检查内容"),
-        "base.state.hub": ("named by a hub id; must have been downloaded", "用 Hugging Face 仓库名指定；需要已下载"),
+        "base.state.hub": (
+            "named by a hub id; Start downloads what is missing",
+            "用 Hugging Face 仓库名指定；训练开始时会下载缺少的文件",
+        ),
         "base.state.missing": ("✗ missing", "✗ 缺少"),
         "base.state.refused": ("✗ not usable", "✗ 不能使用"),
         "base.job.waiting": (

@@ -2,8 +2,10 @@
 
 MESSAGES: tuple[tuple[str, str], ...] = (
     (
-        "Give a token that may read it with --token, or in the environment variable HF_TOKEN.",
-        "请提供有读取权限的令牌（token）：填在令牌栏、用 --token，或设置环境变量 HF_TOKEN。",
+        "Give a token that may read it: in the environment variable HF_TOKEN, in the page's token field, or to convert "
+        "with --token (convert_newbie_to_diffusers.py: --hf_token).",
+        "请提供有读取权限的令牌（token）：设置环境变量 HF_TOKEN、填在页面的令牌栏，或在 convert 命令中用 --token"
+        "（convert_newbie_to_diffusers.py 用 --hf_token）。",
     ),
     ("'{}' is neither an existing path nor a hub id.", "'{}' 既不是存在的路径，也不是 Hugging Face 仓库名。"),
     (
@@ -20,12 +22,12 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("{} has no branch or commit '{}'.", "{} 没有名为 '{}' 的分支或提交。"),
     (
-        "{} is not on this computer yet, and HF_HUB_OFFLINE=1 forbids to fetch it.",
-        "{} 还没有下载到这台电脑，而 HF_HUB_OFFLINE=1 禁止下载。",
+        "{} is not on this computer yet, and nothing is fetched here.",
+        "{} 还没有下载到这台电脑，而这里不会联网下载。",
     ),
     (
-        "Unset HF_HUB_OFFLINE (and TRANSFORMERS_OFFLINE), or give a local path.",
-        "请取消 HF_HUB_OFFLINE（和 TRANSFORMERS_OFFLINE），或指定本地路径。",
+        "Download, convert and a training fetch it, unless HF_HUB_OFFLINE=1 is set; or give a local path.",
+        "“下载”、convert 命令和训练会自动下载它（除非设置了 HF_HUB_OFFLINE=1）；也可以指定本地路径。",
     ),
     ("The disk filled up while {} was fetched into {}.", "下载 {} 到 {} 时磁盘满了。"),
     ("Free some space and repeat: finished files are kept.", "请腾出空间后重试：已完成的文件会保留。"),

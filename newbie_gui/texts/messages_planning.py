@@ -8,6 +8,16 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "共 {} 张图片：{t}的数据集，建议训练 {} 到 {} 轮，learning_rate {}，lora_rank {}。重复次数（10_name）也算在内"
         "：重复 10 次的一轮相当于十轮。",
     ),
+    (
+        "{} images, each shown {} times an epoch: for {}, {} to {} such epochs, learning_rate {} and lora_rank {} are "
+        "recommended.",
+        "共 {} 张图片，每轮各展示 {} 次：{t}的数据集，建议训练 {} 到 {} 个这样的轮次，learning_rate {}，lora_rank {}。",
+    ),
+    (
+        "Each image is trained {} times (num_epochs x repeats); for so many images {} to {} times are recommended, "
+        "which num_epochs = {} comes to.",
+        "每张图片会训练 {} 次（num_epochs × 重复次数）；这么多图片建议训练 {} 到 {} 次，即 num_epochs = {}。",
+    ),
     ("fewer than 100", "少于 100 张"),
     ("100 to 1000", "100 到 1000 张"),
     ("more than 1000", "多于 1000 张"),

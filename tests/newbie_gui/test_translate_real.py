@@ -16,8 +16,9 @@ from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.caption_edits import checked_edit
 from trainer_core.dataset.library import Library
 from trainer_core.dataset.scan import scan_dataset
-from trainer_core.planning.advice import dataset_advice, speed_hints
+from trainer_core.planning.advice import speed_hints
 from trainer_core.planning.base_check import check_base
+from trainer_core.planning.data_advice import dataset_advice, too_long
 from trainer_core.planning.estimate import estimate
 from trainer_core.planning.flat_loss import flat_loss_hints
 from trainer_core.planning.hardware import Gpu, Machine
@@ -193,7 +194,8 @@ def test_what_a_run_says_that_recovers_from_a_full_card():
 
 
 def test_advice():
-    assert_chinese(dataset_advice(images).sentence for images in (10, 500, 5000))
+    assert_chinese(dataset_advice(images, repeats).sentence for images in (10, 500, 5000) for repeats in (1, 2.5))
+    assert_chinese([too_long(20, 200, 100)])
     assert_chinese(flat_loss_hints(HEAVY, images=20, captionless=3, steps=500))
     assert_chinese(flat_loss_hints(SPENT, images=0, steps=5))
     assert_chinese(flat_loss_hints(config(learning_rate=1e-2, num_epochs=500), images=20, steps=500))

@@ -33,7 +33,10 @@ from trainer_core.planning.hub_place import HubPlace, parse_place
 # Visible ASCII: anything else in a request's header ends in an error that quotes the token.
 TOKEN = re.compile(r"^[!-~]+$")
 ANSWER_WITHIN_S = 30.0
-TOKEN_HINT = "Give a token that may read it with --token, or in the environment variable HF_TOKEN."
+TOKEN_HINT = (
+    "Give a token that may read it: in the environment variable HF_TOKEN, in the page's token field, or to convert "
+    "with --token (convert_newbie_to_diffusers.py: --hf_token)."
+)
 
 
 def resolve_part(text: str, kind: str, token: str | None = None) -> Path:
@@ -129,8 +132,8 @@ def refuse(place: HubPlace, error: Exception, *, has_token: bool, into: Path | N
     if isinstance(error, OfflineModeIsEnabled) or constants.is_offline_mode():
         raise UserError(
             "hub_offline",
-            f"{place.repo} is not on this computer yet, and HF_HUB_OFFLINE=1 forbids to fetch it.",
-            ["Unset HF_HUB_OFFLINE (and TRANSFORMERS_OFFLINE), or give a local path."],
+            f"{place.repo} is not on this computer yet, and nothing is fetched here.",
+            ["Download, convert and a training fetch it, unless HF_HUB_OFFLINE=1 is set; or give a local path."],
         ) from None
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         raise UserError(

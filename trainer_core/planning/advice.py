@@ -1,12 +1,11 @@
-"""Advice as the model's makers publish it: by size of data set, and for a training that is slow.
+"""Advice as the model's makers publish it for a training that is slow.
 
 Pure functions of a configuration and of what was measured. A hint that is followed already is left out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
-from types import MappingProxyType
 from typing import Any
 
 from trainer_core.contracts.config import TrainConfig
@@ -17,8 +16,6 @@ from trainer_core.planning.ladder import memory_hints
 from trainer_core.planning.phases import GIB
 from trainer_core.planning.presets import without_bf16
 
-PUBLISHED_RATES = (5e-5, 2e-4)
-
 # Major compute capability of H100 and H200, where PyTorch's attention is cuDNN's.
 _HOPPER = 9
 _IDLE_PERCENT = 60
@@ -27,39 +24,6 @@ _NEARLY_FULL_SHARE = 0.03
 _CRAWL_FACTOR = 3.0
 # How many blocks keep their activations, most first: a half, a third, a quarter, a sixth.
 _SKIPS = (2, 3, 4, 6)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Advice:
-    """Published settings for a data set's size: ranges, one set of values to start from, and a sentence."""
-
-    images: int
-    epochs: tuple[int, int]
-    values: MappingProxyType[str, Any]
-    sentence: str
-
-
-def dataset_advice(images: int) -> Advice:
-    """Published settings for a number of images (files, repeats not counted)."""
-    assert images >= 0, images
-    if images < 100:
-        epochs, rate, rank, warmup, size = (100, 200), 5e-5, 16, 50, "fewer than 100"
-    elif images <= 1000:
-        epochs, rate, rank, warmup, size = (50, 100), 1e-4, 32, 100, "100 to 1000"
-    else:
-        epochs, rate, rank, warmup, size = (20, 50), 2e-4, 64, 200, "more than 1000"
-    values = {
-        "num_epochs": epochs[0],
-        "learning_rate": rate,
-        "lora_rank": rank,
-        "lora_alpha": float(rank),
-        "lr_warmup_steps": warmup,
-    }
-    sentence = (
-        f"{images} images: for {size}, {epochs[0]} to {epochs[1]} epochs, learning_rate {rate:g} and lora_rank {rank} "
-        "are recommended. Repeats (10_name) count: an epoch with 10 repeats is worth ten."
-    )
-    return Advice(images=images, epochs=epochs, values=MappingProxyType(values), sentence=sentence)
 
 
 def speed_hints(

@@ -15,6 +15,7 @@ from trainer_core.contracts.disk import disk_space
 from trainer_core.contracts.phase_names import TRAINING
 from trainer_core.planning.activations import activations
 from trainer_core.planning.base import BaseSizes, read_base
+from trainer_core.planning.data_advice import too_long
 from trainer_core.planning.measured import MeasuredStep, passes_of
 from trainer_core.planning.phases import (
     GIB,
@@ -264,6 +265,9 @@ def _notes(
         )
     else:
         notes.append("Tokens of a caption are estimated from its length, one for 3 bytes.")
+        epochs = 0 if config.max_train_steps else config.num_epochs
+        if note := too_long(data.images, sum(bucket.shown for bucket in data.buckets), epochs):
+            notes.insert(0, note)
     if config.mixed_precision == "fp16":
         notes.append("fp16: the frozen weights are bfloat16, and each use keeps an fp16 copy for the backward pass.")
     if cuda:

@@ -6,7 +6,7 @@ from statistics import fmean, variance
 from typing import Any
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.planning.advice import PUBLISHED_RATES, dataset_advice
+from trainer_core.planning.data_advice import PUBLISHED_RATES, dataset_advice
 
 # A loss that falls by less than this from the first to the last third of the run counts as flat.
 SMALLEST_FALL = 0.08
@@ -69,17 +69,20 @@ def _fell_early(blocks: Sequence[float]) -> bool:
     return False
 
 
-def flat_loss_hints(config: TrainConfig, *, images: int, captionless: int = 0, steps: int = 0) -> tuple[str, ...]:
+def flat_loss_hints(
+    config: TrainConfig, *, images: int, repeats: float = 1.0, captionless: int = 0, steps: int = 0
+) -> tuple[str, ...]:
     """The published checks for a loss that does not fall, each with what this run has.
 
     Args:
         images: image files trained on, 0 where that is not known; captionless: those of them without a caption.
+        repeats: how often an epoch shows each of them on average.
         steps: optimizer steps done so far.
     """
     return (
         _rate_check(config, steps),
         _caption_check(images, captionless),
-        _epoch_check(config, images),
+        _epoch_check(config, images, repeats),
         _path_check(config),
     )
 
@@ -104,8 +107,8 @@ def _caption_check(images: int, captionless: int) -> str:
     return f"Captions: {have}read a few beside their pictures, do they say what is there?"
 
 
-def _epoch_check(config: TrainConfig, images: int) -> str:
-    low, high = dataset_advice(images).epochs if images else (20, 200)
+def _epoch_check(config: TrainConfig, images: int, repeats: float) -> str:
+    low, high = dataset_advice(images, repeats).epochs if images else (20, 200)
     size = f"{images} images" if images else "most data sets"
     length = f"max_train_steps = {config.max_train_steps}" if config.max_train_steps else f"{config.num_epochs} epochs"
     verdict = "enough"

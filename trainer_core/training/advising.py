@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.advice import speed_hints
@@ -75,7 +76,10 @@ class Advisor:
         if "loss" in self._told or not is_flat(self._losses, len(self._losses) / self._total_steps):
             return
         captionless = sum(not sample.item.caption for sample in self._samples)
-        hints = flat_loss_hints(self._config, images=len(self._samples), captionless=captionless, steps=step)
+        repeats = fmean(sample.item.repeats for sample in self._samples)
+        hints = flat_loss_hints(
+            self._config, images=len(self._samples), repeats=repeats, captionless=captionless, steps=step
+        )
         self._tell("loss", step, "The loss does not fall. What to check:", hints)
 
     def _look_at_speed(self, step: int) -> None:

@@ -9,7 +9,7 @@ from newbie_gui.datasets.store import DatasetState
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.health import MEGAPIXELS, Health
-from trainer_core.planning.advice import dataset_advice
+from trainer_core.planning.data_advice import Advice, dataset_advice
 from trainer_core.planning.schedule import Bucket, count_steps
 
 SHOWN_PROBLEMS = 50
@@ -17,7 +17,7 @@ SHOWN_PROBLEMS = 50
 
 def advised(dataset: DatasetState) -> dict[str, Any]:
     """Published settings for this number of pictures, by option name."""
-    return dict(dataset_advice(dataset.health.usable).values)
+    return dict(_advice(dataset).values)
 
 
 def steps_per_epoch(dataset: DatasetState) -> int:
@@ -33,7 +33,7 @@ def render_health(ui: Ui, dataset: DatasetState) -> Markup:
     return Markup("{}{}{}{}{}{}").format(
         _no_captions(ui, health),
         _facts(ui, dataset),
-        _advice(ui, dataset),
+        note("", ui.translate(_advice(dataset).sentence)),
         _buckets(ui, dataset),
         _sizes(ui, health),
         _problems(ui, dataset),
@@ -70,9 +70,9 @@ def _count(ui: Ui, count: int) -> str:
     return ui.t("dataset.health.none") if not count else str(count)
 
 
-def _advice(ui: Ui, dataset: DatasetState) -> Markup:
-    sentence = ui.translate(dataset_advice(dataset.health.usable).sentence)
-    return note("", sentence)
+def _advice(dataset: DatasetState) -> Advice:
+    images, shown = dataset.health.usable, dataset.health.shown
+    return dataset_advice(images, shown / images if images and shown else 1.0)
 
 
 def _buckets(ui: Ui, dataset: DatasetState) -> Markup:
