@@ -78,13 +78,22 @@ def test_launch_sh_shows_its_commands(tmp_path: Path, shell: list[str], words: l
 def test_launch_bat_is_what_cmd_can_read():
     raw = (ROOT / "launch.bat").read_bytes()
     lines = raw.decode("ascii").splitlines()
-    assert len(lines) <= 15
+    assert len(lines) <= 17
     assert raw.count(b"\r\n") == raw.count(b"\n") == len(lines)
     # Of a UNC path (a network folder) cmd can only be pushed into, not changed into.
     assert 'pushd "%~dp0"' in lines and "popd & exit /b %CODE%" in lines
     assert not any("where python" in line or "EnableDelayedExpansion" in line for line in lines)
     # Without `call` a python.bat (pyenv-win) would never come back.
     assert any('do call %%~p -c "" >nul' in line for line in lines)
+    # The same question as launch.sh asks: a 3.14 or a 32-bit one is not taken where another one fits.
+    [question] = [line.removeprefix("set FITS=") for line in lines if line.startswith("set FITS=")]
+    assert not set(question) & set("%^<>|&\"!")
+    assert subprocess.run([sys.executable, "-c", question]).returncode == 0
+    for other in ("3,14,0", "3,10,9", "2,7,18"):
+        asked = question.replace("sys.version_info", f"({other})")
+        assert subprocess.run([sys.executable, "-c", asked]).returncode == 1
+    small = question.replace("sys.maxsize", str(2**31 - 1))
+    assert subprocess.run([sys.executable, "-c", small]).returncode == 1
     assert any("newbie_gui\\bootstrap.py %*" in line for line in lines)
     assert any("pause" in line for line in lines)
     assert "launch.bat text eol=crlf" in (ROOT / ".gitattributes").read_text(encoding="ascii").splitlines()
