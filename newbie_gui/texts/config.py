@@ -210,7 +210,15 @@ TEXTS = MappingProxyType(
             "Not imported yet: the result would differ without {names}. Tick these keys to go on without them.",
             "尚未导入：不使用 {names} 时结果会不同。勾选这些键即可继续。",
         ),
-        "config.import.done": ("Imported into the form.", "已导入表单。"),
+        "config.import.done": (
+            "Imported into the form. {count} settings that the file does not name have their defaults.",
+            "已导入表单。文件中没有的 {count} 项设置为默认值。",
+        ),
+        "config.import.invalid": (
+            "Imported into the form, but for {names}: the file's value is none that is allowed here. {count} settings "
+            "that the file does not name have their defaults.",
+            "已导入表单，但 {names} 除外：文件中的值在此不被允许。文件中没有的 {count} 项设置为默认值。",
+        ),
         "config.import.none": ("Choose a file first.", "请先选择文件。"),
         "config.import.key": ("Key", "键"),
         "config.import.value": ("Value", "值"),
@@ -222,6 +230,7 @@ TEXTS = MappingProxyType(
         "config.import.verdict.left out": ("left out, as asked", "按要求不使用"),
         "config.import.verdict.cannot": ("cannot be honoured", "无法支持"),
         "config.import.verdict.unknown": ("not known", "未知"),
+        "config.import.verdict.invalid": ("not valid here, to be set anew", "在此无效，需要重新设置"),
         "config.export": ("Export: the exact TOML and the command line", "导出：TOML 文件与命令行"),
         "config.export.show": ("Show", "显示"),
         "config.export.download": ("Download {name}", "下载 {name}"),

@@ -5,6 +5,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("{} exists already; nothing was written.", "{} 已存在；没有写入任何内容。"),
     ("There are no saved settings named {}.", "没有名为 {} 的已保存参数。"),
     ("Reload the page.", "请刷新页面。"),
+    ("{} names no setting; nothing was changed.", "{} 没有写任何设置；什么都没有改。"),
     ("{} is over {} KiB; it is no config.", "{} 超过 {} KiB；它不是配置文件。"),
     ("The caption of {} was changed elsewhere meanwhile, to “{}”.", "{} 的描述在别处被改成了“{}”。"),
     (

@@ -129,18 +129,29 @@ def test_a_problem_stands_beside_its_field_and_start_waits(kept_page: Visit) -> 
     assert visit.page.locator(".config-side").evaluate("(side) => side.scrollWidth - side.clientWidth") <= 0
 
 
-def test_a_file_of_another_trainer_is_read_and_exported(kept_page: Visit, tmp_path: Path) -> None:
-    file = tmp_path / "lora.toml"
-    file.write_text("[Model]\nlora_rank = 24\nlora_alpha = 12\nnum_epochs = 13\n", encoding="utf-8")
+def test_files_of_another_trainer_are_read_and_exported(kept_page: Visit, tmp_path: Path) -> None:
     visit = kept_page
     page = visit.page
     visit.settings()
     page.locator("#config-files > button").click()
     page.locator("#config-import > button").click()
-    page.locator("#config-import-file input[type=file]").set_input_files(str(file))
-    # The link comes when the upload is done; the name alone is there before.
-    expect(page.locator("#config-import-file").get_by_role("link")).to_be_visible()
+
+    def give(name: str, text: str) -> None:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        page.locator("#config-import-file input[type=file]").set_input_files(str(tmp_path / name))
+        # The link comes when the upload is done; the name alone is there before.
+        expect(page.locator(f"#config-import-file a[download='{name}']")).to_be_visible()
+        page.locator("#config-import-read").click()
+
+    give("one.toml", "[Model]\nuse_dora = true\nnum_epochs = 7\n")
+    without = page.locator("#config-import-without")
+    without.get_by_label("use_dora").check()
     page.locator("#config-import-read").click()
+    expect(page.locator("#config-num_epochs input").first).to_have_value("7")
+    page.locator("#config-import-file").get_by_role("button", name="Clear").click()
+    # What was ticked for one file counts for no other.
+    expect(without).not_to_be_visible()
+    give("lora.toml", "[Model]\nlora_rank = 24\nlora_alpha = 12\nnum_epochs = 13\n")
     expect(page.locator("#config-import-report table")).to_contain_text("lora_rank")
     expect(page.locator("#config-num_epochs input").first).to_have_value("13")
     page.locator("#config-export > button").click()

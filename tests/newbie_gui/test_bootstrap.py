@@ -87,7 +87,7 @@ def test_launch_bat_is_what_cmd_can_read():
     assert any('do call %%~p -c "" >nul' in line for line in lines)
     # The same question as launch.sh asks: a 3.14 or a 32-bit one is not taken where another one fits.
     [question] = [line.removeprefix("set FITS=") for line in lines if line.startswith("set FITS=")]
-    assert not set(question) & set("%^<>|&\"!")
+    assert not set(question) & set('%^<>|&"!')
     assert subprocess.run([sys.executable, "-c", question]).returncode == 0
     for other in ("3,14,0", "3,10,9", "2,7,18"):
         asked = question.replace("sys.version_info", f"({other})")

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from newbie_gui.pages.config.fields import Fields, Fill
 from newbie_gui.pages.config.form import default_values, values_from
-from newbie_gui.pages.config.importing import import_config, report_table
+from newbie_gui.pages.config.importing import Imported, import_config, report_table
 from newbie_gui.pages.config.store import ConfigStore, toml_of
 from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import QUIET, Ui
@@ -65,19 +65,25 @@ class ExchangePanel:
         # Not through the queue: its progress marks on every control cost the browser seconds.
         self._import.click(self._imported, {self._file, self._without}, [*filled, self._without, self._report], **QUIET)
         self._show.click(self._exported, set(controls), [self._links, self._toml], **QUIET)
-        # Another file: its keys are not those that were ticked.
-        forget = gr.update(choices=[], value=[], visible=False)
-        self._file.change(lambda: (forget, ""), None, [self._without, self._report], **QUIET)
+        self._file.change(self._forget, None, [self._without, self._report], **QUIET)
+
+    def _forget(self) -> dict[Any, Any]:
+        """Another file: its keys are not those that were ticked."""
+        # Made anew each time: Gradio takes the value out of an update that it has sent.
+        return {self._without: gr.update(choices=[], value=[], visible=False), self._report: ""}
 
     def _imported(self, data: dict[Any, Any]) -> dict[Any, Any]:
         ui, t = self._ui, self._ui.t
         if not data[self._file]:
             return {self._report: _said(note("error", t("config.import.none")), Markup(""))}
         ticked = [str(key) for key in data[self._without] or ()]
+        file = Path(str(data[self._file]))
         try:
-            imported = import_config(Path(str(data[self._file])), default_values(ui.workspace), without=ticked)
+            imported = import_config(file, default_values(ui.workspace), without=ticked)
         except (UserError, OSError) as error:
-            return {self._report: _said(note("error", ui.say(error)), Markup(""))}
+            # The person knows it by its name, not by the place where uploads are kept.
+            said = ui.say(error).replace(str(file), file.name)
+            return {self._report: _said(note("error", said), Markup(""))}
         table = report_table(imported, ui)
         if imported.blocking:
             keys = [*imported.blocking, *ticked]
@@ -87,8 +93,14 @@ class ExchangePanel:
         return {
             **self._fill(imported.values),
             self._without: gr.update(choices=ticked, value=ticked, visible=bool(ticked)),
-            self._report: _said(note("good", t("config.import.done")), table),
+            self._report: _said(self._done(imported), table),
         }
+
+    def _done(self, imported: Imported) -> Markup:
+        t, count = self._ui.t, imported.unnamed
+        if not imported.invalid:
+            return note("good", t("config.import.done", count=count))
+        return note("warning", t("config.import.invalid", names=t.joined(imported.invalid), count=count))
 
     def _exported(self, data: dict[Any, Any]) -> dict[Any, Any]:
         values = values_from(self._fields.read(data))

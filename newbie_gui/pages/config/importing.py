@@ -12,27 +12,33 @@ from newbie_gui.pages.html import table
 from newbie_gui.pages.ui import Ui
 from newbie_gui.translate import translate
 from trainer_core.contracts.config import IGNORED_KEYS, SECTIONS, flattened, options
+from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.foreign import FOREIGN_KEYS, KeyReport, is_secret
 from trainer_core.contracts.foreign import translate as translate_keys
-from trainer_core.contracts.validation import nearest
+from trainer_core.contracts.validation import all_problems, nearest
 
 _SHOWN = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """`values` by our names over the defaults; not to be used while `blocking` names keys."""
+    """`values` by our names over the defaults; not to be used while `blocking` names keys.
+
+    invalid: what is wrong with the values that their options cannot have; unnamed: how many options the file lacks.
+    """
 
     values: Mapping[str, Any]
     reports: tuple[KeyReport, ...]
     blocking: tuple[str, ...]
+    invalid: Mapping[str, str]
+    unnamed: int
 
 
 def import_config(file: Path, defaults: Mapping[str, Any], without: Collection[str] = ()) -> Imported:
     """Translate a file, over ``defaults``. Keys of ``without`` that it lacks are passed over.
 
     Raises:
-        UserError: `foreign_model`, `config_large`; ConfigError, it is no TOML.
+        UserError: `foreign_model`, `config_large`, `config_empty`; ConfigError, it is no TOML.
     """
     raw = read_values(file)
     flat, _ = flattened(raw)
@@ -44,8 +50,16 @@ def import_config(file: Path, defaults: Mapping[str, Any], without: Collection[s
         nearest=lambda key: nearest(key, names),
         own=not is_foreign(raw),
     )
-    values = {**defaults, **translation.values}
-    return Imported(values=values, reports=translation.reports, blocking=translation.blocking)
+    if not translation.values and not translation.blocking:
+        raise UserError("config_empty", f"{file.name} names no setting; nothing was changed.")
+    good, problems = all_problems(options(), translation.values)
+    return Imported(
+        values={**defaults, **translation.values},
+        reports=translation.reports,
+        blocking=translation.blocking,
+        invalid={p.field: p.message for p in problems if p.field in translation.values and p.field not in good},
+        unnamed=len(names) - len(translation.values),
+    )
 
 
 def is_foreign(raw: Mapping[str, Any]) -> bool:
@@ -59,18 +73,27 @@ def is_foreign(raw: Mapping[str, Any]) -> bool:
 
 def report_table(imported: Imported, ui: Ui) -> Markup:
     """Every key with what became of it; what needs a decision first, what was simply taken last."""
-    order = ("cannot", "unknown", "left out", "translated", "added", "ignored", "taken")
-    reports = sorted(imported.reports, key=lambda report: order.index(report.verdict))
+    order = ("cannot", "unknown", "invalid", "left out", "translated", "added", "ignored", "taken")
+    rows = [
+        (report, "invalid", imported.invalid[report.key])
+        if report.key in imported.invalid
+        else (report, report.verdict, report.reason)
+        for report in imported.reports
+    ]
+    rows.sort(key=lambda row: order.index(row[1]))
     heads = [ui.t(f"config.import.{key}") for key in ("key", "value", "verdict")]
-    return table(heads, [_row(report, ui) for report in reports])
+    return table(heads, [_row(*row, ui) for row in rows])
 
 
-def _row(report: KeyReport, ui: Ui) -> tuple[str | Markup, ...]:
+def _row(report: KeyReport, verdict: str, why: str, ui: Ui) -> tuple[str | Markup, ...]:
     shown = "" if is_secret(report.key) or report.value is None else repr(report.value)
     shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
-    verdict = ui.t(f"config.import.verdict.{report.verdict}")
-    mark = "⚠ " if report.verdict in ("cannot", "unknown") else ""
-    reason = f": {translate(report.reason, ui.lang)}" if report.reason else ""
+    mark = "⚠ " if verdict in ("cannot", "unknown", "invalid") else ""
+    reason = f": {translate(why, ui.lang)}" if why else ""
     if ui.lang == "zh":
         reason = reason.replace(": ", "：", 1)
-    return report.key, Markup("<code>{}</code>").format(shown), f"{mark}{verdict}{reason}"
+    return (
+        report.key,
+        Markup("<code>{}</code>").format(shown),
+        f"{mark}{ui.t(f'config.import.verdict.{verdict}')}{reason}",
+    )

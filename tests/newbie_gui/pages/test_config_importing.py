@@ -64,6 +64,18 @@ def test_a_slip_in_a_file_of_ours_changes_nothing_else(tmp_path: Path):
     assert [report.verdict for report in agreed.reports] == ["taken", "ignored", "ignored", "left out"]
 
 
+def test_a_value_that_is_none_is_not_called_taken(tmp_path: Path):
+    result = imported(tmp_path, 'resolution = "1024,1024"\nlora_rank = 8\n')
+    assert list(result.invalid) == ["resolution"] and result.unnamed == len(result.values) - 2
+    assert "⚠ not valid here" in report_table(result, make_ui(tmp_path))
+    assert imported(tmp_path, "lora_rank = 8\n").invalid == {}
+
+
+def test_a_file_without_a_setting_leaves_the_form_alone(tmp_path: Path):
+    with pytest.raises(UserError, match="names no setting"):
+        imported(tmp_path, "# nothing\n")
+
+
 def test_other_models_and_other_files_are_refused_in_words(tmp_path: Path):
     with pytest.raises(UserError) as other:
         imported(tmp_path, 'qwen_model_path = "x"\n')
