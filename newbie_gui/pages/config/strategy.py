@@ -10,7 +10,7 @@ from newbie_gui.formatting import cut
 from newbie_gui.pages.config.form import default_values, to_form, values_from
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
-from newbie_gui.strategies import base_of, presets, proposed_values, starting_values
+from newbie_gui.strategies import base_of, presets, proposed_values, starting_values, taken_back
 from trainer_core.planning.hardware import Machine
 from trainer_core.planning.presets import Choice, Preset, choose, reserve_gib
 
@@ -42,18 +42,21 @@ def title_of(preset: Preset, ui: Ui) -> str:
     return ui.t.pick((preset.title, preset.title_zh))
 
 
-def plan_for(machine: Machine, name: str | None = None) -> StrategyPlan:
-    """The strategy of that name for this machine; the proposed one for no name or an unknown one."""
-    choice = choose(machine, presets())
+def plan_for(machine: Machine, name: str | None = None, form: Mapping[str, Any] | None = None) -> StrategyPlan:
+    """The strategy of that name for this machine; the proposed one for no name or an unknown one.
+
+    form: what it would be put into; what another strategy left there is part of what this one sets.
+    """
+    choice, shown = choose(machine, presets()), values_from(form or {})
     chosen = next((preset for preset in presets() if preset.name == name), choice.preset)
     if chosen is choice.preset:
         return StrategyPlan(
             preset=chosen, proposed=True, fits=choice.fits, sentences=choice.sentences,
-            values=proposed_values(choice),
+            values={**taken_back(chosen, shown), **proposed_values(choice)},
         )  # fmt: skip
     return StrategyPlan(
         preset=chosen, proposed=False, fits=_fits(chosen, machine), sentences=_why_not(choice, chosen),
-        values={**chosen.values, **base_of(chosen)},
+        values={**taken_back(chosen, shown), **chosen.values, **base_of(chosen)},
     )  # fmt: skip
 
 

@@ -151,7 +151,7 @@ class ConfigTab:
         self._files.wire(self.fields, self.outputs, self.fill)
         self._exchange.wire(self.fields, self.outputs, self.fill)
         self._fit.wire(self.fields.controls, self.start_problem, self.config)
-        self._use.click(self._used, self._strategy, self.outputs, **QUIET)
+        self._use.click(self._used, {*controls, self._strategy}, self.outputs, **QUIET)
 
     @property
     def outputs(self) -> list[Any]:
@@ -234,7 +234,7 @@ class ConfigTab:
         """``has``: the problems and the stamp of the panels that the browser has already."""
         ui = self._ui
         report = check(form, self._known, ui)
-        plan = plan_for(ui.machine.now(), strategy)
+        plan = plan_for(ui.machine.now(), strategy, form)
         problems = json_text(dict(report.problems))
         live, why = str(render(report, ui)), str(render_plan(plan, form, ui))
         seen = digest(live, why)
@@ -250,8 +250,8 @@ class ConfigTab:
         problems = _problems(marked)
         return {**self.fields.mark(problems, (shown or "").split(), self._ui.t), self._shown: " ".join(problems)}
 
-    def _used(self, strategy: str) -> dict[Any, Any]:
-        plan = plan_for(self._ui.machine.now(), strategy)
+    def _used(self, data: dict[Any, Any]) -> dict[Any, Any]:
+        plan = plan_for(self._ui.machine.now(), data[self._strategy], self.fields.read(data))
         with suppress(OSError):
             # Worth less than the click: the form is filled even where the disk is full.
             self._ui.remember.set("preset", plan.preset.name)

@@ -10,8 +10,9 @@ import pytest
 from settings_parts import NO_GPU, card, make_dataset, make_ui, settled
 
 from newbie_gui.pages.config import strategy, tab
-from newbie_gui.pages.config.form import control_of, default_values, to_form
+from newbie_gui.pages.config.form import control_of, default_values, to_form, values_from
 from newbie_gui.pages.ui import Ui
+from newbie_gui.strategies import presets
 from newbie_gui.texts import config as words
 from trainer_core.contracts.config import options, parse_config
 from trainer_core.contracts.errors import ConfigError
@@ -157,6 +158,18 @@ def test_choosing_a_strategy_names_what_it_changes_and_keeps_the_rest(tmp_path: 
     html = strategy.render_plan(plan, form, ui)
     assert "It will probably not fit" in html and "LoRA rank: 8 → 64" in html
     assert "seed" not in plan.values and "base_model_path" not in plan.values
+
+
+def test_a_strategy_leaves_nothing_of_another_one(tmp_path: Path):
+    ui = make_ui(tmp_path, card(23))
+    fresh = strategy.new_values(ui)
+    for first in presets():
+        form = {**to_form(fresh), "seed": "7", "sample_steps": "30"}
+        for name in (first.name, "24gb"):
+            form |= to_form(strategy.plan_for(ui.machine.now(), name, form).values)
+        # The demo's own number of steps took the place of mine, and goes with it.
+        mine = {"seed": "7", "sample_steps": "24" if first.name == "cpu-demo" else "30"}
+        assert values_from(form) == values_from({**to_form(fresh), **mine}), first.name
 
 
 def test_settings_are_checked_as_of_now(tmp_path: Path):
