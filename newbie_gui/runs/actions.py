@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from newbie_gui.runs.store import Row, RunStore
-from trainer_core.contracts.config import TrainConfig, changes, load_config, options, require_none_refused, to_toml
+from trainer_core.contracts.config import (
+    Change,
+    TrainConfig,
+    changes,
+    load_config,
+    options,
+    require_none_refused,
+    to_toml,
+)
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.run_names import CONFIG_FILE
 from trainer_core.contracts.trash import to_trash
@@ -14,9 +22,10 @@ from trainer_core.jobs.queue import Queue
 from trainer_core.planning.gpu_choice import chosen_gpus, uses_gpu
 from trainer_core.planning.hardware import Machine
 
-# What a changed setting does to a begun run: nothing to what is learnt, something, too much; or the run has no
-# checkpoint yet, so that it begins anew with any value.
-Effect = Literal["continue", "warn", "refuse", "fresh"]
+# What a changed setting does to a begun run: nothing to what is learnt, another course of the learning rate, something
+# else, too much; or the run has no checkpoint yet, so that it begins anew with any value.
+Effect = Literal["continue", "length", "warn", "refuse", "fresh"]
+_LENGTH = ("num_epochs", "max_train_steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +85,19 @@ def _moved_along(path: str, old: Path, new: Path) -> str:
 
 def planned_changes(row: Row, new: TrainConfig) -> tuple[PlannedChange, ...]:
     """How ``new`` differs from the run's own settings, apart from where the run lies."""
-    begun = row.run.has_begun()
     return tuple(
-        PlannedChange(name=change.name, old=change.old, new=change.new, effect=change.rerun if begun else "fresh")
+        PlannedChange(name=change.name, old=change.old, new=change.new, effect=_effect(row, change, new))
         for change in changes(config_of(row), new)
         if change.name not in ("output_dir", "output_name")
     )
+
+
+def _effect(row: Row, change: Change, new: TrainConfig) -> Effect:
+    if not row.run.has_begun():
+        return "fresh"
+    # A constant rate is the same at each step of a run of any length.
+    stretches = change.name in _LENGTH and not new.lr_scheduler.startswith("constant")
+    return "length" if stretches else change.rerun
 
 
 def continued(row: Row, new: TrainConfig) -> TrainConfig:

@@ -272,6 +272,11 @@ TEXTS = MappingProxyType(
             "nothing that is learnt changes; the run simply goes on",
             "不影响训练结果，直接继续",
         ),
+        "train.change.effect.length": (
+            "the run gets longer or shorter; its learning rate follows the new length, so it may jump where the run "
+            "goes on",
+            "训练变长或变短；学习率会按新的长度变化，因此在继续处可能突然升高或降低",
+        ),
         "train.change.effect.warn": (
             "the run goes on with the new value; from here on it learns differently",
             "以新值继续；之后的训练效果会有所不同",

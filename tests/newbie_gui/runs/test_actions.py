@@ -54,6 +54,18 @@ def test_changes_say_what_they_do_to_a_begun_run(workspace: Workspace, store: Ru
     assert actions.continued(row, replace(new, lora_rank=32)).output_name == "one"
 
 
+def test_another_length_is_not_called_harmless_where_the_rate_follows_it(workspace: Workspace, store: RunStore) -> None:
+    run = make_run(workspace, "one")
+    make_checkpoint(run, 3)
+    [row] = store.rows()
+    longer = replace(load_config(run.config_file), num_epochs=300, max_train_steps=9)
+    assert {c.name: c.effect for c in actions.planned_changes(row, longer)} == {
+        "num_epochs": "length", "max_train_steps": "length",
+    }  # fmt: skip
+    steady = actions.planned_changes(row, replace(longer, lr_scheduler="constant_with_warmup"))
+    assert {c.effect for c in steady if c.name != "lr_scheduler"} == {"continue"}
+
+
 def test_another_spelling_of_a_setting_continues_the_run(workspace: Workspace, store: RunStore) -> None:
     run = make_run(workspace, "one")
     make_checkpoint(run, 3)
