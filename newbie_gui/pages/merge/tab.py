@@ -144,10 +144,10 @@ class _Tab:
     def _looked(self, values: Values) -> dict[Any, Any]:
         """Base, form, precision or device changed."""
         base = str(values[self.choose.base] or "").strip().strip('"')
-        sized = self._trying.sized(base, values[self._trying.fields["width"]])
         if not base or "\0" in base:
-            return {self.choose.base_note: "", **sized}
+            return {self.choose.base_note: ""}
         report = check_base({"base_model_path": base})
+        sized = self._trying.sized(report, values[self._trying.fields["width"]])
         note = str(base_view(self._ui, report))
         try:
             room = self.merge.looked(values, report)

@@ -4,15 +4,17 @@ from typing import Any
 
 import gradio as gr
 
+from newbie_gui.formatting import GIB
 from newbie_gui.pages.merge.choose_panel import ChoosePanel, Values
 from newbie_gui.pages.merge.plans import SIDE, STRENGTH, choice, try_spec
 from newbie_gui.pages.merge.render import memory_view
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.jobdir import LIGHT
-from trainer_core.planning.base_check import BaseReport
-from trainer_core.planning.demo import TINY_BASE
+from trainer_core.planning.base_check import BaseReport, check_base
 
+# By whether the base is of the built-in one's kind; a merged copy of it is too. The real transformer has 7 GB.
 _SIDES = {True: 128, False: 1024}
+_SMALL = GIB
 _SAVED = ("prompt", "negative", "width", "height", "steps", "cfg", "shift", "seed", "half", "full", "device")
 _CPU = "cpu"
 
@@ -78,11 +80,11 @@ class TryPanel:
         if values.get("device") not in [value for _, value in self.fields["device"].choices]:
             values["device"] = _CPU
         updates = {self.fields[name]: value for name, value in values.items()}
-        return updates if "width" in values else {**updates, **self.sized(base, None)}
+        return updates if "width" in values else {**updates, **self.sized(check_base({"base_model_path": base}), None)}
 
-    def sized(self, base: str, side: object) -> dict[Any, Any]:
+    def sized(self, report: BaseReport, side: object) -> dict[Any, Any]:
         """The usual size of the base, unless another than the other kind's usual one was typed."""
-        usual = _SIDES[base == str(TINY_BASE)]
+        usual = _SIDES[0 < report.size < _SMALL]
         if side not in (None, *_SIDES.values()) or side == usual:
             return {}
         return {self.fields["width"]: usual, self.fields["height"]: usual}
