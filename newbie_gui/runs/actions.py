@@ -1,11 +1,13 @@
 """What can be done with a run: start it, continue it with changes or without, copy its settings, delete it."""
 
+import glob
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from newbie_gui.runs.store import Row, RunStore
+from trainer_core.contracts.base_part import BASE_OPTIONS
 from trainer_core.contracts.config import (
     Change,
     TrainConfig,
@@ -26,6 +28,7 @@ from trainer_core.planning.hardware import Machine
 # else, too much; or the run has no checkpoint yet, so that it begins anew with any value.
 Effect = Literal["continue", "length", "warn", "refuse", "fresh"]
 _LENGTH = ("num_epochs", "max_train_steps")
+_BEGUN_WITH = (*BASE_OPTIONS, "train_data_dir", "validation_data_dir")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,17 @@ def _moved_along(path: str, old: Path, new: Path) -> str:
         return path
     there = new / Path(path).relative_to(old)
     return str(there) if there.exists() else path
+
+
+def require_folders(config: TrainConfig, trash: Path) -> None:
+    """Raises UserError `folder_gone` where what a run was begun with is not there any more, and where it may lie."""
+    for name in _BEGUN_WITH:
+        path = getattr(config, name)
+        if not os.path.isabs(path) or os.path.exists(path):
+            continue
+        thrown = sorted(trash.glob(f"*-{glob.escape(Path(path).name)}"))
+        hints = [f"It lies in the trash: move {thrown[-1]} back to {path}."] if thrown else ["Put it back there."]
+        raise UserError("folder_gone", f"{path}, which the run was trained with, is not there any more.", hints)
 
 
 def planned_changes(row: Row, new: TrainConfig) -> tuple[PlannedChange, ...]:

@@ -57,6 +57,7 @@ class Handlers:
         row = self._show.shown(values)
         self._require_ended(row)
         config = actions.config_of(row)
+        actions.require_folders(config, self._ui.workspace.trash)
         self._begin(config, front=True)
         gr.Info(self._ui.t("train.resumed", name=config.output_name))
         return self._shown(values, row.key)

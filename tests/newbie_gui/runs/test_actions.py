@@ -13,6 +13,7 @@ from trainer_core.contracts.config import load_config, parse_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.toml_text import read_toml
+from trainer_core.contracts.trash import to_trash
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.hardware import Gpu, Machine
@@ -64,6 +65,21 @@ def test_another_length_is_not_called_harmless_where_the_rate_follows_it(workspa
     }  # fmt: skip
     steady = actions.planned_changes(row, replace(longer, lr_scheduler="constant_with_warmup"))
     assert {c.effect for c in steady if c.name != "lr_scheduler"} == {"continue"}
+
+
+def test_what_a_run_was_trained_with_and_lies_in_the_trash_is_named(workspace: Workspace, tmp_path: Path) -> None:
+    base = tmp_path / "models" / "tiny [2]"
+    base.mkdir(parents=True)
+    run = config(workspace, "one", base_model_path=str(base), train_data_dir="relative")
+    actions.require_folders(run, workspace.trash)
+    thrown = to_trash(workspace.trash, base, f"model-{base.name}")
+    with pytest.raises(UserError, match="is not there any more") as caught:
+        actions.require_folders(run, workspace.trash)
+    assert caught.value.hints == (f"It lies in the trash: move {thrown} back to {base}.",)
+    thrown.rename(tmp_path / "away")
+    with pytest.raises(UserError) as caught:
+        actions.require_folders(run, workspace.trash)
+    assert caught.value.hints == ("Put it back there.",)
 
 
 def test_another_spelling_of_a_setting_continues_the_run(workspace: Workspace, store: RunStore) -> None:

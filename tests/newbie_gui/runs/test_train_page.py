@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -166,8 +167,13 @@ def test_start_queues_the_form_and_shows_the_run(page: Page, queue: HeldQueue, w
 
 
 def test_resume_queues_the_runs_own_settings(page: Page, queue: HeldQueue, workspace: Workspace) -> None:
-    run = make_run(workspace, "one", "stopped", learning_rate=3e-4)
+    places = {name: str(workspace.root / name) for name in ("base_model_path", "train_data_dir")}
+    run = make_run(workspace, "one", "stopped", learning_rate=3e-4, **places)
     [row] = page.handlers._store.rows()
+    with pytest.raises(UserError, match="base_model_path, which the run was trained with, is not there"):
+        page.handlers.resume(page.values(row.key))
+    for folder in places.values():
+        Path(folder).mkdir()
     page.handlers.resume(page.values(row.key))
     assert "learning_rate = 0.0003" in queue.added[0][4]["config.toml"] and queue.added[0][2] == {"run": str(run.path)}
 
