@@ -13,8 +13,8 @@ from trainer_core.contracts.toml_text import toml_value
 from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.estimate import estimate
-from trainer_core.planning.hardware import detect
-from trainer_core.planning.presets import Choice, Preset, choose, load_presets
+from trainer_core.planning.hardware import Machine, detect
+from trainer_core.planning.presets import Choice, Preset, choose, load_presets, reserve_gib
 
 
 def add(commands: Commands) -> None:
@@ -29,11 +29,12 @@ def add(commands: Commands) -> None:
 
 def _presets(options: argparse.Namespace) -> None:
     presets = load_presets()
-    choice = choose(detect(Path("output")), presets)
+    machine = detect(Path("output"))
+    choice = choose(machine, presets)
     if options.name is None:
         if options.write or options.base or options.data:
             raise UserError("preset_missing", "Which preset? Name one, or auto: presets auto --write FILE ...")
-        _list(presets, choice)
+        _list(presets, choice, machine)
         return
     preset, extra = _asked(options.name, presets, choice)
     base = options.base or (str(TINY_BASE) if preset.device == "cpu" else "")
@@ -69,11 +70,11 @@ def _asked(name: str, presets: tuple[Preset, ...], choice: Choice) -> tuple[Pres
     return found, {}
 
 
-def _memory(preset: Preset) -> str:
+def _memory(preset: Preset, machine: Machine) -> str:
     if preset.device == "cpu":
         return ""
     peak = estimated_peak(preset) / 2**30
-    return f"; from {preset.needs_gib:g} GiB free, estimated peak {peak:.1f} GiB"
+    return f"; from {preset.needs_gib + reserve_gib(machine):g} GiB free, estimated peak {peak:.1f} GiB"
 
 
 def estimated_peak(preset: Preset) -> int:
@@ -82,10 +83,10 @@ def estimated_peak(preset: Preset) -> int:
     return estimate(config, None).peak.bytes
 
 
-def _list(presets: tuple[Preset, ...], choice: Choice) -> None:
+def _list(presets: tuple[Preset, ...], choice: Choice, machine: Machine) -> None:
     for preset in presets:
         mark = "*" if preset is choice.preset else " "
-        print(f"{mark} {preset.name:9} {preset.title} / {preset.title_zh}{_memory(preset)}")
+        print(f"{mark} {preset.name:9} {preset.title} / {preset.title_zh}{_memory(preset, machine)}")
     print("\nFor this machine:" if choice.fits else "\nFor this machine, with a warning:")
     for sentence in choice.sentences:
         print(f"  {sentence}")

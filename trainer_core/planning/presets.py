@@ -266,7 +266,8 @@ def _without_gpu(machine: Machine, demo: Preset, for_gpu: Sequence[Preset]) -> C
         values={},
         sentences=(f"{demo.name}: there is no NVIDIA GPU to train on.", *reasons, *machine.notes),
         alternatives=tuple(
-            Alternative(preset=preset, why=f"It needs a GPU with {preset.needs_gib:g} GiB free.") for preset in for_gpu
+            Alternative(preset=preset, why=f"It needs a GPU with {preset.needs_gib + reserve_gib(machine):g} GiB free.")
+            for preset in for_gpu
         ),
     )
 
