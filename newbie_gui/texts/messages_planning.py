@@ -51,8 +51,8 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "checkpoint_skip_every = 0：所有模块都不保留激活值。",
     ),
     (
-        'optimizer_type = "AdamW8bit": its state takes 1 to 2 GB less.',
-        'optimizer_type = "AdamW8bit"：优化器状态少占 1 到 2 GB。',
+        'optimizer_type = "AdamW8bit": its state takes a quarter of the memory.',
+        'optimizer_type = "AdamW8bit"：优化器状态占的显存减为四分之一。',
     ),
     (
         'quantize_base = "{}": the frozen blocks take {} bits a number, and steps more time.',

@@ -110,8 +110,8 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("pip install -r requirements.txt", "运行 pip install -r requirements.txt"),
     (
-        'Or set optimizer_type = "AdamW" (1 to 2 GB more memory).',
-        '或设 optimizer_type = "AdamW"（多占 1 到 2 GB 显存）。',
+        'Or set optimizer_type = "AdamW" (its state takes four times the memory).',
+        '或设 optimizer_type = "AdamW"（优化器状态占的显存是四倍）。',
     ),
     (
         '{} = "nf4" needs the package bitsandbytes, which is not installed.',

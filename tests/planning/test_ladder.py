@@ -1,6 +1,7 @@
 """Each step of the memory ladder with what it is worth."""
 
 import re
+from dataclasses import replace
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.ladder import ladder_hints, memory_hints, memory_ladder
@@ -22,6 +23,14 @@ def test_each_step_starts_where_the_one_before_ended_and_none_makes_it_larger() 
     assert all(after <= before for before, after in peaks)
     assert [after for _, after in peaks[:-1]] == [before for before, _ in peaks[1:]]
     assert peaks[0][0] > 75 and 2.5 < peaks[-1][1] < 3.5
+
+
+def test_nobody_is_sent_to_a_new_run_for_next_to_nothing() -> None:
+    small, large = (
+        ladder_hints(replace(LARGE, train_batch_size=1, lora_rank=rank, lora_target_modules=["attention.qkv"]))
+        for rank in (16, 256)
+    )
+    assert not any("AdamW8bit" in hint for hint in small) and any("AdamW8bit" in hint for hint in large)
 
 
 def test_a_ladder_that_is_used_up_says_what_remains() -> None:

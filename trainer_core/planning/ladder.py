@@ -11,12 +11,14 @@ from typing import Any
 from trainer_core.contracts.config import Change, TrainConfig, changes
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.planning.base import read_base
-from trainer_core.planning.estimate import estimate
+from trainer_core.planning.estimate import Estimate, estimate
 from trainer_core.planning.phases import GIB
 from trainer_core.planning.swapped import RING
 
 # The modules of the published strategy 1; a test holds them equal to presets/16gb.toml.
 LIGHT_TARGETS = ("attention.qkv", "attention.out", "time_text_embed.1")
+# Share of the peak.
+WORTH_A_NEW_RUN = 0.01
 _BITS = MappingProxyType({"int8": 8, "nf4": 4})
 _FEWER_BITS = MappingProxyType({"no": "int8", "int8": "nf4"})
 
@@ -74,16 +76,25 @@ def memory_hints(config: TrainConfig) -> tuple[str, ...]:
 
 
 def ladder_hints(config: TrainConfig, data: DataFacts | None = None) -> tuple[str, ...]:
-    """`memory_hints`, each with the estimated peak on one GPU after it and all those before it, in GiB."""
-    rungs = memory_ladder(config)
-    if not rungs:
-        return memory_hints(config)
-    hints, peak = [], estimate(config, data).peak.bytes
-    for rung in rungs:
-        config = replace(config, **rung.values)
-        before, peak = peak, estimate(config, data).peak.bytes
-        hints.append(f"{rung.sentence} Estimated peak: {before / GIB:.1f} -> {peak / GIB:.1f} GiB.")
-    return tuple(hints)
+    """`memory_hints`, each with the estimated peak on one GPU after it and all those before it, in GiB.
+
+    Nobody is sent to another output_name for less than a hundredth of the peak: such rungs are left out.
+    """
+    hints, now, before = [], config, estimate(config, data)
+    for rung in memory_ladder(config):
+        taken = replace(now, **rung.values)
+        after = estimate(taken, data)
+        if rung.new_run and _saved(before, after) < WORTH_A_NEW_RUN * before.peak.bytes:
+            continue
+        peaks = (before.peak.bytes / GIB, after.peak.bytes / GIB)
+        hints.append(f"{rung.sentence} Estimated peak: {peaks[0]:.1f} -> {peaks[1]:.1f} GiB.")
+        now, before = taken, after
+    return tuple(hints) or memory_hints(config)
+
+
+def _saved(before: Estimate, after: Estimate) -> int:
+    """Bytes in the phase that gains most: the one that ran out need not be the one estimated highest."""
+    return max(old.bytes - new.bytes for old, new in zip(before.phases, after.phases, strict=True))
 
 
 Step = tuple[dict[str, Any], str] | None
@@ -111,7 +122,7 @@ def _small_optimizer(config: TrainConfig) -> Step:
     # bitsandbytes' 8-bit state needs a GPU.
     if config.optimizer_type == "AdamW8bit" or config.device == "cpu":
         return None
-    return {"optimizer_type": "AdamW8bit"}, 'optimizer_type = "AdamW8bit": its state takes 1 to 2 GB less.'
+    return {"optimizer_type": "AdamW8bit"}, 'optimizer_type = "AdamW8bit": its state takes a quarter of the memory.'
 
 
 def _quantised_base(config: TrainConfig) -> Step:

@@ -47,7 +47,10 @@ def check_optimizer(config: TrainConfig, device: torch.device) -> None:
         raise UserError(
             "optimizer_unavailable",
             'optimizer_type = "AdamW8bit" needs the package bitsandbytes, which is not installed.',
-            ["pip install -r requirements.txt", 'Or set optimizer_type = "AdamW" (1 to 2 GB more memory).'],
+            [
+                "pip install -r requirements.txt",
+                'Or set optimizer_type = "AdamW" (its state takes four times the memory).',
+            ],
         )
 
 
