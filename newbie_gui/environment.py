@@ -232,9 +232,10 @@ def ensure(project: Project, *, dev: bool) -> None:
         try:
             install(project, replace(wanted, python=version), old if torch_fits else None, lock)
             project.marker.unlink(missing_ok=True)
+            # pip's downloads (gigabytes for CUDA); where it failed they shorten the next try.
+            shutil.rmtree(project.build / "cache" / "pip", ignore_errors=True)
         except (SetupError, OSError):
-            # Only a kill and Ctrl+C (which ends pip too) leave the marker: they alone can leave a half-written
-            # package, which pip would take for installed.
+            # Only a kill and Ctrl+C (which ends pip too) leave the marker: they alone leave half-written packages.
             project.marker.unlink(missing_ok=True)
             raise
         finally:
@@ -278,8 +279,7 @@ def make_venv(project: Project) -> None:
     base = getattr(sys, "_base_executable", None) or sys.executable
     shutil.rmtree(project.venv, ignore_errors=True)
     command = [base, "-m", "venv", str(project.venv)]
-    done = subprocess.run(command, env=pip_environment(project, os.environ))
-    if done.returncode != 0 or not venv_version(project):
+    if subprocess.run(command, env=pip_environment(project, os.environ)).returncode != 0 or not venv_version(project):
         problem = f"Could not make the virtual environment in {project.venv} (the reason is above)."
         if find_spec("ensurepip") is None:
             short = f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from newbie_gui import environment, moved
 from newbie_gui.environment import Project, SetupError
 
-# A complete set-up was measured at 2.6 GB (CPU) and 5.4 GB (CUDA); pip keeps its downloads beside that while it works.
+# A complete set-up was measured at 2.6 GB (CPU) and 5.4 GB (CUDA); until it is complete pip
+# keeps its downloads beside that, 2.7 GB for CUDA on Linux.
 ROOM_CPU_GB = 4
 ROOM_CUDA_GB = 10
 # The longest path below .venv has 190 characters there, and Windows takes 259 unless it is told otherwise.

@@ -207,6 +207,19 @@ def test_a_failed_set_up_says_what_to_do_and_is_tried_again(project: Project, pi
     assert project.stamp.exists()
 
 
+def test_what_pip_downloaded_is_kept_until_the_set_up_is_complete(project: Project, pip: FakePip):
+    wheel = Path(environment.child_environment(project, {})["PIP_CACHE_DIR"]) / "http-v2" / "wheel"
+    wheel.parent.mkdir(parents=True)
+    wheel.touch()
+    pip.fails = ["-r "]
+    with pytest.raises(SetupError):
+        environment.ensure(project, dev=False)
+    assert wheel.exists()
+    pip.fails = []
+    environment.ensure(project, dev=False)
+    assert not wheel.exists()
+
+
 def test_ctrl_c_leaves_the_marker_so_that_half_written_packages_are_thrown_away(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ):
