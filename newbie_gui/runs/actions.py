@@ -4,19 +4,12 @@ import glob
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from newbie_gui.runs.store import Row, RunStore
+from trainer_core.contracts import moved_run
 from trainer_core.contracts.base_part import BASE_OPTIONS
-from trainer_core.contracts.config import (
-    Change,
-    TrainConfig,
-    changes,
-    load_config,
-    options,
-    require_none_refused,
-    to_toml,
-)
+from trainer_core.contracts.config import Change, TrainConfig, changes, load_config, require_none_refused, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.run_names import CONFIG_FILE
 from trainer_core.contracts.trash import to_trash
@@ -62,28 +55,13 @@ def resources(config: TrainConfig, machine: Machine) -> tuple[str, ...]:
 
 
 def config_of(row: Row) -> TrainConfig:
-    """The settings a run was started with last, for the folder where it lies now.
-
-    A run that was moved or copied goes on where it is; what lay beside its old output_dir and moved along is found.
+    """The settings a run was started with last, for the folder where it lies now (`moved_run.at`).
 
     Raises:
         ConfigError: they cannot be read.
     """
     config = load_config(row.run.config_file)
-    if not row.begun:
-        return config
-    old, new = Path(config.output_dir).parent, row.folder.parent.parent
-    names = [spec.name for spec in options() if spec.rule == "path"]
-    moved: dict[str, Any] = {name: _moved_along(getattr(config, name), old, new) for name in names}
-    return replace(config, **{**moved, "output_dir": str(row.folder.parent), "output_name": row.folder.name})
-
-
-def _moved_along(path: str, old: Path, new: Path) -> str:
-    """Where ``path`` lies now: below ``new`` if it is gone below ``old`` and there; else where it says."""
-    if not os.path.isabs(path) or not Path(path).is_relative_to(old) or os.path.exists(path):
-        return path
-    there = new / Path(path).relative_to(old)
-    return str(there) if there.exists() else path
+    return moved_run.at(config, row.folder) if row.begun else config
 
 
 def require_folders(config: TrainConfig, trash: Path) -> None:

@@ -3,10 +3,10 @@
 import argparse
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from trainer_core.contracts import moved_run
 from trainer_core.contracts.config import TrainConfig, load_with_notes
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
@@ -24,8 +24,7 @@ def config_of(path: Path) -> tuple[TrainConfig, tuple[str, ...]]:
     if not path.is_dir():
         return loaded.config, loaded.notes
     # The folder given is the one meant, wherever it was moved to or is called from.
-    run = path.resolve()
-    return replace(loaded.config, output_dir=str(run.parent), output_name=run.name), loaded.notes
+    return moved_run.at(loaded.config, path.resolve()), loaded.notes
 
 
 def stay_offline() -> None:
