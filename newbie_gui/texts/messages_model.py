@@ -29,6 +29,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     # A base and its parts.
     ("{} holds several files that could be the {}: {}.", "{} 中有多个文件可能是 {}：{v}。"),
     ("Name the right one with {}.", "请用 {} 指定正确的那个。"),
+    ("To merge, give the right file itself as the base.", "合并时，请直接把正确的那个文件作为底模。"),
     ("Put NewBie's file there, or give its path with {}.", "请把 NewBie 的文件放到那里，或用 {} 指定路径。"),
     ("Quantised files are not read: {}. Use the bf16 version.", "不读取量化文件：{v}。请使用 bf16 版本。"),
     ("{} holds no {} for NewBie in {}.", "{} 的{2x}里没有 NewBie 用的 {1}。"),

@@ -95,6 +95,8 @@ def test_two_candidates_in_comfyui_are_ambiguous_until_one_is_named(tmp_path: Pa
     with pytest.raises(UserError, match="finetune") as caught:
         find_base(root)
     assert caught.value.code == "base_ambiguous" and "transformer_path" in caught.value.hints[0]
+    # merge has no such option, and takes a single file.
+    assert "give the right file itself" in caught.value.hints[1]
     assert find_base(root, transformer=second).transformer == second
 
 

@@ -174,10 +174,11 @@ def _only(root: Path, part: str, found: Iterable[FileContents]) -> FileContents:
     if len(usable) == 1:
         return usable[0]
     if usable:
+        merging = ["To merge, give the right file itself as the base."] if part == "transformer" else []
         raise UserError(
             "base_ambiguous",
             f"{root} holds several files that could be the {part}: {shorten([str(s.file) for s in usable])}.",
-            [f"Name the right one with {option}."],
+            [f"Name the right one with {option}.", *merging],
         )
     places = " or ".join(f"{name}/" for name in PLACES[part])
     hints = [f"Put NewBie's file there, or give its path with {option}."]
