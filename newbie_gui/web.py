@@ -16,7 +16,7 @@ from newbie_gui.files import file_routes, workspace_roots
 from newbie_gui.formatting import GIB
 from newbie_gui.head_script import TopScripts
 from newbie_gui.languages import LazyPages, language_routes, likely_language
-from newbie_gui.pages.page import build_page, css, theme, top_script
+from newbie_gui.pages.page import build_page, css, theme, top_script, words_for_gradio
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import Services
 from newbie_gui.texts import LANGS, Lang
@@ -56,7 +56,8 @@ def _page_app(services: Services, lang: Lang, room: UploadRoom) -> fastapi.FastA
     return gr.mount_gradio_app(
         app, page, f"/{lang}", footer_links=[], run_history=False, show_error=False,
         ssr_mode=False, enable_monitoring=False, mcp_server=False, pwa=False, max_file_size=_MAX_FILE_BYTES,
-        blocked_paths=[str(services.workspace.private)], theme=theme(), css=css(), 
+        blocked_paths=[str(services.workspace.private)], theme=theme(), css=css(),
+        i18n=words_for_gradio(ui),
         app_kwargs={**_NO_API_PAGES, "exception_handlers": handlers},
     )  # fmt: skip
 

@@ -61,6 +61,11 @@ def build_page(ui: Ui) -> gr.Blocks:
     return page
 
 
+def words_for_gradio(ui: Ui) -> gr.I18n:
+    """What Gradio tells screen readers by its key, for want of a word."""
+    return gr.I18n(**{_LOCALES[ui.lang]: {"common.complete": ui.t("frame.complete")}})
+
+
 def _show_progress_on(place: gr.HTML, page: gr.Blocks) -> None:
     """Let one small place say that the page works on something.
 

@@ -44,6 +44,7 @@ TEXTS = MappingProxyType(
         "frame.yes": ("Yes", "是"),
         "frame.no": ("No", "否"),
         "frame.cancel": ("Cancel", "取消"),
+        "frame.complete": ("Complete", "完成"),
         "frame.error.value": (
             "“{name}” cannot hold the value that was sent. Correct it, or reload the page and try again.",
             "“{name}”不接受所发送的值。请改正，或重新加载页面后再试。",

@@ -53,6 +53,20 @@ def findings(visit: Visit, lang: str, width: int) -> list[str]:
     return [finding for check in checks for finding in check]
 
 
+@pytest.mark.parametrize(("lang", "said"), [("en", "Complete"), ("zh", "完成")])
+def test_screen_readers_hear_words_and_no_keys(open_page, lang: str, said: str):
+    visit: Visit = open_page(lang)
+    # It stands there for a moment only.
+    heard = visit.page.evaluate("""() => new Promise((resolve) => {
+        const heard = () => [...document.querySelectorAll(".sr-only[role=status]")].map((status) => status.textContent);
+        const ended = () => heard().find((text) => /complete|完成/i.test(text));
+        new MutationObserver(() => ended() && resolve(ended())).observe(
+            document, { childList: true, characterData: true, subtree: true });
+        setTimeout(() => resolve(""), 15000);
+    })""")
+    assert heard == said
+
+
 def test_what_is_typed_without_a_connection_is_shown_after_it(open_page):
     visit: Visit = open_page()
     visit.allow("ERR_INTERNET_DISCONNECTED")
