@@ -1,9 +1,10 @@
-"""Words of every setting: label, Chinese help, choices. The English help is the option's own and never repeated here.
+"""Words of every setting: label, Chinese help, choices. The English help is the option's own, by the page's labels.
 
 Keys: ``options.NAME`` (label, with its unit), ``options.NAME.help``, ``options.NAME=CHOICE``,
 ``options.group.HEADING``.
 """
 
+import re
 from collections.abc import Iterator
 from types import MappingProxyType
 
@@ -382,6 +383,22 @@ _TEXT_RULES = MappingProxyType(
 )
 
 
+# Settings named as in a file, the one-word ones (resolution, device) apart: those are plain English. And true, false.
+_NAMED = re.compile(r"\b(?:" + "|".join(name for name in _OPTIONS if "_" in name) + r"|true|false)\b")
+
+
+def in_labels(text: str) -> str:
+    """The engine's English about a setting in the page's words: labels for names, on and off for true and false."""
+
+    def word(found: re.Match[str]) -> str:
+        name = found.group()
+        if name in ("true", "false"):
+            return {"true": "on", "false": "off"}[name]
+        return f"“{_OPTIONS[name][0].partition(' (')[0]}”"
+
+    return _NAMED.sub(word, text)
+
+
 def allowed_zh(spec: OptionSpec) -> str:
     """`OptionSpec.allowed` in Chinese: the end of the sentence 必须是……."""
     if spec.type == "bool":
@@ -420,7 +437,7 @@ def _texts() -> Iterator[tuple[str, tuple[str, str]]]:
     for spec in options():
         english, chinese, help_zh = _OPTIONS[spec.name]
         yield f"options.{spec.name}", (english, chinese)
-        yield f"options.{spec.name}.help", (spec.help, help_zh)
+        yield f"options.{spec.name}.help", (in_labels(spec.help), help_zh)
     yield from ((f"options.group.{heading}", (heading, chinese)) for heading, chinese in _GROUPS.items())
     yield from ((f"options.{choice}", words) for choice, words in _CHOICES.items())
 

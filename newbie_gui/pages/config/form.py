@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from newbie_gui.texts import Texts
-from newbie_gui.texts.options import allowed_zh, note_zh, zero_zh
+from newbie_gui.texts.options import allowed_zh, in_labels, note_zh, zero_zh
 from trainer_core.contracts.config import options
 from trainer_core.contracts.options import OptionSpec
 from trainer_core.contracts.workspace import Workspace
@@ -49,7 +49,7 @@ def help_of(spec: OptionSpec, t: Texts) -> str:
     """The words beside a control."""
     text = t(f"options.{spec.name}.help")
     if spec.zero:
-        zero = zero_zh(spec) if t.lang == "zh" else spec.zero
+        zero = zero_zh(spec) if t.lang == "zh" else in_labels(spec.zero)
         text = t("config.help.zero", help=text, zero=zero)
     if spec.type == "list":
         text = t("config.help.lines", help=text, separator=SEPARATOR)

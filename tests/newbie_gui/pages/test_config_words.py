@@ -30,7 +30,15 @@ def test_the_unit_stands_in_the_label():
 
 def test_help_is_the_options_own_and_chinese():
     helps = [(spec, *words.TEXTS[f"options.{spec.name}.help"]) for spec in SPECS]
-    assert [s.name for s, english, chinese in helps if english != s.help or not CHINESE.search(chinese)] == []
+    english_ones = [s.name for s, english, _ in helps if english == words.in_labels(s.help)]
+    assert english_ones == [s.name for s, _, chinese in helps if CHINESE.search(chinese)] == [s.name for s in SPECS]
+
+
+def test_the_page_names_settings_by_their_labels():
+    names = "|".join(spec.name for spec in SPECS if "_" in spec.name)
+    said = [text for key, (text, _) in words.TEXTS.items() if key.endswith(".help")]
+    assert said and not [text for text in said if re.search(rf"\b({names}|true|false)\b", text)]
+    assert words.in_labels("num_epochs decides; false stops") == "“Epochs” decides; off stops"
 
 
 def numbers(text: str) -> list[str]:
