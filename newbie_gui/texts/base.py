@@ -20,7 +20,7 @@ TEXTS = MappingProxyType(
         "base.folder.help": (
             "Choose one, or type a path: the official folder, diffusers' layout, ComfyUI's models folder, or the "
             "transformer's file.",
-            "选择一个，或输入路径：官方文件夹、diffusers 结构、ComfyUI 的 models 文件夹，或 transformer 文件。",
+            "选择一个，或输入路径：官方格式、diffusers 格式、ComfyUI 的 models 文件夹，或 transformer 文件。",
         ),
         "base.comfyui.folder": ("ComfyUI's models folder", "ComfyUI 的 models 文件夹"),
         "base.comfyui.help": (
@@ -37,15 +37,15 @@ TEXTS = MappingProxyType(
         "base.comfyui.misfit": ("for another model", "属于其他模型"),
         "base.convert.help": (
             "Write the base in another layout. Nothing is asked of the network; what exists is never overwritten.",
-            "把底模写成另一种结构。不会访问网络，也不会覆盖已有文件。",
+            "把底模写成另一种格式。不会访问网络，也不会覆盖已有文件。",
         ),
         "base.convert.source": ("What to convert", "要转换的底模"),
         "base.convert.source.help": (
             "A folder or file in any layout. Empty: the base that is chosen now, with its parts.",
-            "任意结构的文件夹或文件。留空则转换当前选择的底模及其各组件。",
+            "任意格式的文件夹或文件。留空则转换当前选择的底模及其各组件。",
         ),
         "base.convert.to": ("Convert to", "转换为"),
-        "base.convert.to.official": ("Official folder", "官方文件夹"),
+        "base.convert.to.official": ("Official folder", "官方格式的文件夹"),
         "base.convert.to.comfyui": ("One file for ComfyUI (transformer only)", "ComfyUI 单文件（仅 transformer）"),
         "base.convert.dtype": ("Precision", "精度"),
         "base.convert.dtype.keep": ("as it is", "保持不变"),
@@ -81,8 +81,8 @@ TEXTS = MappingProxyType(
         "base.report.size": ("Size", "大小"),
         "base.report.where": ("Where", "位置"),
         "base.report.hints": ("What to do", "解决办法"),
-        "base.layout.official": ("official folder", "官方文件夹"),
-        "base.layout.diffusers": ("diffusers' layout", "diffusers 结构"),
+        "base.layout.official": ("official folder", "官方格式"),
+        "base.layout.diffusers": ("diffusers' layout", "diffusers 格式"),
         "base.layout.comfyui": ("ComfyUI's models folder", "ComfyUI 的 models 文件夹"),
         "base.layout.parts": ("put together from single parts", "由单独的组件组成"),
         "base.part.transformer": ("Transformer (NewBie)", "Transformer（NewBie 主模型）"),

@@ -30,7 +30,7 @@ TEXTS = MappingProxyType(
         ),
         "config.warning.begun": (
             "A run named {name} is there already: Start continues it. Choose another name for a new run.",
-            "已有名为 {name} 的训练：点“开始”会继续它。新的训练请换一个名称。",
+            "已有名为 {name} 的训练：点“开始训练”会继续它。新的训练请换一个名称。",
         ),
         "config.warning.no_gpu": (
             "Device is cuda, but there is no NVIDIA GPU here; training would refuse.",

@@ -64,7 +64,7 @@ TEXTS = MappingProxyType(
         "frame.guide.title": ("From pictures to a LoRA in four steps", "四步：从图片到 LoRA"),
         "frame.guide.dataset": (
             "Drop your pictures and, if you have them, their .txt captions.",
-            "拖入图片；如果有 .txt 描述文件，一起拖入。",
+            "拖入图片；如果有 .txt 描述文件（caption），一起拖入。",
         ),
         "frame.guide.config": (
             "Choose the base model. A strategy that suits your card is already chosen.",
@@ -72,7 +72,7 @@ TEXTS = MappingProxyType(
         ),
         "frame.guide.train": (
             "Press Start and watch the loss and the sample pictures. You may close the page meanwhile.",
-            "点“开始”，观察损失曲线和样图。期间可以关闭页面。",
+            "点“开始训练”，观察损失曲线和样图。期间可以关闭页面。",
         ),
         "frame.guide.merge": (
             "One click makes a model or a LoRA file to download.",

@@ -112,7 +112,7 @@ TEXTS = MappingProxyType(
         ),
         "merge.facts.whole": (
             "{form}; whole factors, {modules} modules, {size}.",
-            "{form}；因子完整，{modules} 个模块，{size}。",
+            "{form}；按完整矩阵保存（没有秩），{modules} 个模块，{size}。",
         ),
         "merge.facts.no_alpha": ("not stated", "未注明"),
         "merge.facts.mixed": (

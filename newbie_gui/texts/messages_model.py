@@ -71,7 +71,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("The folder must look like this:", "文件夹必须是这样的结构："),
     (
         "ComfyUI's models folder (diffusion_models, text_encoders, vae) and diffusers' own layout are read as well.",
-        "也可以读取 ComfyUI 的 models 文件夹（diffusion_models、text_encoders、vae）和 diffusers 自己的结构。",
+        "也可以读取 ComfyUI 的 models 文件夹（diffusion_models、text_encoders、vae）和 diffusers 格式。",
     ),
     # What a file really is.
     ("a Jina text encoder", "Jina 文本编码器"),
@@ -359,7 +359,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("Start the download again: only this file is fetched anew.", "请重新开始下载：只会重下这一个文件。"),
     (
         "a base model in any layout, its transformer alone, or a hub id (org/name)",
-        "任意结构的底模、单独的 transformer，或 Hugging Face 仓库名（org/name）",
+        "任意格式的底模、单独的 transformer，或 Hugging Face 仓库名（org/name）",
     ),
     ("SOURCE: {} does not exist. Allowed: {}.", "来源 {} 不存在。可以用：{t}。"),
     ("{} is not on this computer yet.", "{} 还没有下载到这台电脑。"),

@@ -55,7 +55,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{} holds no .safetensors files, so no model folder can be made from it.",
         "{} 里没有 .safetensors 文件，因此无法生成模型文件夹。",
     ),
-    ("Or convert the base to the official folder first.", "或先把底模转换成官方文件夹。"),
+    ("Or convert the base to the official folder first.", "或先把底模转换成官方格式。"),
     (
         "Give an output that ends in .safetensors: one file for ComfyUI.",
         "请把输出名改为以 .safetensors 结尾：生成 ComfyUI 用的单个文件。",

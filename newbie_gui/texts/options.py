@@ -42,7 +42,7 @@ _OPTIONS = MappingProxyType(
         "train_data_dir": (
             "Training images",
             "训练数据集",
-            "存放图片和同名 .txt 描述的文件夹。直接放在其中、名为 10_name 的文件夹会重复 10 次。",
+            "存放图片和同名 .txt 描述（caption）的文件夹。直接放在其中、名为 10_name 的文件夹会重复 10 次。",
         ),
         "output_dir": ("Folder for runs", "训练输出文件夹", "各次训练的文件夹都放在这里。"),
         "output_name": (
@@ -68,8 +68,8 @@ _OPTIONS = MappingProxyType(
         "resolution": (
             "Resolution (px)",
             "分辨率（像素）",
-            "训练图片会缩放到与该边长的正方形面积相同。未开启“放大小图”时，边长差 5% 以上的图片保持自己较小的尺寸，"
-            "并裁到整步长。",
+            "训练图片会缩放到与该边长的正方形面积相同。未开启“放大小图”时，边长小 5% 以上的图片保持自己较小的尺寸，"
+            "并裁剪到步长的整数倍。",
         ),
         "enable_bucket": (
             "Keep aspect ratios (buckets)",
@@ -86,7 +86,7 @@ _OPTIONS = MappingProxyType(
         "bucket_upscale": (
             "Enlarge small images",
             "放大小图",
-            "把比桶小的图片放大；边长只差 5% 以内的图片总是会放大。",
+            "把比桶小的图片放大；边长小不到 5% 的图片总是会放大。",
         ),
         "train_batch_size": ("Batch size (images)", "批大小（张）", "一个批次的图片数，都来自同一个分桶。"),
         "micro_batch_size": (

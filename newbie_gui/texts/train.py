@@ -12,7 +12,7 @@ TEXTS = MappingProxyType(
         ),
         "train.start": ("Start", "开始训练"),
         "train.queue_up": ("Queue", "加入队列"),
-        "train.start.to_settings": ("Show the settings", "前往参数设置"),
+        "train.start.to_settings": ("Show the settings", "前往“参数”标签页"),
         "train.start.gpus": ("GPUs to train on", "用于训练的显卡"),
         "train.start.gpus_help": (
             "Several cards train one LoRA together.",
@@ -163,7 +163,7 @@ TEXTS = MappingProxyType(
         "train.samples.heading": ("Samples", "样图"),
         "train.samples.none": (
             "No samples. Set sample prompts in the settings, or press Sample now if there are any.",
-            "没有样图。请在参数中填写样图提示词；已填写时可点“立即出样图”。",
+            "没有样图。请在“参数”标签页填写样图提示词；已填写时可点“立即出样图”。",
         ),
         "train.samples.step": ("Step", "步"),
         "train.samples.base": ("Base (step 0)", "底模（第 0 步）"),
