@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 TEXTS = MappingProxyType(
     {
-        "fit.check": ("Check fit", "试跑一步"),
+        "fit.check": ("Check fit", "试跑"),
         "fit.stop": ("Stop the check", "停止试跑"),
         "fit.help": (
             "Loads the real model and makes two or three steps of the largest batch; the forecast above then uses what "

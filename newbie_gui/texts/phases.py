@@ -19,7 +19,7 @@ TEXTS = MappingProxyType(
         "phase.validating": ("validating", "验证"),
         "phase.drawing samples": ("drawing samples", "画样图"),
         "phase.sampling": ("drawing samples", "画样图"),
-        "phase.trying a step": ("trying a step", "试跑一步"),
+        "phase.trying a step": ("trying a step", "试跑"),
         # Data sets.
         "phase.reading the list of files": ("reading the list of files", "读取文件列表"),
         "phase.taking in pictures": ("taking in pictures", "导入图片"),

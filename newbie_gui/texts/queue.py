@@ -20,7 +20,7 @@ TEXTS = MappingProxyType(
         "queue.kind.tokens": ("Count tokens", "统计 token 数"),
         "queue.kind.import": ("Take in pictures", "导入图片"),
         "queue.kind.index": ("Look at pictures", "检查图片"),
-        "queue.kind.fit": ("Check fit", "试跑一步"),
+        "queue.kind.fit": ("Check fit", "试跑"),
         "queue.kind.demo": ("Demo", "演示"),
         "queue.status.running": ("running", "运行中"),
         "queue.status.stopping": ("stopping", "正在停止"),
