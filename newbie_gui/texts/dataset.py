@@ -95,6 +95,11 @@ TEXTS = MappingProxyType(
         ),
         "dataset.status.index_failed": ("The pictures could not be looked at.", "无法检查图片。"),
         "dataset.refused.kind": ("is no picture, caption or zip.", "不是图片、描述文件或 zip。"),
+        "dataset.refused.list": (
+            "is no picture, caption or zip. Captions in a list are not read: each belongs into a .txt of its picture's "
+            "name.",
+            "不是图片、描述文件或 zip。不读取列表形式的描述：每张图片的描述要写在与它同名的 .txt 里。",
+        ),
         "dataset.refused.format": (
             "cannot be read as a picture. Save it as PNG, JPEG or WebP.",
             "无法作为图片读取。请另存为 PNG、JPEG 或 WebP。",

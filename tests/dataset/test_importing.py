@@ -127,6 +127,7 @@ def test_what_cannot_be_used_is_listed_with_its_reason(desk: Desk):
         ("text.png", b"no picture"),
         ("x.tiff", b"II*\0"),
         ("x.exe", b"MZ"),
+        ("metadata.jsonl", b"{}"),
         ("long.txt", b"a" * (1 << 20 | 1)),
         (".DS_Store", b""),
     )
@@ -134,12 +135,13 @@ def test_what_cannot_be_used_is_listed_with_its_reason(desk: Desk):
         ("bomb.png", "too_large"),
         ("cut.png", "truncated"),
         ("long.txt", "caption_too_long"),
+        ("metadata.jsonl", "list"),
         ("text.png", "format"),
         ("x.exe", "kind"),
         ("x.tiff", "format"),
     ]
     assert not contents(desk) and not os.listdir(desk.workspace.uploads)
-    assert len(json.loads((desk.job.folder.path / "refused.json").read_text())) == 6
+    assert len(json.loads((desk.job.folder.path / "refused.json").read_text())) == 7
 
 
 def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:

@@ -8,6 +8,9 @@ from pathlib import Path, PurePosixPath
 from trainer_core.dataset.finding import OTHER_PICTURES
 from trainer_core.dataset.images import SUFFIXES
 
+# As other programs export the captions of a whole data set.
+_LISTS = frozenset({".json", ".jsonl", ".csv", ".tsv", ".parquet"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class IncomingFile:
@@ -38,7 +41,7 @@ class IncomingFile:
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedFile:
-    """Something that was not taken in. ``reason`` is one of `REASONS`; ``detail`` fills its sentence."""
+    """Something that was not taken in. ``reason`` is the key of its sentence; ``detail`` fills that."""
 
     name: str
     reason: str
@@ -63,13 +66,16 @@ class ImportPlan:
 
 
 def kind_of(name: str) -> str:
-    """ "picture", "caption", "zip", or the reason to refuse it: "format" (other pictures) or "kind"."""
+    """ "picture", "caption", "zip", or the reason to refuse it: "format" (another picture), "list" (of captions, as it
+    looks) or "kind"."""
     suffix = PurePosixPath(name.lower()).suffix
     if suffix in SUFFIXES:
         return "picture"
     if suffix in (".txt", ".zip"):
         return "caption" if suffix == ".txt" else "zip"
-    return "format" if suffix in OTHER_PICTURES else "kind"
+    if suffix in OTHER_PICTURES:
+        return "format"
+    return "list" if suffix in _LISTS else "kind"
 
 
 def plan_of(incoming: Iterable[IncomingFile]) -> ImportPlan:

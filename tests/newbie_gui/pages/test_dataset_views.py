@@ -92,8 +92,8 @@ def test_a_running_job_has_figures_and_a_stop_button(tmp_path: Path):
 
 
 REASONS = (
-    "kind", "format", "missing", "unreadable", "broken", "truncated", "too_large", "duplicate", "duplicate_captioned",
-    "no_picture",
+    "kind", "list", "format", "missing", "unreadable", "broken", "truncated", "too_large", "duplicate",
+    "duplicate_captioned", "no_picture",
     "several_pictures", "several_folders", "has_caption", "caption_too_long", "zip_entries", "zip_size", "zip_ratio",
     "zip_broken", "zip_encrypted", "zip_link", "zip_path", "zip_nested",
 )  # fmt: skip
