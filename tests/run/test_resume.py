@@ -1,11 +1,13 @@
 """Stop anywhere and go on: the same bits as a run that was left alone."""
 
+import os
 import signal
 from collections.abc import Callable
 
 import pytest
 from runs import assert_same_run, losses, run_of, start, wait_for_steps
 
+from trainer_core.contracts.checkpoints import complete_checkpoints, step_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.training.run import run_training
 from trainer_core.training.stopping import StopSignal
@@ -30,6 +32,26 @@ def test_36_resume_at_every_single_step(
     assert outcomes == ["stopped"] * len(outcomes) and last == "finished"
     assert run_training(made) == "already finished"
     assert_same_run(made, undisturbed)
+
+
+@pytest.mark.parametrize("before", [lambda *_: None, signal.SIG_IGN], ids=["", "nohup"])
+def test_a_closed_terminal_saves_and_stops(
+    config: Make, before: "signal._HANDLER", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, look, shell = config("closed", max_train_steps=2), StopSignal.requests, signal.signal(signal.SIGHUP, before)
+
+    def hang_up_twice(self: StopSignal) -> set[str]:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+        return look(self)
+
+    monkeypatch.setattr(StopSignal, "requests", hang_up_twice)
+    try:
+        assert run_training(made) == ("finished" if before == signal.SIG_IGN else "stopped")
+        assert signal.getsignal(signal.SIGHUP) == before
+    finally:
+        signal.signal(signal.SIGHUP, shell)
+    assert [step_of(folder) for folder in complete_checkpoints(run_of(made).checkpoints)] == [len(losses(made))]
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def rank_of(environment: Mapping[str, str], name: Literal["RANK", "LOCAL_RANK"])
 
 
 class SignalRelay(StopSignals):
-    """SIGINT and SIGTERM while it is entered: passed on to the processes there are, and remembered.
+    """The signals of a stop while it is entered: passed on to the processes there are, and remembered.
 
     Entered around several `run_ranks` it also takes what comes between them, when there is nobody to pass it on to.
     """
@@ -79,7 +79,7 @@ def run_ranks(
 ) -> RankOutcome:
     """Run `command` `count` times on this machine as one torch.distributed world; returns when all have ended.
 
-    SIGINT and SIGTERM are passed on, once each, by `stops` where one is entered already. When one process fails, the
+    What asks for a stop is passed on, once each, by `stops` where one is entered already. When one process fails, the
     others get SIGTERM and, after 20 seconds, SIGKILL: they would wait for ever for the one that is gone.
     """
     port = str(_free_port())

@@ -1,4 +1,4 @@
-"""How a run is asked to stop: a request file, SIGINT or SIGTERM. All three end it at the next step border."""
+"""How a run is asked to stop: a request file, SIGINT, SIGTERM or SIGHUP. Each ends it at the next step border."""
 
 from types import FrameType
 
