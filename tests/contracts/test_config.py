@@ -248,8 +248,10 @@ def test_what_was_moved_as_a_whole_is_no_change(tmp_path):
         (tmp_path / "new" / name).mkdir(parents=True)
     old, new = project(tmp_path / "old"), project(tmp_path / "new")
     assert changes(old, new) == ()
-    other = dataclasses.replace(new, base_model_path=str(tmp_path / "new" / "other"))
-    assert [change.name for change in changes(old, other)] == ["base_model_path"]
+    # The contents of a base tell a run whether it is the same one: it may be renamed.
+    other = str(tmp_path / "new" / "other")
+    renamed = dataclasses.replace(new, base_model_path=other, train_data_dir=other)
+    assert [change.name for change in changes(old, renamed)] == ["train_data_dir"]
     # A copy is another one while the first is there, and what is nowhere was not moved.
     (tmp_path / "old" / "base").mkdir(parents=True)
     (tmp_path / "new" / "data").rmdir()

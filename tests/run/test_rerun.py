@@ -1,5 +1,6 @@
 """What starting the same run again does, by what changed."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from runs import events, losses, run_of
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.training import loop, saving, session
 from trainer_core.training.run import run_training
 from trainer_core.training.stopping import StopSignal
@@ -43,6 +45,20 @@ def test_a_changed_rank_is_refused_by_name_and_changes_nothing(config: Make, fin
     with pytest.raises(UserError, match="lora_rank: 4 -> 8"):
         run_training(config(num_epochs=2, lora_rank=8))
     assert run.config_file.read_bytes() == before and run.status() == "finished"
+
+
+def test_a_renamed_base_goes_on_and_another_one_is_refused_by_its_contents(config: Make, tmp_path: Path) -> None:
+    base, other = tmp_path / "base", tmp_path / "other"
+    for folder in (base, other):
+        shutil.copytree(TINY_BASE, folder)
+    with open(other / "vae" / "config.json", "a") as file:
+        file.write("\n")
+    assert run_training(config(base_model_path=str(base), max_train_steps=1)) == "finished"
+    base.rename(tmp_path / "renamed")
+    with pytest.raises(UserError, match="other is not the one this run was trained on"):
+        run_training(config(base_model_path=str(other), max_train_steps=2))
+    # What was refused is not what the run compares with from here on.
+    assert run_training(config(base_model_path=str(tmp_path / "renamed"), max_train_steps=2)) == "finished"
 
 
 def test_a_changed_learning_rate_continues_with_a_warning_and_another_spelling_in_silence(

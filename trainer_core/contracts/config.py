@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from trainer_core.contracts.base_part import BASE_PARTS, PART_OPTIONS, is_elsewhere
+from trainer_core.contracts.base_part import BASE_OPTIONS, BASE_PARTS, PART_OPTIONS, is_elsewhere
 from trainer_core.contracts.errors import ConfigError, Problem, UserError
 from trainer_core.contracts.foreign import FOREIGN_KEYS
 from trainer_core.contracts.options import OptionSpec, Rerun, checked, specs_of
@@ -181,13 +181,15 @@ def _same(spec: OptionSpec, old: Any, new: Any) -> bool:
         return True
     if spec.rule == "path":
         # "" is no path at all, and not the current folder.
-        return bool(old and new) and (_real(old) == _real(new) or _is_moved(old, new))
+        return bool(old and new) and (_real(old) == _real(new) or _is_moved(spec.name, old, new))
     return spec.name == "lora_target_modules" and set(old) == set(new)
 
 
-def _is_moved(old: str, new: str) -> bool:
+def _is_moved(name: str, old: str, new: str) -> bool:
     """True for what is gone there and is now here; whether it still holds the same, a run sees by the contents."""
-    return Path(old).name == Path(new).name and not os.path.exists(old) and os.path.exists(new)
+    # A base may have another name now: with other contents the run refuses it.
+    alike = name in BASE_OPTIONS or Path(old).name == Path(new).name
+    return alike and not os.path.exists(old) and os.path.exists(new)
 
 
 def _real(path: str) -> str:

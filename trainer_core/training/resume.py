@@ -1,11 +1,13 @@
 """How a begun run goes on: with a changed config or refused, and what of its earlier life is no longer as it was."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from trainer_core.contracts.config import Change, TrainConfig, changes, load_config, options, require_none_refused
+from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import read_events, truncate_after_step
 from trainer_core.contracts.fsutil import replace as replace_file
+from trainer_core.contracts.fsutil import write_text_atomic
 from trainer_core.contracts.run_names import checkpoint_name, export_step, sample_place
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.trash import place_in
@@ -24,6 +26,17 @@ def check_rerun(run: RunDir, config: TrainConfig) -> tuple[Change, ...]:
     changed = changes(load_config(run.config_file), config)
     require_none_refused(changed, run.path)
     return changed
+
+
+def keeping_config(run: RunDir) -> Callable[[object, BaseException | None, object], None]:
+    """What puts a begun run's config back after a refusal: the refused one would pass for what it was trained with."""
+    before = run.config_file.read_text(encoding="utf-8") if run.config_file.exists() and run.has_begun() else None
+
+    def put_back(kind: object, error: BaseException | None, trace: object) -> None:
+        if before is not None and isinstance(error, UserError) and error.code == "rerun_refused":
+            write_text_atomic(run.config_file, before)
+
+    return put_back
 
 
 def resumed_config(run: RunDir, config: TrainConfig) -> TrainConfig:

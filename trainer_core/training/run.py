@@ -42,6 +42,7 @@ from trainer_core.training.resume import (
     check_rerun,
     earlier_steps,
     go_back_to,
+    keeping_config,
     kept_notes,
     rate_warnings,
     resumed_config,
@@ -130,6 +131,7 @@ def _open(run: RunDir, config: TrainConfig, stack: ExitStack) -> tuple[Change, .
     """Take the run for this process until `stack` closes; returns what changed since it was last trained."""
     stack.enter_context(run.lock())
     changed = check_rerun(run, config)
+    stack.push(keeping_config(run))
     run.create(config)
     run.remove_leftovers()
     # What is asked while the same launcher starts this run's processes again is meant for these.
