@@ -58,6 +58,7 @@ def test_check_lists_buckets_and_what_is_cropped(tmp_path: Path, capsys: Capture
     ("settings", "words"),
     [
         ("validation_split = 0.05", "holds out 50% of these 2 images"),
+        ("validation_every_n_steps = 3", "validation_every_n_steps = 3 measures nothing"),
         ("lora_rank = 8\nlora_alpha = 32", "lora_alpha / lora_rank = 4"),
     ],
 )

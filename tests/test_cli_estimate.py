@@ -43,6 +43,15 @@ def test_the_table_names_phases_steps_time_and_disk(config: Path, capsys: Captur
     assert not (config.parent / "out").exists()
 
 
+def test_what_cannot_be_validated_is_named(config: Path, capsys: Captured):
+    for file in sorted(config.parent.glob("data/2_hero/*.png"))[1:]:
+        file.unlink()
+    for setting in ("validation_split = 0.3", "validation_every_n_steps = 3"):
+        changed = config.with_name("changed.toml")
+        changed.write_text(config.read_text(encoding="utf-8") + setting, encoding="utf-8")
+        assert main(["estimate", str(changed)]) == 0 and f"note: {setting} " in capsys.readouterr().out
+
+
 def test_json_and_several_gpus_without_loading_torch(config: Path):
     code = (
         "import sys, trainer_core.cli as c\n"

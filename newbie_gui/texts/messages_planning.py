@@ -18,6 +18,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "which num_epochs = {} comes to.",
         "每张图片会训练 {} 次（num_epochs × 重复次数）；这么多图片建议训练 {} 到 {} 次，即 num_epochs = {}。",
     ),
+    (
+        "validation_every_n_steps = {} measures nothing: set validation_split (0.05, say) or validation_data_dir.",
+        "validation_every_n_steps = {} 没有图片可测：请设置 validation_split（例如 0.05）或 validation_data_dir。",
+    ),
     ("fewer than 100", "少于 100 张"),
     ("100 to 1000", "100 到 1000 张"),
     ("more than 1000", "多于 1000 张"),

@@ -211,6 +211,12 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("{} of {} images are held out for validation, not trained on.", "{1} 张图片中有 {0} 张留作验证，不参与训练。"),
     (
+        "validation_split = {} holds nothing out of a single image: no validation loss is measured. Add images, or set "
+        "validation_data_dir.",
+        "只有一张图片，validation_split = {} 无法留出任何图片：不会计算验证损失。请添加图片，或设置 "
+        "validation_data_dir。",
+    ),
+    (
         "validation_split = {} holds out {} of these {} images: at least one is always held out.",
         "validation_split = {} 实际留出了这 {2} 张图片的 {1}：至少会留出一张。",
     ),

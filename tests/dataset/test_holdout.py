@@ -81,4 +81,5 @@ def test_both_sides_get_an_image_where_there_are_two(count: int, share: float, h
 
 def test_a_share_that_a_few_images_cannot_give_is_spoken_of() -> None:
     assert "0.05 holds out 50% of these 2 images" in share_note(1, 2, 0.05)
+    assert "0.3 holds nothing out of a single image" in share_note(0, 1, 0.3)
     assert not share_note(1, 10, 0.05) and not share_note(5, 100, 0.05) and not share_note(0, 1, 0.0)

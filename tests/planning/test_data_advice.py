@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.planning.data_advice import dataset_advice, too_long
+from trainer_core.planning.data_advice import dataset_advice, too_long, unmeasured
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,9 @@ def test_a_training_many_times_too_long_is_named():
     said = too_long(30, 300, 100)
     assert "1,000 times" in said and "100 to 200 times" in said and "num_epochs = 10 " in said
     assert too_long(30, 300, 40) == too_long(30, 30, 400) == too_long(0, 0, 10_000) == ""
+
+
+@pytest.mark.parametrize("settings", [{"validation_split": 0.1}, {"validation_data_dir": "v"}, {}])
+def test_a_validation_without_images_is_named(settings: dict[str, Any]):
+    config = TrainConfig(base_model_path="b", train_data_dir="d", validation_every_n_steps=3, **settings)
+    assert bool(unmeasured(config)) is not bool(settings)

@@ -56,6 +56,17 @@ def test_what_is_held_out_is_not_trained_on_wherever_it_lies_and_all_count_so(
     assert len(losses(made)) == count_steps(made, read_facts(made).buckets).total_steps == 3
 
 
+@pytest.mark.parametrize("setting", [("validation_split", 0.3), ("validation_every_n_steps", 3)])
+def test_a_validation_without_images_is_spoken_of(config: Make, tmp_path: Path, setting: tuple[str, float]) -> None:
+    single = tmp_path / "single"
+    single.mkdir()
+    Image.new("RGB", (128, 128)).save(single / "only.png")
+    made = config(train_data_dir=str(single), max_train_steps=1, **dict([setting]))
+    assert run_training(made) == "finished" and events(made, "validation") == []
+    told = [event["message"] for event in events(made, "warning")]
+    assert sum("{} = {:g} ".format(*setting) in message for message in told) == 1
+
+
 def test_the_best_checkpoint_is_kept_and_named(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = iter([9.0, 5.0, 1.0, 2.0, 3.0, 4.0, 5.0])
     monkeypatch.setattr(

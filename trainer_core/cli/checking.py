@@ -12,6 +12,7 @@ from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.holdout import divide, share_note
 from trainer_core.dataset.images import ImageProblem, load_rgb
 from trainer_core.dataset.scan import ImageItem, Scan, none_readable, refused_by_strict_data, scan_dataset
+from trainer_core.planning.data_advice import unmeasured
 
 
 def check(config: TrainConfig) -> int:
@@ -19,6 +20,8 @@ def check(config: TrainConfig) -> int:
     scale = config.lora_alpha / config.lora_rank
     if not 0.25 <= scale <= 2:
         note(f"lora_alpha / lora_rank = {scale:g}; 0.25 to 2 is usual, and lora_alpha = 0 takes lora_rank.")
+    if told := unmeasured(config):
+        note(told)
     stops = [*_settings(config), *_images(config, "train_data_dir")]
     if config.validation_data_dir:
         stops += _images(config, "validation_data_dir")

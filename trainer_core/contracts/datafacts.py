@@ -19,12 +19,14 @@ class DataFacts:
     """Sizes and captions. `captions` counts distinct texts that get encoded, system prompt included.
 
     longest_tokens, mean_tokens: Gemma's tokens of such a text; `tokens_of` estimates them from the text's bytes.
+    notes: sentences about the images as the training will use them.
     """
 
     buckets: tuple[Bucket, ...]
     captions: int
     longest_tokens: int
     mean_tokens: float
+    notes: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:

@@ -8,7 +8,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import Bucket, DataFacts, tokens_of
 from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.captions import gemma_text, variants
-from trainer_core.dataset.holdout import divide
+from trainer_core.dataset.holdout import divide, share_note
 from trainer_core.dataset.scan import ImageItem, scan_dataset
 
 
@@ -22,7 +22,9 @@ def facts_of(found: Sequence[ImageItem], config: TrainConfig) -> DataFacts:
 
     Raises UserError as `divide`.
     """
-    items = divide(found, config).trained
+    division = divide(found, config)
+    items = division.trained
+    note = share_note(len(division.held_out), len(found), config.validation_split)
     plan = BucketPlan.from_config(config)
     images: Counter[tuple[int, int]] = Counter()
     shown: Counter[tuple[int, int]] = Counter()
@@ -47,4 +49,5 @@ def facts_of(found: Sequence[ImageItem], config: TrainConfig) -> DataFacts:
         captions=len(texts),
         longest_tokens=max(tokens),
         mean_tokens=sum(tokens) / len(tokens),
+        notes=(note,) if note else (),
     )

@@ -89,7 +89,12 @@ def split(items: Sequence[ImageItem], share: float, seed: int) -> tuple[list[Ima
 
 
 def share_note(held_out: int, images: int, share: float) -> str:
-    """A sentence where more than twice the share that was asked for is held out; else ""."""
+    """A sentence where nothing of the share that was asked for is held out, or more than twice of it; else ""."""
+    if share > 0 and not held_out:
+        return (
+            f"validation_split = {share:g} holds nothing out of a single image: no validation loss is measured. Add "
+            "images, or set validation_data_dir."
+        )
     if held_out <= 2 * share * images:
         return ""
     return (

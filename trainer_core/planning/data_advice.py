@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from trainer_core.contracts.config import TrainConfig
+
 PUBLISHED_RATES = (5e-5, 2e-4)
 
 
@@ -62,4 +64,14 @@ def too_long(images: int, shown: int, epochs: int) -> str:
     return (
         f"Each image is trained {seen:,.0f} times (num_epochs x repeats); for so many images {advice.times[0]} to "
         f"{advice.times[1]} times are recommended, which num_epochs = {advice.epochs[0]} comes to."
+    )
+
+
+def unmeasured(config: TrainConfig) -> str:
+    """A sentence where the validation loss is asked for and no image is held out to measure it with; else ""."""
+    if not config.validation_every_n_steps or config.validation_split or config.validation_data_dir:
+        return ""
+    return (
+        f"validation_every_n_steps = {config.validation_every_n_steps} measures nothing: set validation_split (0.05, "
+        "say) or validation_data_dir."
     )

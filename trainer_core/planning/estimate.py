@@ -15,7 +15,7 @@ from trainer_core.contracts.disk import disk_space
 from trainer_core.contracts.phase_names import TRAINING
 from trainer_core.planning.activations import activations
 from trainer_core.planning.base import BaseSizes, read_base
-from trainer_core.planning.data_advice import too_long
+from trainer_core.planning.data_advice import too_long, unmeasured
 from trainer_core.planning.measured import MeasuredStep, passes_of
 from trainer_core.planning.phases import (
     GIB,
@@ -258,6 +258,8 @@ def _notes(
         notes.append(f"lora_target_modules: nothing ends in {', '.join(targets.unmatched)}; training would refuse.")
     if config.swap_blocks > base.transformer.n_layers:
         notes.append(f"swap_blocks: this base has {base.transformer.n_layers} main blocks; training would refuse.")
+    if note := unmeasured(config):
+        notes.insert(0, note)
     if data is None:
         notes.append(
             f"No data set was read: one {config.resolution} x {config.resolution} picture and captions of "
@@ -268,6 +270,7 @@ def _notes(
         epochs = 0 if config.max_train_steps else config.num_epochs
         if note := too_long(data.images, sum(bucket.shown for bucket in data.buckets), epochs):
             notes.insert(0, note)
+        notes[:0] = data.notes
     if config.mixed_precision == "fp16":
         notes.append("fp16: the frozen weights are bfloat16, and each use keeps an fp16 copy for the backward pass.")
     if cuda:

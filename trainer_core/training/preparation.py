@@ -11,6 +11,7 @@ from trainer_core.dataset.captions import spaced
 from trainer_core.dataset.holdout import divide, share_note
 from trainer_core.dataset.scan import ImageItem, Scan, none_readable, scan_dataset
 from trainer_core.model.folder import BaseFolder
+from trainer_core.planning.data_advice import unmeasured
 from trainer_core.training.cache import FeatureCache, MemoryCache, cache_root, key_of, part_id
 from trainer_core.training.distributed import World
 from trainer_core.training.features import FeatureStore, Sample
@@ -64,6 +65,8 @@ class Preparation:
                 self._warn(
                     f"This system prompt does not end in a space, as the base was trained with; one is added: {prompt}"
                 )
+        if note := unmeasured(config):
+            self._warn(note)
         trained, held_out = self._items()
         share = self._world.share if config.use_cache else (0, 1)
         with self._world.local_main_first():
