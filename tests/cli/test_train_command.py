@@ -1,6 +1,8 @@
 """`train`: which GPUs are used, and what is said when they cannot be."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,16 @@ def test_processes_that_were_killed_are_spoken_for(
 
     assert code(-9, -15) == 137 and "killed (signal 9)" in capsys.readouterr().err
     assert code(-15, 1) == 1 and not capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_a_last_word_that_nobody_can_hear_is_no_failure(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("base_model_path = 'b'\ntrain_data_dir = 'd'\ndevice = 'cpu'\n", encoding="utf-8")
+    code = (
+        "import sys, trainer_core.training.run as run\nfrom trainer_core.cli import main\n"
+        f"run.run_training = lambda config: 'finished'\nsys.exit(main(['train', {str(config)!r}]))"
+    )
+    with open("/dev/full", "w") as output:
+        done = subprocess.run([sys.executable, "-c", code], stdout=output, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -28,7 +28,7 @@ from trainer_core.cli import (
     tiny,
     train,
 )
-from trainer_core.cli.shared import PATHS, stay_offline, tell
+from trainer_core.cli.shared import PATHS, silence, stay_offline, tell
 from trainer_core.contracts.errors import ConfigError, UserError, system_problem
 
 COMMANDS = (
@@ -81,7 +81,7 @@ def _system_error(error: OSError) -> int:
     """The exit code for what any command can meet; another error is raised again."""
     if isinstance(error, BrokenPipeError):
         # Whoever read the output (`| head`) has seen enough; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence()
         return 1
     if error.errno != errno.ENAMETOOLONG:
         raise error

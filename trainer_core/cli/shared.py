@@ -47,6 +47,20 @@ def note(sentence: str) -> None:
     print(f"note: {sentence}", file=sys.stderr)
 
 
+def last_word(text: str) -> None:
+    """Print what became of work that is done and saved: a full disk or a closed terminal does not make it a failure."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        # Python would try again, and complain, when it flushes at exit.
+        silence()
+
+
+def silence() -> None:
+    """From here on standard output goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def tell(error: UserError) -> None:
     """Say what went wrong and what to do."""
     print(f"error: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from trainer_core.cli.shared import last_word
 from trainer_core.contracts.events import failure_since
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.jobs.ranks import RankOutcome, SignalRelay, importable, repository_python, run_ranks
@@ -27,7 +28,7 @@ def train_together(source: Path, run: RunDir, count: int) -> int:
             from trainer_core.training.out_of_memory import end_stopped
 
             end_stopped(run)
-            print("stopped")
+            last_word("stopped")
             return 0
     if unopened:
         from trainer_core.training.out_of_memory import end_failed

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from trainer_core.cli.shared import PATHS, Commands, config_of, stay_offline
+from trainer_core.cli.shared import PATHS, Commands, config_of, last_word, stay_offline
 from trainer_core.cli.together import train_together
 from trainer_core.contracts.base_part import is_elsewhere
 from trainer_core.contracts.config import TrainConfig, named_parts
@@ -59,7 +59,7 @@ def train(path: Path, *, check: bool = False) -> int:
 
     outcome = run_training(config)
     if main_process:
-        print(outcome)
+        last_word(outcome)
     return 0
 
 
