@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,17 @@ def test_a_gpu_that_is_not_there_is_refused_and_not_replaced_by_the_cpu(monkeypa
     )
     with pytest.raises(UserError, match='gpus = "5" names 1 GPUs; PyTorch finds 0'):
         count(monkeypatch, 0, gpus="5")
+
+
+@pytest.mark.parametrize(("visible", "refused"), [("", False), ("-1", False), ("0", True)])
+def test_without_a_driver_named_gpus_are_refused_unless_all_are_hidden(
+    visible: str, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(train, "detect", lambda path: Machine())
-    assert count(monkeypatch, 0, gpus="5") == 0
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert count(monkeypatch, 0, gpus="5", device="cpu") == 0
+    with pytest.raises(UserError, match='gpus = "5" names 1') if refused else nullcontext():
+        assert count(monkeypatch, 0, gpus="5") == 0
 
 
 def test_processes_that_were_killed_are_spoken_for(

@@ -70,20 +70,22 @@ def _gpu_count(config: TrainConfig) -> int:
     """
     if config.device == "cpu" or (config.device == "auto" and told_to_use_cpu(os.environ)):
         return 0
+    meant_for_cpu = os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1")
     # Before torch is loaded: it reads these variables once.
     os.environ.update(child_environment(os.environ, _numbers(config)))
     import torch
 
-    from trainer_core.training.device import cuda_usable
+    from trainer_core.training.device import CHOOSE_CPU, cuda_usable
 
     # NVML counts for torch, also the cards that it cannot use.
     count = torch.cuda.device_count() if cuda_usable() else 0
     asked = 0 if config.gpus == "all" else len(config.gpus.split(","))
-    if asked > count and (count or config.device == "cuda" or _has_cards()):
+    if asked > count and (count or config.device == "cuda" or not meant_for_cpu or _has_cards()):
+        hints = ["nvidia-smi lists the GPUs with their numbers.", 'Set gpus = "all" to use every one.']
         raise UserError(
             "device_unavailable",
             f'gpus = "{config.gpus}" names {asked} GPUs; PyTorch finds {count} of them.',
-            ["nvidia-smi lists the GPUs with their numbers.", 'Set gpus = "all" to use every one.'],
+            hints if count else [*hints, CHOOSE_CPU],
         )
     if count > 1 and not (torch.distributed.is_available() and torch.distributed.is_nccl_available()):
         print(f"note: PyTorch cannot join GPUs on this system (it has no NCCL), so one of {count} is used.")
