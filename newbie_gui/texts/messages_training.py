@@ -72,6 +72,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "Triton kernels {}; PyTorch's own do the same in up to half as much time again.",
         "Triton 内核{t}；改用 PyTorch 自带的运算，结果相同，用时最多增加一半。",
     ),
+    (
+        "checkpoint_skip_every = {} does nothing without gradient_checkpointing: every block keeps its activations.",
+        "未开启 gradient_checkpointing 时，checkpoint_skip_every = {} 不起作用：所有模块都保留激活值。",
+    ),
     ("compile_blocks: to compile {}; blocks run as they are.", "compile_blocks：编译{t}；模块照常运行。"),
     (
         "compile_blocks: the compiler failed, so blocks run as they are ({}).",

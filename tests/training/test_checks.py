@@ -31,6 +31,12 @@ def test_flash_attention_falls_back_in_words() -> None:
     assert found.attention_backend == "sdpa" and "flash-attn needs an NVIDIA GPU" in notes[0]
 
 
+def test_blocks_that_are_skipped_of_a_checkpointing_that_is_off_are_spoken_of() -> None:
+    found, notes = adapted(replace(CONFIG, checkpoint_skip_every=3, gradient_checkpointing=False), CPU)
+    assert found.checkpoint_skip_every == 3 and "checkpoint_skip_every = 3 does nothing" in notes[0]
+    assert adapted(replace(CONFIG, checkpoint_skip_every=3), CPU)[1] == []
+
+
 def test_nothing_else_changes() -> None:
     assert adapted(CONFIG, CPU) == (CONFIG, [])
 

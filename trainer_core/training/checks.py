@@ -48,6 +48,12 @@ def adapted(config: TrainConfig, device: torch.device) -> tuple[TrainConfig, lis
             config = replace(config, attention_backend="flash")
         else:
             notes.append(f"use_flash_attention_2: flash-attn {problem}; PyTorch's own attention kernels are used.")
+    if config.checkpoint_skip_every and not config.gradient_checkpointing:
+        # Not refused: switching checkpointing off is what a run with memory to spare is advised to do.
+        notes.append(
+            f"checkpoint_skip_every = {config.checkpoint_skip_every} does nothing without gradient_checkpointing: "
+            "every block keeps its activations."
+        )
     problem = compile_problem(device) if config.compile_blocks else None
     if problem:
         config = replace(config, compile_blocks=False)
