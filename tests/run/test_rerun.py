@@ -25,6 +25,13 @@ def test_finished_says_so_and_more_epochs_continue(config: Make, finished_copy: 
     assert any("The learning rate rises from" in event["message"] for event in events(finished_copy, "warning"))
 
 
+def test_fewer_steps_than_are_done_are_said_as_such(config: Make, finished_copy: TrainConfig) -> None:
+    assert run_training(config(max_train_steps=3)) == "already finished"
+    said = events(finished_copy, "finished")[-1]["message"]
+    assert said == "already finished: 4 steps are done, more than the 3 that max_train_steps asks for now"
+    assert run_of(finished_copy).read_state()["total_steps"] == 4
+
+
 def test_steps_of_another_size_leave_the_run_in_its_epoch(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     made = config(num_epochs=2)
     asked = iter([set()] * 5 + [{"stop"}])

@@ -235,10 +235,7 @@ class _Run:
         schedule, total = prepared.schedule, prepared.schedule.total_steps
         undrawn = world.on_main(lambda: self._samples_missing(schedule, first))
         if checkpoint and first >= total and not undrawn:
-            if world.main:
-                self.run.write_state("finished", step=first, total_steps=total)
-            self.events.emit("finished", step=first, message=f"already finished: {first} of {total} steps are done")
-            return "already finished"
+            return self._already_finished(first, total)
         if config.lr_warmup_steps >= total:
             self._warn(f"lr_warmup_steps = {config.lr_warmup_steps} covers all {total} steps; the rate never peaks.")
         if any(world.any([self.stop.wanted()])):
@@ -304,6 +301,15 @@ class _Run:
                 f"Trained by {before} process(es) so far and by {self.world.size} now: a step holds other images."
             )
         return checkpoint
+
+    def _already_finished(self, done: int, total: int) -> str:
+        if self.world.main:
+            self.run.write_state("finished", step=done, total_steps=done)
+        option = "max_train_steps" if self.config.max_train_steps else "num_epochs"
+        beyond = f"{done} steps are done, more than the {total} that {option} asks for now"
+        told = beyond if done > total else f"{done} of {total} steps are done"
+        self.events.emit("finished", step=done, message=f"already finished: {told}")
+        return "already finished"
 
     def _samples_missing(self, schedule: Schedule, done: int) -> bool:
         """True where a stop came while the pictures of a run's very last step, `done`, were drawn."""
