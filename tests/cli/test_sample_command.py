@@ -23,3 +23,9 @@ def test_a_second_call_numbers_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert {path.name for path in tmp_path.iterdir()} == {
         "holiday.png", "00-seed-42.png", "01-seed-43.png", "02-seed-42.png", "03-seed-43.png",
     }  # fmt: skip
+
+
+def test_the_name_of_a_picture_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "anna.PNG"
+    assert main(["sample", "--output", str(output), "--device", "cpu", "--prompt", "a"]) == 1
+    assert f"--output {tmp_path / 'anna'})" in capsys.readouterr().err and not output.exists()

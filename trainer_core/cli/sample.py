@@ -57,6 +57,7 @@ def _sample(options: argparse.Namespace) -> None:
         if not low <= value <= high:
             raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
     text = _text(options)
+    _require_folder_name(options.output)
     from trainer_core.tools.generate import PictureRequest, generate
     from trainer_core.tools.outputs import require_folder, writing
     from trainer_core.training.device import pick_device
@@ -83,6 +84,18 @@ def _sample(options: argparse.Namespace) -> None:
 
     device = pick_device(options.device)
     generate(options.base, loras_of(options), requests, device=device, generated=generated, tell=note, text=text)
+
+
+def _require_folder_name(output: Path) -> None:
+    """Raises UserError `output_invalid` for what reads as one picture's name."""
+    from trainer_core.dataset.images import SUFFIXES
+
+    if output.suffix.lower() in SUFFIXES and not output.is_dir():
+        raise UserError(
+            "output_invalid",
+            f"--output {output} is the folder that the pictures are put into, but is named like a picture.",
+            [f"Write a folder (--output {output.with_suffix('')}); each picture gets a name of its own in it."],
+        )
 
 
 def _text(options: argparse.Namespace) -> dict[str, Any]:
