@@ -18,6 +18,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("{} repeats; allowed: 1 to {}", "重复次数 {} 超出范围；允许 1 到 {}"),
     ("{}: {} is not a folder.", "{}：{} 不是文件夹。"),
     ("Check the path.", "请检查路径。"),
+    ("Check the path; in full it is {}.", "请检查路径；完整路径是 {}。"),
     ("strict_data is on and the data set has problems:", "已开启 strict_data，而数据集有问题："),
     (
         "No usable image in {}. Looked for {} in it and its folders.",

@@ -273,4 +273,7 @@ def test_nothing_usable(tmp_path: Path, strict: bool):
 def test_a_folder_that_is_not_there(tmp_path: Path):
     with pytest.raises(UserError, match="is not a folder") as caught:
         scan(tmp_path / "none")
-    assert caught.value.code == "dataset_missing"
+    assert caught.value.code == "dataset_missing" and caught.value.hints == ("Check the path.",)
+    with pytest.raises(UserError, match="train_data_dir: none is not a folder") as caught:
+        scan(Path("none"))
+    assert str(Path.cwd() / "none") in caught.value.hints[0]

@@ -44,7 +44,7 @@ def scan_dataset(root: Path, *, strict: bool, option: str = "train_data_dir") ->
             problem that leaves an image out.
     """
     if not root.is_dir():
-        raise UserError("dataset_missing", f"{option}: {root} is not a folder.", ["Check the path."])
+        raise folder_missing(option, root)
     finding = find_images(root)
     read = [_read(found) for found in finding.pictures]
     told = [*finding.problems, *(problem for _, remarks in read for problem in remarks)]
@@ -63,6 +63,12 @@ def scan_dataset(root: Path, *, strict: bool, option: str = "train_data_dir") ->
         message = f"{root}: no image has a caption. Captions are .txt files beside the images: 1.txt for 1.png."
         problems.insert(0, DataProblem(kind="no_captions", path=root, message=message))
     return Scan(items=tuple(items), problems=tuple(problems))
+
+
+def folder_missing(option: str, folder: Path) -> UserError:
+    """The error for an option that names what is no folder; of a relative path it says where that was looked for."""
+    hint = "Check the path." if folder.is_absolute() else f"Check the path; in full it is {folder.absolute()}."
+    return UserError("dataset_missing", f"{option}: {folder} is not a folder.", [hint])
 
 
 def refused_by_strict_data(problems: Sequence[str]) -> UserError:

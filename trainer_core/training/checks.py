@@ -11,6 +11,7 @@ from trainer_core.contracts.config import TrainConfig, named_parts
 from trainer_core.contracts.disk import folder_problem
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
+from trainer_core.dataset.scan import folder_missing
 from trainer_core.model.attention import backend_problem, check_backend
 from trainer_core.model.compiled import compile_problem
 from trainer_core.model.folder import BaseFolder, empty_transformer, find_base, transformer_dimensions
@@ -77,7 +78,7 @@ def _check_folders(config: TrainConfig) -> None:
     for option in ("train_data_dir", "validation_data_dir"):
         folder = Path(getattr(config, option))
         if getattr(config, option) and not folder.is_dir():
-            raise UserError("dataset_missing", f"{option}: {folder} is not a folder.", ["Check the path."])
+            raise folder_missing(option, folder)
         run = Path(config.output_dir) / config.output_name
         if getattr(config, option) and run.resolve().is_relative_to(folder.resolve()):
             raise UserError(
