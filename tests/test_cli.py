@@ -51,7 +51,7 @@ def test_check_lists_buckets_and_what_is_cropped(tmp_path: Path, capsys: Capture
     config.write_text(text, encoding="utf-8")
     assert main(["train", "--check", str(config)]) == 0
     told = capsys.readouterr().out
-    assert "wide.png" in told and "352x176" in told.replace(" ", "") and "1 images" in told
+    assert "wide.png" in told and "352x176" in told.replace(" ", "") and "1 image, 1 an epoch" in told
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_check_finds_what_would_stop_the_training(setting: str, words: str, tmp_
     assert main(["train", "--check", str(config)]) == 1
     told = capsys.readouterr()
     assert told.err.count("error: ") == 1 and words in told.err and "Traceback" not in told.err
-    assert "sound.png" in told.out and "warning: left out: " in told.out and "1 images" in told.out
+    assert "sound.png" in told.out and "warning: left out: " in told.out and "1 image, " in told.out
     assert {path.name for path in tmp_path.iterdir()} == {"c.toml", "data"}
 
 

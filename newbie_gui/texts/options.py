@@ -110,7 +110,7 @@ _OPTIONS = MappingProxyType(
         "lr_scheduler": (
             "Learning-rate schedule",
             "学习率调度",
-            "预热之后学习率如何变化。多项式（polynomial）的幂为 1，因此与线性相同。",
+            "预热之后学习率如何变化。多项式（polynomial）的幂为 1，因此是线性的，但终点是 1e-7 而不是 0。",
         ),
         "lr_warmup_steps": ("Warm-up (steps)", "预热（步）", "学习率从 0 升到峰值所用的优化器步数。"),
         "lr_restarts": ("Restarts of the cosine", "余弦重启次数", "cosine_with_restarts 中余弦的个数。"),

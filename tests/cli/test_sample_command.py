@@ -29,3 +29,10 @@ def test_the_name_of_a_picture_is_no_folder(tmp_path: Path, capsys: pytest.Captu
     output = tmp_path / "anna.PNG"
     assert main(["sample", "--output", str(output), "--device", "cpu", "--prompt", "a"]) == 1
     assert f"--output {tmp_path / 'anna'})" in capsys.readouterr().err and not output.exists()
+
+
+def test_a_strength_with_a_comma_is_told_how_to_write_it(capsys: pytest.CaptureFixture[str]) -> None:
+    for strength, hints in (("0,5", 1), ("half", 0)):
+        assert main(["sample", "--lora", f"x.safetensors={strength}", "--device", "cpu", "--prompt", "a"]) == 1
+        told = capsys.readouterr().err
+        assert "is not a number" in told and told.count("  - Write 0.5") == hints

@@ -77,7 +77,9 @@ def test_each_schedule(name: str, half_way: float, end: float) -> None:
 def test_polynomial_is_linear_as_its_help_says() -> None:
     linear, polynomial = (rate_of_step(replace(CONFIG, lr_scheduler=name), 110) for name in ("linear", "polynomial"))
     assert [polynomial(step) for step in range(111)] == pytest.approx([linear(step) for step in range(111)], abs=2e-7)
-    assert "polynomial has power 1" in next(spec.help for spec in options() if spec.name == "lr_scheduler")
+    assert "polynomial has power 1: linear, but down to 1e-7" in next(
+        spec.help for spec in options() if spec.name == "lr_scheduler"
+    )
 
 
 def test_without_a_warm_up_a_constant_rate_is_whole_from_the_first_step() -> None:

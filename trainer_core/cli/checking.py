@@ -84,7 +84,8 @@ def _images(config: TrainConfig, option: str) -> Iterator[UserError]:
     shown = sum(item.repeats for item in usable)
     held = f"{held_out} more held out for validation, " if held_out else ""
     what = f"{shown} an epoch with repeats" if option == "train_data_dir" else "to validate with"
-    print(f"{len(usable)} images, {what}, {held}{len(scan.problems) + len(broken)} warnings")
+    found, warnings = len(usable), len(scan.problems) + len(broken)
+    print(f"{found} image{'s' * (found != 1)}, {what}, {held}{warnings} warning{'s' * (warnings != 1)}")
     if config.strict_data and (severe or broken):
         yield refused_by_strict_data([*severe, *broken])
     elif not usable and option == "train_data_dir":

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TypeAlias
@@ -12,6 +13,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.user_path import user_path
 
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 PATHS = "Paths that are not absolute mean the current folder."
 
 # Text: at run time argparse's own class takes no parameter.
@@ -88,4 +90,5 @@ def _lora(text: str) -> tuple[Path, float]:
     try:
         return user_path(path), float(strength)
     except ValueError as error:
-        raise UserError("strength_invalid", f"--lora {text}: '{strength}' is not a number.") from error
+        hints = [f"Write {strength.replace(',', '.')}, with a point."] if _DECIMAL_COMMA.fullmatch(strength) else []
+        raise UserError("strength_invalid", f"--lora {text}: '{strength}' is not a number.", hints) from error

@@ -148,7 +148,7 @@ class TrainConfig:
     learning_rate: float = option(1e-4, "Peak learning rate.", group="Optimizer", above=0, maximum=1, level="basic")
     lr_scheduler: str = option(
         "cosine",
-        "Course of the learning rate after the warm-up. polynomial has power 1, so it is linear.",
+        "Course of the learning rate after the warm-up. polynomial has power 1: linear, but down to 1e-7, not 0.",
         choices=("cosine", "linear", "constant", "constant_with_warmup", "cosine_with_restarts", "polynomial"),
     )
     lr_warmup_steps: int = option(
