@@ -60,6 +60,7 @@ def test_check_lists_buckets_and_what_is_cropped(tmp_path: Path, capsys: Capture
         ("validation_split = 0.05", "holds out 50% of these 2 images"),
         ("validation_every_n_steps = 3", "validation_every_n_steps = 3 measures nothing"),
         ("lora_rank = 8\nlora_alpha = 32", "lora_alpha / lora_rank = 4"),
+        ("resolution = 512\nbucket_upscale = true", "2 of 2 images are enlarged more than 4 times: blue.png, red.png"),
     ],
 )
 def test_check_notes_settings_that_do_more_than_they_seem(
@@ -70,7 +71,8 @@ def test_check_notes_settings_that_do_more_than_they_seem(
     for colour in ("red", "blue"):
         Image.new("RGB", (64, 64), colour).save(tmp_path / f"{colour}.png")
     config = tmp_path / "c.toml"
-    text = f"base_model_path = '{TINY_BASE}'\ntrain_data_dir = '{tmp_path}'\nresolution = 64\n{settings}\n"
+    text = f"base_model_path = '{TINY_BASE}'\ntrain_data_dir = '{tmp_path}'\n{settings}\n"
+    text += "" if "resolution" in settings else "resolution = 64\n"
     config.write_text(text, encoding="utf-8")
     assert main(["train", "--check", str(config)]) == 0
     assert words in capsys.readouterr().err

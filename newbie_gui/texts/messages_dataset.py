@@ -17,6 +17,11 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("not a regular file", "不是普通文件"),
     ("{} repeats; allowed: 1 to {}", "重复次数 {} 超出范围；允许 1 到 {}"),
     ("{}: {} is not a folder.", "{}：{} 不是文件夹。"),
+    (
+        "{} of {} images lose more than half of their area to cropping: {}.",
+        "{1} 张图片中有 {0} 张会被裁掉一半以上的面积：{2v}。",
+    ),
+    ("{} of {} images are enlarged more than {} times: {}.", "{1} 张图片中有 {0} 张会被放大到 {2} 倍以上：{3v}。"),
     ("Check the path.", "请检查路径。"),
     ("Check the path; in full it is {}.", "请检查路径；完整路径是 {}。"),
     ("strict_data is on and the data set has problems:", "已开启 strict_data，而数据集有问题："),

@@ -18,3 +18,19 @@ def test_repeats_count_as_shown_and_captions_once(tmp_path: Path):
     assert [(bucket.images, bucket.shown) for bucket in facts.buckets] == [(2, 6), (1, 3)]
     assert facts.images == 3 and facts.captions == 1
     assert facts.longest_tokens == facts.mean_tokens > 4
+
+
+def test_what_cropping_and_enlarging_spoil_is_named_in_one_sentence_each(tmp_path: Path):
+    for number in range(7):
+        Image.new("RGB", (900, 90)).save(tmp_path / f"long {number}.png")
+    Image.new("RGB", (40, 40)).save(tmp_path / "tiny.png")
+    Image.new("RGB", (256, 256)).save(tmp_path / "fitting.png")
+    values = {"base_model_path": "x", "train_data_dir": str(tmp_path), "resolution": 256, "bucket_upscale": True}
+    assert read_facts(parse_config(values)).notes == (
+        "7 of 9 images lose more than half of their area to cropping: long 0.png, long 1.png, long 2.png, long 3.png, "
+        "long 4.png and 2 more.",
+        "1 of 9 images are enlarged more than 4 times: tiny.png.",
+    )
+    for file in tmp_path.glob("[lt]*.png"):
+        file.unlink()
+    assert read_facts(parse_config(values)).notes == ()

@@ -9,6 +9,7 @@ from trainer_core.contracts.config import TrainConfig, named_parts
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.dataset.buckets import BucketPlan
+from trainer_core.dataset.facts import placed, placing_notes
 from trainer_core.dataset.holdout import divide, share_note
 from trainer_core.dataset.images import ImageProblem, load_rgb
 from trainer_core.dataset.scan import ImageItem, Scan, none_readable, refused_by_strict_data, scan_dataset
@@ -66,6 +67,8 @@ def _images(config: TrainConfig, option: str) -> Iterator[UserError]:
         yield error
         return
     usable, broken = _listed(scan, config)
+    for told in placing_notes(placed(scan.items, config)):
+        note(told)
     held_out = 0
     if option == "train_data_dir":
         try:

@@ -1,15 +1,19 @@
 """A data set as a forecast sees it: images by bucket, lengths of captions. Headers and .txt files are read."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import Bucket, DataFacts, tokens_of
-from trainer_core.dataset.buckets import BucketPlan
+from trainer_core.dataset.buckets import Assignment, BucketPlan
 from trainer_core.dataset.captions import gemma_text, variants
 from trainer_core.dataset.holdout import divide, share_note
 from trainer_core.dataset.scan import ImageItem, scan_dataset
+
+# By side; a note names so many images at most.
+_MUCH_ENLARGED = 4
+_NAMED = 5
 
 
 def read_facts(config: TrainConfig) -> DataFacts:
@@ -24,13 +28,12 @@ def facts_of(found: Sequence[ImageItem], config: TrainConfig) -> DataFacts:
     """
     division = divide(found, config)
     items = division.trained
-    note = share_note(len(division.held_out), len(found), config.validation_split)
-    plan = BucketPlan.from_config(config)
+    share = share_note(len(division.held_out), len(found), config.validation_split)
+    places = placed(items, config)
     images: Counter[tuple[int, int]] = Counter()
     shown: Counter[tuple[int, int]] = Counter()
     texts: set[str] = set()
-    for item in items:
-        bucket = plan.assign(item.width, item.height).bucket
+    for item, bucket in ((item, place.bucket) for item, place in places):
         images[bucket] += 1
         shown[bucket] += item.repeats
         made = variants(
@@ -49,5 +52,33 @@ def facts_of(found: Sequence[ImageItem], config: TrainConfig) -> DataFacts:
         captions=len(texts),
         longest_tokens=max(tokens),
         mean_tokens=sum(tokens) / len(tokens),
-        notes=(note,) if note else (),
+        notes=(*([share] if share else ()), *placing_notes(places)),
     )
+
+
+def placed(items: Iterable[ImageItem], config: TrainConfig) -> list[tuple[ImageItem, Assignment]]:
+    """Each image and where it goes."""
+    plan = BucketPlan.from_config(config)
+    return [(item, plan.assign(item.width, item.height)) for item in items]
+
+
+def placing_notes(places: Sequence[tuple[ImageItem, Assignment]]) -> list[str]:
+    """A sentence about all images that are cropped to less than half, and one about those that are enlarged a lot."""
+    cropped = [item for item, place in places if place.crop_loss > 0.5]
+    enlarged = [item for item, place in places if place.scale > _MUCH_ENLARGED]
+    notes = []
+    if cropped:
+        notes.append(
+            f"{len(cropped)} of {len(places)} images lose more than half of their area to cropping: {_names(cropped)}."
+        )
+    if enlarged:
+        notes.append(
+            f"{len(enlarged)} of {len(places)} images are enlarged more than {_MUCH_ENLARGED} times: "
+            f"{_names(enlarged)}."
+        )
+    return notes
+
+
+def _names(items: Sequence[ImageItem]) -> str:
+    more = len(items) - _NAMED
+    return ", ".join(str(item.relative) for item in items[:_NAMED]) + (f" and {more} more" if more > 0 else "")

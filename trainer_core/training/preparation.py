@@ -8,6 +8,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.phase_names import Report
 from trainer_core.dataset.captions import spaced
+from trainer_core.dataset.facts import placed, placing_notes
 from trainer_core.dataset.holdout import divide, share_note
 from trainer_core.dataset.scan import ImageItem, Scan, none_readable, scan_dataset
 from trainer_core.model.folder import BaseFolder
@@ -130,8 +131,11 @@ class Preparation:
     def _scanned(self, option: str) -> Scan:
         folder = Path(getattr(self._config, option))
         scan = scan_dataset(folder, strict=self._config.strict_data, option=option)
-        for problem in scan.problems:
-            self._warn(problem.message)
+        for message in [
+            *(problem.message for problem in scan.problems),
+            *placing_notes(placed(scan.items, self._config)),
+        ]:
+            self._warn(message)
         return scan
 
     def _encode(
