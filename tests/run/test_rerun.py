@@ -62,8 +62,12 @@ def test_a_renamed_base_goes_on_and_another_one_is_refused_by_its_contents(confi
         file.write("\n")
     assert run_training(config(base_model_path=str(base), max_train_steps=1)) == "finished"
     base.rename(tmp_path / "renamed")
+    refused = config(base_model_path=str(other), max_train_steps=2)
+    before = len(events(refused, "phase"))
     with pytest.raises(UserError, match="other is not the one this run was trained on"):
-        run_training(config(base_model_path=str(other), max_train_steps=2))
+        run_training(refused)
+    # Not after hours of encoding with the other VAE.
+    assert [event["phase"] for event in events(refused, "phase")[before:]] == ["checking data"]
     # What was refused is not what the run compares with from here on.
     assert run_training(config(base_model_path=str(tmp_path / "renamed"), max_train_steps=2)) == "finished"
 

@@ -22,24 +22,26 @@ from trainer_core.training.stopping import StopRequested, StopSignal
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedData:
-    """What training needs of the data. The hashes identify the data set and the transformer's files."""
+    """What training needs of the data.
+
+    The hashes identify the data set and the transformer's files; `base_id` the encoders' as well: a run that goes on
+    with another VAE would learn another thing.
+    """
 
     samples: list[Sample]
     validation: list[Sample]
     store: FeatureStore
     schedule: Schedule
     base_hash: str
+    base_id: str
     data_hash: str
-
-    @property
-    def base_id(self) -> str:
-        """Transformer and encoders: a run that goes on with another VAE would learn another thing."""
-        encoding = self.store.encoding
-        return key_of(transformer=self.base_hash, vae=encoding.vae, gemma=encoding.gemma, jina=encoding.jina)
 
 
 class Preparation:
-    """Prepares a run; with several processes each encodes its share of what is missing."""
+    """Prepares a run; with several processes each encodes its share of what is missing.
+
+    `accept` hears the `base_id` before anything is encoded with that base, and may raise.
+    """
 
     def __init__(  # noqa: PLR0913 - the parts of a run, by name
         self,
@@ -50,6 +52,7 @@ class Preparation:
         stop: StopSignal,
         report: Report,
         warn: Callable[[str], None],
+        accept: Callable[[str], None] = lambda base_id: None,
     ) -> None:
         self._config = config
         self._base = base
@@ -57,6 +60,7 @@ class Preparation:
         self._stop = stop
         self._report = report
         self._warn = warn
+        self._accept = accept
 
     def go(self) -> PreparedData:
         """Raises UserError for data that cannot be used, StopRequested (in every process) when asked to stop."""
@@ -78,6 +82,9 @@ class Preparation:
             validation, plain = store.plan(held_out, shuffle=False)
             base_hash = part_id(self._base.transformer, store.cache.index)
             store.cache.index.save()
+        e = store.encoding
+        base_id = key_of(transformer=base_hash, vae=e.vae, gemma=e.gemma, jina=e.jina)
+        self._accept(base_id)
         prompts = [*config.sample_prompts, config.sample_negative_prompt]
         self._encode(store, [*captions, *plain], prompts, [*samples, *validation])
         for caption in store.cut_captions([*captions, *plain], prompts):
@@ -103,6 +110,7 @@ class Preparation:
             store=store,
             schedule=schedule,
             base_hash=base_hash,
+            base_id=base_id,
             data_hash=data_hash,
         )
 

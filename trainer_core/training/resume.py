@@ -1,13 +1,16 @@
 """How a begun run goes on: with a changed config or refused, and what of its earlier life is no longer as it was."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+from trainer_core.contracts.checkpoints import STATE, complete_checkpoints
 from trainer_core.contracts.config import Change, TrainConfig, changes, load_config, options, require_none_refused
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import read_events, truncate_after_step
+from trainer_core.contracts.fsutil import read_json_object, write_text_atomic
 from trainer_core.contracts.fsutil import replace as replace_file
-from trainer_core.contracts.fsutil import write_text_atomic
 from trainer_core.contracts.run_names import checkpoint_name, export_step, sample_place
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.trash import place_in
@@ -26,6 +29,22 @@ def check_rerun(run: RunDir, config: TrainConfig) -> tuple[Change, ...]:
     changed = changes(load_config(run.config_file), config)
     require_none_refused(changed, run.path)
     return changed
+
+
+def require_begun_base(run: RunDir, root: Path, base_id: str) -> None:
+    """Like `require_base` of the newest checkpoint, before it is known to be sound: encoding may take hours."""
+    if folders := complete_checkpoints(run.checkpoints):
+        require_base(read_json_object(folders[-1] / STATE), root, base_id)
+
+
+def require_base(state: Mapping[str, Any], root: Path, base_id: str) -> None:
+    """Raises UserError `rerun_refused` where a checkpoint's `state` is of another base than that in `root`."""
+    if state.get("base", base_id) != base_id:
+        raise UserError(
+            "rerun_refused",
+            f"The base model in {root} is not the one this run was trained on.",
+            ["Choose another output_name, or restore the base model."],
+        )
 
 
 def keeping_config(run: RunDir) -> Callable[[object, BaseException | None, object], None]:

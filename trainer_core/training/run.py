@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -45,6 +46,8 @@ from trainer_core.training.resume import (
     keeping_config,
     kept_notes,
     rate_warnings,
+    require_base,
+    require_begun_base,
     resumed_config,
     validation_warnings,
     warnings_of,
@@ -225,7 +228,8 @@ class _Run:
         )  # fmt: skip
         self._phase(CHECKING_DATA, 0, 1)
         prepared = Preparation(
-            config, self.base, world, stop=self.stop, report=self._work, warn=self._warn
+            config, self.base, world, stop=self.stop, report=self._work, warn=self._warn,
+            accept=partial(require_begun_base, self.run, self.base.root),
         ).go()  # fmt: skip
         checkpoint = self._restore_point(prepared)
         first = 0
@@ -287,12 +291,7 @@ class _Run:
         if step is None:
             return None
         checkpoint = found[0] or load_checkpoint(self.run.checkpoint(step))
-        if checkpoint.state["base"] != prepared.base_id:
-            raise UserError(
-                "rerun_refused",
-                f"The base model in {self.base.root} is not the one this run was trained on.",
-                ["Choose another output_name, or restore the base model."],
-            )
+        require_base(checkpoint.state, self.base.root, prepared.base_id)
         if checkpoint.state["data"] != prepared.data_hash:
             self._warn("The data set (images, captions, repeats or buckets) differs from the one trained on so far.")
         before = checkpoint.state.get("world_size", 1)
