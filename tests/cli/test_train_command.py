@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from trainer_core.cli import together, train
+from trainer_core.cli.checking import check
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.jobs.ranks import RankOutcome
+from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.hardware import Gpu, Machine
 
 
@@ -28,7 +31,7 @@ def count(monkeypatch: pytest.MonkeyPatch, seen: int, **settings: str) -> int:
     """What is used where PyTorch sees that many GPUs."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: seen)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: seen > 0)
-    return train._gpu_count(TrainConfig(base_model_path="b", train_data_dir="d", **settings))
+    return train.gpu_count(TrainConfig(base_model_path="b", train_data_dir="d", **settings))
 
 
 @pytest.mark.parametrize(("nccl", "used"), [(True, 2), (False, 1)])
@@ -63,6 +66,16 @@ def test_without_a_driver_named_gpus_are_refused_unless_all_are_hidden(
     assert count(monkeypatch, 0, gpus="5", device="cpu") == 0
     with pytest.raises(UserError, match='gpus = "5" names 1') if refused else nullcontext():
         assert count(monkeypatch, 0, gpus="5") == 0
+
+
+def test_check_tells_of_gpus_that_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    assert check(TrainConfig(base_model_path=str(TINY_BASE), train_data_dir=str(tmp_path), gpus="91,92")) == 1
+    told = capsys.readouterr()
+    assert 'gpus = "91,92" names 2 GPUs' in told.err and "1 image, " in told.out
 
 
 def test_processes_that_were_killed_are_spoken_for(

@@ -260,7 +260,7 @@ def test_a_stop_asked_of_the_job_between_two_starts_reaches_the_run(
         run_of(made).write_state("stopped")
         return RankOutcome(codes=(0, 0))
 
-    monkeypatch.setattr(train, "_gpu_count", lambda config: 2)
+    monkeypatch.setattr(train, "gpu_count", lambda config: 2)
     first = failing(then=lambda made: folder.request("stop"))(made)
     monkeypatch.setattr(together, "run_ranks", Lives(first, stopping))
     with pytest.raises(JobStopped):

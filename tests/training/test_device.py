@@ -61,7 +61,7 @@ def test_the_command_refuses_before_it_starts_a_process_for_each_card(monkeypatc
     """NVML counts for torch: it also counts cards that the driver is too old for."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UserError, match="cannot use the GPU"):
-        train._gpu_count(TrainConfig(base_model_path="b", train_data_dir="d"))
+        train.gpu_count(TrainConfig(base_model_path="b", train_data_dir="d"))
 
 
 @pytest.mark.usefixtures("unusable")

@@ -1,5 +1,6 @@
 """`train --check`: what becomes of each image, and everything that would stop the training. Nothing is written."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from trainer_core.dataset.facts import placed, placing_notes
 from trainer_core.dataset.holdout import divide, share_note
 from trainer_core.dataset.images import ImageProblem, load_rgb
 from trainer_core.dataset.scan import ImageItem, Scan, none_readable, refused_by_strict_data, scan_dataset
+from trainer_core.jobs.ranks import is_launched
 from trainer_core.planning.data_advice import unmeasured
 
 
@@ -34,6 +36,7 @@ def check(config: TrainConfig) -> int:
 
 def _settings(config: TrainConfig) -> Iterator[UserError]:
     """What the run would say before it writes anything; it says one thing at a time."""
+    from trainer_core.cli.train import gpu_count
     from trainer_core.model.hub import cached_part
     from trainer_core.planning.hub_place import parse_place
     from trainer_core.training.checks import adapted, base_of, check_early, kernel_notes
@@ -42,6 +45,9 @@ def _settings(config: TrainConfig) -> Iterator[UserError]:
 
     run = RunDir(Path(config.output_dir) / config.output_name)
     try:
+        if not is_launched(os.environ):
+            # From here on PyTorch sees the cards that the training would.
+            gpu_count(config)
         run.require_place()
         own, config = config, resumed_config(run, config)
         device = pick_device(config.device)

@@ -43,7 +43,7 @@ def train(path: Path, *, check: bool = False) -> int:
     """
     config, notes = config_of(path)
     launched = is_launched(os.environ)
-    count = 1 if launched or check else _gpu_count(config)
+    count = 1 if launched or check else gpu_count(config)
     if count > 1:
         return train_together(path, RunDir(Path(config.output_dir) / config.output_name), count)
     main_process = os.environ.get("RANK", "0") == "0"
@@ -63,7 +63,7 @@ def train(path: Path, *, check: bool = False) -> int:
     return 0
 
 
-def _gpu_count(config: TrainConfig) -> int:
+def gpu_count(config: TrainConfig) -> int:
     """How many GPUs this training uses; from here on CUDA sees no others. 0 without any.
 
     Raises UserError `device_unavailable`.
