@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from newbie_gui.texts import Texts
-from newbie_gui.texts.options import allowed_zh, in_labels, note_zh, zero_zh
+from newbie_gui.texts.allowed import allowed_zh, note_zh, zero_zh
+from newbie_gui.texts.options import in_labels
 from trainer_core.contracts.config import options
 from trainer_core.contracts.options import OptionSpec
 from trainer_core.contracts.workspace import Workspace
