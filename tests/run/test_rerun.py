@@ -121,9 +121,10 @@ def test_out_of_memory_names_the_steps_of_the_ladder_in_order(config: Make, monk
     with pytest.raises(UserError, match=r"ran out of memory.*2\.00 GiB"):
         run_training(made)
     hints = events(made, "failed")[-1]["hints"]
+    # Not Gemma in fewer bits: of one that small it would be a new run for nothing.
     wanted = (
-        "micro_batch_size = 1", "gradient_checkpointing = true", 'base = "int8"', 'base = "nf4"',
-        'gemma = "int8"', 'gemma = "nf4"', "Strategy 1", "lora_rank = 16",
+        "micro_batch_size = 1", "gradient_checkpointing = true", 'base = "int8"', 'base = "nf4"', "Strategy 1",
+        "lora_rank = 16",
     )  # fmt: skip
     assert len(hints) == len(wanted) and all(words in hint for words, hint in zip(wanted, hints, strict=True))
 

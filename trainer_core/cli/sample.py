@@ -90,7 +90,7 @@ def _require_folder_name(output: Path) -> None:
     """Raises UserError `output_invalid` for what reads as one picture's name."""
     from trainer_core.dataset.images import SUFFIXES
 
-    if output.suffix.lower() in SUFFIXES and not output.is_dir():
+    if output.suffix.lower() in SUFFIXES and not output.exists():
         raise UserError(
             "output_invalid",
             f"--output {output} is the folder that the pictures are put into, but is named like a picture.",
