@@ -2,6 +2,7 @@
 
 import re
 
+from newbie_gui.texts import allowed
 from newbie_gui.texts import options as words
 from trainer_core.contracts.config import options
 from trainer_core.contracts.options import OptionSpec
@@ -47,10 +48,10 @@ def numbers(text: str) -> list[str]:
 
 def says_the_same(spec: OptionSpec) -> bool:
     """The Chinese words of what is allowed have the English numbers, and a note where the English have one."""
-    zero = f"（{words.zero_zh(spec)}）" if spec.zero else ""
-    chinese = words.allowed_zh(spec).replace(zero, "")
+    zero = f"（{allowed.zero_zh(spec)}）" if spec.zero else ""
+    chinese = allowed.allowed_zh(spec).replace(zero, "")
     english = spec.allowed().replace(f" ({spec.zero})", "") if spec.zero else spec.allowed()
-    return numbers(chinese) == numbers(english) and bool(words.note_zh(spec)) == bool(spec.note)
+    return numbers(chinese) == numbers(english) and bool(allowed.note_zh(spec)) == bool(spec.note)
 
 
 def test_what_is_allowed_says_the_same_numbers_in_chinese():
@@ -59,4 +60,4 @@ def test_what_is_allowed_says_the_same_numbers_in_chinese():
 
 def test_a_range_in_chinese():
     spec = next(spec for spec in SPECS if spec.name == "min_bucket_reso")
-    assert words.allowed_zh(spec) == "32 到 2048 像素之间的整数，且为 16 的倍数，或 0（自动：分辨率的一半）"
+    assert allowed.allowed_zh(spec) == "32 到 2048 像素之间的整数，且为 16 的倍数，或 0（自动：分辨率的一半）"
