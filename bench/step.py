@@ -27,6 +27,7 @@ from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
 from trainer_core.model.swapping import Swapping
 from trainer_core.planning.activations import activations
+from trainer_core.planning.adapter import adapter_shape
 from trainer_core.planning.measured import passes_of
 from trainer_core.planning.phases import GIB, Workload, training_pass, training_phase
 from trainer_core.planning.shapes import Dimensions, matching, parameter_count
@@ -180,7 +181,7 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
         "host_seconds_per_step": host,
         "kernels": not kernels_problem(),
         "parameters": parameter_count(dims),
-        "lora_parameters": targets.parameters(config.lora_rank),
+        "lora_parameters": targets.parameters(adapter_shape(config)),
         "caption_tokens": options.caption_tokens,
         "machine": machine(device),
         "config": {name: getattr(config, name) for name in SHOWN},
@@ -190,7 +191,8 @@ def measure(config: TrainConfig, dims: Dimensions, options: argparse.Namespace) 
 SHOWN = (
     "resolution", "train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing",
     "checkpoint_skip_every", "quantize_base", "swap_blocks", "mixed_precision",
-    "attention_backend", "compile_blocks", "optimizer_type", "lora_rank", "lora_dropout", "lora_target_modules",
+    "attention_backend", "compile_blocks", "optimizer_type", "adapter_type", "lora_rank", "lokr_factor", "lokr_rank",
+    "lora_dropout", "lora_target_modules",
 )  # fmt: skip
 
 

@@ -9,12 +9,15 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("cannot be honoured yet: {}", "暂不支持：{t}"),
     ("is not known: {}", "未知：{t}"),
     ("left out", "略去"),
+    ("LoRA and LoKr are the adapters that can be trained here", "这里能训练的适配器是 LoRA 和 LoKr"),
+    ("LyCORIS drops nothing of a LoKr's inputs", "LyCORIS 不会丢弃 LoKr 的输入"),
+    ("nothing of the adapter would be left out at random", "不会随机略去适配器的任何部分"),
     (
-        "a LoKr adapter; an ordinary LoRA would be trained instead, which is another shape of file and learns "
-        "otherwise",
-        "LoKr 适配器；这里会改为训练普通 LoRA，两者的文件结构和学习方式都不同",
+        "the other trainer reads this key and does not train the norm layers either",
+        "原训练器虽然读取此键，但同样不训练归一化层",
     ),
-    ("it asks for {}", "它要求{t}"),
+    ("lokr_rank = 0: at so high a rank every factor is whole", "lokr_rank = 0：秩这么高时所有因子都是完整的"),
+    ("lokr_factor = 0, the most even split", "lokr_factor = 0，即最接近的两个因子"),
     ("captions would be used as they stand", "描述会原样使用"),
     (
         "the adapter would start from the ordinary initialisation (noise and zeros)",

@@ -19,10 +19,14 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("{} does not fit this run's adapter; {}.", "{x}与这次训练的适配器不匹配；{x}。"),
     ("The checkpoint", "检查点"),
     (
-        "Use the same lora_rank and lora_target_modules as the file was trained with.",
-        "请使用与该文件训练时相同的 lora_rank 和 lora_target_modules。",
+        "Use the same lora_target_modules and lora_rank (of a LoKr lokr_factor and lokr_rank) as the file has.",
+        "请使用与该文件相同的 lora_target_modules 和 lora_rank（LoKr 则是 lokr_factor 和 lokr_rank）。",
     ),
-    ("{} is a {}; only plain LoRA can be trained on.", "{} 是 {}；只能在普通 LoRA 的基础上继续训练。"),
+    (
+        '{} is a {}; adapter_type = "{}" can only start from a {}.',
+        '{} 是 {}；adapter_type = "{}" 时只能从 {} 开始。',
+    ),
+    ('Set adapter_type = "{}".', '请设 adapter_type = "{}"。'),
     (
         "Merge it into the base (`merge`), then train a new LoRA on the merged model.",
         "请先把它合并进底模，再用合并后的模型训练新的 LoRA。",

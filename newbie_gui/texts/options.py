@@ -123,17 +123,33 @@ _OPTIONS = MappingProxyType(
         "adam_beta2": ("Adam beta 2", "Adam β2 系数", "Adam 中梯度平方均值的衰减率。"),
         "adam_epsilon": ("Adam epsilon", "Adam ε 小量", "防止 Adam 除以零的小量。"),
         "gradient_clip_norm": ("Gradient clipping (norm)", "梯度裁剪（范数）", "梯度的最大范数；0 表示不裁剪。"),
+        "adapter_type": (
+            "Kind of adapter",
+            "适配器类型",
+            "lora：每层两个细长的矩阵，所有程序都能读取。lokr：与 LyCORIS 相同，一大一小两个矩阵的克罗内克积，"
+            "参数量相近却是满秩的；导出为 ComfyUI 文件，没有秩这一设置。",
+        ),
         "lora_rank": ("LoRA rank", "LoRA 秩（rank）", "适配器的秩：越大能学的越多，文件和显存占用也越大。"),
         "lora_alpha": (
             "LoRA alpha",
             "LoRA 缩放（alpha）",
-            "适配器的缩放：其输出乘以 lora_alpha / lora_rank。",
+            "适配器的缩放：其输出乘以 lora_alpha / lora_rank；LoKr 乘以 lora_alpha / lokr_rank，大因子完整时乘以 1。",
         ),
         "lora_dropout": ("LoRA dropout (share)", "LoRA dropout（比例）", "训练时适配器输入被随机丢弃的比例。"),
         "lora_target_modules": (
             "Modules with an adapter (one a line)",
             "训练 LoRA 的模块（每行一个）",
             "名称以其中之一结尾的模块都会加上适配器。",
+        ),
+        "lokr_factor": (
+            "LoKr factor",
+            "LoKr 因子（factor）",
+            "LoKr 小因子的边长，用于边长能被它整除的层：越大，适配器越小。",
+        ),
+        "lokr_rank": (
+            "LoKr rank",
+            "LoKr 秩（rank）",
+            "LoKr 大因子的秩上限；达到其较长边的一半时不再起限制作用。",
         ),
         "resume_from_lora": (
             "Start from a LoRA",

@@ -12,7 +12,6 @@ OURS = [spec.name for spec in options()]
 NEEDED = {"base_model_path": "base", "train_data_dir": "images"}
 # On in each case; what the fork's and upstream's files may hold.
 ON: dict[str, Any] = {
-    "adapter_type": "lyco_lokr",
     "use_dora": True,
     "train_norm": True,
     "init_lora_weights": "pissa_niter_4",
@@ -37,9 +36,10 @@ def lines(translation: Translation) -> dict[str, str]:
     return {report.key: str(report) for report in translation.reports}
 
 
-def test_what_is_on_here_is_all_that_blocks_but_the_two_with_conditions():
+def test_what_is_on_here_is_all_that_blocks_but_those_with_conditions():
     blocking = {key for key, foreign in FOREIGN_KEYS.items() if foreign.blocks}
-    assert blocking == {*ON, "use_rslora", "keep_tokens_separator"}
+    conditional = {"use_rslora", "keep_tokens_separator", "lokr_rank_dropout", "lokr_module_dropout"}
+    assert blocking == {*ON, *conditional}
 
 
 @pytest.mark.parametrize("key", BLOCKING)
@@ -53,7 +53,7 @@ def test_a_key_that_changes_the_result_blocks(key: str):
 
 @pytest.mark.parametrize("off", [False, 0, 0.0, ""])
 def test_values_that_mean_off_are_harmless(off: object):
-    keys = BLOCKING.keys() - {"adapter_type", "init_lora_weights", "lora_rank_pattern", "lora_alpha_pattern"}
+    keys = BLOCKING.keys() - {"init_lora_weights", "lora_rank_pattern", "lora_alpha_pattern"}
     found = translated(adapter_type="LoRA", init_lora_weights=True, lora_rank_pattern={}, **dict.fromkeys(keys, off))
     assert found.blocking == () and "asks for nothing" in lines(found)["drop_artist_rate"]
     parse_config(found.values)
@@ -65,16 +65,46 @@ def test_true_is_no_rate_and_one_is_not_true():
 
 
 def test_details_go_with_the_key_that_they_belong_to():
-    found = translated(adapter_type="lokr", lokr_rank=114514, lokr_factor=8, ema_decay=0.999, use_ema=False)
-    assert found.blocking == ("adapter_type",)
-    assert "detail of adapter_type, whose line" in lines(found)["lokr_rank"]
+    found = translated(eva_tau=0.99, init_lora_weights="eva", ema_decay=0.999, use_ema=False)
+    assert found.blocking == ("init_lora_weights",)
+    assert "detail of init_lora_weights, whose line" in lines(found)["eva_tau"]
     assert "detail of use_ema, which is off" in lines(found)["ema_decay"]
 
 
-def test_a_lokr_file_taken_as_lora_keeps_its_modules():
-    found = translated("adapter_type", adapter_type="lyco_lokr", lokr_target_modules=["attention.qkv"])
-    assert found.values["lora_target_modules"] == ["attention.qkv"]
-    assert "taken as lora_target_modules" in lines(found)["lokr_target_modules"]
+LOKR = {"adapter_type": "lyco_lokr", "lokr_rank": 114514, "lokr_alpha": 1, "lokr_factor": 8}
+
+
+def test_upstreams_lokr_file_trains_what_lycoris_would():
+    targets = ["attention.qkv"]
+    found = translated(**LOKR, lokr_dropout=0.05, lokr_train_norm=True, lokr_target_modules=targets)
+    config = parse_config(found.values)
+    assert (config.adapter_type, config.lokr_rank, config.lokr_factor, config.lora_dropout) == ("lokr", 0, 8, 0.0)
+    assert config.lora_target_modules == targets and found.blocking == ()
+    said = lines(found)
+    assert (
+        "taken as lora_target_modules" in said["lokr_target_modules"] and "every factor is whole" in said["lokr_rank"]
+    )
+    assert "drops nothing" in said["lokr_dropout"] and "drops nothing" in said["lora_dropout"]
+
+
+def test_a_lokr_of_a_rank_keeps_it_and_its_alpha():
+    found = translated(adapter_type="lokr", lokr_rank=16, lokr_alpha=8, lokr_factor=-1, lora_alpha=4, lora_dropout=0.1)
+    config = parse_config(found.values)
+    assert (config.lokr_rank, config.lora_alpha, config.lokr_factor) == (16, 8.0, 0)
+    assert "ignored, because LyCORIS drops nothing" in lines(found)["lora_dropout"]
+
+
+@pytest.mark.parametrize("key", ["lokr_rank_dropout", "lokr_module_dropout"])
+def test_what_lycoris_leaves_out_at_random_blocks_a_lokr_only(key: str):
+    assert translated(**LOKR, **{key: 0.1}).blocking == (key,)
+    assert translated(**LOKR, **{key: 0.0}).blocking == translated(**{key: 0.1}).blocking == ()
+
+
+@pytest.mark.parametrize("kind", ["loha", "dora", 1])
+def test_another_kind_of_adapter_blocks(kind: object):
+    found = translated(adapter_type=kind)
+    assert found.blocking == ("adapter_type",) and "LoRA and LoKr" in lines(found)["adapter_type"]
+    assert parse_config(translated("adapter_type", adapter_type=kind).values).adapter_type == "lora"
 
 
 def test_rslora_is_honoured_exactly():
@@ -138,7 +168,7 @@ def test_secrets_are_shown_by_neither_reader():
 
 def test_the_ordinary_reader_points_to_the_import():
     with pytest.raises(ConfigError, match="trainer_core import FILE"):
-        parse_config({**NEEDED, "adapter_type": "lora"})
+        parse_config({**NEEDED, "use_dora": True})
     with pytest.raises(ConfigError, match="another model"):
         parse_config({**NEEDED, "anima_repo_root": "x"})
 

@@ -12,7 +12,8 @@ from trainer_core.model.compiled import compile_blocks, compile_problem
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
 from trainer_core.model.swapping import Swapping
-from trainer_core.training.adapters import add_lora
+from trainer_core.planning.adapter import AdapterShape, LokrShape, LoraShape
+from trainer_core.training.adapters import add_adapter
 
 CPU = torch.device("cpu")
 
@@ -29,7 +30,12 @@ def fresh() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def build(kind: str = "no", *, checkpointing: bool = False, swap: tuple[int, ...] = ()) -> NextDiT:
+LORA = LoraShape(rank=4)
+
+
+def build(
+    kind: str = "no", *, checkpointing: bool = False, swap: tuple[int, ...] = (), adapter: AdapterShape = LORA
+) -> NextDiT:
     torch.manual_seed(0)
     model = NextDiT(
         dim=96, n_heads=4, n_kv_heads=2, n_layers=5, n_refiner_layers=1, axes_dims=[8] * 3, axes_lens=[64] * 3,
@@ -40,7 +46,7 @@ def build(kind: str = "no", *, checkpointing: bool = False, swap: tuple[int, ...
     if swap:
         Swapping(model, swap, CPU)
     targets = ("attention.qkv", "feed_forward.w2", "time_text_embed.1")
-    for parameter in add_lora(model, targets=targets, rank=4, alpha=4.0, dropout=0.1, seed=0).values():
+    for parameter in add_adapter(model, adapter, targets=targets, alpha=4.0, dropout=0.1, seed=0).values():
         parameter.data = 0.1 * torch.randn(parameter.shape)
     model.gradient_checkpointing = checkpointing
     return model.train()
@@ -72,6 +78,13 @@ def codes() -> int:
 @pytest.mark.parametrize(("kind", "swap"), [("no", ()), ("int8", ()), ("nf4", ()), ("no", (0, 1, 2, 3, 4))])
 def test_only_rounding_differs(kind: str, swap: tuple[int, ...]) -> None:
     plain, traced = (build(kind, checkpointing=bool(swap), swap=swap) for _ in range(2))
+    compile_blocks(traced, pytest.fail, "aot_eager")
+    assert distance(step(traced), step(plain)) < 1e-5
+    assert codes() == 2 and not torch._dynamo.utils.counters["graph_break"]
+
+
+def test_a_lokr_is_compiled_too() -> None:
+    plain, traced = (build(adapter=LokrShape(factor=4)) for _ in range(2))
     compile_blocks(traced, pytest.fail, "aot_eager")
     assert distance(step(traced), step(plain)) < 1e-5
     assert codes() == 2 and not torch._dynamo.utils.counters["graph_break"]

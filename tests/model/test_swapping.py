@@ -17,11 +17,12 @@ from trainer_core.model.host_memory import HostMemory
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
 from trainer_core.model.swapping import HOST, BlockPlacement, Swapping
+from trainer_core.planning.adapter import LoraShape
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.quantised import base_bytes
 from trainer_core.planning.shapes import Dimensions
 from trainer_core.planning.swapped import RING, swap_bytes, swapped_places
-from trainer_core.training.adapters import add_lora
+from trainer_core.training.adapters import add_adapter
 
 # Everything that has a frozen weight in the way of some gradient: time_text_embed makes the condition need one.
 TARGETS = ("attention.qkv", "feed_forward.w2", "time_text_embed.1")
@@ -54,7 +55,7 @@ class Training:
         if kind != "no":
             quantise_blocks(model, kind)
         self.swapping = Swapping(model, swapped_places(dims.n_layers, swap), self.device) if swap else None
-        self.adapter = add_lora(model, targets=TARGETS, rank=4, alpha=4.0, dropout=0.0, seed=0)
+        self.adapter = add_adapter(model, LoraShape(rank=4), targets=TARGETS, alpha=4.0, dropout=0.0, seed=0)
         with torch.no_grad():
             for parameter in self.adapter.values():
                 parameter.copy_(0.1 * torch.randn(parameter.shape))

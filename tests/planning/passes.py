@@ -12,9 +12,10 @@ from torch import Tensor
 
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.quantised import quantise_blocks
+from trainer_core.planning.adapter import AdapterShape, LokrShape, LoraShape
 from trainer_core.planning.shapes import Dimensions, Targets, matching
 from trainer_core.planning.tape import Pass
-from trainer_core.training.adapters import add_lora
+from trainer_core.training.adapters import add_adapter
 from trainer_core.training.flow import velocity_loss
 
 DEFAULT = ("attention.qkv", "attention.out", "feed_forward.w2", "time_text_embed.1", "clip_text_pooled_proj.1")
@@ -33,6 +34,7 @@ class Case:
     refiners: int = 1
     targets: tuple[str, ...] = DEFAULT
     rank: int = 4
+    lokr: LokrShape | None = None
     dropout: float = 0.0
     batch: int = 1
     side: int = 16
@@ -56,10 +58,14 @@ class Case:
         return matching(self.dims, self.targets)
 
     @property
+    def adapter(self) -> AdapterShape:
+        return self.lokr or LoraShape(rank=self.rank)
+
+    @property
     def planned(self) -> Pass:
         return Pass(
             latent_height=self.side, latent_width=self.side, caption_tokens=self.caption, batch=self.batch,
-            rank=self.rank, dropout=self.dropout, precision=self.precision, checkpointing=self.checkpointing,
+            adapter=self.adapter, dropout=self.dropout, precision=self.precision, checkpointing=self.checkpointing,
             skip_every=self.skip_every, quantised=self.quantise != "no",
             cuda=False,
         )  # fmt: skip
@@ -73,8 +79,8 @@ class RealPass:
         self.model = NextDiT(**vars(case.dims)).to(torch.float32 if case.precision == "no" else torch.bfloat16)
         if case.quantise != "no":
             quantise_blocks(self.model, case.quantise)
-        self.adapter = add_lora(
-            self.model, targets=case.targets, rank=case.rank, alpha=1.0, dropout=case.dropout, seed=0
+        self.adapter = add_adapter(
+            self.model, case.adapter, targets=case.targets, alpha=1.0, dropout=case.dropout, seed=0
         )
         self.model.gradient_checkpointing = case.checkpointing
         self.model.checkpoint_skip_every = case.skip_every

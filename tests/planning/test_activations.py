@@ -9,6 +9,7 @@ from live_memory import LiveMemory
 from passes import ATTENTION, DEFAULT, FULL, Case, RealPass, Saved, adapter_bytes
 
 from trainer_core.planning.activations import Activations, activations
+from trainer_core.planning.adapter import LokrShape
 from trainer_core.planning.quantised import unpacked_bytes
 from trainer_core.planning.shapes import Dimensions, matching
 from trainer_core.planning.tape import Pass
@@ -31,8 +32,16 @@ CASES = [
 
 
 QUANTISED = [Case(quantise="int8", dropout=0.1), Case(quantise="int8", precision="fp16", layers=2)]
+LOKR = [
+    Case(lokr=LokrShape(factor=8)),
+    Case(lokr=LokrShape(factor=8, rank=2), dropout=0.1, targets=FULL),
+    Case(lokr=LokrShape(factor=4), precision="no", dropout=0.1, targets=FULL),
+    Case(lokr=LokrShape(factor=4, rank=3), precision="no", quantise="int8"),
+]
 # Layers that keep their activations: every second of five (the last is run again), and the last of four.
 SKIPPING = [Case(layers=5, skip_every=2, dropout=0.1), Case(layers=4, skip_every=4, targets=FULL)]
+PEAKS = [CASES[1], CASES[3], replace(CASES[5], batch=2), LOKR[0], replace(LOKR[2], precision="bf16")]
+ALL = CASES + SKIPPING + QUANTISED + LOKR
 
 
 def planned(case: Case) -> Activations:
@@ -40,7 +49,7 @@ def planned(case: Case) -> Activations:
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("case", CASES + SKIPPING + QUANTISED, ids=range(len(CASES + SKIPPING + QUANTISED)))
+@pytest.mark.parametrize("case", ALL, ids=range(len(ALL)))
 def test_saved_bytes_at_the_end_of_a_real_forward(case: Case, checkpointing: bool, record_figure: Record):
     case = replace(case, checkpointing=checkpointing)
     real = RealPass(case)
@@ -56,7 +65,7 @@ def test_saved_bytes_at_the_end_of_a_real_forward(case: Case, checkpointing: boo
     assert loss.requires_grad and 0.97 < ratio < (1.10 if case.short else 1.03)
 
 
-@pytest.mark.parametrize("case", CASES[:6], ids=range(6))
+@pytest.mark.parametrize("case", CASES[:6] + LOKR[:3], ids=range(9))
 def test_a_layer_run_again_saves_what_is_planned(case: Case):
     """The second forward pass of one main layer, as checkpointing does it, under the same hooks."""
     real = RealPass(replace(case, checkpointing=True))
@@ -76,7 +85,7 @@ def test_a_layer_run_again_saves_what_is_planned(case: Case):
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("case", [CASES[1], CASES[3], replace(CASES[5], batch=2)], ids=("default", "fp32", "full"))
+@pytest.mark.parametrize("case", PEAKS, ids=("default", "fp32", "full", "lokr", "lokr full"))
 def test_peak_of_all_living_tensors_in_a_real_step(case: Case, checkpointing: bool, record_figure: Record):
     """Saved tensors, temporaries and gradients; everything that torch allocates from forward to backward's end."""
     case = replace(case, checkpointing=checkpointing, side=20)

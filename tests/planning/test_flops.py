@@ -7,6 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainer_core.planning.activations import activations
+from trainer_core.planning.adapter import LokrShape, LoraShape
 from trainer_core.planning.shapes import Dimensions, matching
 from trainer_core.planning.tape import Pass
 
@@ -19,8 +20,9 @@ from trainer_core.planning.tape import Pass
         Case(layers=2, precision="no", targets=ATTENTION, batch=2),
         Case(layers=2, precision="no", targets=FULL, rank=16),
         Case(layers=2, precision="no", targets=("layers.1.feed_forward.w2",)),
+        Case(layers=2, precision="no", targets=FULL, lokr=LokrShape(factor=4)),
     ],
-    ids=("default", "attention", "full", "upstream is frozen"),
+    ids=("default", "attention", "full", "upstream is frozen", "lokr"),
 )
 def test_a_real_step_counts_as_planned(case: Case, checkpointing: bool):
     real = RealPass(case)
@@ -37,7 +39,7 @@ def test_a_real_step_counts_as_planned(case: Case, checkpointing: bool):
 
 def test_the_released_model_at_1024_pixels_and_batch_1():
     """About 31 TFLOP forward and 37 of gradients towards the inputs, without a caption; recomputing costs 43 %."""
-    run = Pass(latent_height=128, latent_width=128, caption_tokens=1, rank=32)
+    run = Pass(latent_height=128, latent_width=128, caption_tokens=1, adapter=LoraShape(rank=32))
     found = activations(Dimensions(), matching(Dimensions(), DEFAULT), run)
     assert found.flops.forward / 1e12 == pytest.approx(30.0, abs=1.5)
     assert found.flops.backward / 1e12 == pytest.approx(36.0, abs=1.5)

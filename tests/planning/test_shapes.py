@@ -8,6 +8,7 @@ import torch
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.planning.adapter import LoraShape
 from trainer_core.planning.headers import StoredTensor
 from trainer_core.planning.shapes import Dimensions, linears, matching, parameter_count
 from trainer_core.planning.tensor_shapes import HeaderShapes, RenamedShapes
@@ -63,7 +64,8 @@ def test_the_released_model_has_its_known_size():
 def test_lora_parameters_of_the_known_target_lists(targets: tuple[str, ...], modules: int, each: int):
     found = matching(Dimensions(), targets)
     assert len(found.layers) == modules
-    assert found.parameters(32) == 32 * each == sum(found.tensor_sizes(32))
+    adapter = LoraShape(rank=32)
+    assert found.parameters(adapter) == 32 * each == sum(found.tensor_sizes(adapter))
 
 
 @pytest.mark.parametrize("changes", [{}, {"n_refiner_layers": 2, "dim": 48, "n_heads": 4}])

@@ -16,10 +16,11 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.lora_files import read_lora
 from trainer_core.model.nextdit import NextDiT
+from trainer_core.planning.adapter import LoraShape
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.lora_facts import newest_export
 from trainer_core.tools.merge import merge
-from trainer_core.training.adapters import add_lora, load_weights, start_weights
+from trainer_core.training.adapters import add_adapter, load_weights, start_weights
 from trainer_core.training.checkpoint import newest_checkpoint
 from trainer_core.training.run import run_training
 
@@ -45,8 +46,10 @@ def test_merged_and_adapted_models_give_the_same_velocity(finished: TrainConfig,
     # Four steps teach little: a strength of 50 lifts the LoRA far above the bf16 rounding of the merged weights.
     folder = merge(TINY_BASE, [(file, 50.0)], tmp_path / "merged", lambda name, done, total: None)
     base, adapted, merged = (transformer(path) for path in (TINY_BASE, TINY_BASE, folder))
-    parameters = add_lora(adapted, targets=finished.lora_target_modules, rank=4, alpha=50 * 4.0, dropout=0.0, seed=0)
-    load_weights(parameters, start_weights(file, 4, 4.0), "export")
+    parameters = add_adapter(
+        adapted, LoraShape(rank=4), targets=finished.lora_target_modules, alpha=50 * 4.0, dropout=0.0, seed=0
+    )
+    load_weights(parameters, start_weights(file, LoraShape(rank=4), 4.0), "export")
     generator = torch.Generator().manual_seed(1)
     shapes = ((1, 16, 8, 8), (1, 6, 128), (1, 128))
     latents, feats, pooled = (torch.randn(shape, generator=generator) for shape in shapes)

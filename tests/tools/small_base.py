@@ -11,7 +11,8 @@ from torch import Tensor
 
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.training.adapters import add_lora
+from trainer_core.planning.adapter import LoraShape
+from trainer_core.training.adapters import add_adapter
 
 CONFIG = {
     "patch_size": 2,
@@ -47,7 +48,7 @@ def write_base(root: Path) -> Path:
 
 def write_lora(base: Path, file: Path, *, seed: int, targets: list[str] = TARGETS, alpha: float = 3.0) -> Path:
     model = load_transformer(base / "transformer", dtype=torch.float32)
-    parameters = add_lora(model, targets=targets, rank=2, alpha=alpha, dropout=0.0, seed=seed)
+    parameters = add_adapter(model, LoraShape(rank=2), targets=targets, alpha=alpha, dropout=0.0, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     tensors: dict[str, Tensor] = {}
     for name in parameters:

@@ -13,13 +13,14 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.folder import find_base, load_transformer
 from trainer_core.model.layouts import open_transformer
+from trainer_core.planning.adapter import LoraShape
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.phases import GIB
 from trainer_core.planning.sample_memory import BasePrecision
 from trainer_core.tools.generate import PictureRequest, _apply, _Place, _place, generate
 from trainer_core.tools.lora_stack import load_adapters
 from trainer_core.tools.merge import merge
-from trainer_core.training.adapters import add_lora
+from trainer_core.training.adapters import add_adapter
 from trainer_core.training.sampling import SampleSettings
 
 WANTED = SampleSettings(
@@ -79,7 +80,7 @@ def test_a_lora_beside_8_bits_is_as_in_training(tmp_path: Path) -> None:
     )
     with open_transformer(base / "transformer") as source:
         _apply([adapter.on(torch.device("cpu")) for adapter in adapters], model, source)
-    for name, half in add_lora(trained, targets=TARGETS, rank=2, alpha=3.0, dropout=0.0, seed=0).items():
+    for name, half in add_adapter(trained, LoraShape(rank=2), targets=TARGETS, alpha=3.0, dropout=0.0, seed=0).items():
         module, side = name.rsplit(".", 1)
         loaded = adapters[0].lora.modules[module]
         half.copy_(loaded.down if side == "lora_A" else loaded.up)

@@ -19,10 +19,11 @@ from trainer_core.contracts import fsutil
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.weights import open_tensors
+from trainer_core.planning.adapter import LoraShape
 from trainer_core.tools import convert
 from trainer_core.tools import merge as module
 from trainer_core.tools.merge import merge
-from trainer_core.training.adapters import add_lora
+from trainer_core.training.adapters import add_adapter
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def velocity(model: torch.nn.Module) -> Tensor:
 def with_adapter(base: Path, file: Path, strength: float) -> Tensor:
     """Velocity of base + adapter, put together by PEFT."""
     model = load_transformer(base / "transformer", dtype=torch.float32)
-    parameters = add_lora(model, targets=TARGETS, rank=2, alpha=3.0 * strength, dropout=0.0, seed=0)
+    parameters = add_adapter(model, LoraShape(rank=2), targets=TARGETS, alpha=3.0 * strength, dropout=0.0, seed=0)
     tensors = load_file(file)
     with torch.no_grad():
         for name, parameter in parameters.items():

@@ -6,15 +6,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tiny_lora import TARGETS, inputs, randomise, tiny_model
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.lora_files import read_lora
-from trainer_core.training.adapters import LoraLinear, add_lora, load_weights, matching_modules, start_weights
+from trainer_core.planning.adapter import AdapterShape, LokrShape, LoraShape
+from trainer_core.training.adapters import adapter_shapes, add_adapter, load_weights, matching_modules, start_weights
 
 
 def lora(model: torch.nn.Module, *, seed: int = 1, rank: int = 4, targets: list[str] = TARGETS):
-    return add_lora(model, targets=targets, rank=rank, alpha=rank, dropout=0.0, seed=seed)
+    return add_adapter(model, LoraShape(rank=rank), targets=targets, alpha=rank, dropout=0.0, seed=seed)
 
 
 def test_the_official_targets_match_every_block() -> None:
@@ -115,43 +116,66 @@ def lora_file(file: Path, *, alpha: float = 5.0, rank: int = 2, **more: Tensor) 
 def test_a_start_keeps_the_strength_under_another_alpha(tmp_path: Path) -> None:
     file = lora_file(tmp_path / "a.safetensors")
     theirs = read_lora(file).modules["layers.0.attention.qkv"]
-    ours = start_weights(file, rank=2, alpha=1.0)
+    ours = start_weights(file, LoraShape(rank=2), alpha=1.0)
     up, down = "layers.0.attention.qkv.lora_B", "layers.0.attention.qkv.lora_A"
     torch.testing.assert_close(ours[up] @ ours[down] * (1.0 / 2), theirs.up @ theirs.down * (5.0 / 2))
-    same = start_weights(file, rank=2, alpha=5.0)
+    same = start_weights(file, LoraShape(rank=2), alpha=5.0)
     assert torch.equal(same[up], theirs.up) and torch.equal(same[down], theirs.down)
 
 
 def test_a_start_of_another_rank_is_found_when_it_is_loaded(tmp_path: Path) -> None:
     parameters = lora(tiny_model(), rank=4, targets=["layers.0.attention.qkv"])
-    weights = start_weights(lora_file(tmp_path / "a.safetensors", rank=3), rank=4, alpha=4.0)
+    weights = start_weights(lora_file(tmp_path / "a.safetensors", rank=3), LoraShape(rank=4), alpha=4.0)
     with pytest.raises(UserError, match="other shape"):
         load_weights(parameters, weights, "file")
 
 
-def test_neither_a_dora_nor_a_lokr_can_be_trained_on(tmp_path: Path) -> None:
-    dora = lora_file(tmp_path / "dora.safetensors", dora_scale=torch.ones(48, 1))
-    factors = {f"diffusion_model.layers.0.attention.qkv.lokr_w{n}": torch.ones(4, 4) for n in (1, 2)}
-    save_file(factors, tmp_path / "lokr.safetensors")
-    for file, kind in ((dora, "DoRA"), (tmp_path / "lokr.safetensors", "LoKr")):
-        with pytest.raises(UserError, match=f"is a {kind}") as caught:
-            start_weights(file, 2, 1.0)
-        assert caught.value.code == "lora_unsupported"
+LOKRS = [LokrShape(factor=4), LokrShape(factor=4, rank=2)]
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_the_layer_computes_what_pefts_own_does(dropout: float) -> None:
-    model = nn.Sequential(nn.Linear(8, 12))
-    parameters = add_lora(model, targets=["0"], rank=4, alpha=6.0, dropout=dropout, seed=1)
-    layer, x = model[0], torch.randn(2, 3, 8, requires_grad=True)
-    assert type(layer) is LoraLinear
+@pytest.mark.parametrize("adapter", LOKRS, ids=("whole", "rank 2"))
+def test_a_lokr_leaves_the_output_as_it_is_and_learns_in_every_factor(adapter: LokrShape) -> None:
+    model = tiny_model()
     with torch.no_grad():
-        parameters["0.lora_B"].normal_()
-    inputs = [x, *parameters.values()]
-    results = []
-    for forward in (layer.forward, super(LoraLinear, layer).forward):
-        torch.manual_seed(7)
-        out = forward(x)
-        results.append((out, *torch.autograd.grad(out.square().sum(), inputs)))
-    for ours, pefts in zip(*results, strict=True):
-        torch.testing.assert_close(ours, pefts)
+        before = model(*inputs())
+        parameters = add_adapter(model, adapter, targets=TARGETS, alpha=2.0, dropout=0.0, seed=1)
+        assert torch.equal(model(*inputs()), before)
+    shapes = adapter_shapes(tiny_model(), TARGETS, adapter)
+    assert {name: value.shape for name, value in parameters.items()} == shapes
+    assert {id(p) for p in model.parameters() if p.requires_grad} == {id(p) for p in parameters.values()}
+    randomise(parameters)
+    model.train()(*inputs()).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters.values())
+
+
+def lokr_file(file: Path, **factors: Tensor) -> Path:
+    save_file({f"diffusion_model.layers.0.attention.qkv.{name}": value for name, value in factors.items()}, file)
+    return file
+
+
+@pytest.mark.parametrize("adapter", LOKRS, ids=("whole", "rank 2"))
+def test_a_lokr_starts_from_one_at_the_strength_that_its_file_has(adapter: LokrShape, tmp_path: Path) -> None:
+    halves = {"lokr_w2_a": torch.randn(12, 2), "lokr_w2_b": torch.randn(2, 6)}
+    file = lokr_file(tmp_path / "a.safetensors", lokr_w1=torch.randn(4, 4), alpha=torch.tensor(5.0), **halves)
+    model = tiny_model()
+    target = "layers.0.attention.qkv"
+    parameters = add_adapter(model, adapter, targets=[target], alpha=3.0, dropout=0.0, seed=1)
+    load_weights(parameters, start_weights(file, adapter, alpha=3.0), "file")
+    layer, x = model.get_submodule(target), torch.randn(3, 24)
+    with torch.no_grad():
+        change = layer(x) - layer.base_layer(x)
+    torch.testing.assert_close(change, x @ read_lora(file).modules[target].delta().t(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("adapter", "wanted"), [(LoraShape(rank=2), "LoRA"), (LokrShape(factor=4), "LoKr")])
+def test_a_run_starts_from_its_own_kind_of_adapter_only(adapter: AdapterShape, wanted: str, tmp_path: Path) -> None:
+    dora = lora_file(tmp_path / "dora.safetensors", dora_scale=torch.ones(48, 1))
+    lokr = lokr_file(tmp_path / "lokr.safetensors", lokr_w1=torch.ones(4, 4), lokr_w2=torch.ones(12, 6))
+    for file, kind in ((dora, "DoRA"), (lokr, "LoKr"), (lora_file(tmp_path / "lora.safetensors"), "LoRA")):
+        if kind == wanted:
+            assert start_weights(file, adapter, 1.0)
+            continue
+        with pytest.raises(UserError, match=f"is a {kind}; .* only start from a {wanted}") as caught:
+            start_weights(file, adapter, 1.0)
+        assert caught.value.code == "lora_unsupported"
+        assert any("Set adapter_type" in hint for hint in caught.value.hints) == (kind != "DoRA")

@@ -68,6 +68,22 @@ def test_the_names_are_those_comfyui_reads(file: Path) -> None:
     assert tensors[f"{qkv}.alpha"].shape == () and tensors[f"{qkv}.alpha"].item() == 1.0
 
 
+def test_a_lokr_is_one_file_with_the_names_comfyui_reads(tmp_path: Path) -> None:
+    lokr = replace(config(), adapter_type="lokr", lokr_factor=4, lokr_rank=2)
+    w1, a, b = torch.randn(4, 4), torch.randn(3, 2), torch.randn(2, 5)
+    weights = {"cap_embedder.1.lokr_w1": w1, "cap_embedder.1.lokr_w2_a": a, "cap_embedder.1.lokr_w2_b": b}
+    file = export_adapter(tmp_path, weights, lokr, FACTS)
+    assert list(tmp_path.iterdir()) == [file]
+    name = "diffusion_model.cap_embedder.1"
+    assert load_file(file).keys() == {f"{name}.{leaf}" for leaf in ("lokr_w1", "lokr_w2_a", "lokr_w2_b", "alpha")}
+    torch.testing.assert_close(read_lora(file).modules["cap_embedder.1"].delta(), 0.5 * torch.kron(w1, a @ b))
+    stated = metadata_of(file)
+    assert (stated["ss_network_module"], stated["ss_network_dim"]) == ("lycoris.kohya", "2")
+    assert json.loads(stated["ss_network_args"])["algo"] == "lokr"
+    whole = metadata(replace(lokr, lokr_rank=0), FACTS)
+    assert not {"ss_network_dim", "ss_network_alpha"} & whole.keys()
+
+
 def test_values_are_stored_in_fp32_unscaled(file: Path) -> None:
     tensors = load_file(file)
     assert {value.dtype for value in tensors.values()} == {torch.float32}

@@ -24,7 +24,7 @@ class ForeignKey:
         why: the reason why it is ignored, or what the result would lack.
         blocks: it changes what is learnt, unless its value is one of ``off``.
         off: values that ask for nothing.
-        part_of: another key whose detail it is: it counts for nothing by itself.
+        part_of: another key whose detail it is: it counts for nothing where that one is off.
         secret: the value must not be shown.
     """
 
@@ -71,7 +71,11 @@ _VERDICTS: Mapping[Verdict, str] = MappingProxyType(
     }
 )
 
-_LOKR = "a LoKr adapter; an ordinary LoRA would be trained instead, which is another shape of file and learns otherwise"
+_ADAPTERS = MappingProxyType({"": "lora", "lora": "lora", "lokr": "lokr", "lyco_lokr": "lokr", "lycoris_lokr": "lokr"})
+_LOKR_DROPOUT = "LyCORIS drops nothing of a LoKr's inputs"
+_LOKR_RANDOM = "nothing of the adapter would be left out at random"
+# Half of the longest side that a layer of the released model has: from this rank on LyCORIS keeps every factor whole.
+_WHOLE_RANK = 4608
 _CAPTIONS = "captions would be used as they stand"
 _INIT = "the adapter would start from the ordinary initialisation (noise and zeros)"
 
@@ -83,16 +87,15 @@ FOREIGN_KEYS: Mapping[str, ForeignKey] = MappingProxyType(
             why="the threads of dataloader_num_workers keep enough batches ready; results are the same"
         ),
         "cache_in_memory": ForeignKey(why="the cache is small and read ahead; results are the same"),
-        # Upstream: LoKr.
-        "adapter_type": ForeignKey(why=f"it asks for {_LOKR}", blocks=True, off=("lora", "")),
-        "lokr_rank": ForeignKey(why=_LOKR, part_of="adapter_type"),
-        "lokr_alpha": ForeignKey(why=_LOKR, part_of="adapter_type"),
-        "lokr_factor": ForeignKey(why=_LOKR, part_of="adapter_type"),
-        "lokr_target_modules": ForeignKey(why=_LOKR, part_of="adapter_type"),
-        "lokr_dropout": ForeignKey(why=_LOKR, part_of="adapter_type"),
-        "lokr_rank_dropout": ForeignKey(why=_LOKR, part_of="adapter_type"),
-        "lokr_module_dropout": ForeignKey(why=_LOKR, part_of="adapter_type"),
-        "lokr_train_norm": ForeignKey(why=_LOKR, part_of="adapter_type"),
+        # Upstream: LoKr, beside what has the same name here.
+        "lokr_alpha": ForeignKey(why="lora_alpha", part_of="adapter_type"),
+        "lokr_target_modules": ForeignKey(why="lora_target_modules", part_of="adapter_type"),
+        "lokr_dropout": ForeignKey(why=_LOKR_DROPOUT, part_of="adapter_type"),
+        "lokr_rank_dropout": ForeignKey(why=_LOKR_RANDOM, part_of="adapter_type", blocks=True),
+        "lokr_module_dropout": ForeignKey(why=_LOKR_RANDOM, part_of="adapter_type", blocks=True),
+        "lokr_train_norm": ForeignKey(
+            why="the other trainer reads this key and does not train the norm layers either", part_of="adapter_type"
+        ),
         # Fork: the adapter.
         "use_dora": ForeignKey(why="direction and magnitude (DoRA) would not be learnt apart", blocks=True),
         "use_rslora": ForeignKey(why="the adapter's scale would be alpha / rank, not alpha / sqrt(rank)", blocks=True),
@@ -204,7 +207,7 @@ def translate(
         if reports[key].verdict == "taken":
             taken[key] = value
     if not own:
-        _take_lokr_targets(values, taken, reports)
+        _take_adapter(values, taken, reports)
         _take_alpha(taken, reports)
         _add_their_defaults(taken, reports)
     blocking = tuple(key for key, report in reports.items() if report.verdict in ("cannot", "unknown"))
@@ -239,10 +242,11 @@ def _report(
     foreign = FOREIGN_KEYS.get(key)
     if foreign is None:
         return KeyReport(key=key, value=value, verdict="unknown", reason=f"it is not an option{nearest(key)}")
-    if foreign.part_of:
+    if foreign.part_of and _is_off(foreign.part_of, values.get(foreign.part_of)):
+        reason = f"it is a detail of {foreign.part_of}, which is off"
+        return KeyReport(key=key, value=shown, verdict="ignored", reason=reason)
+    if foreign.part_of in FOREIGN_KEYS:
         reason = f"it is a detail of {foreign.part_of}, whose line says what becomes of it"
-        if _is_off(foreign.part_of, values.get(foreign.part_of)):
-            reason = f"it is a detail of {foreign.part_of}, which is off"
         return KeyReport(key=key, value=shown, verdict="ignored", reason=reason)
     if not foreign.blocks:
         return KeyReport(key=key, value=shown, verdict="ignored", reason=foreign.why)
@@ -252,7 +256,7 @@ def _report(
 
 
 def _is_off(key: str, value: object) -> bool:
-    off = (None, *FOREIGN_KEYS[key].off)
+    off = (None, *(FOREIGN_KEYS[key].off if key in FOREIGN_KEYS else ("lora", "")))
     plain = value.lower() if isinstance(value, str) else value
     # True == 1 and False == 0 for Python; a rate of 1 must not pass for "true".
     return any(plain == other and (type(plain) is bool) == (type(other) is bool) for other in off)
@@ -264,18 +268,48 @@ def _has_no_effect(key: str, values: Mapping[str, object]) -> bool:
     return key == "keep_tokens_separator" and not values.get("shuffle_caption") and not rate
 
 
-def _take_lokr_targets(values: Mapping[str, object], taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
-    """A LoKr file that goes on as LoRA keeps the modules it names."""
-    key, ours = "lokr_target_modules", "lora_target_modules"
-    if "adapter_type" in reports and reports["adapter_type"].verdict == "left out" and key in values:
-        if ours not in taken and reports[key].verdict == "ignored":
-            taken[ours] = values[key]
-            reports[key] = KeyReport(key=key, value=values[key], verdict="translated", reason=ours)
+def _take_adapter(values: Mapping[str, object], taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
+    """The kind of adapter by our name for it, and a LoKr as LyCORIS would make it of the file's keys."""
+    if "adapter_type" not in taken:
+        return
+    told = taken.pop("adapter_type")
+    kind = _ADAPTERS.get(told.lower()) if isinstance(told, str) else None
+    if kind is None:
+        reason = "LoRA and LoKr are the adapters that can be trained here"
+        reports["adapter_type"] = KeyReport(key="adapter_type", value=told, verdict="cannot", reason=reason)
+        return
+    taken["adapter_type"] = kind
+    if kind != told:
+        reports["adapter_type"] = KeyReport(key="adapter_type", value=told, verdict="translated", reason=kind)
+    if kind == "lokr":
+        _take_lokr(values, taken, reports)
+
+
+def _take_lokr(values: Mapping[str, object], taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
+    def put(key: str, ours: str, value: object, reason: str) -> None:
+        taken[ours] = value
+        reports[key] = KeyReport(key=key, value=values[key], verdict="translated", reason=reason)
+
+    rank = taken.get("lokr_rank")
+    if isinstance(rank, int) and rank >= _WHOLE_RANK:
+        put("lokr_rank", "lokr_rank", 0, "lokr_rank = 0: at so high a rank every factor is whole")
+    if taken.get("lokr_factor") == -1:
+        put("lokr_factor", "lokr_factor", 0, "lokr_factor = 0, the most even split")
+    for key, ours in (("lokr_alpha", "lora_alpha"), ("lokr_target_modules", "lora_target_modules")):
+        if key in reports and reports[key].verdict != "left out":
+            put(key, ours, values[key], ours)
+    key = "lora_dropout"
+    if taken.get(key) != 0:
+        verdict: Verdict = "ignored" if key in taken else "added"
+        reports[key] = KeyReport(key=key, value=taken.get(key, 0.0), verdict=verdict, reason=_LOKR_DROPOUT)
+        taken[key] = 0.0
 
 
 def _take_alpha(taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
     """Their default alpha, and rsLoRA: its alpha / sqrt(rank) is alpha / rank with alpha * sqrt(rank), exactly."""
     rank = taken.get("lora_rank")
+    if taken.get("adapter_type") == "lokr":
+        return
     if type(rank) is not int or rank < 1:
         return
     if "lora_alpha" not in taken:
@@ -297,7 +331,7 @@ def _add_their_defaults(taken: dict[str, object], reports: dict[str, KeyReport])
     drops = taken.get("caption_dropout_rate", 0)
     # Upstream drops no captions.
     is_fork = bool(drops) or any(
-        FOREIGN_KEYS[name].blocks and name != "adapter_type" for name in reports if name in FOREIGN_KEYS
+        FOREIGN_KEYS[name].blocks and not FOREIGN_KEYS[name].part_of for name in reports if name in FOREIGN_KEYS
     )
     defaults = {**_THEIR_DEFAULTS, **(_FORKS_DEFAULTS if is_fork else {})}
     if drops:

@@ -170,15 +170,22 @@ class TrainConfig:
         1.0, "Largest norm of the gradient; 0 switches clipping off.", minimum=0, maximum=1_000_000
     )
 
-    lora_rank: int = option(
-        32, "Rank of the adapter.", group="LoRA", minimum=1, maximum=1024, level="basic", rerun="refuse"
+    adapter_type: str = option(
+        "lora",
+        "lora: two thin matrices a layer, which every program reads. lokr: the Kronecker product of a small and a "
+        "large one, as in LyCORIS, of full rank with about as few numbers; a file for ComfyUI, without a rank.",
+        group="LoRA",
+        choices=("lora", "lokr"),
+        rerun="refuse",
     )
+    lora_rank: int = option(32, "Rank of the adapter.", minimum=1, maximum=1024, level="basic", rerun="refuse")
     lora_alpha: float = option(
         0.0,
-        "Scale of the adapter: its output is multiplied by lora_alpha / lora_rank.",
+        "Scale of the adapter: its output is multiplied by lora_alpha / lora_rank, that of a LoKr by lora_alpha / "
+        "lokr_rank, or by 1 where its large factor is whole.",
         above=0,
         maximum=65536,
-        zero="as lora_rank",
+        zero="as the rank",
         level="basic",
         rerun="refuse",
     )
@@ -187,6 +194,22 @@ class TrainConfig:
         ["attention.qkv", "attention.out", "feed_forward.w2", "time_text_embed.1", "clip_text_pooled_proj.1"],
         "Modules that get an adapter: all whose dotted name ends in one of these.",
         nonempty=True,
+        rerun="refuse",
+    )
+    lokr_factor: int = option(
+        8,
+        "Side of a LoKr's small factor, in layers whose sides it divides: a larger one makes a smaller adapter.",
+        minimum=1,
+        maximum=1024,
+        zero="the most even split",
+        rerun="refuse",
+    )
+    lokr_rank: int = option(
+        0,
+        "Rank to which a LoKr's large factor is limited, which half of its longer side no longer does.",
+        minimum=1,
+        maximum=4608,
+        zero="whole",
         rerun="refuse",
     )
     resume_from_lora: str = option(
@@ -374,6 +397,11 @@ class TrainConfig:
         return min(self.micro_batch_size or self.train_batch_size, self.train_batch_size)
 
     @property
+    def adapter_rank(self) -> int:
+        """What lora_alpha is divided by; 0 where it counts for nothing."""
+        return self.lora_rank if self.adapter_type == "lora" else self.lokr_rank
+
+    @property
     def system_prompts(self) -> tuple[str, str]:
         """What Gemma reads before a caption of tags, and before one in XML."""
         if self.gemma3_prompt:
@@ -387,4 +415,4 @@ class TrainConfig:
         for name, value in values.items():
             # Frozen, but a value must have its declared type (16 becomes 16.0, a list our own copy).
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "lora_alpha", self.lora_alpha or float(self.lora_rank))
+        object.__setattr__(self, "lora_alpha", self.lora_alpha or float(self.adapter_rank or 1))

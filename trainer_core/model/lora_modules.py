@@ -118,12 +118,13 @@ class LokrModule(ModuleAdapter):
         return replace(self, factors={n: tensor.to(device) for n, tensor in self.factors.items()}, magnitude=magnitude)
 
     def delta(self, device: torch.device | str = "cpu", rows: slice = ALL_ROWS) -> Tensor:
-        w1, w2 = self._factor("w1", device), self._factor("w2", device)
+        w1, w2 = self.factor("w1", device), self.factor("w2", device)
         wanted = torch.arange(self.shape[0], device=device)[rows]
         outer, inner = w1[wanted // len(w2)], w2[wanted % len(w2)]
         return (outer[:, :, None] * inner[:, None, :]).reshape(len(wanted), -1).mul_(self.scale)
 
-    def _factor(self, name: str, device: torch.device | str) -> Tensor:
+    def factor(self, name: str, device: torch.device | str = "cpu") -> Tensor:
+        """w1 or w2 whole."""
         if name in self.factors:
             return self.factors[name].to(device)
         return self.factors[f"{name}_a"].to(device) @ self.factors[f"{name}_b"].to(device)

@@ -1,7 +1,7 @@
 """Bytes that a training pass of NextDiT holds for its backward, by component, and the FLOPs of the pass.
 
-NextDiT's forward, operation by operation, on a `Tape`: what follows is the structure of model/nextdit.py with LoRA
-as training/adapters.py adds it, under autocast as training/loop.py runs it. Nothing is fitted. Compared in
+NextDiT's forward, operation by operation, on a `Tape`: what follows is the structure of model/nextdit.py with the
+adapter of training/adapter_layers.py, under autocast as training/loop.py runs it. Nothing is fitted. Compared in
 tests/planning/test_activations.py with what autograd really saves.
 
 Assumed: fused attention (flash or memory-efficient; PyTorch takes one of them for every shape that NextDiT has, on
@@ -223,8 +223,8 @@ class _Walk:
         wide, hidden = self._maps(tokens)
         copies = 0
         if self.compute != FP32:
-            numbers = (layer.lora_parameters(self.run.rank) for layer in self.targets if "layers." in layer.name)
-            copies = self.compute * sum(numbers)
+            inner = (layer for layer in self.targets if "layers." in layer.name)
+            copies = self.compute * sum(sum(layer.adapter_sizes(self.run.adapter)) for layer in inner)
         return 4 * hidden + 2 * self.compute * wide + copies
 
     def _maps(self, tokens: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from trainer_core.contracts.datafacts import Bucket, DataFacts
 from trainer_core.contracts.disk import disk_space
 from trainer_core.contracts.phase_names import TRAINING
 from trainer_core.planning.activations import activations
+from trainer_core.planning.adapter import adapter_shape
 from trainer_core.planning.base import BaseSizes, read_base
 from trainer_core.planning.data_advice import too_long, unmeasured
 from trainer_core.planning.measured import MeasuredStep, passes_of
@@ -150,7 +151,7 @@ def estimate(
             features=0 if config.use_cache else cache,
             swapped=swapped_bytes(config, base.transformer).host,
         ),
-        lora_parameters=targets.parameters(config.lora_rank),
+        lora_parameters=targets.parameters(adapter_shape(config)),
         lora_modules=len(targets.layers),
         flops_per_step=_flops_per_step(config, base, targets, work, cuda=cuda),
         steps=steps,
@@ -210,14 +211,16 @@ def _cache_bytes(config: TrainConfig, base: BaseSizes, data: DataFacts | None, *
 
 
 def _disk(config: TrainConfig, targets: Targets, steps: Steps | None, cache: int) -> DiskUse:
-    """Exports (a ComfyUI file and a PEFT folder, fp32) are all kept; a new checkpoint is written before one goes."""
-    sizes = targets.tensor_sizes(config.lora_rank)
+    """Exports (a ComfyUI file and, of a LoRA, a PEFT folder, fp32) are all kept; a new checkpoint is written
+    before one goes."""
+    sizes = targets.tensor_sizes(adapter_shape(config))
     adapter = FP32 * sum(sizes)
     optimizer = optimizer_bytes(config.optimizer_type, sizes)
     if config.optimizer_type != "AdamW":
         # Every tensor's state carries the two tables that memory holds once.
         optimizer += QMAP_BYTES * sum(size >= MIN_8BIT for size in sizes)
     saves = steps.saves if steps else 1
+    forms = 1 if config.adapter_type == "lokr" else 2
     kept = min(saves, max(2, config.keep_last_n_checkpoints) + 1)
     pixels = (config.sample_width or config.resolution) * (config.sample_height or config.resolution)
     pictures = steps.sample_pictures if steps else len(config.sample_prompts)
@@ -226,7 +229,7 @@ def _disk(config: TrainConfig, targets: Targets, steps: Steps | None, cache: int
         components=(
             Component(name="feature cache", bytes=cache),
             Component(name="checkpoints", bytes=kept * (adapter + optimizer)),
-            Component(name="exports", bytes=saves * 2 * adapter),
+            Component(name="exports", bytes=saves * forms * adapter),
             Component(name="samples", bytes=int(pictures * pixels * PNG_BYTES_PER_PIXEL)),
         ),
         free=space.free if space else None,

@@ -175,7 +175,7 @@ def _smaller_pictures(config: TrainConfig) -> Step:
 
 def _smaller_rank(config: TrainConfig) -> Step:
     rank = config.lora_rank
-    if rank <= 16:
+    if rank <= 16 or config.adapter_type != "lora":
         return None
     scaled = config.lora_alpha * 16 / rank
     sentence = f"lora_rank = 16 instead of {rank}, with lora_alpha = {scaled:g} for the same strength."

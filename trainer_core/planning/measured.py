@@ -21,7 +21,7 @@ KEPT = 50
 OPTIONS = (
     "gradient_checkpointing", "checkpoint_skip_every", "mixed_precision",
     "quantize_base", "swap_blocks", "attention_backend", "use_flash_attention_2", "compile_blocks", "optimizer_type",
-    "lora_rank", "lora_dropout", "lora_target_modules",
+    "adapter_type", "lora_rank", "lokr_factor", "lokr_rank", "lora_dropout", "lora_target_modules",
 )  # fmt: skip
 _WHOLE = ("peak", "process", "steps", "images_per_step", "width", "height", "images", "caption_tokens")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.phase_names import ENCODING_GEMMA, ENCODING_IMAGES, ENCODING_JINA, SAMPLING, TRAINING
 from trainer_core.planning.activations import activations
+from trainer_core.planning.adapter import adapter_shape
 from trainer_core.planning.base import BaseSizes, TextEncoder
 from trainer_core.planning.codec_memory import decoder_numbers, encoder_numbers
 from trainer_core.planning.quantised import base_bytes, quantised_bytes, unpacked_bytes
@@ -89,7 +90,7 @@ def training_pass(config: TrainConfig, work: Workload, *, cuda: bool) -> Pass:
         latent_width=width // 8,
         caption_tokens=work.caption_tokens,
         batch=images,
-        rank=config.lora_rank,
+        adapter=adapter_shape(config),
         dropout=config.lora_dropout,
         precision=config.mixed_precision,
         checkpointing=config.gradient_checkpointing,
@@ -105,7 +106,7 @@ def training_phase(
 ) -> Phase:
     """The backward pass of a micro-batch, or the optimizer's own step where that takes more."""
     held = _held(config, dims, targets)
-    adapter = FP32 * targets.parameters(config.lora_rank)
+    adapter = FP32 * targets.parameters(adapter_shape(config))
     result = activations(dims, targets, training_pass(config, work, cuda=cuda))
     # AdamW on a GPU updates all tensors at once and holds the root of the second moments meanwhile.
     stepping = adapter if config.optimizer_type == "AdamW" and cuda else 0
@@ -123,13 +124,13 @@ def training_phase(
 
 def _held(config: TrainConfig, dims: Dimensions, targets: Targets) -> list[Component]:
     """What stays in memory from the first step to the last."""
-    rank, swapped = config.lora_rank, swapped_bytes(config, dims)
+    swapped, sizes = swapped_bytes(config, dims), targets.tensor_sizes(adapter_shape(config))
     weights = base_bytes(dims, config.quantize_base, _weight_bytes(config)) - swapped.left
     return [
         Component(name=_WEIGHTS, bytes=weights),
         *([Component(name=_SWAP_BUFFERS, bytes=swapped.ring)] if swapped.ring else []),
-        Component(name=_ADAPTER, bytes=FP32 * targets.parameters(rank)),
-        Component(name=_OPTIMIZER, bytes=optimizer_bytes(config.optimizer_type, targets.tensor_sizes(rank))),
+        Component(name=_ADAPTER, bytes=FP32 * sum(sizes)),
+        Component(name=_OPTIMIZER, bytes=optimizer_bytes(config.optimizer_type, sizes)),
     ]
 
 
@@ -154,7 +155,7 @@ def sampling_phase(
     # autocast's copies of the adapter.
     drawing = rows * compute * (4 * dims.hidden + 2 * dims.dim)
     drawing += unpacked_bytes(dims, config.quantize_base, compute)
-    drawing += compute * targets.parameters(config.lora_rank) if compute != FP32 else 0
+    drawing += compute * targets.parameters(adapter_shape(config)) if compute != FP32 else 0
     number = vae_bytes(cuda=cuda, old_card=old_card)
     decoding = decoder_numbers(base.vae.channels, width * height) * number
     return Phase(

@@ -1,7 +1,9 @@
-"""The transformer's dimensions, its modules and their parameters, and what LoRA targets hit: sizes without torch."""
+"""The transformer's dimensions, modules and their parameters, what an adapter's targets hit: sizes without torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from trainer_core.planning.adapter import AdapterShape
 
 TIME_FREQUENCIES = 256
 MODULATION_WIDTH = 1024
@@ -63,8 +65,9 @@ class Linear:
     def parameters(self) -> int:
         return self.outputs * (self.inputs + self.bias)
 
-    def lora_parameters(self, rank: int) -> int:
-        return rank * (self.inputs + self.outputs)
+    def adapter_sizes(self, adapter: AdapterShape) -> list[int]:
+        """Elements of each of its adapter's tensors."""
+        return [rows * columns for rows, columns in adapter.of(self.outputs, self.inputs).values()]
 
 
 def block_names(dims: Dimensions) -> list[tuple[str, bool]]:
@@ -120,7 +123,7 @@ def parameter_count(dims: Dimensions) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """The linear layers that get LoRA, and the wanted endings that fit none."""
+    """The linear layers that get an adapter, and the wanted endings that fit none."""
 
     layers: tuple[Linear, ...]
     unmatched: tuple[str, ...]
@@ -129,12 +132,12 @@ class Targets:
     def names(self) -> frozenset[str]:
         return frozenset(layer.name for layer in self.layers)
 
-    def parameters(self, rank: int) -> int:
-        return sum(layer.lora_parameters(rank) for layer in self.layers)
+    def parameters(self, adapter: AdapterShape) -> int:
+        return sum(self.tensor_sizes(adapter))
 
-    def tensor_sizes(self, rank: int) -> list[int]:
-        """Elements of each adapter tensor, A and B of every layer."""
-        return [rank * side for layer in self.layers for side in (layer.inputs, layer.outputs)]
+    def tensor_sizes(self, adapter: AdapterShape) -> list[int]:
+        """Elements of each adapter tensor of every layer."""
+        return [size for layer in self.layers for size in layer.adapter_sizes(adapter)]
 
 
 def matching(dims: Dimensions, targets: Sequence[str]) -> Targets:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from trainer_core.planning.adapter import AdapterShape, LokrShape, LoraShape
 from trainer_core.planning.quantised import is_quantised
 from trainer_core.planning.shapes import Dimensions
 
@@ -54,7 +55,7 @@ class Pass:
     latent_width: int
     caption_tokens: int
     batch: int = 1
-    rank: int = 32
+    adapter: AdapterShape = LoraShape(rank=32)
     dropout: float = 0.0
     precision: str = "bf16"
     checkpointing: bool = True
@@ -83,7 +84,8 @@ class Flops:
 
     With T tokens of a sample (caption + image), a block's frozen linears cost 2 * T * in * out each in the forward pass
     and as much again in the backward pass for the gradient of their input; their own weights get none. LoRA of rank r
-    adds 2 * T * r * (in + out) forward and twice that backward (gradients of its weights and of its input). Attention
+    adds 2 * T * r * (in + out) forward and twice that backward (gradients of its weights and of its input); LoKr of
+    factor f about a share 1 / f of the frozen product, and twice that backward. Attention
     costs 4 * T^2 * dim forward and 8 * T^2 * dim backward. A layer through which nothing trained lies upstream has no
     input gradient. Norms, rotations and other elementwise work are left out: they move bytes rather than multiply.
     Flash kernels also recompute the scores in their backward pass (2 * T^2 * dim more), which is not counted.
@@ -97,7 +99,7 @@ class Flops:
 class Tape:
     """Records one forward pass under labels; `saved` maps a label to the storages first saved under it.
 
-    targets: the full names of the layers with LoRA.
+    targets: the full names of the layers with an adapter.
     """
 
     run: Pass
@@ -196,7 +198,7 @@ class Tape:
         return self.like(inner)
 
     def linear(self, x: Value, out: int, name: str) -> Value:
-        """A frozen linear layer, with LoRA beside it where `name` is a target."""
+        """A frozen linear layer, with its adapter beside it where `name` is a target."""
         run = self.run
         x = self.cast(x, run.compute)
         product = 2 * x.rows * x.last * out
@@ -206,11 +208,15 @@ class Tape:
             if run.recast and not (run.quantised and is_quantised(name)):
                 self.save(self.new(x.last, out, run.compute, grad=False))
         result = self.new(x.rows, out, run.compute, grad=x.grad)
-        return self.add(result, self._lora(x, out)) if name in self.targets else result
+        if name not in self.targets:
+            return result
+        adapter = run.adapter
+        beside = self._lokr(x, out, adapter) if isinstance(adapter, LokrShape) else self._lora(x, out, adapter.rank)
+        return self.add(result, beside)
 
-    def _lora(self, x: Value, out: int) -> Value:
+    def _lora(self, x: Value, out: int, rank: int) -> Value:
         """B(A(dropout(x))): saved are the dropout's mask, A's and B's inputs, and autocast's copies of A and B."""
-        rank, compute = self.run.rank, self.run.compute
+        compute = self.run.compute
         dropped = self._dropout(x)
         self.save(dropped)
         if x.grad:
@@ -222,6 +228,23 @@ class Tape:
         self.flops.forward += down + up
         # Each half: the gradient of its weight, and of its input (A's only if something below is trained).
         self.flops.backward += down * (2 if x.grad else 1) + 2 * up
+        return self.new(x.rows, out, compute, grad=True)
+
+    def _lokr(self, x: Value, out: int, adapter: LokrShape) -> Value:
+        """(w1 (x) w2) dropout(x): saved are the dropout's mask and what it leaves of x, and copies of the factors."""
+        compute, shapes = self.run.compute, adapter.of(out, x.last)
+        (rows, columns), whole = shapes["lokr_w1"], "lokr_w2" in shapes
+        self.save(self._dropout(x))
+        self._save_copy(rows * columns)
+        if whole:
+            self._save_copy(out // rows * (x.last // columns))
+        else:
+            # The product of its halves, in fp32, becomes a number of the format that is computed in.
+            self.save(self.new(out // rows, x.last // columns, compute, grad=False))
+        small, large = 2 * x.rows * x.last * rows, 2 * x.rows * out * (x.last // columns)
+        self.flops.forward += small + large
+        # The large factor's gradient and that of its input; the small one's, and x's if something below is trained.
+        self.flops.backward += 2 * large + small * (2 if x.grad else 1)
         return self.new(x.rows, out, compute, grad=True)
 
     def _save_copy(self, elements: int) -> None:

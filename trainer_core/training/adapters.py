@@ -1,4 +1,4 @@
-"""LoRA on the transformer through PEFT: targets by dotted-name ending, adapter weights in fp32, base frozen."""
+"""The transformer's adapter: targets by dotted-name ending, LoRA (through PEFT) or LoKr, fp32, the base frozen."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,43 +10,14 @@ from torch import Tensor, nn
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.order import keyed_seed
 from trainer_core.model import lora_files
-from trainer_core.model.fused import dropout_branch
 from trainer_core.model.light_imports import without_bitsandbytes
-from trainer_core.model.lora_modules import LoraModule
+from trainer_core.model.lora_modules import LokrModule, LoraFile, LoraModule, ModuleAdapter
+from trainer_core.planning.adapter import AdapterShape, LokrShape
+from trainer_core.training.adapter_layers import ADAPTER, LokrLinear, LoraLinear
 
 with without_bitsandbytes("peft"):
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.lora import LoraLayer
-    from peft.tuners.lora.layer import Linear as PeftLinear
-
-ADAPTER = "default"
-
-
-class LoraLinear(PeftLinear):
-    """PEFT's LoRA on a linear layer: W x + scale B (A x), the second product added while it is computed.
-
-    PEFT's own forward scales and adds in passes of their own over the layer's output, both ways.
-    """
-
-    def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
-        if self.disable_adapters or self.merged or args or kwargs:
-            return super().forward(x, *args, **kwargs)
-        down, up = self.lora_A[ADAPTER], self.lora_B[ADAPTER].weight
-        rows, dropped = self._dropped(x.flatten(0, -2))
-        out = self.base_layer(rows)
-        low = down(dropped)
-        # In place: nobody else has seen it, and no gradient needs it.
-        out.addmm_(low.to(out.dtype), up.t().to(out.dtype), alpha=self.scaling[ADAPTER])
-        return out.unflatten(0, x.shape[:-1])
-
-    def _dropped(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's input for the base, and for the adapter."""
-        dropout = self.lora_dropout[ADAPTER]
-        if isinstance(dropout, nn.Dropout) and dropout.training:
-            fused = dropout_branch(rows, dropout.p)
-            if fused is not None:
-                return fused
-        return rows, dropout(rows)
 
 
 def matching_modules(model: nn.Module, targets: Sequence[str]) -> list[str]:
@@ -80,16 +51,35 @@ def _ending(name: str) -> str:
     return ".".join(parts[2:]) if len(parts) > 2 and parts[1].isdigit() else name
 
 
-def add_lora(
-    model: nn.Module, *, targets: Sequence[str], rank: int, alpha: float, dropout: float, seed: int
+def add_adapter(
+    model: nn.Module, adapter: AdapterShape, *, targets: Sequence[str], alpha: float, dropout: float, seed: int
 ) -> dict[str, nn.Parameter]:
-    """Freeze `model` and add LoRA to it in place; returns the trainable parameters by plain name.
+    """Freeze `model` and add the adapter to it in place; returns the trainable parameters by plain name.
 
-    Names are `<module>.lora_A` [rank, in] and `<module>.lora_B` [out, rank]. A is Kaiming-uniform (a = sqrt 5) and
-    a function of (seed, name) alone; B is zero, so the model's output is unchanged.
+    Names are `<module>.lora_A` [rank, in] and `<module>.lora_B` [out, rank], or LoKr's as `LokrShape` tells. What
+    comes last in a product is zero, so the model's output is unchanged; the rest is Kaiming-uniform (a = sqrt 5) and
+    a function of (seed, name) alone.
     """
     modules = matching_modules(model, targets)
     model.requires_grad_(False)
+    if isinstance(adapter, LokrShape):
+        parameters = _add_lokr(model, modules, adapter, alpha / (adapter.rank or 1), dropout)
+    else:
+        parameters = _add_lora(model, modules, adapter.rank, alpha, dropout)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            if not name.endswith(_ZERO_AT_FIRST):
+                bound = 1 / math.sqrt(parameter.shape[1])
+                generator = torch.Generator().manual_seed(keyed_seed(seed, "lora", name))
+                start = torch.rand(parameter.shape, generator=generator) * 2 * bound - bound
+                parameter.copy_(start)
+    return parameters
+
+
+_ZERO_AT_FIRST = (".lora_B", ".lokr_w2", ".lokr_w2_b")
+
+
+def _add_lora(model: nn.Module, modules: list[str], rank: int, alpha: float, dropout: float) -> dict[str, nn.Parameter]:
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=modules, bias="none")
     config._register_custom_module({nn.Linear: LoraLinear})
     inject_adapter_in_model(config, model, adapter_name=ADAPTER)
@@ -103,13 +93,20 @@ def add_lora(
             parameter.data = parameter.data.float()
             parameter.requires_grad_(True)
             parameters[name.removesuffix(f".{ADAPTER}.weight")] = parameter
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            if name.endswith(".lora_A"):
-                bound = 1 / math.sqrt(parameter.shape[1])
-                generator = torch.Generator().manual_seed(keyed_seed(seed, "lora", name))
-                start = torch.rand(parameter.shape, generator=generator) * 2 * bound - bound
-                parameter.copy_(start)
+    return parameters
+
+
+def _add_lokr(
+    model: nn.Module, modules: list[str], adapter: LokrShape, scale: float, dropout: float
+) -> dict[str, nn.Parameter]:
+    parameters: dict[str, nn.Parameter] = {}
+    for name in modules:
+        base = model.get_submodule(name)
+        assert isinstance(base, nn.Linear)
+        shapes = adapter.of(base.out_features, base.in_features)
+        layer = LokrLinear(base, shapes, scale=scale, dropout=dropout)
+        model.set_submodule(name, layer)
+        parameters |= {f"{name}.{leaf}": layer.get_parameter(leaf) for leaf in shapes}
     return parameters
 
 
@@ -121,16 +118,15 @@ def load_weights(parameters: dict[str, nn.Parameter], weights: dict[str, Tensor]
             parameter.copy_(weights[name])
 
 
-def adapter_shapes(model: nn.Module, targets: Sequence[str], rank: int) -> dict[str, torch.Size]:
-    """The shapes of what `add_lora` would train, by plain name; the model may lie on the meta device.
+def adapter_shapes(model: nn.Module, targets: Sequence[str], adapter: AdapterShape) -> dict[str, torch.Size]:
+    """The shapes of what `add_adapter` would train, by plain name; the model may lie on the meta device.
 
     Raises UserError `targets_unmatched` as `matching_modules` does.
     """
     shapes: dict[str, torch.Size] = {}
     for name in matching_modules(model, targets):
-        out_features, in_features = model.get_parameter(f"{name}.weight").shape
-        shapes[f"{name}.lora_A"] = torch.Size((rank, in_features))
-        shapes[f"{name}.lora_B"] = torch.Size((out_features, rank))
+        rows, columns = model.get_parameter(f"{name}.weight").shape
+        shapes |= {f"{name}.{leaf}": torch.Size(shape) for leaf, shape in adapter.of(rows, columns).items()}
     return shapes
 
 
@@ -152,29 +148,46 @@ def check_weights(shapes: Mapping[str, torch.Size], weights: Mapping[str, Tensor
         raise UserError(
             "lora_mismatch",
             f"{where} does not fit this run's adapter; {'; '.join(details)}.",
-            ["Use the same lora_rank and lora_target_modules as the file was trained with."],
+            ["Use the same lora_target_modules and lora_rank (of a LoKr lokr_factor and lokr_rank) as the file has."],
         )
 
 
-def start_weights(path: Path, rank: int, alpha: float) -> dict[str, Tensor]:
-    """A LoRA's weights by plain name, such that alpha / rank of this run gives the strength that its own scale gave.
+def start_weights(path: Path, adapter: AdapterShape, alpha: float) -> dict[str, Tensor]:
+    """A file's weights by plain name, such that this run's own scale gives the strength that the file's scale gave.
 
     Whether ranks and modules are those of the run is for `check_weights` to say. Raises UserError as
-    `lora_files.read_lora`, or `lora_unsupported` for a DoRA.
+    `lora_files.read_lora`, or `lora_unsupported` for another kind of adapter than the run's.
     """
+    lora = lora_files.read_lora(path)
+    _require_kind(path, lora, adapter)
     weights: dict[str, Tensor] = {}
-    for name, module in _plain_modules(path).items():
-        weights[f"{name}.lora_A"] = module.down
-        weights[f"{name}.lora_B"] = module.up * (module.scale / (alpha / rank))
+    for name, module in lora.modules.items():
+        weights |= {f"{name}.{leaf}": value for leaf, value in _as_trained(module, adapter, alpha).items()}
     return weights
 
 
-def _plain_modules(path: Path) -> Mapping[str, LoraModule]:
-    lora = lora_files.read_lora(path)
-    if lora.is_dora or lora.is_lokr:
-        raise UserError(
-            "lora_unsupported",
-            f"{path} is a {'LoKr' if lora.is_lokr else 'DoRA'}; only plain LoRA can be trained on.",
-            ["Merge it into the base (`merge`), then train a new LoRA on the merged model."],
-        )
-    return lora.halves
+def _as_trained(module: ModuleAdapter, adapter: AdapterShape, alpha: float) -> dict[str, Tensor]:
+    """One module's tensors by their names in training, its scale folded in."""
+    if isinstance(module, LokrModule):
+        shapes = adapter.of(*module.shape)
+        scale = module.scale / (1.0 if "lokr_w2" in shapes else alpha / adapter.rank)
+        # Whoever trained both factors in halves: their product is the factor that is trained here.
+        parts = {"lokr_w1": module.factor("w1") * scale}
+        if "lokr_w2" in shapes:
+            return {**parts, "lokr_w2": module.factor("w2")}
+        return parts | {f"lokr_{role}": tensor for role, tensor in module.factors.items() if role.startswith("w2")}
+    assert isinstance(module, LoraModule)
+    return {"lora_A": module.down, "lora_B": module.up * (module.scale / (alpha / adapter.rank))}
+
+
+def _require_kind(path: Path, lora: LoraFile, adapter: AdapterShape) -> None:
+    found = "DoRA" if lora.is_dora else "LoKr" if lora.is_lokr else "LoRA"
+    wanted = "LoKr" if isinstance(adapter, LokrShape) else "LoRA"
+    if found == wanted:
+        return
+    other = [] if found == "DoRA" else [f'Set adapter_type = "{found.lower()}".']
+    raise UserError(
+        "lora_unsupported",
+        f'{path} is a {found}; adapter_type = "{wanted.lower()}" can only start from a {wanted}.',
+        [*other, "Merge it into the base (`merge`), then train a new LoRA on the merged model."],
+    )

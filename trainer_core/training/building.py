@@ -9,7 +9,8 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.model.compiled import compile_blocks
 from trainer_core.model.folder import BaseFolder, load_transformer
 from trainer_core.model.nextdit import NextDiT
-from trainer_core.training.adapters import add_lora
+from trainer_core.planning.adapter import adapter_shape
+from trainer_core.training.adapters import add_adapter
 
 
 def load_base(
@@ -35,7 +36,7 @@ def make_trainable(
     model.checkpoint_skip_every = config.checkpoint_skip_every
     if config.compile_blocks:
         compile_blocks(model, warn)
-    return add_lora(
-        model, targets=config.lora_target_modules, rank=config.lora_rank, alpha=config.lora_alpha,
+    return add_adapter(
+        model, adapter_shape(config), targets=config.lora_target_modules, alpha=config.lora_alpha,
         dropout=config.lora_dropout, seed=config.seed,
     )  # fmt: skip

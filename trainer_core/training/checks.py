@@ -17,6 +17,7 @@ from trainer_core.model.compiled import compile_problem
 from trainer_core.model.folder import BaseFolder, empty_transformer, find_base, transformer_dimensions
 from trainer_core.model.fused import kernels_problem
 from trainer_core.model.hub import resolve_part
+from trainer_core.planning.adapter import adapter_shape
 from trainer_core.planning.base_check import require_parts
 from trainer_core.planning.swapped import swapped_places
 from trainer_core.training.adapters import adapter_shapes, check_weights, start_weights
@@ -128,10 +129,11 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
             )
     require_parts(base)
     model = empty_transformer(transformer_dimensions(base.transformer))
-    shapes = adapter_shapes(model, config.lora_target_modules, config.lora_rank)
+    adapter = adapter_shape(config)
+    shapes = adapter_shapes(model, config.lora_target_modules, adapter)
     swapped_places(len(model.layers), config.swap_blocks)
     run = RunDir(Path(config.output_dir) / config.output_name)
     # A run that goes on from a checkpoint needs the file no more, which may be gone by then.
     if config.resume_from_lora and not run.has_begun():
         start = Path(config.resume_from_lora)
-        check_weights(shapes, start_weights(start, config.lora_rank, config.lora_alpha), str(start))
+        check_weights(shapes, start_weights(start, adapter, config.lora_alpha), str(start))

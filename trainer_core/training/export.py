@@ -1,4 +1,4 @@
-"""Exports of an adapter: one ComfyUI-ready file and a PEFT folder, with metadata that others understand."""
+"""Exports of an adapter: a ComfyUI-ready file, of a LoRA also a PEFT folder, with metadata that others understand."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.forms import LICENSE
 from trainer_core.contracts.run_names import export_name, peft_name
 from trainer_core.contracts.text_settings import TextSettings
-from trainer_core.model.lora_modules import LoraModule
+from trainer_core.model.lora_modules import LokrModule, LoraModule, ModuleAdapter
 from trainer_core.model.lora_writing import write_comfy, write_peft
 
 BASE_NAME = "NewBie-image-Exp0.1"
@@ -33,24 +33,37 @@ class TrainingFacts:
 
 
 def export_adapter(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig, facts: TrainingFacts) -> Path:
-    """Write `<output_name>-step-N.safetensors` and `<output_name>-step-N-peft/` into `folder`; returns the file."""
+    """Write `<output_name>-step-N.safetensors` into `folder` and, of a LoRA, `<output_name>-step-N-peft/`, which has no
+    place for a LoKr; returns the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    modules = adapter_modules(weights, config.lora_alpha)
+    modules = adapter_modules(weights, config)
     file = folder / export_name(config.output_name, facts.step)
     write_comfy(file, modules, metadata(config, facts))
-    text = TextSettings.of(config).metadata()
-    write_peft(folder / peft_name(file.name), modules, text, dropout=config.lora_dropout, base=config.base_model_path)
+    halves = {name: module for name, module in modules.items() if isinstance(module, LoraModule)}
+    if halves:
+        text = TextSettings.of(config).metadata()
+        base = config.base_model_path
+        write_peft(folder / peft_name(file.name), halves, text, dropout=config.lora_dropout, base=base)
     return file
 
 
-def adapter_modules(weights: Mapping[str, Tensor], alpha: float) -> dict[str, LoraModule]:
-    """`<module>.lora_A/B` -> one LoRA module each, as fp32 copies on the CPU."""
-    stored = {name: value.detach().float().cpu().contiguous() for name, value in weights.items()}
-    names = sorted({name.rsplit(".", 1)[0] for name in stored})
-    return {
-        name: LoraModule(down=stored[f"{name}.lora_A"], up=stored[f"{name}.lora_B"], alpha=float(alpha))
-        for name in names
-    }
+def adapter_modules(weights: Mapping[str, Tensor], config: TrainConfig) -> dict[str, ModuleAdapter]:
+    """Trained tensors by plain name -> one module's adapter each, as fp32 copies on the CPU."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in sorted(weights.items()):
+        module, leaf = name.rsplit(".", 1)
+        parts.setdefault(module, {})[leaf] = value.detach().float().cpu().contiguous()
+    return {name: _module(tensors, config) for name, tensors in parts.items()}
+
+
+def _module(tensors: Mapping[str, Tensor], config: TrainConfig) -> ModuleAdapter:
+    if config.adapter_type == "lora":
+        return LoraModule(down=tensors["lora_A"], up=tensors["lora_B"], alpha=config.lora_alpha)
+    factors = {leaf.removeprefix("lokr_"): tensor for leaf, tensor in tensors.items()}
+    if "w2" in factors:
+        # No reader lets alpha count here.
+        return LokrModule(factors=factors, alpha=1.0, scale=1.0)
+    return LokrModule(factors=factors, alpha=config.lora_alpha, scale=config.lora_alpha / config.lokr_rank)
 
 
 def metadata(config: TrainConfig, facts: TrainingFacts) -> dict[str, str]:
@@ -58,17 +71,13 @@ def metadata(config: TrainConfig, facts: TrainingFacts) -> dict[str, str]:
 
     The hash of the tensors is added when they are written.
     """
-    network = {"lora_target_modules": config.lora_target_modules, "dropout": config.lora_dropout}
     finished = datetime.now(UTC)
     values = {
         "ss_output_name": config.output_name,
         "ss_base_model_version": BASE_NAME,
         "ss_sd_model_name": _model_name(config),
         "ss_new_sd_model_hash": facts.base_hash,
-        "ss_network_module": "networks.lora",
-        "ss_network_dim": config.lora_rank,
-        "ss_network_alpha": config.lora_alpha,
-        "ss_network_args": json.dumps(network),
+        **_network(config),
         "ss_learning_rate": config.learning_rate,
         "ss_lr_scheduler": config.lr_scheduler,
         "ss_lr_warmup_steps": config.lr_warmup_steps,
@@ -101,6 +110,22 @@ def metadata(config: TrainConfig, facts: TrainingFacts) -> dict[str, str]:
         "modelspec.license": LICENSE,
     }
     return {key: str(value) for key, value in values.items()} | TextSettings.of(config).metadata()
+
+
+def _network(config: TrainConfig) -> dict[str, object]:
+    """The adapter, as kohya's scripts and LyCORIS state theirs; a LoKr of whole factors has neither rank nor alpha."""
+    arguments: dict[str, object] = {
+        "lora_target_modules": config.lora_target_modules,
+        "dropout": config.lora_dropout,
+    }
+    if config.adapter_type == "lokr":
+        arguments |= {"algo": "lokr", "factor": config.lokr_factor or -1}
+    scaled = {"ss_network_dim": config.adapter_rank, "ss_network_alpha": config.lora_alpha}
+    return {
+        "ss_network_module": "lycoris.kohya" if config.adapter_type == "lokr" else "networks.lora",
+        **(scaled if config.adapter_rank else {}),
+        "ss_network_args": json.dumps(arguments),
+    }
 
 
 def _model_name(config: TrainConfig) -> str:

@@ -21,6 +21,7 @@ from trainer_core.dataset.captions import tags_of
 from trainer_core.jobs.ranks import rank_of
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.lora_files import read_lora
+from trainer_core.planning.adapter import adapter_shape
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.schedule import Due
 from trainer_core.planning.speed import pace_settings
@@ -353,7 +354,7 @@ class _Run:
             start = Path(config.resume_from_lora)
             for note in read_lora(start).notes:
                 self._warn(note)
-            load_weights(parameters, start_weights(start, config.lora_rank, config.lora_alpha), str(start))
+            load_weights(parameters, start_weights(start, adapter_shape(config), config.lora_alpha), str(start))
         trainer = Trainer(
             config, model, parameters, store=prepared.store, schedule=prepared.schedule, world=self.world
         )  # fmt: skip
