@@ -96,7 +96,7 @@ def measure(images: int) -> dict[str, Any]:
         config = config_of(folder)
         world, cache = World(mixed_precision="no", cpu=True), FeatureCache(Path(config.cache_dir))
         store = FeatureStore(config, base_of(config), cache, world.accelerator.device)
-        samples, _ = store.plan(scan_dataset(Path(config.train_data_dir), strict=False).items, shuffle=False)
+        samples, _ = store.plan(scan_dataset(Path(config.train_data_dir), strict=False).items, vary=False)
         make_features(store, cache, samples)
         times = sorted(prepare(config)[1] for _ in range(3))
     return {"images": images, "second_start_s": times[1], "range_s": [times[0], times[-1]], "machine": machine()}

@@ -18,7 +18,6 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("lokr_rank = 0: at so high a rank every factor is whole", "lokr_rank = 0：秩这么高时所有因子都是完整的"),
     ("lokr_factor = 0, the most even split", "lokr_factor = 0，即最接近的两个因子"),
-    ("captions would be used as they stand", "描述会原样使用"),
     (
         "the adapter would start from the ordinary initialisation (noise and zeros)",
         "适配器会按普通方式初始化（噪声和零）",
@@ -46,16 +45,9 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("it belongs to use_ema", "它属于 use_ema"),
     (
-        "tags before the separator would be shuffled like the others, captions without it too, and the separator "
-        "would stay in the text; keep_tokens counts tags instead",
-        "分隔符之前的标签会和其他标签一样被打乱，没有分隔符的描述也一样，分隔符还会留在文本里；请改用按标签数计算的 "
-        "keep_tokens",
+        "without this key the fork parts tags so, other captions stay as they are",
+        "没有此键时，该分支版本这样分隔标签，其余描述保持原样",
     ),
-    (
-        "{}, with every <split> variant in one text, instead of one variant at a time",
-        "{t}，所有 <split> 变体都在同一段文本里，而不是每次取一个变体",
-    ),
-    ("no tag would be left out at random", "不会随机丢弃标签"),
     ("artist tags would never be left out", "不会丢弃画师标签"),
     ("the second loss on a smaller copy would not be added", "不会加入缩小图上的第二个损失"),
     ("it belongs to use_multires_loss", "它属于 use_multires_loss"),

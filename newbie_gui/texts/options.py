@@ -232,10 +232,26 @@ _OPTIONS = MappingProxyType(
             "保持在最前的标签数",
             "打乱时开头有多少个标签保持不动；XML 描述中每个元素分别计算。",
         ),
+        "keep_tokens_separator": (
+            "Mark after the tags that stay",
+            "固定标签的分隔符",
+            "例如 |||：它前面的标签保持不动，后面的才会被打乱或略去；它本身会从描述中去掉。"
+            "没有它的描述视为自然语言，保持原样。此时“保持在最前的标签数”不起作用。",
+        ),
+        "caption_tag_dropout_rate": (
+            "Tags left out (share)",
+            "标签丢弃率（比例）",
+            "每个版本里略去的标签比例，只涉及打乱时会移动的标签。",
+        ),
         "caption_variants": (
-            "Shuffled variants of a caption",
-            "每条描述的打乱版本数",
-            "每条描述打乱后编码并缓存的版本数。",
+            "Variants of a caption",
+            "每条描述的版本数",
+            "每条描述打乱或略去标签后编码并缓存的版本数；每次取其中一个。",
+        ),
+        "enable_wildcard": (
+            "Take one part of a caption with <split>",
+            "描述含 <split> 时取其中一段",
+            "描述中有 <split> 时，每次取其中一段，例如一段自然语言和一段标签。",
         ),
         "gemma3_prompt": (
             "One system prompt for all captions",

@@ -18,8 +18,6 @@ ON: dict[str, Any] = {
     "lora_rank_pattern": {"layers.0": 8},
     "lora_alpha_pattern": {"layers.0": 8},
     "use_ema": True,
-    "enable_wildcard": True,
-    "caption_tag_dropout_rate": 0.1,
     "drop_artist_rate": 1,
     "use_multires_loss": True,
     "vae_reflect_padding": True,
@@ -38,7 +36,7 @@ def lines(translation: Translation) -> dict[str, str]:
 
 def test_what_is_on_here_is_all_that_blocks_but_those_with_conditions():
     blocking = {key for key, foreign in FOREIGN_KEYS.items() if foreign.blocks}
-    conditional = {"use_rslora", "keep_tokens_separator", "lokr_rank_dropout", "lokr_module_dropout"}
+    conditional = {"use_rslora", "lokr_rank_dropout", "lokr_module_dropout"}
     assert blocking == {*ON, *conditional}
 
 
@@ -114,10 +112,12 @@ def test_rslora_is_honoured_exactly():
     assert translated(use_rslora=True, lora_rank="16").blocking == ("use_rslora",)
 
 
-def test_the_separator_counts_only_where_tags_move():
-    assert translated(keep_tokens_separator="|||").blocking == ()
-    assert translated(keep_tokens_separator="|||", shuffle_caption=True).blocking == ("keep_tokens_separator",)
-    assert "keep_tokens_separator" in translated(keep_tokens_separator="|||", caption_tag_dropout_rate=0.1).blocking
+def test_the_forks_captions_are_made_as_it_makes_them():
+    theirs = {"shuffle_caption": True, "caption_tag_dropout_rate": 0.1, "enable_wildcard": True}
+    config = parse_config(translated(**theirs).values)
+    assert (config.keep_tokens_separator, config.caption_tag_dropout_rate, config.enable_wildcard) == ("|||", 0.1, True)
+    assert translated(**theirs, keep_tokens_separator="").values["keep_tokens_separator"] == ""
+    assert "keep_tokens_separator" not in translated(lora_rank=8).values
 
 
 def test_what_the_other_trainer_does_without_saying_is_written_out():

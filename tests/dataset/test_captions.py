@@ -1,11 +1,11 @@
 """Captions: what counts as XML, what shuffling may touch, what Gemma reads."""
 
-import random
 import re
+from dataclasses import replace
 
 import pytest
 
-from trainer_core.dataset.captions import gemma_text, is_xml, shuffle_tags, spaced, tags_of, variants
+from trainer_core.dataset.captions import CaptionRules, gemma_text, is_xml, spaced, tags_of
 
 XML = (
     "<character_1><n>ann, of_the_hill</n><gender>1girl</gender>"
@@ -16,7 +16,8 @@ XML = (
 
 
 def shuffled(caption: str, seed: int, keep: int = 0) -> str:
-    return shuffle_tags(caption, keep_tokens=keep, rng=random.Random(seed))
+    [made] = CaptionRules(seed=seed, shuffle=True, keep_tokens=keep).made(caption)
+    return made
 
 
 def leaf(caption: str, name: str) -> str:
@@ -67,7 +68,7 @@ def test_other_commas_and_new_lines_separate_tags_and_stay_where_they_are(captio
 
 def test_plain_commas_are_shuffled_as_ever() -> None:
     """Another order, or another space, would be another text to encode and to learn."""
-    assert shuffled("tag0, tag1,tag2 ,tag3,, tag4, tag5, tag6", 7, keep=1) == "tag0, tag5, tag1, tag6, tag4, tag2, tag3"
+    assert shuffled("tag0, tag1,tag2 ,tag3,, tag4, tag5, tag6", 7, keep=1) == "tag0, tag3, tag6, tag4, tag1, tag5, tag2"
 
 
 def test_a_caption_of_separators_takes_no_time() -> None:
@@ -102,12 +103,61 @@ def test_emoticons_inside_xml_survive() -> None:
 
 
 def test_variants_depend_on_seed_and_caption_alone() -> None:
-    caption = ", ".join(f"tag{i}" for i in range(9))
-    first = variants(caption, 4, keep_tokens=1, seed=5, shuffle=True)
-    assert first == variants(caption, 4, keep_tokens=1, seed=5, shuffle=True)
-    assert first != variants(caption, 4, keep_tokens=1, seed=6, shuffle=True)
-    assert len(set(first)) == 4
-    assert variants(caption, 4, keep_tokens=1, seed=5, shuffle=False) == (caption,)
+    caption = ", ".join(TAGS)
+    rules = CaptionRules(seed=5, shuffle=True, keep_tokens=1, variants=4)
+    first = rules.made(caption)
+    assert first == rules.made(caption) and len(set(first)) == 4
+    assert first != replace(rules, seed=6).made(caption)
+    assert replace(rules, shuffle=False).made(caption) == (rules.plain(caption),) == (caption,)
+
+
+TAGS = [f"tag{i}" for i in range(9)]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("caption", [", ".join(TAGS), f"<general_tags><style>{', '.join(TAGS)}</style></general_tags>"])
+def test_tags_behind_those_that_stay_are_left_out_at_their_rate(caption: str, shuffle: bool) -> None:
+    made = CaptionRules(shuffle=shuffle, keep_tokens=2, tag_dropout=0.3, variants=400).made(caption)
+    left = [tags_of(text) for text in made]
+    assert all(tags[:2] == TAGS[:2] and set(tags) <= set(TAGS) for tags in left)
+    assert all(tags == sorted(tags) for tags in left) != shuffle
+    assert sum(map(len, left)) / len(left) == pytest.approx(2 + 0.7 * 7, abs=0.2)
+
+
+def test_a_caption_never_loses_all_its_tags() -> None:
+    rules = CaptionRules(tag_dropout=0.7, variants=50)
+    assert {len(tags_of(text)) for text in rules.made("a, b, c")} == {1, 2, 3}
+    assert set(rules.made("one sentence without a comma")) == {"one sentence without a comma"}
+    assert set(replace(rules, separator="|").made("a | b")) == {"a", "a, b"}
+
+
+@pytest.mark.parametrize("mark", [" ||| ", ", |||", "|||\n"])
+def test_only_what_is_behind_the_separator_moves_and_the_separator_goes(mark: str) -> None:
+    caption = f"ann, 1girl{mark}c, d, e, f"
+    rules = CaptionRules(shuffle=True, keep_tokens=4, separator="|||", variants=9)
+    made = rules.made(caption)
+    assert len(set(made)) > 3 and rules.plain(caption) == "ann, 1girl, c, d, e, f"
+    for text in made:
+        assert text.startswith("ann, 1girl, ") and sorted(text.split(", ")) == sorted(rules.plain(caption).split(", "))
+
+
+def test_a_caption_without_the_separator_is_prose() -> None:
+    prose = "She walks, sings, and laughs, all day, every day."
+    rules = CaptionRules(shuffle=True, tag_dropout=0.5, separator="|||", variants=5)
+    assert set(rules.made(prose)) == {prose}
+    xml = "<general_tags><style>a ||| b, c, d, e</style><count>1girl, 2boys, dog, cat</count></general_tags>"
+    assert all("<count>1girl, 2boys, dog, cat</count>" in text for text in rules.made(xml))
+    assert len({leaf(text, "style") for text in rules.made(xml)}) > 2
+    assert leaf(rules.plain(xml), "style") == "a, b, c, d, e"
+
+
+def test_parts_of_a_caption_are_drawn_equally() -> None:
+    rules = CaptionRules(shuffle=True, separator="|||", variants=4, parts=True)
+    made = rules.made("1girl ||| a, b, c, d<split>A girl stands, alone.<split> ")
+    assert len(made) == 8 and made.count("A girl stands, alone.") == 4
+    rules = CaptionRules(parts=True)
+    assert rules.made("x, y<split>z") == ("x, y", "z") and rules.plain("x<split>z") == "x"
+    assert rules.made("") == ("",) and CaptionRules().made("x<split>z") == ("x<split>z",)
 
 
 def test_the_tags_of_xml_leave_out_names_and_prose() -> None:

@@ -20,6 +20,7 @@ LEFT_OUT = {
     "trainer_core/contracts/start.py": "said in the terminal, before there is a page",
     "trainer_core/contracts/generated.py": "writes the documentation",
     "trainer_core/contracts/system_prompts.py": "what the model reads",
+    "trainer_core/contracts/step_options.py": "as train_config.py",
     "trainer_core/contracts/train_config.py": "help and limits of the options: the pages have texts of their own",
     "trainer_core/contracts/toml_text.py:toml_value": "a mistake of ours",
     "trainer_core/contracts/toml_text.py:_description": "comments of the template",

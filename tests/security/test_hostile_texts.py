@@ -1,6 +1,5 @@
 """Captions made to hurt, from the file to what the encoder is given: kept as they are or refused by name."""
 
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from picture_files import put
 from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.caption_edits import checked_edit, edit_all
 from trainer_core.dataset.caption_files import MAX_CAPTION_BYTES, read_caption_file, write_caption_file
-from trainer_core.dataset.captions import gemma_text, shuffle_tags, tags_of, variants
+from trainer_core.dataset.captions import CaptionRules, gemma_text, tags_of
 from trainer_core.dataset.scan import scan_dataset
 
 # Ten levels of ten: a parser that follows them makes ten gigabytes of this.
@@ -62,9 +61,9 @@ def test_a_hostile_text_reaches_the_encoder_as_it_is(tmp_path: Path, name: str, 
     caption = scanned(tmp_path, TEXTS[name].encode())
     assert caption == TEXTS[name]
     started = time.process_time()
-    mixed = shuffle_tags(caption, keep_tokens=1, rng=random.Random(1))
+    [mixed] = CaptionRules(shuffle=True, keep_tokens=1).made(caption)
     assert sorted(tags_of(mixed)) == sorted(tags_of(caption))
-    [only] = variants(caption, 1, keep_tokens=0, seed=1, shuffle=False)
+    [only] = CaptionRules().made(caption)
     assert gemma_text(only, "tags ", "xml ").endswith(TEXTS[name])
     assert time.process_time() - started < 5
     # Nothing is expanded, fetched or dropped, whatever stands there.

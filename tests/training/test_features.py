@@ -53,7 +53,7 @@ def test_only_latents_of_converted_colours_have_a_new_key(tmp_path: Path) -> Non
     config = TrainConfig(base_model_path=str(TINY_BASE), train_data_dir=str(tmp_path))
     store = FeatureStore(config, find_base(TINY_BASE), MemoryCache(), torch.device("cpu"))
     plain = ImageItem(path=path, relative=PurePosixPath("a.png"), caption="", repeats=1, width=64, height=64)
-    (old, new), _ = store.plan([plain, replace(plain, converted=True)], shuffle=False)
+    (old, new), _ = store.plan([plain, replace(plain, converted=True)], vary=False)
     # What caches hold from before profiles were followed.
     vae, crop = store.encoding.vae, "cover-centre-lanczos"
     assert old.latents == key_of(vae=vae, dtype="torch.float32", image=old.image_hash, bucket=old.bucket, crop=crop)

@@ -76,7 +76,6 @@ _LOKR_DROPOUT = "LyCORIS drops nothing of a LoKr's inputs"
 _LOKR_RANDOM = "nothing of the adapter would be left out at random"
 # Half of the longest side that a layer of the released model has: from this rank on LyCORIS keeps every factor whole.
 _WHOLE_RANK = 4608
-_CAPTIONS = "captions would be used as they stand"
 _INIT = "the adapter would start from the ordinary initialisation (noise and zeros)"
 
 FOREIGN_KEYS: Mapping[str, ForeignKey] = MappingProxyType(
@@ -113,16 +112,7 @@ FOREIGN_KEYS: Mapping[str, ForeignKey] = MappingProxyType(
             why="the extra file with weights averaged over the steps (_ema) would not be made", blocks=True
         ),
         "ema_decay": ForeignKey(why="it belongs to use_ema", part_of="use_ema"),
-        # Fork: captions.
-        "keep_tokens_separator": ForeignKey(
-            why="tags before the separator would be shuffled like the others, captions without it too, and the "
-            "separator would stay in the text; keep_tokens counts tags instead",
-            blocks=True,
-        ),
-        "enable_wildcard": ForeignKey(
-            why=f"{_CAPTIONS}, with every <split> variant in one text, instead of one variant at a time", blocks=True
-        ),
-        "caption_tag_dropout_rate": ForeignKey(why="no tag would be left out at random", blocks=True),
+        # Fork: captions, beside what has the same name here.
         "drop_artist_rate": ForeignKey(why="artist tags would never be left out", blocks=True),
         # Fork: the loss and the VAE.
         "use_multires_loss": ForeignKey(why="the second loss on a smaller copy would not be added", blocks=True),
@@ -157,9 +147,17 @@ _THEIR_DEFAULTS: Mapping[str, tuple[object, str]] = MappingProxyType(
 )
 _FORKS_DEFAULTS: Mapping[str, tuple[object, str]] = MappingProxyType(
     {
+        "keep_tokens_separator": (
+            "|||",
+            "without this key the fork parts tags so, other captions stay as they are",
+        ),
         "max_gemma_tokens": (1023, "the fork reads 1280 tokens of a caption, of which the base has places for 1023"),
     }
 )
+# Options here that upstream has not.
+_FORKS_OPTIONS = (
+    "caption_dropout_rate", "shuffle_caption", "keep_tokens_separator", "caption_tag_dropout_rate", "enable_wildcard",
+)  # fmt: skip
 
 
 def hint_of(key: str) -> str:
@@ -250,7 +248,7 @@ def _report(
         return KeyReport(key=key, value=shown, verdict="ignored", reason=reason)
     if not foreign.blocks:
         return KeyReport(key=key, value=shown, verdict="ignored", reason=foreign.why)
-    if _is_off(key, value) or _has_no_effect(key, values):
+    if _is_off(key, value):
         return KeyReport(key=key, value=shown, verdict="ignored", reason="with this value it asks for nothing")
     return KeyReport(key=key, value=shown, verdict="cannot", reason=foreign.why)
 
@@ -260,12 +258,6 @@ def _is_off(key: str, value: object) -> bool:
     plain = value.lower() if isinstance(value, str) else value
     # True == 1 and False == 0 for Python; a rate of 1 must not pass for "true".
     return any(plain == other and (type(plain) is bool) == (type(other) is bool) for other in off)
-
-
-def _has_no_effect(key: str, values: Mapping[str, object]) -> bool:
-    """The fork looks for the separator only where it shuffles or leaves out tags."""
-    rate = values.get("caption_tag_dropout_rate", 0)
-    return key == "keep_tokens_separator" and not values.get("shuffle_caption") and not rate
 
 
 def _take_adapter(values: Mapping[str, object], taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
@@ -329,8 +321,8 @@ def _take_alpha(taken: dict[str, object], reports: dict[str, KeyReport]) -> None
 
 def _add_their_defaults(taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
     drops = taken.get("caption_dropout_rate", 0)
-    # Upstream drops no captions.
-    is_fork = bool(drops) or any(
+    # Upstream drops no captions and changes none.
+    is_fork = any(taken.get(name) for name in _FORKS_OPTIONS) or any(
         FOREIGN_KEYS[name].blocks and not FOREIGN_KEYS[name].part_of for name in reports if name in FOREIGN_KEYS
     )
     defaults = {**_THEIR_DEFAULTS, **(_FORKS_DEFAULTS if is_fork else {})}

@@ -14,8 +14,9 @@ SETTINGS = REPOSITORY / "docs" / "settings.md"
 _INTRODUCTION = """\
 # Settings
 
-Generated from the option list (`trainer_core/contracts/train_config.py`); do not edit. A config is a TOML file with any
-of these names, flat or under `[Model]` and `[Optimization]`. Unknown names are refused with the nearest known one.
+Generated from the option list (`trainer_core/contracts/train_config.py`, `step_options.py`); do not edit. A config is a
+TOML file with any of these names, flat or under `[Model]` and `[Optimization]`. Unknown names are refused with the
+nearest known one.
 Relative paths mean the current folder.
 
 **Change later** says what a changed value does to a begun run: *continues*, *warns* (it continues and says so),

@@ -140,6 +140,11 @@ def required(help: str, **traits: Unpack[Traits]) -> Any:
     return field(metadata={"help": help, **traits})
 
 
+def side(help: str, *, zero: str, rerun: Rerun = "warn") -> int:
+    """An option that is a side of pictures in pixels; 0 has a meaning of its own."""
+    return option(0, help, unit="px", minimum=64, maximum=4096, multiple_of=16, zero=zero, rerun=rerun)
+
+
 @cache
 def specs_of(config_class: type) -> tuple[OptionSpec, ...]:
     """The options of a dataclass in their order; a ``group`` holds until the next option that names one.

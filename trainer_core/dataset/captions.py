@@ -1,10 +1,13 @@
-"""Captions: tags or NewBie's XML, their shuffled variants, and the system prompt that Gemma reads before them."""
+"""Captions: tags or NewBie's XML, their variants, and the system prompt that Gemma reads before them."""
 
 import random
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
 
+from trainer_core.contracts.config import TrainConfig
 from trainer_core.dataset.order import keyed_seed
 
 # Single tags, walked once, quantifiers that never give back: no caption takes quadratic time. No XML parser, so no
@@ -12,6 +15,8 @@ from trainer_core.dataset.order import keyed_seed
 _TAG = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z_][\w.-]*+)[^<>]*+(?<!/)>")
 _START = re.compile(r"\s*<(character_\d+|general_tags|caption|image)(\s[^<>]*)?>")
 _PROSE = frozenset({"caption", "n"})
+# The fork's mark between captions of which one is taken.
+PART_MARK = "<split>"
 # Between tags; Chinese and Japanese have commas of their own.
 SEPARATORS = ",，、\n"
 _SEPARATOR = re.compile(f"[{SEPARATORS}]")
@@ -40,13 +45,83 @@ def tags_of(caption: str) -> list[str]:
     return [tag for start, end in _leaves(caption) for tag in split_tags(caption[start:end])]
 
 
-def shuffle_tags(caption: str, *, keep_tokens: int, rng: random.Random) -> str:
-    """Shuffle tags, the first `keep_tokens` staying in place, and so what separates them.
+@dataclass(frozen=True, kw_only=True)
+class CaptionRules:
+    """What becomes of a caption before it is encoded; the fields are the options of those names."""
 
-    In XML each innermost element's list is shuffled by itself, never across elements, and keeps its own first tags;
-    <caption> prose and <n> names stay as they are.
-    """
-    return _in_lists(caption, lambda text: _shuffled(text, keep_tokens, rng))
+    seed: int = 0
+    shuffle: bool = False
+    keep_tokens: int = 0
+    separator: str = ""
+    tag_dropout: float = 0.0
+    variants: int = 1
+    parts: bool = False
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Self:
+        return cls(
+            seed=config.seed,
+            shuffle=config.shuffle_caption,
+            keep_tokens=config.keep_tokens,
+            separator=config.keep_tokens_separator,
+            tag_dropout=config.caption_tag_dropout_rate,
+            variants=config.caption_variants,
+            parts=config.enable_wildcard,
+        )
+
+    def plain(self, caption: str) -> str:
+        """The caption, or its first part, as it is written, without the marks that these rules read."""
+        return self._unmarked(self._parts(caption)[0])
+
+    def made(self, caption: str) -> tuple[str, ...]:
+        """All that may be drawn for a caption, each as often as any other: a function of the rules and it only."""
+        parts = self._parts(caption)
+        if not (self.shuffle or self.tag_dropout):
+            return tuple(map(self._unmarked, parts))
+        return tuple(self._variant(part, number) for number in range(self.variants) for part in parts)
+
+    def _parts(self, caption: str) -> list[str]:
+        """At least one; none is empty unless the caption is."""
+        parts = caption.split(PART_MARK) if self.parts else []
+        return [part.strip() for part in parts if part.strip()] if len(parts) > 1 else [caption]
+
+    def _unmarked(self, part: str) -> str:
+        return _in_lists(part, lambda text: self._rewritten(text, lambda rest, _: rest)) if self.separator else part
+
+    def _variant(self, part: str, number: int) -> str:
+        rng = random.Random(keyed_seed(self.seed, "shuffle", part, number))
+
+        def moved(text: str, keep: int | None) -> str:
+            return self._moved(text, keep, rng)
+
+        return _in_lists(part, lambda text: self._rewritten(text, moved))
+
+    def _rewritten(self, text: str, change: Callable[[str, int | None], str]) -> str:
+        """A list of tags with what may be moved in it changed: told is how many at its start stay, None where others
+        are before it."""
+        if not self.separator:
+            return change(text, self.keep_tokens)
+        kept, mark, rest = text.partition(self.separator)
+        return _joined(kept, change(rest, None if kept.strip() else 0)) if mark else text
+
+    def _moved(self, text: str, keep: int | None, rng: random.Random) -> str:
+        """Another order, and some tags fewer; a list that stands alone keeps one at least, and its white space."""
+        tags = split_tags(text)
+        if len(tags) < (1 if keep is None else 2):
+            return text
+        head, tail = tags[: keep or 0], tags[keep or 0 :]
+        if self.shuffle:
+            rng.shuffle(tail)
+        if self.tag_dropout:
+            left = [tag for tag in tail if rng.random() >= self.tag_dropout]
+            tail = left if left or head or keep is None else tail[:1]
+        return joined_tags(text, head + tail)
+
+
+def _joined(kept: str, rest: str) -> str:
+    """Two halves of a list of tags as one."""
+    halves = (kept.rstrip(SEPARATORS + " \t"), rest.lstrip(SEPARATORS + " \t"))
+    return ", ".join(half for half in halves if half.strip())
 
 
 def with_tags(caption: str, change: Callable[[list[str]], list[str]]) -> str:
@@ -59,14 +134,6 @@ def with_tags(caption: str, change: Callable[[list[str]], list[str]]) -> str:
         return text if changed == tags else joined_tags(text, changed)
 
     return _in_lists(caption, rewritten)
-
-
-def variants(caption: str, count: int, *, keep_tokens: int, seed: int, shuffle: bool) -> tuple[str, ...]:
-    """The caption alone, or `count` shuffles of it: a function of (seed, caption) only."""
-    if not shuffle:
-        return (caption,)
-    seeds = (keyed_seed(seed, "shuffle", caption, number) for number in range(count))
-    return tuple(shuffle_tags(caption, keep_tokens=keep_tokens, rng=random.Random(key)) for key in seeds)
 
 
 def spaced(prompt: str) -> str:
@@ -137,16 +204,6 @@ def _between(gaps: Sequence[str]) -> str:
     """What separates two tags that had these between them: a new line rather than a comma."""
     own = [gap for gap in gaps if _OTHERS.search(gap)]
     return next((gap for gap in own if "\n" in gap), own[0] if own else ", ")
-
-
-def _shuffled(text: str, keep: int, rng: random.Random) -> str:
-    """A list with its tags shuffled and the white space around it kept; a single tag stays untouched."""
-    tags = split_tags(text)
-    if len(tags) < 2:
-        return text
-    tail = tags[keep:]
-    rng.shuffle(tail)
-    return joined_tags(text, tags[:keep] + tail)
 
 
 def _in_lists(caption: str, rewrite: Callable[[str], str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import Bucket, DataFacts, tokens_of
 from trainer_core.dataset.buckets import Assignment, BucketPlan
-from trainer_core.dataset.captions import gemma_text, variants
+from trainer_core.dataset.captions import CaptionRules, gemma_text
 from trainer_core.dataset.holdout import divide, share_note
 from trainer_core.dataset.scan import ImageItem, scan_dataset
 
@@ -33,17 +33,11 @@ def facts_of(found: Sequence[ImageItem], config: TrainConfig) -> DataFacts:
     images: Counter[tuple[int, int]] = Counter()
     shown: Counter[tuple[int, int]] = Counter()
     texts: set[str] = set()
+    rules = CaptionRules.of(config)
     for item, bucket in ((item, place.bucket) for item, place in places):
         images[bucket] += 1
         shown[bucket] += item.repeats
-        made = variants(
-            item.caption,
-            config.caption_variants,
-            keep_tokens=config.keep_tokens,
-            seed=config.seed,
-            shuffle=config.shuffle_caption,
-        )
-        texts |= {gemma_text(caption, *config.system_prompts) for caption in made}
+        texts |= {gemma_text(caption, *config.system_prompts) for caption in rules.made(item.caption)}
     tokens = [tokens_of(text) for text in texts]
     return DataFacts(
         buckets=tuple(

@@ -27,7 +27,7 @@ from trainer_core.contracts.phase_names import (
     Report,
 )
 from trainer_core.dataset.buckets import BucketPlan
-from trainer_core.dataset.captions import gemma_text, variants
+from trainer_core.dataset.captions import CaptionRules, gemma_text
 from trainer_core.dataset.images import ImageProblem, crop_to, load_rgb
 from trainer_core.dataset.scan import ImageItem
 from trainer_core.model.folder import BaseFolder, transformer_dimensions
@@ -148,10 +148,9 @@ class FeatureStore:
 
     # Making
 
-    def plan(self, items: Sequence[ImageItem], *, shuffle: bool) -> tuple[list[Sample], list[str]]:
-        """Samples of the items, and every caption that may be asked for; without `shuffle` each as it is written."""
-        c = self._config
-        plan = BucketPlan.from_config(c)
+    def plan(self, items: Sequence[ImageItem], *, vary: bool) -> tuple[list[Sample], list[str]]:
+        """Samples of the items, and every caption that may be asked for; without `vary` each as it is written."""
+        plan, rules = BucketPlan.from_config(self._config), CaptionRules.of(self._config)
         samples: list[Sample] = []
         captions: list[str] = []
         for item in items:
@@ -164,7 +163,7 @@ class FeatureStore:
                     ["Start the run again when nobody works on the pictures."],
                 ) from problem
             bucket = plan.assign(item.width, item.height).bucket
-            texts = variants(item.caption, c.caption_variants, keep_tokens=c.keep_tokens, seed=c.seed, shuffle=shuffle)
+            texts = rules.made(item.caption) if vary else (rules.plain(item.caption),)
             captions += texts
             samples.append(
                 Sample(

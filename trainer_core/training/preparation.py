@@ -78,8 +78,8 @@ class Preparation:
             store = FeatureStore(
                 config, self._base, self._cache(), self._world.accelerator.device, share, warn=self._warn
             )
-            samples, captions = store.plan(trained, shuffle=config.shuffle_caption)
-            validation, plain = store.plan(held_out, shuffle=False)
+            samples, captions = store.plan(trained, vary=True)
+            validation, plain = store.plan(held_out, vary=False)
             base_hash = part_id(self._base.transformer, store.cache.index)
             store.cache.index.save()
         e = store.encoding

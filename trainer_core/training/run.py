@@ -17,7 +17,7 @@ from trainer_core.contracts.errors import UserError, is_gpu_memory
 from trainer_core.contracts.events import EventLog, failure_since
 from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING, LOADING_TRANSFORMER, PREPARING
 from trainer_core.contracts.rundir import RunDir
-from trainer_core.dataset.captions import tags_of
+from trainer_core.dataset.captions import CaptionRules, tags_of
 from trainer_core.jobs.ranks import rank_of
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.lora_files import read_lora
@@ -364,9 +364,9 @@ class _Run:
 
     def _facts(self, prepared: PreparedData) -> TrainingFacts:
         frequency: dict[str, Counter[str]] = {}
-        for sample in prepared.samples:
-            folder = sample.item.path.parent.name
-            frequency.setdefault(folder, Counter()).update(tags_of(sample.item.caption))
+        rules = CaptionRules.of(self.config)
+        for item in (sample.item for sample in prepared.samples):
+            frequency.setdefault(item.path.parent.name, Counter()).update(tags_of(rules.plain(item.caption)))
         # With repeats, as kohya's, whose keys these are.
         buckets: Counter[str] = Counter()
         for sample in prepared.samples:

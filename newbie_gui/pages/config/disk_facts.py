@@ -20,7 +20,8 @@ from trainer_core.planning.speed import SAME, Speed, known_speed
 _DATA = (
     "train_data_dir", "strict_data", "validation_data_dir", "validation_split", "seed", "resolution", "enable_bucket",
     "min_bucket_reso", "max_bucket_reso", "bucket_reso_step", "bucket_upscale", "shuffle_caption", "keep_tokens",
-    "caption_variants", "gemma3_prompt", "system_prompt_tags", "system_prompt_xml",
+    "keep_tokens_separator", "caption_tag_dropout_rate", "caption_variants", "enable_wildcard",
+    "gemma3_prompt", "system_prompt_tags", "system_prompt_xml",
 )  # fmt: skip
 _FILES = ("base_model_path", "train_data_dir", "validation_data_dir", "resume_from_lora")
 _RUN = ("output_dir", "output_name")
