@@ -127,7 +127,7 @@ _OPTIONS = MappingProxyType(
             "Kind of adapter",
             "适配器类型",
             "lora：每层两个细长的矩阵，所有程序都能读取。lokr：与 LyCORIS 相同，一大一小两个矩阵的克罗内克积，"
-            "参数量相近却是满秩的；导出为 ComfyUI 文件，没有秩这一设置。",
+            "参数量相近却是满秩的；只导出 ComfyUI 文件，lora_rank 对它不起作用。",
         ),
         "lora_rank": ("LoRA rank", "LoRA 秩（rank）", "适配器的秩：越大能学的越多，文件和显存占用也越大。"),
         "lora_alpha": (
@@ -356,6 +356,8 @@ _CHOICES = MappingProxyType(
         "lr_scheduler=cosine_with_restarts": ("cosine with restarts", "带重启的余弦（cosine_with_restarts）"),
         "lr_scheduler=polynomial": ("polynomial (as linear)", "多项式（polynomial，同线性）"),
         "optimizer_type=AdamW8bit": ("AdamW8bit (less memory)", "AdamW8bit（省显存）"),
+        "adapter_type=lora": ("lora (every program reads it)", "lora（所有程序都能读取）"),
+        "adapter_type=lokr": ("lokr (Kronecker product, for ComfyUI)", "lokr（克罗内克积，用于 ComfyUI）"),
         "timestep_sampling=uniform": ("uniform: all noise levels alike", "均匀（uniform）"),
         "timestep_sampling=lognorm": (
             "lognorm: middle noise levels more often",

@@ -158,7 +158,7 @@ class StepOptions:
     adapter_type: str = option(
         "lora",
         "lora: two thin matrices a layer, which every program reads. lokr: the Kronecker product of a small and a "
-        "large one, as in LyCORIS, of full rank with about as few numbers; a file for ComfyUI, without a rank.",
+        "large one, as in LyCORIS, of full rank with about as few numbers; for ComfyUI only, lora_rank does not count.",
         group="LoRA",
         choices=("lora", "lokr"),
         rerun="refuse",

@@ -46,7 +46,7 @@ class TrainConfig(StepOptions):
         maximum=32,
     )
     enable_wildcard: bool = option(
-        False, "Where a caption holds <split>, take one of its parts each time, in words and in tags say."
+        False, "Take one part of a caption that holds <split> each time: prose or tags, say."
     )
     gemma3_prompt: str = option(
         "", "One system prompt for all captions, for Gemma only; empty uses the two below, by kind of caption."
