@@ -102,7 +102,7 @@ def continued(row: Row, new: TrainConfig) -> TrainConfig:
     return replace(new, output_dir=own.output_dir, output_name=own.output_name)
 
 
-def free_name(config: TrainConfig, rows: tuple[Row, ...] = ()) -> str:
+def free_name(config: TrainConfig, rows: tuple[Row, ...]) -> str:
     """An output_name that no run and no waiting job of the same folder has: NAME-2, NAME-3, ..."""
     taken = {row.name for row in rows}
     base, _, number = config.output_name.rpartition("-")

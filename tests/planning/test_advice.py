@@ -9,7 +9,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.planning.advice import speed_hints
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.ladder import LIGHT_TARGETS, memory_hints, memory_ladder
-from trainer_core.planning.presets import apply, load_presets
+from trainer_core.planning.presets import load_presets
 
 HEAVY: dict[str, Any] = {
     "base_model_path": "b",
@@ -73,8 +73,10 @@ def test_rungs_that_a_begun_run_cannot_take_say_so():
 def test_at_the_end_of_the_ladder_what_remains_is_said():
     light = next(preset for preset in load_presets() if preset.name == "16gb")
     last = TrainConfig(
-        **apply(light, {**HEAVY, "min_bucket_reso": 0})
-        | {
+        **{
+            **HEAVY,
+            "min_bucket_reso": 0,
+            **light.values,
             "resolution": 512,
             "sample_prompts": ["x"],
             "quantize_base": "nf4",

@@ -9,7 +9,7 @@ from trainer_core.contracts.errors import ConfigError
 from trainer_core.planning.estimate import estimate
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.phases import GIB
-from trainer_core.planning.presets import Choice, apply, choose, load_preset, load_presets
+from trainer_core.planning.presets import Choice, choose, load_preset, load_presets
 
 PRESETS = load_presets()
 BY_NAME = {preset.name: preset for preset in PRESETS}
@@ -150,15 +150,10 @@ def test_windows_keeps_a_larger_reserve():
     assert choice(close).preset.name == "24gb" and choice(close, shared=True).preset.name == "16gb"
 
 
-def test_a_preset_is_put_over_other_values():
-    assert apply(BY_NAME["16gb"], {"resolution": 64, "seed": 7})["resolution"] == 768
-    assert apply(BY_NAME["16gb"], {"resolution": 64, "seed": 7})["seed"] == 7
-
-
 def test_what_another_preset_set_for_its_card_does_not_stay():
     for first in PRESETS:
         for second in PRESETS:
-            values = {"base_model_path": "b", "train_data_dir": "d", **apply(second, first.values)}
+            values = {"base_model_path": "b", "train_data_dir": "d", **first.values, **second.values}
             config = parse_config(values)
             assert (config.swap_blocks, config.quantize_base) == (
                 second.values["swap_blocks"], second.values["quantize_base"]

@@ -75,9 +75,9 @@ class ConfigError(UserError):
         return ConfigError, (self.problems, self.source)
 
 
-def _shortened(value: object, limit: int = 80) -> str:
+def _shortened(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def is_gpu_memory(error: BaseException) -> bool:

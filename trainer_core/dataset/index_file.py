@@ -5,7 +5,7 @@ All of it can be made anew from the pictures; the files lie in the workspace, ne
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -138,11 +138,6 @@ def write_index(file: Path, records: Mapping[str, Record]) -> None:
     pictures = {path: _without_defaults(record) for path, record in records.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomic(file, json_text({"version": _VERSION, "pictures": pictures}))
-
-
-def kept(records: Mapping[str, Record], present: Iterable[str]) -> dict[str, Record]:
-    """Only the records of pictures that are still there."""
-    return {path: records[path] for path in present if path in records}
 
 
 def _without_defaults(record: Record) -> dict[str, object]:

@@ -12,6 +12,3 @@ class Reporter(Protocol):
 
     def progress(self, phase: str, done: int, total: int) -> None:
         """Tell how far ``phase`` is. Raises once a stop was asked for."""
-
-    def warn(self, message: str) -> None:
-        """Something the user should know."""

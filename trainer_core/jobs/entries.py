@@ -89,7 +89,7 @@ class Progress:
     total: int = 0
 
 
-def ended_silently(job: Job, *, exit_code: int | None = None, asked: bool = False) -> UserError:
+def ended_silently(job: Job, *, exit_code: int | None = None, asked: bool) -> UserError:
     """Why a job ended that did not say so itself.
 
     Args:

@@ -235,7 +235,7 @@ def image_phase(base: BaseSizes, work: Workload, *, cuda: bool, old_card: bool) 
     )
 
 
-def gemma_phase(base: BaseSizes, tokens: int, *, texts: int, cuda: bool = True, quantised: str = "no") -> Phase:
+def gemma_phase(base: BaseSizes, tokens: int, *, texts: int, cuda: bool = True, quantised: str) -> Phase:
     """Captions through Gemma, held so: gate, up and product of its feed-forward part and two masks."""
     return text_phase(
         ENCODING_GEMMA,

@@ -115,11 +115,6 @@ def load_preset(file: Path) -> Preset:
     return Preset(values=MappingProxyType(checked), path=file, **strategy)
 
 
-def apply(preset: Preset, values: Mapping[str, Any]) -> dict[str, Any]:
-    """``values`` with the preset's own put over them."""
-    return {**values, **preset.values}
-
-
 def choose(machine: Machine, presets: Sequence[Preset]) -> Choice:
     """The largest preset that the best GPU's free memory takes; the demo where there is no GPU."""
     smaller_first = sorted(presets, key=lambda preset: preset.needs_gib)

@@ -26,22 +26,22 @@ SEED = 20261123
 LICENSE_NOTE = "Trained from scratch on drawings made by this repository's own code. Apache-2.0, like the code.\n"
 
 
-def build(output: Path, work: Path, seed: int = SEED) -> None:
+def build(output: Path, work: Path) -> None:
     """Build the whole base into `output` (replaced at the end, all at once) and print how well it obeys."""
     work.mkdir(parents=True, exist_ok=True)
     target = work / "base"
     if not (target / "clip_model" / "model.safetensors").exists():
-        build_gemma(target / "text_encoder", seed)
-        build_jina(target / "clip_model", seed)
-    vae = train_vae(seed, work)
+        build_gemma(target / "text_encoder", SEED)
+        build_jina(target / "clip_model", SEED)
+    vae = train_vae(SEED, work)
     gemma = load_gemma(target / "text_encoder", dtype=torch.float32)
     jina = load_jina(target / "clip_model", dtype=torch.float32)
-    model = train_transformer(seed, work, vae=vae, gemma=gemma, jina=jina)
+    model = train_transformer(SEED, work, vae=vae, gemma=gemma, jina=jina)
     vae.to(torch.bfloat16).save_pretrained(target / "vae")
     _write_transformer(target / "transformer", model.state_dict())
     write_json(target / "model_index.json", model_index(read_config(target / "text_encoder")))
     (target / "LICENSE.txt").write_text(LICENSE_NOTE, encoding="utf-8")
-    result, _ = obedience(target, (), count=60, seed=seed)
+    result, _ = obedience(target, (), count=60, seed=SEED)
     print(f"obeys {result}", flush=True)
     _install(target, output)
 

@@ -81,10 +81,9 @@ def is_held_out(portrait: Portrait) -> bool:
     return blake2b(name.encode(), digest_size=2).digest()[0] % 8 == 0
 
 
-def tags(portrait: Portrait, trigger: str = "") -> list[str]:
-    """Danbooru-style tags; the trigger word, if any, stands first."""
-    words = [trigger] if trigger else []
-    words += ["1girl", "chibi", f"{portrait.hair} hair", portrait.style, f"{portrait.eyes} eyes"]
+def tags(portrait: Portrait) -> list[str]:
+    """Danbooru-style tags, the subject first."""
+    words = ["1girl", "chibi", f"{portrait.hair} hair", portrait.style, f"{portrait.eyes} eyes"]
     words.append(portrait.expression)
     if portrait.accessory != "none":
         words.append(portrait.accessory)
