@@ -1,10 +1,12 @@
 """Aspect buckets of constant area. Sizes are (width, height) in pixels, multiples of the step and so of 16."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.datafacts import Bucket
 
 MAX_ASPECT = 4
 GRAIN = 16
@@ -125,3 +127,14 @@ def _kept(width: int, height: int, bucket: Size) -> float:
     """Share of an image's area that a covering, centred crop to `bucket` keeps."""
     across, down = bucket[0] * height, bucket[1] * width
     return min(across, down) / max(across, down)
+
+
+def filled_buckets(shown: Iterable[tuple[Size, int]]) -> tuple[Bucket, ...]:
+    """The buckets that images fill, by width, then height; ``shown``: of each image its bucket and its repeats."""
+    repeats: dict[Size, list[int]] = {}
+    for size, count in shown:
+        repeats.setdefault(size, []).append(count)
+    return tuple(
+        Bucket(width=size[0], height=size[1], images=len(counts), shown=sum(counts))
+        for size, counts in sorted(repeats.items())
+    )

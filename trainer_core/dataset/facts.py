@@ -1,12 +1,11 @@
 """A data set as a forecast sees it: images by bucket, lengths of captions. Headers and .txt files are read."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.contracts.datafacts import Bucket, DataFacts, tokens_of
-from trainer_core.dataset.buckets import Assignment, BucketPlan
+from trainer_core.contracts.datafacts import DataFacts, tokens_of
+from trainer_core.dataset.buckets import Assignment, BucketPlan, filled_buckets
 from trainer_core.dataset.captions import CaptionRules, gemma_text
 from trainer_core.dataset.holdout import divide, share_note
 from trainer_core.dataset.scan import ImageItem, scan_dataset
@@ -30,19 +29,13 @@ def facts_of(found: Sequence[ImageItem], config: TrainConfig) -> DataFacts:
     items = division.trained
     share = share_note(len(division.held_out), len(found), config.validation_split)
     places = placed(items, config)
-    images: Counter[tuple[int, int]] = Counter()
-    shown: Counter[tuple[int, int]] = Counter()
     texts: set[str] = set()
     rules = CaptionRules.of(config)
-    for item, bucket in ((item, place.bucket) for item, place in places):
-        images[bucket] += 1
-        shown[bucket] += item.repeats
+    for item in items:
         texts |= {gemma_text(caption, *config.system_prompts) for caption in rules.made(item.caption)}
     tokens = [tokens_of(text) for text in texts]
     return DataFacts(
-        buckets=tuple(
-            Bucket(width=size[0], height=size[1], images=images[size], shown=shown[size]) for size in sorted(images)
-        ),
+        buckets=filled_buckets((place.bucket, item.repeats) for item, place in places),
         captions=len(texts),
         longest_tokens=max(tokens),
         mean_tokens=sum(tokens) / len(tokens),

@@ -1,25 +1,14 @@
 """The state of a data set in numbers: what will be trained, what is missing, how the pictures fill the buckets."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from trainer_core.dataset.buckets import Size
-from trainer_core.dataset.dataset_index import Picture
+from trainer_core.contracts.datafacts import Bucket
+from trainer_core.dataset.buckets import filled_buckets
 from trainer_core.dataset.filters import DatasetView
 
 MEGAPIXELS = (0.25, 0.5, 1.0, 2.0, 4.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BucketCount:
-    """One bucket (pixels): its images, and how many of them an epoch shows with the repeats."""
-
-    width: int
-    height: int
-    images: int
-    shown: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +35,7 @@ class Health:
     cropped: int
     duplicates: int
     pending: int
-    buckets: tuple[BucketCount, ...]
+    buckets: tuple[Bucket, ...]
     sizes: tuple[int, ...]
     smallest: float
     middle: float
@@ -66,23 +55,12 @@ def health_of(view: DatasetView) -> Health:
         cropped=sum(view.is_cropped(picture) for picture in usable),
         duplicates=sum(len(group) for group in view.snapshot.groups),
         pending=view.snapshot.pending,
-        buckets=_buckets(view, usable),
+        buckets=filled_buckets((place.bucket, p.repeats) for p in usable if (place := view.placed.get(p.relative))),
         sizes=_classes(areas),
         smallest=min(areas, default=0.0),
         middle=median(areas) if areas else 0.0,
         largest=max(areas, default=0.0),
     )
-
-
-def _buckets(view: DatasetView, usable: Sequence[Picture]) -> tuple[BucketCount, ...]:
-    images: Counter[Size] = Counter()
-    shown: Counter[Size] = Counter()
-    for picture in usable:
-        placed = view.placed.get(picture.relative)
-        if placed is not None:
-            images[placed.bucket] += 1
-            shown[placed.bucket] += picture.repeats
-    return tuple(BucketCount(width=w, height=h, images=images[w, h], shown=shown[w, h]) for w, h in sorted(images))
 
 
 def _classes(areas: Sequence[float]) -> tuple[int, ...]:

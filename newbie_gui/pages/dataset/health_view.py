@@ -10,7 +10,7 @@ from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.health import MEGAPIXELS, Health
 from trainer_core.planning.data_advice import Advice, dataset_advice
-from trainer_core.planning.schedule import Bucket, count_steps
+from trainer_core.planning.schedule import count_steps
 
 SHOWN_PROBLEMS = 50
 
@@ -22,8 +22,7 @@ def advised(dataset: DatasetState) -> dict[str, Any]:
 
 def steps_per_epoch(dataset: DatasetState) -> int:
     """As training counts them, with the batch size of the settings."""
-    buckets = [Bucket(width=b.width, height=b.height, images=b.images, shown=b.shown) for b in dataset.health.buckets]
-    return count_steps(dataset.wanted.config, buckets).steps_per_epoch
+    return count_steps(dataset.wanted.config, dataset.health.buckets).steps_per_epoch
 
 
 def render_health(ui: Ui, dataset: DatasetState) -> Markup:
