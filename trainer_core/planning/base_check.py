@@ -83,9 +83,9 @@ def check_base(settings: Mapping[str, str]) -> BaseReport:
         if part in facts:
             reports.append(_described(part, places.parts[part], facts[part], transformer))
         elif part in places.hub:
-            reports.append(_report(part, "hub", path=places.hub[part]))
+            reports.append(PartReport(part=part, state="hub", path=places.hub[part]))
         else:
-            reports.append(_report(part, "missing", error=places.refusals.get(part)))
+            reports.append(PartReport(part=part, state="missing", error=places.refusals.get(part)))
     return BaseReport(layout=places.layout, parts=tuple(reports), error=places.error)
 
 
@@ -99,13 +99,7 @@ def require_parts(base: BaseFolder) -> None:
 def _described(part: str, path: Path, facts: PartFacts, transformer: PartFacts | None) -> PartReport:
     error = facts.error or misfit(part, path, facts, transformer)
     state: State = "refused" if error else "unread" if facts.unread else "good"
-    return _report(part, state, path=str(path), size=facts.size, dtype=facts.dtype, error=error)
-
-
-def _report(
-    part: str, state: State, *, path: str = "", size: int = 0, dtype: str = "", error: UserError | None = None
-) -> PartReport:
-    return PartReport(part=part, state=state, path=path, size=size, dtype=dtype, error=error)
+    return PartReport(part=part, state=state, path=str(path), size=facts.size, dtype=facts.dtype, error=error)
 
 
 def find_in_comfyui(folder: Path) -> Mapping[str, tuple[Candidate, ...]]:
