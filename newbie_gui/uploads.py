@@ -1,6 +1,5 @@
 """Room for what is uploaded: asked before a byte is taken in, and given back when it does not arrive whole."""
 
-import errno
 import math
 import shutil
 from collections.abc import Callable
@@ -13,10 +12,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from newbie_gui.formatting import GIB, MIB
+from trainer_core.contracts.fsutil import is_disk_full
 
 # Left free for what else writes there: runs, their checkpoints, the page's own notes.
 _SPARE_BYTES = 64 * MIB
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Say = Callable[..., str]
 
@@ -58,7 +57,7 @@ class UploadRoom:
 
     def failed(self, say: Say, request: Request, error: Exception) -> Response:
         """The answer to an OSError of Gradio's: an upload that filled the disk is thrown away, and that is said."""
-        if not isinstance(error, OSError) or error.errno not in _FULL or not _is_upload(request.scope):
+        if not is_disk_full(error) or not _is_upload(request.scope):
             raise error
         self._cut_off = True
         return PlainTextResponse(say("frame.error.upload_full"), 507)

@@ -1,13 +1,12 @@
 """Where a tool writes: nothing there yet, outside of what is read, room enough, and the disk's refusals in words."""
 
-import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from trainer_core.contracts.disk import require_space
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import remove_leftovers
+from trainer_core.contracts.fsutil import is_disk_full, remove_leftovers
 from trainer_core.planning.weight_files import PICKLES, SAFETENSORS, SUFFIX
 
 # Beside the tensors: configs, tokenizers, and a file system's own needs.
@@ -79,7 +78,7 @@ def writing(output: Path) -> Iterator[None]:
         output.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = is_disk_full(error)
         raise UserError(
             "disk_full" if full else "output_failed",
             f"{output} could not be written: {error.strerror or error}. Nothing was left behind.",
