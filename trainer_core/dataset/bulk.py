@@ -1,6 +1,5 @@
 """An edit for many captions of a data set: shown first, then done, and undone as long as it was the last one."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.fsutil import read_json_object, write_json_atomic
 from trainer_core.dataset.caption_edits import Edit, edit_all
 from trainer_core.dataset.caption_files import caption_file_of, checked_caption, read_caption_file, write_caption_file
 from trainer_core.dataset.dataset_index import Picture
@@ -159,8 +158,5 @@ def _restored(image: Path, before: str | None, after: str) -> bool:
 
 
 def _kept(places: IndexPlaces) -> dict[str, Any]:
-    try:
-        kept = json.loads(places.undo.read_bytes())
-        return kept if isinstance(kept["captions"], dict) and {"kind", "time"} <= kept.keys() else {}
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
+    kept = read_json_object(places.undo)
+    return kept if isinstance(kept.get("captions"), dict) and {"kind", "time"} <= kept.keys() else {}

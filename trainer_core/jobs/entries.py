@@ -171,7 +171,7 @@ class EntryReader:
             return None
         state = folder.read_state()
         if is_running(state, started):
-            return self._running(folder, job, run, state, asked=asked or _stop_asked(folder))
+            return self._running(folder, job, run, state, asked=asked or folder.stop_wanted())
         if state.get("status") in ("created", None) and started is None and not state.get("cancelled"):
             if waiting:
                 return Entry(job=job, status="waiting", position=waiting, run=run)
@@ -252,10 +252,6 @@ def _last_sign(folder: JobDir, state: Mapping[str, Any]) -> float:
     """When a job that died was last known to live, Unix seconds."""
     signs = [path.stat().st_mtime for path in (folder.events_file, folder.log_file) if path.exists()]
     return float(max([*signs, state.get("time", 0.0)]))
-
-
-def _stop_asked(folder: JobDir) -> bool:
-    return folder.stop_announced() or (folder.control / "stop").exists()
 
 
 def _again(job: Job) -> list[str]:
