@@ -77,7 +77,7 @@ def prepare(config: TrainConfig) -> tuple[PreparedData, float]:
     """Everything up to the schedule, and the seconds that it took."""
     world = World(mixed_precision="no", cpu=True)
     asked: list[str] = []
-    run = RunDir(Path(config.output_dir) / config.output_name)
+    run = RunDir.of(config)
     with StopSignal(run, main=True) as stop:
         work = Preparation(
             config, base_of(config), world, stop=stop, report=lambda what, *_: asked.append(what), warn=asked.append

@@ -129,7 +129,7 @@ def measure(steps: int, images: int) -> dict[str, Any]:
 
 def _train(config: TrainConfig, samples: list[Sample], tick: Callable[[], None]) -> None:
     world = World(mixed_precision="no", cpu=True)
-    run = RunDir(Path(config.output_dir) / config.output_name)
+    run = RunDir.of(config)
     run.create(config)
     trainer = Instant(config, Schedule(config, samples), world, tick)
     events = Reporter(EventLog(run.events_file), run.log_file)

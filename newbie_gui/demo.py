@@ -5,6 +5,7 @@ from pathlib import Path
 from newbie_gui.runs.actions import free_name, start
 from newbie_gui.services import Services
 from trainer_core.contracts.config import TrainConfig, parse_config
+from trainer_core.contracts.rundir import RunDir
 from trainer_core.planning.demo import NAME, TINY_BASE, demo_values
 
 
@@ -23,7 +24,7 @@ def start_demo(services: Services, drawing_title: str) -> Path:
     config = _config(services, pictures)
     start(services.queue, config, services.machine.now())
     services.runs.forget_list()
-    return Path(config.output_dir) / config.output_name
+    return RunDir.of(config).path
 
 
 def _coming(services: Services, pictures: Path) -> bool:

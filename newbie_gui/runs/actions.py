@@ -12,6 +12,7 @@ from trainer_core.contracts.base_part import BASE_OPTIONS
 from trainer_core.contracts.config import Change, TrainConfig, changes, load_config, require_none_refused, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.run_names import CONFIG_FILE
+from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.trash import to_trash
 from trainer_core.jobs.queue import Queue
 from trainer_core.planning.gpu_choice import chosen_gpus, uses_gpu
@@ -39,10 +40,9 @@ def start(queue: Queue, config: TrainConfig, machine: Machine, *, front: bool = 
 
     A run of the same folder goes on from its newest checkpoint, as the trainer does it.
     """
-    run = Path(config.output_dir) / config.output_name
-    files = {CONFIG_FILE: to_toml(config)}
+    spec, files = {"run": str(RunDir.of(config).path)}, {CONFIG_FILE: to_toml(config)}
     occupied = resources(config, machine)
-    return queue.add("train", config.output_name, {"run": str(run)}, resources=occupied, files=files, front=front)
+    return queue.add("train", config.output_name, spec, resources=occupied, files=files, front=front)
 
 
 def resources(config: TrainConfig, machine: Machine) -> tuple[str, ...]:

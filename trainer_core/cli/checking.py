@@ -44,7 +44,7 @@ def _settings(config: TrainConfig) -> Iterator[UserError]:
     from trainer_core.training.device import pick_device
     from trainer_core.training.resume import check_rerun, kept_notes, resumed_config
 
-    run = RunDir(Path(config.output_dir) / config.output_name)
+    run = RunDir.of(config)
     try:
         if not is_launched(os.environ):
             # From here on PyTorch sees the cards that the training would.

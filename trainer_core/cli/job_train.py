@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -32,7 +31,7 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     folder = job.folder
     _name_cards(folder)
     config = load_config(folder.config_file)
-    run_folder = RunDir(Path(config.output_dir) / config.output_name)
+    run_folder = RunDir.of(config)
     try:
         with _requests_passed_on(folder, run_folder):
             code = train(folder.config_file)

@@ -45,7 +45,7 @@ def train(path: Path, *, check: bool = False) -> int:
     launched = is_launched(os.environ)
     count = 1 if launched or check else gpu_count(config)
     if count > 1:
-        return train_together(path, RunDir(Path(config.output_dir) / config.output_name), count)
+        return train_together(path, RunDir.of(config), count)
     main_process = os.environ.get("RANK", "0") == "0"
     for note in notes if main_process else ():
         print(f"note: {note}")

@@ -45,6 +45,11 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @staticmethod
+    def of(config: TrainConfig) -> "RunDir":
+        """The folder that a training with these settings is, or will be, kept in."""
+        return RunDir(Path(config.output_dir) / config.output_name)
+
     @property
     def config_file(self) -> Path:
         """The configuration the run was started with last."""

@@ -101,7 +101,7 @@ def _missing(config: TrainConfig) -> frozenset[str]:
 
 
 def _begun(config: TrainConfig) -> ExistingRun | None:
-    run = RunDir(Path(config.output_dir) / config.output_name)
+    run = RunDir.of(config)
     if not run.config_file.exists():
         return None
     checkpoints = run.has_begun()

@@ -23,6 +23,7 @@ from newbie_gui.runs.store import Row, key_of
 from trainer_core.contracts.checkpoints import set_pinned
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.rundir import RunDir
 
 _SHORT = 80
 
@@ -42,7 +43,7 @@ class Handlers:
         config = self._form.config(values)
         if cards is not None:
             config = replace(config, gpus=self._cards(cards))
-        key = key_of(Path(config.output_dir) / config.output_name)
+        key = key_of(RunDir.of(config).path)
         if any(row.key == key and row.live for row in self._store.rows()):
             raise UserError("run_in_use", self._ui.t("train.already", name=config.output_name))
         before = self._begin(config, front=front)
@@ -140,7 +141,7 @@ class Handlers:
         changed = apply(config, ladder[int(number)], actions.free_name(config, self._store.rows()))
         self._begin(changed, front=True)
         gr.Info(self._ui.t("train.failure.applied", name=changed.output_name))
-        return self._shown(values, key_of(Path(changed.output_dir) / changed.output_name))
+        return self._shown(values, key_of(RunDir.of(changed).path))
 
     def pin(self, values: Values, step: str, *, on: bool) -> Updates:
         row = self._show.shown(values)
