@@ -80,7 +80,7 @@ def _connect_data(ui: Ui, pictures: dataset.DatasetTab, settings: config.ConfigT
     """What is chosen on the Dataset tab is what will be trained on; its advice goes into the form."""
 
     def chosen(name: str | None) -> Any:
-        folder = pictures.folder(name) if name else ""
+        folder = ui.datasets.folder_of(name) if name else ""
         # A page that is opened anew chooses the last data set again; the form may have gone elsewhere meanwhile.
         if not folder or ui.remember.get(_TAKEN_OVER) == folder:
             return gr.skip()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context
 
 from newbie_gui.services import Services
 from newbie_gui.texts import Lang, Texts
@@ -63,6 +64,12 @@ class Ui:
                 return gr.skip()
 
         return safe
+
+
+def current_page() -> gr.Blocks:
+    """The page that is being built."""
+    assert Context.root_block is not None, "there is one inside of a gr.Blocks only"
+    return Context.root_block
 
 
 def hidden(elem_id: str | None = None) -> gr.Textbox:

@@ -5,14 +5,13 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
-from gradio.context import Context
 from markupsafe import Markup
 
 from newbie_gui.formatting import size_text
 from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, is_plan, paths_of, stamp_of
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
 from newbie_gui.pages.html import note
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, current_page, hidden, on_news
 from trainer_core.contracts.base_part import BASE_OPTIONS, BASE_PARTS, BY_FOLDER
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS
@@ -68,9 +67,7 @@ class BasePanel:
         self._fields = {name: fields[name] for name in BASE_OPTIONS}
         five: list[Any] = list(self._fields.values())
         job: list[Any] = [self._job, self._confirm, self._use, self._stop, self._id, self._stamp, self._timer]
-        self._job_outputs = job
-        page = Context.root_block
-        assert page is not None, "wire belongs inside a gr.Blocks"
+        page = current_page()
         page.load(self._loaded, None, [self._folder, *job], **QUIET)
         changes = [field.change for field in five]
         groups: list[Any] = list(self._groups.values())
@@ -280,7 +277,7 @@ class BasePanel:
         return updates
 
     def _shown(self, entry: Entry | None) -> dict[Any, Any]:
-        """Updates of `_job_outputs`."""
+        """How the job stands, and what can be done about it."""
         active = entry is not None and entry.active
         fits = entry is not None and is_plan(entry) and not missing_bytes(entry.result)
         size = size_text(int(entry.result["bytes"]) - int(entry.result["have"])) if entry is not None and fits else ""

@@ -5,11 +5,10 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
-from gradio.context import Context
 from markupsafe import Markup
 
 from newbie_gui.pages.config.fit_view import render_fit
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, current_page, hidden
 from newbie_gui.runs.actions import resources
 from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
@@ -47,10 +46,8 @@ class FitPanel:
         self._problem = problem
         self._read = read
         shown: list[Any] = [self._answer, self._check, self._stop, self._seen, self._timer]
-        page = Context.root_block
-        assert page is not None, "wire belongs inside a gr.Blocks"
         looked: set[Any] = {self._seen, problem}
-        page.load(self._looked, looked, shown, **QUIET)
+        current_page().load(self._looked, looked, shown, **QUIET)
         self._timer.tick(self._looked, looked, shown, **QUIET)
         problem.change(self._allowed, problem, [self._check, self._why_not], **QUIET)
         asked: set[Any] = {*controls.values(), problem}

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
 
 from newbie_gui.pages.config.base_panel import BasePanel
 from newbie_gui.pages.config.disk_facts import DiskFacts
@@ -19,7 +18,7 @@ from newbie_gui.pages.config.form_check import check
 from newbie_gui.pages.config.render import render, start_problem
 from newbie_gui.pages.config.strategy import new_values, plan_for, render_plan, titles
 from newbie_gui.pages.html import digest
-from newbie_gui.pages.ui import QUIET, Ui, held, hidden
+from newbie_gui.pages.ui import QUIET, Ui, current_page, held, hidden
 from trainer_core.contracts.base_part import BASE_OPTIONS
 from trainer_core.contracts.config import TrainConfig, options, parse_config
 from trainer_core.contracts.fsutil import json_text
@@ -143,10 +142,8 @@ class ConfigTab:
         self._timer.tick(self._looked, checking, panel, **QUIET)
         # Apart, and only when a problem came or went: updating every control costs the browser more than all else.
         self._marked.change(self._mark, [self._marked, self._shown], marks, trigger_mode="always_last", **QUIET)
-        page = Context.root_block
-        assert page is not None, "build belongs inside a gr.Blocks"
         filled = [*marks, *panel, self._strategy, self._nudge, self._told, *self._files.refreshed]
-        page.load(self._filled, None, filled, **QUIET)
+        current_page().load(self._filled, None, filled, **QUIET)
         self._base.wire(self.fields.controls)
         self._files.wire(self.fields, self.outputs, self.fill)
         self._exchange.wire(self.fields, self.outputs, self.fill)

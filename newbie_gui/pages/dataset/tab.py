@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
 
 from newbie_gui.pages.dataset.editing import Editing
 from newbie_gui.pages.dataset.editor_view import ANSWERED, GO_BACK, GO_TO_EDITOR, GO_TO_QUESTION
 from newbie_gui.pages.dataset.layout import Parts, place
 from newbie_gui.pages.dataset.managing import Manager
 from newbie_gui.pages.dataset.renderer import DISMISSED, EVERYWHERE, DatasetRenderer, Updates, Values
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news, said
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, current_page, hidden, on_news, said
 from trainer_core.contracts.errors import UserError
 
 _TICK_S = 2.0
@@ -42,22 +41,18 @@ class DatasetTab:
         dataset: the chosen data set, by its name in the library.
         apply: a click wants the advised settings put into the form.
         values: hidden; those settings as JSON text by option name, "" for none.
-        folder: the folder of a data set's name, "" where there is none.
     """
 
     dataset: gr.Dropdown
     apply: gr.Button
     values: gr.Textbox
-    folder: Any
 
 
 def build(ui: Ui) -> DatasetTab:
     """Place the tab's contents; call it inside its gr.Tab."""
     parts = place(ui, ui.datasets.library.list())
     _Tab(ui, parts).wire()
-    return DatasetTab(
-        dataset=parts.dataset, apply=parts.facts.apply, values=parts.facts.values, folder=ui.datasets.folder_of
-    )  # fmt: skip
+    return DatasetTab(dataset=parts.dataset, apply=parts.facts.apply, values=parts.facts.values)
 
 
 class _Tab:
@@ -70,8 +65,7 @@ class _Tab:
         self._editing = Editing(ui, parts, self._show)
 
     def wire(self) -> None:
-        page = Context.root_block
-        assert page is not None, "build belongs inside a gr.Blocks"
+        page = current_page()
         page.load(self._loaded, None, self._show.outputs, **QUIET)
         page.load(None, None, None, js=_WATCH_UPLOADS, **QUIET)
         self._wire_manager()
