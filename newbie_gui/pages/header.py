@@ -1,14 +1,12 @@
 """The line on top of every tab: the machine, the chosen strategy, the running job with a jump to it, the language."""
 
-from typing import Any
-
 import gradio as gr
 from markupsafe import Markup
 
 from newbie_gui.formatting import COUNTED_IN_BYTES, MIB, gib
 from newbie_gui.pages.config.strategy import plan_for, title_of
 from newbie_gui.pages.html import bar
-from newbie_gui.pages.ui import QUIET, Ui, hidden
+from newbie_gui.pages.ui import QUIET, Ui, hidden, news
 from newbie_gui.texts import LANGS
 from trainer_core.planning.hardware import Machine
 
@@ -21,11 +19,7 @@ def build(ui: Ui) -> None:
     view = gr.HTML(render(ui), elem_id="frame-header", padding=False)
     stamp = hidden("frame-header-stamp")
 
-    def tick(seen: str) -> tuple[Any, Any]:
-        html = str(render(ui))
-        return (gr.skip(), gr.skip()) if html == seen else (html, html)
-
-    gr.Timer(_TICK_S).tick(tick, stamp, [view, stamp], **QUIET)
+    gr.Timer(_TICK_S).tick(lambda seen: news(seen, render(ui)), stamp, [view, stamp], **QUIET)
 
 
 def render(ui: Ui) -> Markup:

@@ -8,7 +8,9 @@ from typing import Any
 
 import gradio as gr
 from gradio.context import Context
+from markupsafe import Markup
 
+from newbie_gui.pages.html import digest
 from newbie_gui.services import Services
 from newbie_gui.texts import Lang, Texts
 from newbie_gui.translate import hints, say, translate
@@ -94,6 +96,16 @@ def said(event: gr.EventData, name: str) -> str:
 # How an event is wired. `QUIET`: ticks and loads, answered at once. `ACTION`: what a person clicks, with toasts.
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 ACTION: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private", "concurrency_limit": None}
+
+
+def news(seen: str | None, *views: Markup) -> tuple[Any, ...]:
+    """Each view that the browser does not have by its stamp ``seen``, then the stamp of all; the rest is skipped."""
+    known, stamps = (seen or "").split(), [digest(view) for view in views]
+    if known == stamps:
+        return tuple(gr.skip() for _ in (*views, stamps))
+    known += [""] * len(stamps)
+    changed = (str(view) if old != new else gr.skip() for view, old, new in zip(views, known, stamps, strict=False))
+    return *changed, " ".join(stamps)
 
 
 def on_news(timer: gr.Timer, handler: Callable[..., Any], inputs: Any, outputs: Any) -> None:

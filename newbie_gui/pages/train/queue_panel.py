@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from newbie_gui.pages.html import CLICKS, digest
+from newbie_gui.pages.html import CLICKS
 from newbie_gui.pages.train.queue_html import render_ended, render_now
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, said
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, news, said
 from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.queue import Queue
 
@@ -41,14 +41,14 @@ def build(ui: Ui) -> None:
     stamp = hidden("queue-stamp")
     outputs = [now, ended, stamp]
 
-    def refresh(seen: str) -> tuple[Any, Any, Any]:
+    def refresh(seen: str) -> tuple[Any, ...]:
         ui.queue.ensure_worker()
         return shown(ui, seen)
 
-    def fill() -> tuple[Any, Any, Any]:
+    def fill() -> tuple[Any, ...]:
         return shown(ui, "")
 
-    def act(event: gr.EventData) -> tuple[Any, Any, Any]:
+    def act(event: gr.EventData) -> tuple[Any, ...]:
         carry_out(ui, said(event, "do"), said(event, "on"))
         return shown(ui, "")
 
@@ -58,19 +58,10 @@ def build(ui: Ui) -> None:
         view.select(ui.guarded(act), None, outputs, **ACTION)
 
 
-def shown(ui: Ui, seen: str | None) -> tuple[Any, Any, Any]:
+def shown(ui: Ui, seen: str | None) -> tuple[Any, ...]:
     """Both lists and their stamp; what the browser has by the stamp ``seen`` is skipped."""
     entries = ui.queue.entries()
-    views = (render_now(ui.t, entries, ui.queue.paused()), render_ended(ui.t, entries))
-    stamps = [digest(view) for view in views]
-    known = (seen or "").split()
-    if known == stamps:
-        return gr.skip(), gr.skip(), gr.skip()
-    now, ended = (
-        gr.skip() if len(known) == 2 and known[place] == stamps[place] else str(view)
-        for place, view in enumerate(views)
-    )
-    return now, ended, " ".join(stamps)
+    return news(seen, render_now(ui.t, entries, ui.queue.paused()), render_ended(ui.t, entries))
 
 
 def carry_out(ui: Ui, verb: str, job_id: str) -> None:
