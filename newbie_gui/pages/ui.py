@@ -98,6 +98,11 @@ QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 ACTION: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private", "concurrency_limit": None}
 
 
+def stamp_of(entry: Entry | None) -> str:
+    """What a page that shows this job has seen of it."""
+    return "" if entry is None else f"{entry.job.id} {entry.status} {entry.phase} {entry.done}"
+
+
 def news(seen: str | None, *views: Markup) -> tuple[Any, ...]:
     """Each view that the browser does not have by its stamp ``seen``, then the stamp of all; the rest is skipped."""
     known, stamps = (seen or "").split(), [digest(view) for view in views]

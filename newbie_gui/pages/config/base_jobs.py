@@ -93,11 +93,6 @@ def paths_of(entry: Entry | None) -> dict[str, str]:
     return {} if entry.job.spec.get("to") == "comfyui" else {str(k): str(v) for k, v in paths.items()}
 
 
-def stamp_of(entry: Entry | None) -> str:
-    """What a page that shows this entry has seen of it."""
-    return "" if entry is None else f"{entry.job.id} {entry.status} {entry.phase} {entry.done}"
-
-
 def ended_since(entry: Entry, stamp: str) -> bool:
     """Whether the page with this stamp saw the job at work, and it is done now."""
     words = stamp.split(" ")

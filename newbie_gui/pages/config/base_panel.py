@@ -8,10 +8,10 @@ from gradio.components import Component
 from markupsafe import Markup
 
 from newbie_gui.formatting import size_text
-from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, is_plan, paths_of, stamp_of
+from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, is_plan, paths_of
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
 from newbie_gui.pages.html import note
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, current_page, hidden, on_news
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, current_page, hidden, on_news, stamp_of
 from trainer_core.contracts.base_part import BASE_OPTIONS, BASE_PARTS, BY_FOLDER
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS

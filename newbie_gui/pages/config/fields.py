@@ -36,7 +36,7 @@ class Fields:
 
     def fill(self, values: Mapping[str, Any]) -> dict[Any, Any]:
         """Updates that put these values (by name, in their types) into their controls; the others stay."""
-        return {self.controls[name]: gr.update(value=shown) for name, shown in to_form(values).items()}
+        return self.fill_form(to_form(values))
 
     def fill_form(self, form: Mapping[str, Any]) -> dict[Any, Any]:
         """Like `fill`, with what the controls held, as `read` gave it."""

@@ -8,7 +8,7 @@ from gradio.components import Component
 from markupsafe import Markup
 
 from newbie_gui.pages.config.fit_view import render_fit
-from newbie_gui.pages.ui import ACTION, QUIET, Ui, current_page, hidden
+from newbie_gui.pages.ui import ACTION, QUIET, Ui, current_page, hidden, stamp_of
 from newbie_gui.runs.actions import resources
 from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
@@ -76,7 +76,7 @@ class FitPanel:
 
     def _looked(self, data: dict[Any, Any]) -> Any:
         entry = self._ui.newest("fit")
-        if data[self._seen] == _stamp(entry):
+        if data[self._seen] == stamp_of(entry):
             return gr.skip()
         return self._shown(entry, str(data[self._problem] or ""))
 
@@ -86,7 +86,7 @@ class FitPanel:
             self._answer: str(render_fit(entry, self._ui)) if entry is not None else "",
             self._check: gr.update(interactive=not busy and not problem),
             self._stop: gr.update(visible=busy),
-            self._seen: _stamp(entry),
+            self._seen: stamp_of(entry),
             self._timer: gr.Timer(_LOOK_S, active=busy),
         }
 
@@ -104,7 +104,3 @@ def _card(config: TrainConfig, machine: Machine) -> tuple[str, ...]:
     occupied = resources(config, machine)
     gpus = chosen_gpus(config, machine)
     return occupied[:1] if occupied == ("cpu",) or not gpus else (f"gpu:{gpus[0].index}",)
-
-
-def _stamp(entry: Entry | None) -> str:
-    return "" if entry is None else f"{entry.job.id} {entry.status} {entry.phase}"

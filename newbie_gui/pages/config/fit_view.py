@@ -8,8 +8,6 @@ from markupsafe import Markup
 from newbie_gui.formatting import duration, gib
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.ui import Ui
-from newbie_gui.translate import hints, say
-from trainer_core.contracts.errors import UserError
 from trainer_core.jobs.queue import Entry
 
 
@@ -26,9 +24,8 @@ def _body(entry: Entry, ui: Ui) -> Markup:
     if entry.status == "finished":
         return _found(entry.result, ui)
     if entry.status == "failed":
-        error = UserError(entry.code, entry.message, entry.hints)
         words = Markup("<strong>{}</strong>").format(ui.t("fit.failed"))
-        return note("error", words, say(error, ui.lang), bullets(hints(error, ui.lang), "config-list"))
+        return note("error", words, ui.translate(entry.message), bullets(map(ui.translate, entry.hints), "config-list"))
     return note("", ui.t("fit.stopped"))
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from newbie_gui.formatting import cut
 from newbie_gui.pages.config.store import read_values
 from newbie_gui.pages.html import table
 from newbie_gui.pages.ui import Ui
-from newbie_gui.translate import translate
 from trainer_core.contracts.config import IGNORED_KEYS, SECTIONS, flattened, options
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.foreign import FOREIGN_KEYS, KeyReport, is_secret
@@ -87,13 +87,12 @@ def report_table(imported: Imported, ui: Ui) -> Markup:
 
 def _row(report: KeyReport, verdict: str, why: str, ui: Ui) -> tuple[str | Markup, ...]:
     shown = "" if is_secret(report.key) or report.value is None else repr(report.value)
-    shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
     mark = "⚠ " if verdict in ("cannot", "unknown", "invalid") else ""
-    reason = f": {translate(why, ui.lang)}" if why else ""
+    reason = f": {ui.translate(why)}" if why else ""
     if ui.lang == "zh":
         reason = reason.replace(": ", "：", 1)
     return (
         report.key,
-        Markup("<code>{}</code>").format(shown),
+        Markup("<code>{}</code>").format(cut(shown, _SHOWN)),
         f"{mark}{ui.t(f'config.import.verdict.{verdict}')}{reason}",
     )

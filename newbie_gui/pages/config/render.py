@@ -92,15 +92,14 @@ def _memory(forecast: Estimate, fit: Fit, ui: Ui) -> Markup:
     """One bar: what is in use, what the run takes by component, what stays free; the same in words below."""
     t = ui.t
     if fit.gpu is None:
-        title, components, phase = t("config.memory.cpu"), list(forecast.host.components), forecast.peak.name
+        title, components = t("config.memory.cpu"), list(forecast.host.components)
     else:
         title = t("config.memory.gpu", index=fit.gpu.index, name=fit.gpu.name)
-        reserve = Component(name="reserve", bytes=forecast.reserve)
-        components, phase = [*forecast.peak.components, reserve], forecast.peak.name
+        components = [*forecast.peak.components, Component(name="reserve", bytes=forecast.reserve)]
     words = t(
         "config.memory.words",
         needed=gib(fit.needed),
-        phase=t.phase(phase),
+        phase=t.phase(forecast.peak.name),
         free=gib(fit.free),
         total=gib(fit.total),
     )
@@ -207,18 +206,10 @@ def _steps(report: FormReport, forecast: Estimate, ui: Ui) -> str:
 def _time(forecast: Estimate, ui: Ui) -> str:
     if forecast.speed is None or forecast.seconds is None:
         return ui.t("config.time.unknown")
+    whole, pace = duration(forecast.seconds, ui.t, roughly=True), f"{forecast.speed.seconds_per_step:.3g}"
     if not forecast.speed.run:
-        return ui.t(
-            "config.time.tried",
-            duration=duration(forecast.seconds, ui.t, roughly=True),
-            pace=f"{forecast.speed.seconds_per_step:.3g}",
-        )
-    return ui.t(
-        "config.time.words",
-        duration=duration(forecast.seconds, ui.t, roughly=True),
-        pace=f"{forecast.speed.seconds_per_step:.3g}",
-        run=forecast.speed.run,
-    )
+        return ui.t("config.time.tried", duration=whole, pace=pace)
+    return ui.t("config.time.words", duration=whole, pace=pace, run=forecast.speed.run)
 
 
 def _measured(forecast: Estimate, ui: Ui) -> str:

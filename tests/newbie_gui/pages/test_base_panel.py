@@ -7,10 +7,10 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, paths_of, stamp_of
+from newbie_gui.pages.config.base_jobs import BaseJobs, ended_since, paths_of
 from newbie_gui.pages.config.base_panel import BasePanel
 from newbie_gui.pages.config.base_report import missing_bytes, render_job, render_report
-from newbie_gui.pages.ui import Ui
+from newbie_gui.pages.ui import Ui, stamp_of
 from newbie_gui.services import make_services
 from newbie_gui.texts import Lang
 from trainer_core.contracts.base_part import BASE_OPTIONS
