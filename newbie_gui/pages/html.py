@@ -101,6 +101,18 @@ def button(do: str, on: object, text: str, label: str = "", *, disabled: bool = 
     )
 
 
+def download(url: str, text: str, label: str = "") -> Markup:
+    """A link to a file of ours; ``label`` as of `button`."""
+    spoken = Markup(' aria-label="{}"').format(label) if label else ""
+    return Markup('<a class="small-button" href="{}" download{}>{}</a>').format(url, spoken, text)
+
+
+def fact_list(rows: Iterable[tuple[str, object]], kind: str) -> Markup:
+    """Names with their values, as a list of the class ``kind``."""
+    items = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(*row) for row in rows)
+    return Markup('<dl class="{}">{}</dl>').format(kind, items)
+
+
 def digest(*parts: object) -> str:
     """Short, and different whenever any part is: by it a page tells what it has."""
     return hashlib.blake2s(repr(parts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

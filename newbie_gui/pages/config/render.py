@@ -8,7 +8,7 @@ from newbie_gui.formatting import duration, gib
 from newbie_gui.pages.config.fields import CHOSEN_ABOVE, fold_id
 from newbie_gui.pages.config.form_check import Fit, FormReport
 from newbie_gui.pages.config.words import WORTH_NAMING, part_name, parts_text
-from newbie_gui.pages.html import bullets, note, table
+from newbie_gui.pages.html import bullets, fact_list, note, table
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.config import options
 from trainer_core.planning.estimate import Estimate
@@ -172,8 +172,7 @@ def _figures(report: FormReport, forecast: Estimate, ui: Ui) -> Markup:
     ]
     if forecast.measured is not None:
         rows.insert(2, (t("config.measured"), _measured(forecast, ui)))
-    body = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in rows)
-    figures = Markup('<dl class="config-figures">{}</dl>').format(body)
+    figures = fact_list(rows, "config-figures")
     # That the data set is missing is said where its figures would be.
     replaced = [name for name in report.replaced if name != "train_data_dir"]
     if not replaced:

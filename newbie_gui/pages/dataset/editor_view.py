@@ -5,7 +5,7 @@ from markupsafe import Markup
 from newbie_gui.datasets.store import DatasetState
 from newbie_gui.links import file_url
 from newbie_gui.pages.dataset.words import marks_of
-from newbie_gui.pages.html import note
+from newbie_gui.pages.html import fact_list, note
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.datafacts import tokens_of
 from trainer_core.dataset.dataset_index import Picture
@@ -169,10 +169,7 @@ def render_picture(ui: Ui, dataset: DatasetState, picture: Picture) -> Markup:
 
 def render_facts(ui: Ui, dataset: DatasetState, picture: Picture, place: str) -> Markup:
     """What is known of the picture. ``place``: "3 of 40" among the pictures shown."""
-    rows = Markup("").join(
-        Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in _facts(ui, dataset, picture, place)
-    )
-    return Markup('<dl class="ds-facts">{}</dl>').format(rows)
+    return fact_list(_facts(ui, dataset, picture, place), "ds-facts")
 
 
 def crop_frame(width: int, height: int, bucket: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from newbie_gui.datasets.store import DatasetState
-from newbie_gui.pages.html import bullets, note
+from newbie_gui.pages.html import bullets, fact_list, note
 from newbie_gui.pages.ui import Ui
 from trainer_core.dataset.health import MEGAPIXELS, Health
 from trainer_core.planning.data_advice import Advice, dataset_advice
@@ -61,8 +61,7 @@ def _facts(ui: Ui, dataset: DatasetState) -> Markup:
     ]
     if health.pending:
         rows.append((t("dataset.health.pending"), str(health.pending)))
-    cells = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(*row) for row in rows)
-    return Markup('<dl class="ds-facts">{}</dl>').format(cells)
+    return fact_list(rows, "ds-facts")
 
 
 def _count(ui: Ui, count: int) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from newbie_gui.formatting import date, figure, size_text
-from newbie_gui.links import file_url, zip_url
-from newbie_gui.pages.html import button, table
+from newbie_gui.pages.html import button, download, table
 from newbie_gui.pages.train.places import Place
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.results import SavedFile
@@ -46,36 +45,22 @@ def _row(ui: Ui, place: Place, step: int, entries: Sequence[SavedFile]) -> tuple
 
 
 def _export(ui: Ui, place: Place, entry: SavedFile) -> Markup:
-    peft = Markup("")
-    if entry.peft:
-        peft = Markup('<a class="small-button" href="{}" download aria-label="{}">{}</a>').format(
-            zip_url(place.root, place.path("exports", entry.peft)),
-            ui.t("train.files.download_of", name=entry.peft),
-            ui.t("train.files.peft"),
-        )
-    return Markup(
-        '<span class="file-actions"><span>{}</span><a class="small-button" href="{}" download aria-label="{}">{}</a>'
-        "{}{}</span>"
-    ).format(
-        size_text(entry.size),
-        file_url(place.root, place.path("exports", entry.name)),
-        ui.t("train.files.download_of", name=entry.name),
-        ui.t("train.files.download"),
-        button("merge", entry.name, ui.t("train.files.merge"), ui.t("train.files.merge_of", name=entry.name)),
-        peft,
-    )
+    merge = button("merge", entry.name, ui.t("train.files.merge"), ui.t("train.files.merge_of", name=entry.name))
+    peft = ui.t("train.files.download_of", name=entry.peft)
+    more = [download(place.zip_url("exports", entry.peft), ui.t("train.files.peft"), peft)] if entry.peft else []
+    return _actions(ui, entry, place.file_url("exports", entry.name), merge, *more)
 
 
 def _checkpoint(ui: Ui, place: Place, entry: SavedFile) -> Markup:
     verb = "unpin" if entry.pinned else "pin"
     label = ui.t(f"train.files.{verb}_of", step=entry.step)
-    return Markup(
-        '<span class="file-actions"><span>{}</span><a class="small-button" href="{}" download aria-label="{}">{}</a>'
-        "{}</span>"
-    ).format(
-        size_text(entry.size),
-        zip_url(place.root, place.path("checkpoints", entry.name)),
-        ui.t("train.files.download_of", name=entry.name),
-        ui.t("train.files.download"),
-        button(verb, entry.step, ui.t(f"train.files.{verb}"), label, event="input"),
+    pin = button(verb, entry.step, ui.t(f"train.files.{verb}"), label, event="input")
+    return _actions(ui, entry, place.zip_url("checkpoints", entry.name), pin)
+
+
+def _actions(ui: Ui, entry: SavedFile, url: str, *others: Markup) -> Markup:
+    """Its size, the link to it, and what else can be done."""
+    link = download(url, ui.t("train.files.download"), ui.t("train.files.download_of", name=entry.name))
+    return Markup('<span class="file-actions"><span>{}</span>{}{}</span>').format(
+        size_text(entry.size), link, Markup("").join(others)
     )

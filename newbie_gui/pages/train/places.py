@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from newbie_gui.links import file_url, zip_url
 from newbie_gui.runs.store import Row
 from trainer_core.contracts.workspace import Workspace
 
@@ -15,8 +16,12 @@ class Place:
     root: str
     below: PurePosixPath
 
-    def path(self, *parts: str) -> PurePosixPath:
-        return self.below.joinpath(*parts)
+    def file_url(self, *parts: str) -> str:
+        return file_url(self.root, self.below.joinpath(*parts))
+
+    def zip_url(self, *parts: str) -> str:
+        """Of a folder."""
+        return zip_url(self.root, self.below.joinpath(*parts))
 
 
 def place_of(workspace: Workspace, row: Row) -> Place:

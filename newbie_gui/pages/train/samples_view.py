@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from newbie_gui.links import file_url, zip_url
-from newbie_gui.pages.html import table
+from newbie_gui.pages.html import download, table
 from newbie_gui.pages.train.places import Place
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.results import Picture, picture_settings
@@ -59,11 +58,9 @@ def render(ui: Ui, place: Place, found: Sequence[Picture], prompts: Sequence[str
     steps = sorted({picture.step for picture in found})
     texts = {number: _prompt(place, found, number, prompts) for number in numbers}
     pairs = Markup("").join(_pair(ui, place, [p for p in found if p.number == n], n, texts[n]) for n in numbers)
-    links = Markup('<p><a class="small-button" href="{}" download>{}</a></p>').format(
-        zip_url(place.root, place.path("samples")), ui.t("train.samples.download_all")
-    )
-    return Markup('<div class="samples">{}{}{}{}</div>').format(
-        _slider(ui, steps), pairs, links, _grid(ui, place, found, numbers, steps)
+    link = download(place.zip_url("samples"), ui.t("train.samples.download_all"))
+    return Markup('<div class="samples">{}{}<p>{}</p>{}</div>').format(
+        _slider(ui, steps), pairs, link, _grid(ui, place, found, numbers, steps)
     )
 
 
@@ -91,7 +88,7 @@ def _pair(ui: Ui, place: Place, found: Sequence[Picture], number: int, prompt: s
     settings = {picture.step: settings_text(ui, _settings(place, picture)) for picture in found}
     pictures = [[picture.step, picture.file, settings[picture.step]] for picture in found]
     now = Markup('<figure class="sample-now" data-folder="{}" data-pictures="{}" data-alt="{}">{}</figure>').format(
-        file_url(place.root, place.path("samples")) + "/",
+        place.file_url("samples") + "/",
         json.dumps(pictures, ensure_ascii=False),
         ui.t("train.samples.alt", number=number + 1, step="{step}"),
         _figure(ui, place, last, ui.t("train.samples.now", step=last.step), settings[last.step]),
@@ -105,7 +102,7 @@ def _pair(ui: Ui, place: Place, found: Sequence[Picture], number: int, prompt: s
 
 
 def _figure(ui: Ui, place: Place, picture: Picture, caption: str, settings: str) -> Markup:
-    url = file_url(place.root, place.path("samples", picture.file))
+    url = place.file_url("samples", picture.file)
     alt = ui.t("train.samples.alt", number=picture.number + 1, step=picture.step)
     return Markup(
         '<a href="{}" target="_blank" rel="noopener"><img src="{}" alt="{}" loading="lazy"></a>'
@@ -129,7 +126,7 @@ def _grid(ui: Ui, place: Place, found: Sequence[Picture], numbers: Sequence[int]
 def _small(ui: Ui, place: Place, picture: Picture | None) -> Markup:
     if picture is None:
         return Markup("")
-    url = file_url(place.root, place.path("samples", picture.file))
+    url = place.file_url("samples", picture.file)
     alt = ui.t("train.samples.alt", number=picture.number + 1, step=picture.step)
     return Markup('<a href="{}" target="_blank" rel="noopener"><img src="{}" alt="{}" loading="lazy"></a>').format(
         url, url, alt
