@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer_core.contracts.config import options
+from trainer_core.contracts.config import TrainConfig, options, parse_config
+from trainer_core.contracts.errors import ConfigError
 from trainer_core.contracts.fsutil import read_json_object, write_json_atomic
+from trainer_core.planning.presets import PLACEHOLDERS
 
 
 class Draft:
@@ -58,3 +60,25 @@ class Draft:
                 if values is self._newest:
                     self._newest, self._busy = kept, False
                     return
+
+
+def usable_config(values: Mapping[str, Any]) -> tuple[TrainConfig | None, tuple[str, ...]]:
+    """A configuration as near to ``values`` as can be, and the names whose values were replaced by defaults.
+
+    None where what is left contradicts itself.
+    """
+    names = {spec.name for spec in options()}
+    good = {name: value for name, value in values.items() if name in names}
+    replaced: set[str] = set()
+    # Replacing one value can make another one contradict it: twice is enough for all the rules there are.
+    for _ in range(3):
+        try:
+            return parse_config(good), tuple(sorted(replaced))
+        except ConfigError as error:
+            for problem in error.problems:
+                good.pop(problem.field, None)
+                replaced.add(problem.field)
+                # Much can be told before a data set is chosen.
+                if problem.field in PLACEHOLDERS:
+                    good[problem.field] = PLACEHOLDERS[problem.field]
+    return None, tuple(sorted(replaced))

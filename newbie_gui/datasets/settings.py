@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from newbie_gui.draft import usable_config
 from trainer_core.contracts.config import TrainConfig, parse_config
-from trainer_core.contracts.errors import ConfigError
 from trainer_core.planning.presets import PLACEHOLDERS
 
 
@@ -23,11 +23,6 @@ def wanted_settings(draft: Mapping[str, Any], starting: Mapping[str, Any]) -> Sh
     Defaults for what is not valid.
     """
     values = {**starting, **draft}
-    for _ in range(2):
-        try:
-            config = parse_config({**PLACEHOLDERS, **values})
-            return ShownSettings(config=config, has_base=bool(str(values.get("base_model_path", "")).strip()))
-        except ConfigError as error:
-            bad = {problem.field for problem in error.problems}
-            values = {name: value for name, value in values.items() if name not in bad}
-    return ShownSettings(config=parse_config(PLACEHOLDERS), has_base=False)
+    config, replaced = usable_config(values)
+    named = "base_model_path" not in replaced and bool(str(values.get("base_model_path", "")).strip())
+    return ShownSettings(config=config or parse_config(PLACEHOLDERS), has_base=config is not None and named)

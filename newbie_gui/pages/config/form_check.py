@@ -7,22 +7,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from newbie_gui.draft import usable_config
 from newbie_gui.formatting import GIB, MIB, gib
 from newbie_gui.pages.config.disk_facts import DiskFacts, ExistingRun
 from newbie_gui.pages.config.form import problem_text, values_from
 from newbie_gui.pages.config.lookup import Answer
 from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.actions import free_name
-from trainer_core.contracts.config import TrainConfig, changes, options, parse_config, refused
+from trainer_core.contracts.config import TrainConfig, changes, options, refused
 from trainer_core.contracts.datafacts import DataFacts
-from trainer_core.contracts.errors import ConfigError, Problem
+from trainer_core.contracts.errors import Problem
 from trainer_core.contracts.validation import all_problems
 from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.gpu_choice import chosen_gpus, device_name, uses_gpu, uses_old_card
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.ladder import memory_hints
 from trainer_core.planning.measured import MeasuredStep, fit_key
-from trainer_core.planning.presets import PLACEHOLDERS, reserve_gib
+from trainer_core.planning.presets import reserve_gib
 from trainer_core.planning.shapes import matching
 
 
@@ -76,28 +77,6 @@ def check(form: Mapping[str, Any], known: DiskFacts, ui: Ui) -> FormReport:
             fits=(),
         )  # fmt: skip
     return _Check(config, replaced, known, ui).report(problems)
-
-
-def usable_config(values: Mapping[str, Any]) -> tuple[TrainConfig | None, tuple[str, ...]]:
-    """A configuration as near to ``values`` as can be, and the names whose values were replaced by defaults.
-
-    None where what is left contradicts itself.
-    """
-    specs = options()
-    good = {name: value for name, value in values.items() if name in {spec.name for spec in specs}}
-    replaced: set[str] = set()
-    # Replacing one value can make another one contradict it: twice is enough for all the rules there are.
-    for _ in range(3):
-        try:
-            return parse_config(good), tuple(sorted(replaced))
-        except ConfigError as error:
-            for problem in error.problems:
-                good.pop(problem.field, None)
-                replaced.add(problem.field)
-                # Memory can be forecast before a data set is chosen.
-                if problem.field in PLACEHOLDERS:
-                    good[problem.field] = PLACEHOLDERS[problem.field]
-    return None, tuple(sorted(replaced))
 
 
 def _in_words(found: list[Problem], values: Mapping[str, Any], ui: Ui) -> dict[str, str]:
