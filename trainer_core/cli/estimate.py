@@ -12,7 +12,7 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.base import read_base
-from trainer_core.planning.gpu_choice import chosen_gpus, device_name, uses_gpu, uses_old_card
+from trainer_core.planning.gpu_choice import chosen_gpus, device_name, processes_of, uses_gpu, uses_old_card
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
 from trainer_core.planning.measured import find, fit_folder, fit_key
@@ -67,7 +67,7 @@ def _estimate(options: argparse.Namespace) -> None:
 
 def _world_size(config: TrainConfig, asked: int | None, machine: "Machine") -> int:
     if asked is None:
-        return max(1, len(chosen_gpus(config, machine))) if uses_gpu(config, machine) else 1
+        return processes_of(config, machine)
     if not 1 <= asked <= 1024:
         raise UserError("setting_invalid", f"--gpus {asked}; allowed: 1 to 1024.")
     return asked

@@ -12,7 +12,7 @@ from trainer_core.cli.shared import PATHS, Commands, config_of, note
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.user_path import user_path
 from trainer_core.jobs.ranks import child_environment
-from trainer_core.planning.gpu_choice import chosen_gpus, uses_gpu
+from trainer_core.planning.gpu_choice import chosen_gpus, processes_of, uses_gpu
 from trainer_core.planning.hardware import detect
 
 if TYPE_CHECKING:
@@ -51,13 +51,11 @@ def _fit(options: argparse.Namespace) -> int:
 def _only_first(config: TrainConfig) -> int:
     """How many GPUs a training would use; from here on CUDA sees the first of them only."""
     machine = detect(Path(config.output_dir))
-    gpus = chosen_gpus(config, machine)
-    if not (uses_gpu(config, machine) and gpus):
-        return 1
-    if len(machine.gpus) > 1:
+    gpus = chosen_gpus(config, machine) if uses_gpu(config, machine) else ()
+    if gpus and len(machine.gpus) > 1:
         # One alone may be a slice of a card, which has no number.
         os.environ.update(child_environment(os.environ, str(gpus[0].index)))
-    return len(gpus)
+    return processes_of(config, machine)
 
 
 class _ProgressPrinter:

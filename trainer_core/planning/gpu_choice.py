@@ -23,6 +23,11 @@ def chosen_gpus(config: TrainConfig, machine: Machine) -> tuple[Gpu, ...]:
     return tuple(named if machine.joins_gpus else named[:1])
 
 
+def processes_of(config: TrainConfig, machine: Machine) -> int:
+    """How many processes share a step of a training here: one for each of its GPUs."""
+    return max(1, len(chosen_gpus(config, machine))) if uses_gpu(config, machine) else 1
+
+
 def uses_old_card(config: TrainConfig, machine: Machine) -> bool:
     """Whether one of those GPUs is older than bf16."""
     return bool(without_bf16(chosen_gpus(config, machine)))

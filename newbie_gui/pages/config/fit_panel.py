@@ -14,7 +14,7 @@ from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.run_names import CONFIG_FILE
 from trainer_core.jobs.queue import Entry
-from trainer_core.planning.gpu_choice import chosen_gpus
+from trainer_core.planning.gpu_choice import chosen_gpus, processes_of
 from trainer_core.planning.hardware import Machine
 
 _LOOK_S = 1.0
@@ -94,7 +94,7 @@ class FitPanel:
 def ask(ui: Ui, config: TrainConfig) -> str:
     """Queue a check, before everything else that waits; returns the job's id."""
     machine = ui.machine.now()
-    spec = {"cards": max(1, len(chosen_gpus(config, machine)))}
+    spec = {"cards": processes_of(config, machine)}
     title, files = ui.t("fit.title", name=config.output_name), {CONFIG_FILE: to_toml(config)}
     return ui.queue.add("fit", title, spec, resources=_card(config, machine), files=files, front=True)
 

@@ -19,7 +19,7 @@ from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import Problem
 from trainer_core.contracts.validation import all_problems
 from trainer_core.planning.estimate import Estimate, estimate, work_of
-from trainer_core.planning.gpu_choice import chosen_gpus, device_name, uses_gpu, uses_old_card
+from trainer_core.planning.gpu_choice import chosen_gpus, device_name, processes_of, uses_gpu, uses_old_card
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.ladder import memory_hints
 from trainer_core.planning.measured import MeasuredStep, fit_key
@@ -143,11 +143,11 @@ class _Check:
             return None
         config, machine = self._config, self._machine
         cuda = uses_gpu(config, machine)
-        cards = max(1, len(chosen_gpus(config, machine))) if cuda else 1
         pace = self._pace.value
         return estimate(
-            config, data, base=self._base.value, cuda=cuda, old_card=uses_old_card(config, machine), world_size=cards,
-            pace=lambda _: pace, measured=self._measured.value if self._measured else None,
+            config, data, base=self._base.value, cuda=cuda, old_card=uses_old_card(config, machine),
+            world_size=processes_of(config, machine), pace=lambda _: pace,
+            measured=self._measured.value if self._measured else None,
         )  # fmt: skip
 
     def _disk_problems(self) -> Iterator[tuple[str, str]]:

@@ -106,6 +106,7 @@ def test_the_job_holds_the_settings_and_occupies_one_device(tmp_path: Path) -> N
         (NO_GPU, settings(tmp_path), (("cpu",), 1)),
         (card(20), settings(tmp_path, device="cpu"), (("cpu",), 1)),
         (Machine(gpus=gpus), settings(tmp_path), (("gpu:0",), 2)),
+        (Machine(gpus=gpus), settings(tmp_path, device="cpu"), (("cpu",), 1)),
         (Machine(gpus=gpus), settings(tmp_path, gpus="1"), (("gpu:1",), 1)),
     ):
         ui = make_ui(tmp_path, machine)
