@@ -11,7 +11,7 @@ import pytest
 
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs import spawn
-from trainer_core.jobs.marks import QueuePaths
+from trainer_core.jobs.marks import QueueState
 from trainer_core.jobs.queue import Entry, Queue
 
 # Python loads a module of this name when it starts: it stands in for the function of the kind "tokens".
@@ -88,4 +88,4 @@ def until_status(queue: Queue, job_id: str, *statuses: str, seconds: float = 60.
 
 
 def log_of(workspace: Workspace) -> str:
-    return QueuePaths(workspace.jobs).worker_log.read_text(encoding="utf-8")
+    return QueueState(workspace.jobs).worker_log.read_text(encoding="utf-8")

@@ -114,55 +114,32 @@ class Marks:
             return (0, 0), Mark()
 
 
-@dataclass(frozen=True)
-class QueuePaths:
-    """Where a queue's own files lie, inside the folder of the jobs."""
+class QueueState:
+    """What one queue keeps beside the folders of its jobs: three folders of marks, the pause, its worker's files.
 
-    jobs: Path
+    Attributes:
+        jobs: the folder of the jobs; everything else lies in it.
+        waiting: jobs that a worker has not taken yet.
+        started: jobs that were taken by the worker and whose end it has not seen.
+        ending: started jobs that shall end now.
+        pause_file: there while someone wants the queue to wait.
+    """
 
-    @property
-    def waiting(self) -> Path:
-        return self.jobs / ".waiting"
-
-    @property
-    def started(self) -> Path:
-        """Jobs that were taken by the worker and whose end it has not seen."""
-        return self.jobs / ".started"
-
-    @property
-    def ending(self) -> Path:
-        """Started jobs that shall end now."""
-        return self.jobs / ".ending"
-
-    @property
-    def paused(self) -> Path:
-        """There while someone wants the queue to wait."""
-        return self.jobs / ".paused"
-
-    @property
-    def worker_lock(self) -> Path:
-        return self.jobs / ".worker.lock"
-
-    @property
-    def worker_log(self) -> Path:
-        return self.jobs / "worker.log"
+    def __init__(self, jobs: Path) -> None:
+        self.jobs = jobs
+        self.waiting = Marks(jobs / ".waiting")
+        self.started = Marks(jobs / ".started")
+        self.ending = Marks(jobs / ".ending")
+        self.pause_file = jobs / ".paused"
+        self.worker_lock = jobs / ".worker.lock"
+        self.worker_log = jobs / "worker.log"
 
     def job_ids(self) -> list[str]:
         return [name for name, _ in _entries(self.jobs)]
 
-
-class QueueState:
-    """The three folders of marks and the pause of one queue."""
-
-    def __init__(self, places: QueuePaths) -> None:
-        self.places = places
-        self.waiting = Marks(places.waiting)
-        self.started = Marks(places.started)
-        self.ending = Marks(places.ending)
-
     def paused(self) -> str:
         """ "asked", "restart" (the machine was restarted since jobs were queued), or "" for not paused."""
-        if self.places.paused.exists():
+        if self.pause_file.exists():
             return "asked"
         restarted = (mark.held and mark.of_an_earlier_boot for mark in self.waiting.read().values())
         return "restart" if any(restarted) else ""

@@ -21,7 +21,7 @@ from trainer_core.contracts.rundir import Verb
 from trainer_core.contracts.trash import to_trash
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.entries import AT_WORK, ENDED, Entry, EntryReader, JobStatus
-from trainer_core.jobs.marks import Mark, QueuePaths, QueueState
+from trainer_core.jobs.marks import Mark, QueueState
 from trainer_core.jobs.spawn import reap, start
 
 __all__ = ["Entry", "JobStatus", "Queue"]
@@ -37,8 +37,7 @@ class Queue:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._places = QueuePaths(workspace.jobs)
-        self._standing = QueueState(self._places)
+        self._state = QueueState(workspace.jobs)
         self._reader = EntryReader(workspace.jobs)
         self._lock = threading.Lock()
         self._spawned = -_STARTING_S
@@ -71,14 +70,14 @@ class Queue:
         job = Job(
             id=new_job_id(), kind=kind, title=title, spec=spec, resources=tuple(resources), created=time.time()
         )  # fmt: skip
-        folder = JobDir(self._places.jobs / job.id)
+        folder = JobDir(self._state.jobs / job.id)
         folder.create_job(job)
         try:
             for name, text in files.items():
                 write_text_atomic(folder.path / name, text)
-            orders = [mark.order for mark in self._standing.waiting.read().values()]
+            orders = [mark.order for mark in self._state.waiting.read().values()]
             order = min(orders, default=0.0) - 1.0 if front else max(orders, default=0.0) + 1.0
-            self._standing.waiting.put(job.id, Mark(order=order, resources=job.resources).booted_now())
+            self._state.waiting.put(job.id, Mark(order=order, resources=job.resources).booted_now())
         except OSError:
             shutil.rmtree(folder.path, ignore_errors=True)
             raise
@@ -88,11 +87,11 @@ class Queue:
     def entries(self) -> tuple[Entry, ...]:
         """Running ones first, then the waiting ones in order, then those that ended, newest first."""
         with self._lock:
-            waiting = self._standing.waiting.read()
+            waiting = self._state.waiting.read()
             # After the waiting ones: a job that is taken in between is seen twice rather than not at all.
-            started, ending = self._standing.started.read(), self._standing.ending.read()
+            started, ending = self._state.started.read(), self._state.ending.read()
             positions = {job_id: number for number, job_id in enumerate(waiting, 1)}
-            job_ids = self._places.job_ids()
+            job_ids = self._state.job_ids()
             self._reader.keep_only(set(job_ids))
             found = (
                 self._reader.entry(
@@ -117,7 +116,7 @@ class Queue:
         Raises UserError `job_missing`, `job_not_waiting`.
         """
         self._demand(job_id, "waiting")
-        waiting = self._standing.waiting.read()
+        waiting = self._state.waiting.read()
         if job_id not in waiting:
             raise _not_waiting(self.entry(job_id))
         job_ids = list(waiting)
@@ -126,8 +125,8 @@ class Queue:
         job_ids.insert(min(max(at + places, 0), len(job_ids)), job_id)
         for order, name in zip(_distinct(mark.order for mark in waiting.values()), job_ids, strict=True):
             # One that was taken meanwhile must not wait again.
-            if waiting[name].order != order and self._standing.waiting.has(name):
-                self._standing.waiting.put(name, replace(waiting[name], order=order))
+            if waiting[name].order != order and self._state.waiting.has(name):
+                self._state.waiting.put(name, replace(waiting[name], order=order))
 
     def cancel(self, job_id: str) -> None:
         """Take a waiting job out of the queue. Raises UserError `job_missing`, `job_not_waiting`."""
@@ -147,30 +146,30 @@ class Queue:
             return
         self.request(job_id, "stop")
         if now:
-            self._standing.ending.put(job_id, Mark())
+            self._state.ending.put(job_id, Mark())
             self.ensure_worker()
 
     def request(self, job_id: str, verb: Verb) -> None:
         """Ask a running training to save, sample or stop. Raises UserError `job_missing`, `job_not_running`."""
         self._demand(job_id, *AT_WORK)
-        JobDir(self._places.jobs / job_id).request(verb)
+        JobDir(self._state.jobs / job_id).request(verb)
 
     def paused(self) -> str:
         """Why no waiting training or other long job is started: "asked", "restart" (the machine was restarted since
         they were queued), or "" where nothing holds them back.
         """
-        return self._standing.paused()
+        return self._state.paused()
 
     def set_paused(self, paused: bool) -> None:
         """Hold the waiting jobs back, or let them go on whatever held them."""
         if paused:
-            self._places.jobs.mkdir(parents=True, exist_ok=True)
-            self._places.paused.touch()
+            self._state.jobs.mkdir(parents=True, exist_ok=True)
+            self._state.pause_file.touch()
             return
-        for job_id, mark in self._standing.waiting.read().items():
-            if mark.of_an_earlier_boot and self._standing.waiting.has(job_id):
-                self._standing.waiting.put(job_id, mark.booted_now())
-        self._places.paused.unlink(missing_ok=True)
+        for job_id, mark in self._state.waiting.read().items():
+            if mark.of_an_earlier_boot and self._state.waiting.has(job_id):
+                self._state.waiting.put(job_id, mark.booted_now())
+        self._state.pause_file.unlink(missing_ok=True)
         self.ensure_worker()
 
     def ensure_worker(self) -> None:
@@ -178,16 +177,16 @@ class Queue:
 
         A worker that is killed leaves its jobs running; the next one takes them over.
         """
-        if time.monotonic() - self._spawned < _STARTING_S or not self._standing.to_do() or self._worker_lives():
+        if time.monotonic() - self._spawned < _STARTING_S or not self._state.to_do() or self._worker_lives():
             return
         self._spawned = time.monotonic()
         command = [sys.executable, "-m", "trainer_core.jobs.worker", str(self._workspace.root.resolve())]
-        reap(start(command, self._places.worker_log))
+        reap(start(command, self._state.worker_log))
 
     def forget(self, job_id: str) -> None:
         """Move the folder of a job that ended to the trash. Raises UserError `job_missing`, `job_not_ended`."""
         self._demand(job_id, *ENDED)
-        to_trash(self._workspace.trash, self._places.jobs / job_id, "job")
+        to_trash(self._workspace.trash, self._state.jobs / job_id, "job")
 
     def clean(self, keep: int = 50) -> None:
         """Remove the folders of ended jobs but the newest ``keep``.
@@ -198,18 +197,18 @@ class Queue:
         own = [entry for entry in ended if entry.own]
         asked_for = [entry for entry in ended if not entry.own]
         for entry in own[keep:] + asked_for[keep:]:
-            shutil.rmtree(self._places.jobs / entry.job.id, ignore_errors=True)
+            shutil.rmtree(self._state.jobs / entry.job.id, ignore_errors=True)
 
     def _cancelled(self, job_id: str) -> bool:
         """False if a worker was quicker: who removes the mark decides."""
-        if not self._standing.waiting.remove(job_id):
+        if not self._state.waiting.remove(job_id):
             return False
-        JobDir(self._places.jobs / job_id).write_state("created", cancelled=True)
+        JobDir(self._state.jobs / job_id).write_state("created", cancelled=True)
         return True
 
     def _worker_lives(self) -> bool:
-        self._places.jobs.mkdir(parents=True, exist_ok=True)
-        with open(self._places.worker_lock, "ab") as file:
+        self._state.jobs.mkdir(parents=True, exist_ok=True)
+        with open(self._state.worker_lock, "ab") as file:
             return not lock_now(file)
 
     def _demand(self, job_id: str, *allowed: JobStatus) -> None:

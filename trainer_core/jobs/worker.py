@@ -21,7 +21,7 @@ from trainer_core.contracts.liveness import is_alive
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs import spawn
 from trainer_core.jobs.entries import ended_silently, is_running, reason_fields, run_of, silent_status
-from trainer_core.jobs.marks import Mark, QueuePaths, QueueState
+from trainer_core.jobs.marks import Mark, QueueState
 from trainer_core.jobs.queue import Queue
 from trainer_core.jobs.ranks import repository_python
 
@@ -38,8 +38,7 @@ class Worker:
     """`tick` does whatever there is to do now; it never waits for a job."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._places = QueuePaths(workspace.jobs)
-        self._standing = QueueState(self._places)
+        self._state = QueueState(workspace.jobs)
         self._queue = Queue(workspace)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._taken_over: dict[str, float] = {}
@@ -47,7 +46,7 @@ class Worker:
 
     def tick(self) -> bool:
         """True while there is something to start or to watch."""
-        for job_id, mark in self._standing.started.read().items():
+        for job_id, mark in self._state.started.read().items():
             try:
                 self._watch(job_id, mark)
             except OSError as error:
@@ -57,10 +56,10 @@ class Worker:
             self._start_waiting()
         except OSError as error:
             _say(str(error))
-        return self._standing.to_do()
+        return self._state.to_do()
 
     def _watch(self, job_id: str, mark: Mark) -> None:
-        folder = JobDir(self._places.jobs / job_id)
+        folder = JobDir(self._state.jobs / job_id)
         child = self._children.get(job_id)
         if child is not None:
             running = child.poll() is None
@@ -68,7 +67,7 @@ class Worker:
             running = is_running(folder.read_state(), mark) and not self._never_started(job_id, folder, mark)
         if running:
             self._end_if_asked(job_id, folder, mark)
-        elif self._standing.started.has(job_id):
+        elif self._state.started.has(job_id):
             self._note_end(job_id, folder, mark, child.returncode if child else None)
 
     def _never_started(self, job_id: str, folder: JobDir, mark: Mark) -> bool:
@@ -78,10 +77,10 @@ class Worker:
         if mark.pid or folder.read_state().get("status") == "running":
             return False
         since = self._taken_over.setdefault(job_id, time.monotonic())
-        return time.monotonic() - since > _STARTING_S and self._standing.started.move(job_id, self._standing.waiting)
+        return time.monotonic() - since > _STARTING_S and self._state.started.move(job_id, self._state.waiting)
 
     def _end_if_asked(self, job_id: str, folder: JobDir, mark: Mark) -> None:
-        asked = self._standing.ending.asked_at(job_id)
+        asked = self._state.ending.asked_at(job_id)
         if not asked:
             return
         pids = _pids(folder, mark)
@@ -96,23 +95,23 @@ class Worker:
     def _note_end(self, job_id: str, folder: JobDir, mark: Mark, exit_code: int | None) -> None:
         state = folder.read_state()
         if state.get("status") in ("created", "running"):
-            _write_silent_end(folder, exit_code, asked=self._standing.ending.has(job_id))
+            _write_silent_end(folder, exit_code, asked=self._state.ending.has(job_id))
         if exit_code != 0:
             # Processes of a training on several cards would wait for ever for the one that is gone.
             spawn.end_rest(mark.pid)
         _say(f"{job_id}: {folder.read_state().get('status')}")
-        self._standing.started.remove(job_id)
-        self._standing.ending.remove(job_id)
+        self._state.started.remove(job_id)
+        self._state.ending.remove(job_id)
         self._children.pop(job_id, None)
         self._interrupted.discard(job_id)
         self._queue.clean()
 
     def _start_waiting(self) -> None:
-        waiting = self._standing.waiting.read()
+        waiting = self._state.waiting.read()
         if not waiting:
             return
-        paused = bool(self._standing.paused())
-        taken = {name for mark in self._standing.started.read().values() for name in mark.resources}
+        paused = bool(self._state.paused())
+        taken = {name for mark in self._state.started.read().values() for name in mark.resources}
         for job_id, mark in waiting.items():
             if paused and mark.held:
                 continue
@@ -122,37 +121,38 @@ class Worker:
             taken.update(mark.resources)
 
     def _start(self, job_id: str, mark: Mark) -> None:
-        if not self._standing.waiting.move(job_id, self._standing.started):
+        if not self._state.waiting.move(job_id, self._state.started):
             return
-        folder = JobDir(self._places.jobs / job_id)
+        folder = JobDir(self._state.jobs / job_id)
         state = folder.read_state()
         if state.get("status") != "created" or state.get("cancelled"):
             # Moved within the queue at the very moment in which it was taken or cancelled.
-            self._standing.started.remove(job_id)
+            self._state.started.remove(job_id)
             return
         try:
             child = spawn.start(repository_python(["job", str(folder.path)]), folder.log_file)
         except OSError as error:
             message = f"The job could not be started: {error.strerror}."
             folder.write_state("failed", code="job_not_started", message=message)
-            self._standing.started.remove(job_id)
+            self._state.started.remove(job_id)
             return
         self._children[job_id] = child
         with_pid = Mark(resources=mark.resources, pid=child.pid, process_start_time=_start_time(child.pid))
-        self._standing.started.put(job_id, with_pid)
+        self._state.started.put(job_id, with_pid)
         _say(f"{job_id}: started as process {child.pid}")
 
 
 def main(arguments: list[str]) -> int:
     """Returns 0 also where another worker is at work already."""
     workspace = Workspace(Path(arguments[0]))
+    state = QueueState(workspace.jobs)
     while True:
-        with _only_worker(QueuePaths(workspace.jobs)) as alone:
+        with _only_worker(state) as alone:
             if not alone:
                 return 0
             _work(Worker(workspace))
         # What was queued between the last look and the end of the lock saw a worker that was about to end.
-        if not QueueState(QueuePaths(workspace.jobs)).to_do():
+        if not state.to_do():
             return 0
 
 
@@ -165,9 +165,9 @@ def _work(worker: Worker) -> None:
 
 
 @contextmanager
-def _only_worker(places: QueuePaths) -> Iterator[bool]:
-    places.jobs.mkdir(parents=True, exist_ok=True)
-    with open(places.worker_lock, "ab") as file:
+def _only_worker(state: QueueState) -> Iterator[bool]:
+    state.jobs.mkdir(parents=True, exist_ok=True)
+    with open(state.worker_lock, "ab") as file:
         deadline = time.monotonic() + _LOCK_S
         # Whoever looks whether a worker lives holds the lock for a moment.
         while not (mine := lock_now(file)) and time.monotonic() < deadline:
