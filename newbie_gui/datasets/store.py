@@ -11,6 +11,7 @@ from newbie_gui.datasets.settings import ShownSettings, wanted_settings
 from newbie_gui.draft import Draft
 from trainer_core.contracts.config import load_config
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import version_of
 from trainer_core.contracts.run_names import CONFIG_FILE
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.buckets import BucketPlan
@@ -205,7 +206,7 @@ class DatasetStore:
             return "", ""
         told = [(e.job.id, e.status, e.phase, e.done, e.total) for e in self.jobs(info)[:3]]
         files = (self.places(info).index, self._draft.file, self.workspace.token_counts)
-        return repr(told), repr([_time_of(file) for file in files])
+        return repr(told), repr([version_of(file) for file in files])
 
     def _refresh_quietly(self, name: str) -> None:
         try:
@@ -243,10 +244,3 @@ def _in_use(info: DatasetInfo) -> UserError:
         f"{info.name} is in use by a job or a training.",
         ["Wait until it has ended, or stop it on the Train tab."],
     )
-
-
-def _time_of(file: Path) -> int:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return 0

@@ -19,15 +19,6 @@ class LogText:
     matches: int = 0
 
 
-def log_stamp(file: Path) -> str:
-    """Changes whenever the file does; "" where there is none."""
-    try:
-        state = file.stat()
-    except OSError:
-        return ""
-    return f"{state.st_size}.{state.st_mtime_ns}"
-
-
 def read_log(file: Path, *, search: str = "", most: int = 200) -> LogText:
     """The last ``most`` lines, or the last of those that hold ``search`` (case ignored). A missing file is empty."""
     try:

@@ -12,6 +12,7 @@ from newbie_gui.newest import Newest
 from newbie_gui.runs.history import History
 from trainer_core.contracts.config import TrainConfig, load_config
 from trainer_core.contracts.errors import ConfigError, UserError
+from trainer_core.contracts.fsutil import version_of
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.entries import AT_WORK
@@ -76,7 +77,7 @@ class RunStore:
         self._lock = threading.Lock()
         self._listed: tuple[float, tuple[Row, ...]] = (-_FRESH_S, ())
         self._histories: Newest[Path, History] = Newest(_FOLLOWED)
-        self._configs: Newest[Path, tuple[int, TrainConfig | None]] = Newest(_FOLLOWED)
+        self._configs: Newest[Path, tuple[str, TrainConfig | None]] = Newest(_FOLLOWED)
 
     def rows(self, *, text: str = "", state: str = "") -> tuple[Row, ...]:
         """Runs whose name holds ``text`` (case ignored) and that are in ``state`` ("" = all): live ones, then newest
@@ -117,9 +118,8 @@ class RunStore:
     def config(self, row: Row) -> TrainConfig | None:
         """The settings of a run, or of a job that has none yet; ``None`` where they cannot be read."""
         file = row.run.config_file
-        try:
-            changed = file.stat().st_mtime_ns
-        except OSError:
+        changed = version_of(file)
+        if not changed:
             return None
         known = self._configs.get(file)
         if known is None or known[0] != changed:

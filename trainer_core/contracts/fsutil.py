@@ -61,6 +61,17 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def version_of(path: Path) -> str:
+    """Changes with a file that is written or replaced, and with a folder where a name comes or goes; "" where there is
+    nothing.
+    """
+    try:
+        state = path.stat()
+    except OSError:
+        return ""
+    return f"{state.st_size}.{state.st_mtime_ns}"
+
+
 def tail(path: Path, size: int) -> bytes:
     """The last ``size`` bytes of a log at most, without the line that they cut. Raises OSError."""
     with open(path, "rb") as file:

@@ -5,7 +5,6 @@ The page sends a stamp of each part it has; a part whose stamp is still right is
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
 from markupsafe import Markup
@@ -28,13 +27,13 @@ from newbie_gui.remember import SHOWN_RUN
 from newbie_gui.runs import actions
 from newbie_gui.runs.failure import OUT_OF_MEMORY, Failure, Remedy, failure_of, remedies
 from newbie_gui.runs.history import RunFacts
-from newbie_gui.runs.logs import log_stamp, read_log
+from newbie_gui.runs.logs import read_log
 from newbie_gui.runs.plot import PlotChoice, plot_of
 from newbie_gui.runs.progress import progress_of
 from newbie_gui.runs.results import pictures, saved
 from newbie_gui.runs.store import Row
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.contracts.fsutil import json_text
+from trainer_core.contracts.fsutil import json_text, version_of
 
 # Seconds between two looks while some run waits or is at work, and while none does.
 LIVE_S, IDLE_S = 1.0, 4.0
@@ -140,16 +139,16 @@ class TrainRenderer:
         failure = failure_of(row, facts, self._store.entry(row))
         shown = _Shown(row=row, facts=facts, config=config, failure=failure)
         progress = str(progress_view.render(self._ui, row, progress_of(row, facts, config, self._ui.machine.now())))
-        saved_files = map(_changed, (run.checkpoints, run.exports, run.validation_file))
+        saved_files = map(version_of, (run.checkpoints, run.exports, run.validation_file))
         return {
             "progress": (digest(progress), lambda: {parts.progress: progress}),
             "buttons": (digest(row.key, row.state, row.begun), lambda: self._buttons(row)),
             "failure": (digest(row.key, failure, config), lambda: {parts.failure: self._failure(shown)}),
             "plot": self._plot(shown, request),
-            "samples": (digest(row.key, _changed(run.samples)), lambda: {parts.samples: self._samples(shown)}),
+            "samples": (digest(row.key, version_of(run.samples)), lambda: {parts.samples: self._samples(shown)}),
             "files": (digest(row.key, *saved_files), lambda: {parts.files: self._files(shown)}),
             "log": (
-                digest(row.key, log_stamp(run.log_file), request.search),
+                digest(row.key, version_of(run.log_file), request.search),
                 lambda: {parts.log: self._log(row, request.search)},
             ),
         }
@@ -222,11 +221,3 @@ class TrainRenderer:
             ladder = remedies(shown.row, config)
             new_name = actions.free_name(config, self._store.rows())
         return str(failure_view.render(self._ui, failure, ladder, new_name))
-
-
-def _changed(path: Path) -> int:
-    """Changes with every file that comes, goes or is renamed in a folder, and with a file that is replaced."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0

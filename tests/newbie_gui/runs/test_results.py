@@ -10,9 +10,10 @@ from PIL.PngImagePlugin import PngInfo
 from run_folders import make_checkpoint, make_run
 
 from newbie_gui.runs.curves import Curve
-from newbie_gui.runs.logs import log_stamp, read_log
+from newbie_gui.runs.logs import read_log
 from newbie_gui.runs.results import picture_settings, pictures, saved
 from trainer_core.contracts.checkpoints import set_pinned
+from trainer_core.contracts.fsutil import version_of
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.training.sampling import SampleSettings, save_png
 
@@ -73,11 +74,11 @@ def test_what_was_saved_is_listed_with_losses_best_and_pins(workspace: Workspace
 
 def test_the_end_of_a_log_and_a_search_through_all_of_it(tmp_path: Path) -> None:
     file = tmp_path / "train.log"
-    assert read_log(file).lines == () and log_stamp(file) == ""
+    assert read_log(file).lines == () and version_of(file) == ""
     file.write_text("\n".join(f"line {number} Wärme" for number in range(9000)), encoding="utf-8")
     assert read_log(file, most=3).lines == tuple(f"line {number} Wärme" for number in (8997, 8998, 8999))
     found = read_log(file, search="LINE 12", most=2)
     assert found.lines == ("line 1298 Wärme", "line 1299 Wärme") and found.matches == 111
-    before = log_stamp(file)
+    before = version_of(file)
     file.write_text("new")
-    assert log_stamp(file) != before
+    assert version_of(file) != before
