@@ -3,11 +3,10 @@
 import argparse
 from pathlib import Path
 
-from trainer_core.cli.shared import PATHS, Commands
+from trainer_core.cli.shared import PATHS, Commands, write_new_config
 from trainer_core.contracts.config import flattened, options, parse_config, to_toml
 from trainer_core.contracts.errors import ConfigError, UserError
 from trainer_core.contracts.foreign import Translation, translate
-from trainer_core.contracts.fsutil import write_text_atomic
 from trainer_core.contracts.toml_text import read_toml
 from trainer_core.contracts.user_path import user_path
 from trainer_core.contracts.validation import nearest
@@ -39,18 +38,7 @@ def _import(arguments: argparse.Namespace) -> None:
         print(report)
     if translation.blocking:
         raise _blocked(translation)
-    text = to_toml(parse_config(translation.values, source=str(arguments.file)))
-    if arguments.output.exists():
-        raise UserError(
-            "output_exists",
-            f"{arguments.output} exists already; nothing was written.",
-            ["Name a new file with --output."],
-        )
-    try:
-        write_text_atomic(arguments.output, text)
-    except OSError as error:
-        raise UserError("output_unwritable", f"{arguments.output} cannot be written: {error.strerror}.") from error
-    print(f"wrote {arguments.output}; train with: python -m trainer_core train {arguments.output}")
+    write_new_config(arguments.output, to_toml(parse_config(translation.values, source=str(arguments.file))))
 
 
 def _blocked(translation: Translation) -> UserError:

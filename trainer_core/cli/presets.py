@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer_core.cli.shared import PATHS, Commands
+from trainer_core.cli.shared import PATHS, Commands, write_new_config
 from trainer_core.contracts.config import parse_config
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import write_text_atomic
 from trainer_core.contracts.toml_text import toml_value
 from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.demo import TINY_BASE
@@ -44,13 +43,7 @@ def _presets(options: argparse.Namespace) -> None:
         return
     # Whoever writes a file wants one that can be trained with; every problem is said before anything is written.
     parse_config({"base_model_path": base, "train_data_dir": options.data or "", **preset.values, **extra})
-    if options.write.exists():
-        raise UserError("output_exists", f"{options.write} exists already; nothing was written.", ["Name a new file."])
-    try:
-        write_text_atomic(options.write, text)
-    except OSError as error:
-        raise UserError("output_unwritable", f"{options.write} cannot be written: {error.strerror}.") from error
-    print(f"wrote {options.write}; train with: python -m trainer_core train {options.write}")
+    write_new_config(options.write, text)
 
 
 def config_text(preset: Preset, first: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from trainer_core.contracts import moved_run
 from trainer_core.contracts.config import TrainConfig, load_with_notes
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import write_text_atomic
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.user_path import user_path
 
@@ -27,6 +28,17 @@ def config_of(path: Path) -> tuple[TrainConfig, tuple[str, ...]]:
         return loaded.config, loaded.notes
     # The folder given is the one meant, wherever it was moved to or is called from.
     return moved_run.at(loaded.config, path.resolve()), loaded.notes
+
+
+def write_new_config(path: Path, text: str) -> None:
+    """Write a config for `train` and say so. Raises UserError `output_exists`, `output_unwritable`."""
+    if path.exists():
+        raise UserError("output_exists", f"{path} exists already; nothing was written.", ["Name a new file."])
+    try:
+        write_text_atomic(path, text)
+    except OSError as error:
+        raise UserError("output_unwritable", f"{path} cannot be written: {error.strerror}.") from error
+    print(f"wrote {path}; train with: python -m trainer_core train {path}")
 
 
 def stay_offline() -> None:
