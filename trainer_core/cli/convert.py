@@ -1,20 +1,18 @@
 """`convert`: any layout of the base -> the official folder or ComfyUI's file; and the classic converter's flags."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from trainer_core.cli.shared import PATHS, Commands, Progress, tell
 from trainer_core.contracts.base_part import BY_KIND
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.forms import BASE_FORMS, DTYPES
+from trainer_core.contracts.forms import BASE_FORMS, BASE_SOURCES, DTYPES
 from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.hub_place import NEWBIE
 
 GEMMA = "google/gemma-3-4b-it"
 JINA = "jinaai/jina-clip-v2"
-SOURCE_HELP = "a base model in any layout, its transformer alone, or a hub id (org/name)"
 
 
 def add(commands: Commands) -> None:
@@ -24,7 +22,7 @@ def add(commands: Commands) -> None:
         "file for ComfyUI's diffusion_models folder. Large unchanged files are hard-linked where the disk allows it."
     )
     command = commands.add_parser("convert", help="convert a base between layouts", description=f"{text} {PATHS}")
-    command.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
+    command.add_argument("source", metavar="SOURCE", help=BASE_SOURCES)
     command.add_argument("--output", type=user_path, required=True, help="new folder, or new .safetensors file")
     command.add_argument("--to", choices=BASE_FORMS, default=BASE_FORMS[0], help="default: %(default)s")
     for flag in BY_KIND:
@@ -57,11 +55,8 @@ def classic(arguments: Sequence[str] | None = None) -> int:
     options = _classic_parser().parse_args(arguments)
     for flag in ("push_to_hub", "hub_repo_id"):
         if getattr(options, flag):
-            print(f"error: --{flag}: nothing is uploaded from here.", file=sys.stderr)
-            print(
-                "  - Convert first, then upload the folder yourself: hf upload <your name>/<repo> <folder>",
-                file=sys.stderr,
-            )
+            hint = "Convert first, then upload the folder yourself: hf upload <your name>/<repo> <folder>"
+            tell(UserError("not_uploaded", f"--{flag}: nothing is uploaded from here.", [hint]))
             return 2
     if options.model_name:
         print(f"--model_name {options.model_name}: not needed, the sizes are read from the checkpoint.")

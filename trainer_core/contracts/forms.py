@@ -5,6 +5,7 @@ from typing import Literal, get_args
 LoraForm = Literal["comfyui", "peft", "diffusers"]
 
 BASE_FORMS = ("official", "comfyui")
+BASE_SOURCES = "a base model in any layout, its transformer alone, or a hub id (org/name)"
 LORA_FORMS: tuple[LoraForm, ...] = get_args(LoraForm)
 # One .safetensors file; the others are folders.
 LORA_FILES = ("comfyui", "diffusers")

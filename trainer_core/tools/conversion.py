@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trainer_core.contracts.base_part import BY_KIND
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import BASE_SOURCES
 from trainer_core.contracts.phase_names import Report
 from trainer_core.contracts.user_path import user_path
 from trainer_core.model.folder import find_base, find_transformer, transformer_dimensions
@@ -13,8 +14,6 @@ from trainer_core.model.writing import DTYPE_OF
 from trainer_core.planning.hub_place import parse_place
 from trainer_core.tools.convert import to_comfyui, to_official
 from trainer_core.tools.outputs import require_folder_name, require_new
-
-SOURCES = "a base model in any layout, its transformer alone, or a hub id (org/name)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ def convert(wanted: Conversion, resolve: Callable[[str, str], Path], report: Rep
     root: Path | None = user_path(wanted.source)
     if root is not None and not root.exists():
         if not parse_place(wanted.source):
-            raise UserError("base_missing", f"SOURCE: {wanted.source} does not exist. Allowed: {SOURCES}.")
+            raise UserError("base_missing", f"SOURCE: {wanted.source} does not exist. Allowed: {BASE_SOURCES}.")
         given = dict.fromkeys(kinds, wanted.source) | given
         root = None
     if root is not None and "transformer" not in given:
