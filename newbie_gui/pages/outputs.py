@@ -6,7 +6,7 @@ from pathlib import Path
 from newbie_gui.pages.ui import Ui
 from newbie_gui.texts import Texts
 from trainer_core.contracts.errors import UserError
-from trainer_core.dataset.library import checked_name
+from trainer_core.contracts.user_path import checked_name
 from trainer_core.planning.weight_files import SUFFIX
 
 

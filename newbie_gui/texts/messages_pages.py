@@ -1,7 +1,6 @@
 """Errors that the browser side raises itself, in the engine's way."""
 
 MESSAGES: tuple[tuple[str, str], ...] = (
-    ("The name {}.", "名称{t}。"),
     ("{} exists already; nothing was written.", "{} 已存在；没有写入任何内容。"),
     ("There are no saved settings named {}.", "没有名为 {} 的已保存参数。"),
     ("Reload the page.", "请刷新页面。"),
@@ -35,5 +34,4 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("{} has no run folder.", "{} 没有训练记录文件夹。"),
     ("Remove its job from the queue instead.", "请改为从队列中移除它的任务。"),
     ("{} is not there any more.", "{} 已不存在。"),
-    ("A name for the settings.", "请给这组参数起个名称。"),
 )

@@ -11,10 +11,10 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import read_json_object, write_json_atomic
 from trainer_core.contracts.options import OptionSpec, checked
 from trainer_core.contracts.trash import place_in, to_trash
+from trainer_core.contracts.user_path import checked_name
 from trainer_core.dataset.finding import MAX_REPEATS, label_of, repeats_of
 
 _EXTERNAL_FILE = ".external.json"
-_NAME = OptionSpec(name="name", type="str", required=False, help="", rule="name")
 _PATH = OptionSpec(name="folder", type="str", required=False, help="", rule="path")
 
 
@@ -227,16 +227,6 @@ class Library:
     def _to_trash(self, folder: Path, title: str) -> Path:
         with _moving(folder, self._trash):
             return to_trash(self._trash, folder, f"dataset-{title}")
-
-
-def checked_name(name: str) -> str:
-    """A name that is one safe folder on every system. Raises UserError `name_invalid`."""
-    if not name.strip():
-        raise UserError("name_invalid", "There is no name.", ["Type a name."])
-    try:
-        return str(checked(_NAME, name.strip()))
-    except ValueError as error:
-        raise UserError("name_invalid", f"The name {name!r} {str(error).rstrip('.')}.") from error
 
 
 def _concept_folder(label: str, repeats: int) -> str:

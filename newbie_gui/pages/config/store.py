@@ -10,14 +10,13 @@ from newbie_gui.pages.config.form import default_values
 from trainer_core.contracts.config import IGNORED_KEYS, flattened, options
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import whole_file, write_text_atomic
-from trainer_core.contracts.options import OptionSpec, checked
 from trainer_core.contracts.toml_text import read_toml, toml_value, values_text
 from trainer_core.contracts.trash import to_trash
+from trainer_core.contracts.user_path import checked_name
 from trainer_core.contracts.workspace import Workspace
 
 # A config is a few kilobytes; what is larger is something else and would only block the page.
 MAX_BYTES = 512 * 1024
-_NAME = OptionSpec(name="name", type="str", required=True, help="A name for the settings.", rule="name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +39,8 @@ class ConfigStore:
         return sorted((file.stem for file in self._folder.glob("*.toml") if file.name[0] != "."), key=str.casefold)
 
     def path(self, name: str) -> Path:
-        """Raises UserError `config_name` for what is no plain file name."""
-        try:
-            return self._folder / f"{checked(_NAME, name.strip())}.toml"
-        except ValueError as error:
-            raise UserError("config_name", f"The name {str(error).rstrip('.')}.", ["Choose another name."]) from error
+        """Raises UserError `name_invalid` for what is no plain file name."""
+        return self._folder / f"{checked_name(name)}.toml"
 
     def exists(self, name: str) -> bool:
         return self.path(name).exists()
@@ -53,7 +49,7 @@ class ConfigStore:
         """Write the settings, also where some are not valid yet (the file then says so to whoever trains with it).
 
         Raises:
-            UserError: `config_name`; `config_exists`, unless ``overwrite``.
+            UserError: `name_invalid`; `config_exists`, unless ``overwrite``.
             OSError: the disk refused.
         """
         file = self.path(name)

@@ -71,7 +71,7 @@ def test_names_that_leave_the_folder_are_refused(store: ConfigStore, tmp_path: P
     for deed in (store.load, store.delete, store.duplicate, lambda bad: store.save(bad, values(tmp_path))):
         with pytest.raises(UserError) as refused:
             deed(name)
-        assert refused.value.code == "config_name" and not refused.value.message.endswith("..")
+        assert refused.value.code == "name_invalid" and not refused.value.message.endswith("..")
 
 
 def test_a_file_by_hand_fills_up_with_the_workspaces_defaults(store: ConfigStore, tmp_path: Path):
