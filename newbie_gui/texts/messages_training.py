@@ -228,7 +228,6 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "validation_split = {} holds out {} of these {} images: at least one is always held out.",
         "validation_split = {} 实际留出了这 {2} 张图片的 {1}：至少会留出一张。",
     ),
-    ("strict_data is on and images are broken: {}", "已开启 strict_data，而有图片损坏：{x}"),
     # Going on with a run.
     (
         "{} was trained with other settings that cannot change in between: {}.",

@@ -10,7 +10,7 @@ from trainer_core.contracts.phase_names import Report
 from trainer_core.dataset.captions import spaced
 from trainer_core.dataset.facts import placed, placing_notes
 from trainer_core.dataset.holdout import divide, share_note
-from trainer_core.dataset.scan import ImageItem, Scan, none_readable, scan_dataset
+from trainer_core.dataset.scan import ImageItem, Scan, none_readable, refused_by_strict_data, scan_dataset
 from trainer_core.model.folder import BaseFolder
 from trainer_core.planning.data_advice import unmeasured
 from trainer_core.training.cache import FeatureCache, MemoryCache, cache_root, key_of, part_id
@@ -160,6 +160,6 @@ class Preparation:
             raise StopRequested
         broken = sorted({message for part in self._world.gather(broken) for message in part})
         if broken and self._config.strict_data:
-            raise UserError("dataset_problem", f"strict_data is on and images are broken: {'; '.join(broken)}")
+            raise refused_by_strict_data(broken)
         for message in broken:
             self._warn(f"left out: {message}")
