@@ -45,9 +45,8 @@ def resolve_part(text: str, kind: str, token: str | None = None) -> Path:
     Raises UserError: "home_unknown", "part_missing" (neither path nor id), "hub_token", "hub_gated", "hub_not_found",
     "hub_unfit" (the repository holds no such part), "hub_offline", "hub_unreachable", "disk_full".
     """
-    path = user_path(text)
-    if text.strip() and path.exists():
-        return path
+    if found := cached_part(text, kind):
+        return found
     place = parse_place(text)
     if place is None:
         raise UserError(
@@ -55,7 +54,7 @@ def resolve_part(text: str, kind: str, token: str | None = None) -> Path:
             f"'{text}' is neither an existing path nor a hub id.",
             ["Allowed: a file, a folder, org/name, org/name/folder, or the address of a page on huggingface.co."],
         )
-    return _in_cache(place, kind) or _fetched(place, kind, token)
+    return _fetched(place, kind, token)
 
 
 def cached_part(text: str, kind: str) -> Path | None:

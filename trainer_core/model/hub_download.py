@@ -24,7 +24,7 @@ from trainer_core.contracts.phase_names import Report
 from trainer_core.model.hub import ANSWER_WITHIN_S, refuse, usable_token
 from trainer_core.model.hub_files import Choice, choose
 from trainer_core.planning.comfy import PLACES
-from trainer_core.planning.hub_place import HubPlace, parse_place
+from trainer_core.planning.hub_place import HubPlace, require_place
 from trainer_core.planning.tokenizer_places import GEMMA_PLACES, JINA_PLACES
 
 SAFE = re.compile(r"^[\w][\w. -]*$")
@@ -83,13 +83,7 @@ def listing(parts: Mapping[str, str]) -> BaseListing:
     wanted: dict[str, RemoteFile] = {}
     places: dict[str, str] = {}
     for kind, text in parts.items():
-        place = parse_place(text)
-        if place is None:
-            raise UserError(
-                "part_missing",
-                f"'{text}' is not a hub id.",
-                ["Allowed: org/name, org/name/folder, or the address of a page on huggingface.co."],
-            )
+        place = require_place(text)
         key = (place.repo, place.revision)
         infos[key] = info = infos.get(key) or _info(place, token)
         choice = choose([sibling.rfilename for sibling in info.siblings or []], kind, place.inside, repo=place.repo)

@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 
+from trainer_core.contracts.errors import UserError
 from trainer_core.planning.weight_files import PICKLES, SAFETENSORS
 
 # The whole base as its makers publish it: transformer, both encoders with their tokenizers, VAE.
@@ -39,3 +40,14 @@ def parse_place(text: str) -> HubPlace | None:
     if bare == text.strip() and bare.endswith(_WEIGHTS) and (not found[3] or os.path.isdir(found[1])):
         return None
     return HubPlace(repo=found[1], revision=found[2], inside=found[3].strip("/"))
+
+
+def require_place(text: str) -> HubPlace:
+    """Like `parse_place`, for what can be nothing but a hub id. Raises UserError "part_missing"."""
+    if place := parse_place(text):
+        return place
+    raise UserError(
+        "part_missing",
+        f"'{text}' is not a hub id.",
+        ["Allowed: org/name, org/name/folder, or the address of a page on huggingface.co."],
+    )

@@ -12,7 +12,7 @@ from trainer_core.contracts.jobdir import LIGHT, Kind
 from trainer_core.contracts.user_path import user_path
 from trainer_core.jobs.entries import ACTIVE
 from trainer_core.jobs.queue import Entry
-from trainer_core.planning.hub_place import NEWBIE, parse_place
+from trainer_core.planning.hub_place import NEWBIE, require_place
 
 KINDS: tuple[Kind, ...] = ("convert", "download")
 
@@ -34,12 +34,7 @@ class BaseJobs:
         """Ask the hub what a download takes; returns the job's id. Raises UserError, also "part_missing"."""
         given = {kind: text.strip() for kind, text in parts.items() if text.strip()}
         for text in (repo.strip() or NEWBIE, *given.values()):
-            if parse_place(text) is None:
-                raise UserError(
-                    "part_missing",
-                    f"'{text}' is not a hub id.",
-                    ["Allowed: org/name, org/name/folder, or the address of a page on huggingface.co."],
-                )
+            require_place(text)
         spec = {"repo": repo.strip() or NEWBIE, "parts": given, "output": str(self.output(name)), "plan": True}
         return self._added("download", spec, front=True)
 
