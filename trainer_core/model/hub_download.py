@@ -25,7 +25,7 @@ from trainer_core.model.hub import ANSWER_WITHIN_S, refuse, usable_token
 from trainer_core.model.hub_files import Choice, choose
 from trainer_core.planning.comfy import PLACES
 from trainer_core.planning.hub_place import HubPlace, require_place
-from trainer_core.planning.tokenizer_places import GEMMA_PLACES, JINA_PLACES
+from trainer_core.planning.tokenizer_places import TOKENIZER_FOLDERS
 
 SAFE = re.compile(r"^[\w][\w. -]*$")
 HASH_BYTES = 2**22
@@ -144,8 +144,7 @@ def _target(name: str, path: str, kind: str) -> str:
         return f"{PLACES[part][0]}/{pure.name}"
     if str(pure.parent) in (path, path or "."):
         return f"{part}/{pure.name}"
-    siblings = {**GEMMA_PLACES.siblings, **JINA_PLACES.siblings}
-    return f"{siblings[part]}/{pure.name}"
+    return f"{TOKENIZER_FOLDERS[part]}/{pure.name}"
 
 
 def _fetch_one(file: RemoteFile, folder: Path, tell: Callable[[str, int], None]) -> None:

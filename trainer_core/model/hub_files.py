@@ -9,13 +9,11 @@ from types import MappingProxyType
 from trainer_core.contracts.base_part import BASE_PARTS
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.tensor_names import shorten
-from trainer_core.planning.tokenizer_places import GEMMA_PLACES, JINA_PLACES, TOKENIZER_FILES, VOCABULARIES
+from trainer_core.planning.tokenizer_places import TOKENIZER_FILES, TOKENIZER_FOLDERS, VOCABULARIES
 from trainer_core.planning.weight_files import CANONICAL_FILES, SHARD
 
 # Folders of a whole base that may hold the part, first the official one; "" is a repository of the part alone.
 FOLDERS = MappingProxyType({part.kind: tuple(dict.fromkeys((part.folder, part.diffusers, ""))) for part in BASE_PARTS})
-# Some keep tokenizers in folders of their own, beside the weights.
-_TOKENIZER_FOLDERS = {**GEMMA_PLACES.siblings, **JINA_PLACES.siblings}
 # Single files that people publish, for repositories without folders of parts; the one match is taken.
 SINGLE_FILES: MappingProxyType[str, Callable[[str], bool]] = MappingProxyType(
     {
@@ -84,7 +82,7 @@ def _in_folder(names: Collection[str], kind: str, folder: str) -> Choice | None:
     files += [name for name in here if name.endswith(".safetensors.index.json") and len(weights) > 1]
     if kind in ("gemma", "clip"):
         own = [prefix + name for name in TOKENIZER_FILES if prefix + name in here]
-        beside = _TOKENIZER_FOLDERS.get(PurePosixPath(folder).name)
+        beside = TOKENIZER_FOLDERS.get(PurePosixPath(folder).name)
         if beside and f"{prefix}tokenizer.json" not in own:
             place = str(PurePosixPath(folder).with_name(beside))
             own += [f"{place}/{name}" for name in TOKENIZER_FILES if f"{place}/{name}" in names]

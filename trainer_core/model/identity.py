@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer_core.model.part_tokenizer import GEMMA, JINA
+from trainer_core.planning.tokenizer_places import TOKENIZER_FOLDERS, VOCABULARIES
 from trainer_core.planning.weight_files import NOT_WEIGHTS, PICKLES, SAFETENSORS
 
 DECISIVE = (".json", ".model", *SAFETENSORS, *PICKLES)
-BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", *GEMMA.spiece, *JINA.spiece)
+BESIDE = ("config.json", "tokenizer_config.json", *VOCABULARIES)
 
 
 def identity_files(path: Path) -> list[tuple[str, Path]]:
@@ -17,8 +17,7 @@ def identity_files(path: Path) -> list[tuple[str, Path]]:
 
 def _inside(folder: Path) -> Iterator[tuple[str, Path]]:
     yield from _decisive(folder, "")
-    sibling = GEMMA.siblings.get(folder.name) or JINA.siblings.get(folder.name)
-    if sibling:
+    if sibling := TOKENIZER_FOLDERS.get(folder.name):
         yield from _decisive(folder.parent / sibling, f"{sibling}/")
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.weights import OpenFiles, refuse_quantised
-from trainer_core.planning.tensor_names import bare_vae_names, family_of, shorten
+from trainer_core.planning.tensor_names import bare_vae_names, looks_like
 from trainer_core.planning.tensor_shapes import count_of, length_of, mismatch
 from trainer_core.planning.vae_constants import SCALING_FACTOR, SHIFT_FACTOR
 
@@ -78,11 +78,9 @@ def _no_vae(files: OpenFiles) -> UserError:
     names = files.names()
     if any("decoder" in name for name in names):
         return mismatch(WHAT, files.location, missing=["decoder.conv_in.weight"], unexpected=names)
-    family = family_of(names)
-    found = f"it looks like {family}" if family else f"its tensors are {shorten(names)}"
     return UserError(
         "wrong_model",
-        f"{files.location} is not a VAE: {found}.",
+        f"{files.location} is not a VAE: {looks_like(names)}.",
         ["Use the vae folder of FLUX.1 or of NewBie-image-Exp0.1, or ComfyUI's ae.safetensors."],
     )
 

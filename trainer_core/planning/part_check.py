@@ -20,9 +20,8 @@ from trainer_core.planning.tensor_names import (
     NOT_JINA,
     bare_names,
     bare_vae_names,
-    family_of,
+    looks_like,
     refuse_quantised,
-    shorten,
 )
 from trainer_core.planning.tensor_shapes import EXTRA_PARTS, INCOMPLETE, HeaderShapes, RenamedShapes, mismatch
 from trainer_core.planning.tokenizer_places import (
@@ -224,11 +223,9 @@ def _is_own(path: Path, folder: Path, places: TokenizerPlaces) -> bool:
 
 def another_model(part: str, path: Path, header: Header) -> UserError:
     """The error for an encoder or VAE whose names are those of something else."""
-    family = family_of(header)
-    found = f"it looks like {family}" if family else f"its tensors are {shorten(sorted(header))}"
     return UserError(
         "wrong_model",
-        f"{path} is not a {WHAT[part]}: {found}.",
+        f"{path} is not a {WHAT[part]}: {looks_like(header)}.",
         ["Use the folders of NewBie-image-Exp0.1, or its files for ComfyUI."],
     )
 

@@ -106,23 +106,20 @@ def _quantised(location: str, found: str) -> UserError:
     return UserError("weights_quantised", f"{location} is a quantised checkpoint: {found}.", [ADVICE])
 
 
-def family_of(names: Iterable[str]) -> str | None:
-    """The first family that a name tells of, None where all names are unknown."""
-    listed = list(names)
+def looks_like(names: Iterable[str]) -> str:
+    """What tensors of these names are, as half a sentence: the first family that a name tells of, or else the names."""
+    listed = sorted(names)
     for pattern, family in FAMILIES:
         if any(pattern.search(name) for name in listed):
-            return family
-    return None
+            return f"it looks like {family}"
+    return f"its tensors are {shorten(listed)}"
 
 
 def not_newbie(names: Iterable[str], location: str) -> UserError:
-    """The error for a file that is not NewBie's transformer, with what it is, or else its first names."""
-    listed = sorted(names)
-    family = family_of(listed)
-    found = f"it looks like {family}" if family else f"its tensors are {shorten(listed)}"
+    """The error for a file that is not NewBie's transformer."""
     return UserError(
         "wrong_model",
-        f"{location} is not a NewBie transformer: {found}.",
+        f"{location} is not a NewBie transformer: {looks_like(names)}.",
         ["Use NewBie-image-Exp0.1: its transformer folder, or the file from ComfyUI's diffusion_models folder."],
     )
 

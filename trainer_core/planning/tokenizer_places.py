@@ -37,6 +37,8 @@ JINA_PLACES = TokenizerPlaces(
     siblings=MappingProxyType({"text_encoder_2": "tokenizer_2", "clip_model": "clip_tokenizer"}),
     spiece=("sentencepiece.bpe.model", "spiece.model"),
 )
+# Name of an encoder's folder -> name of its tokenizer's folder beside it.
+TOKENIZER_FOLDERS = MappingProxyType({**GEMMA_PLACES.siblings, **JINA_PLACES.siblings})
 # Any of these is a tokenizer; the others only go with it.
 VOCABULARIES = (READY, *GEMMA_PLACES.spiece, *JINA_PLACES.spiece)
 TOKENIZER_FILES = (*VOCABULARIES, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
