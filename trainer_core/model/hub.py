@@ -4,7 +4,6 @@ Promises: what is already in the local hub cache is used without a word to the n
 a token.
 """
 
-import errno
 import os
 import re
 from pathlib import Path
@@ -26,6 +25,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import HfApi
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import is_disk_full
 from trainer_core.contracts.user_path import user_path
 from trainer_core.model.hub_files import Choice, choose, is_whole
 from trainer_core.planning.hub_place import HubPlace, parse_place
@@ -134,7 +134,7 @@ def refuse(place: HubPlace, error: Exception, *, has_token: bool, into: Path | N
             f"{place.repo} is not on this computer yet, and nothing is fetched here.",
             ["Download, convert and a training fetch it, unless HF_HUB_OFFLINE=1 is set; or give a local path."],
         ) from None
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+    if is_disk_full(error) or "No space left" in str(error):
         raise UserError(
             "disk_full",
             f"The disk filled up while {place.repo} was fetched into {into or constants.HF_HUB_CACHE}.",
