@@ -188,21 +188,18 @@ def _wire_rows(ui: Ui, parts: Parts, handlers: Handlers, outputs: list[Block]) -
     """Buttons inside the tables and lists. Returns what follows a LoRA that was picked for merging."""
     inputs = set(parts.inputs)
 
-    def select(values: Values, event: gr.EventData) -> Any:
-        return handlers.select(values, said(event, "on"))
+    def on_named(deed: Callable[[Values, str], Any]) -> Callable[..., Any]:
+        def handler(values: Values, event: gr.EventData) -> Any:
+            return deed(values, said(event, "on"))
 
-    def apply(values: Values, event: gr.EventData) -> Any:
-        return handlers.apply(values, said(event, "on"))
-
-    def merge(values: Values, event: gr.EventData) -> Any:
-        return handlers.use_for_merge(values, said(event, "on"))
+        return ui.guarded(handler)
 
     def pin(values: Values, event: gr.EventData) -> Any:
         return handlers.pin(values, said(event, "on"), on=said(event, "do") == "pin")
 
-    parts.list.select(ui.guarded(select), inputs, outputs, **ACTION)
-    parts.failure.select(ui.guarded(apply), inputs, outputs, **ACTION)
-    picked = parts.files.select(ui.guarded(merge), inputs, parts.lora, **ACTION)
+    parts.list.select(on_named(handlers.select), inputs, outputs, **ACTION)
+    parts.failure.select(on_named(handlers.apply), inputs, outputs, **ACTION)
+    picked = parts.files.select(on_named(handlers.use_for_merge), inputs, parts.lora, **ACTION)
     picked.success(None, None, None, js=_TO_MERGE, **QUIET)
     parts.files.input(ui.guarded(pin), inputs, outputs, **ACTION)
     return picked
