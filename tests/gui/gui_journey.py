@@ -100,14 +100,11 @@ class Journey:
         expect(self.at("train-progress").locator(f".state-{state}")).to_be_visible(timeout=1000 * RUN_S)
 
     def merge(self) -> None:
-        chosen = "(name) => [...document.querySelectorAll('#tab-merge input')].some((x) => x.value.includes(name))"
-        deadline = time.monotonic() + 60
-        while not self.page.evaluate(chosen, self.name):
-            assert time.monotonic() < deadline, "the run's LoRA is not chosen"
-            # Again, as what a page that just loads fills in may come after the click.
-            self.visit.tab("train")
-            self.at("train-files").locator("button[data-do=merge]").first.click()
-            self.page.wait_for_timeout(3000)
+        self.at("train-files").locator("button[data-do=merge]").first.click()
+        self.page.wait_for_function(
+            "(name) => [...document.querySelectorAll('#tab-merge input')].some((input) => input.value.includes(name))",
+            arg=self.name,
+        )
         self.write("merge-name", f"{self.name}-model")
         self.click("merge-start")
 

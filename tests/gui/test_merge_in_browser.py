@@ -1,16 +1,18 @@
 """The Merge tab in a real browser: files that were uploaded, what they are, their other form, pictures with them."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from gui_app import Application
-from gui_runs import held_queue
+from gui_runs import held_queue, make_run
 from gui_visit import Visit
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
+from newbie_gui.remember import Remembered
 from tests.newbie_gui.pages.merge_stock import write_lora
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.jobdir import JobDir
@@ -82,3 +84,52 @@ def painted(job: JobDir) -> None:
         EventLog(job.events_file).emit("sample", file=name, strength=strength, seed=1, prompt=0, text="1girl, chibi")
     (job.path.parent / ".waiting" / job.path.name).unlink()
     job.write_state("finished")
+
+
+def test_a_lora_sent_before_the_page_is_filled_stays(app: Application, empty_page: Callable[..., Visit]) -> None:
+    run = make_run(app.workspace, "sender")
+    for step in (10, 20):
+        file = write_lora(run.exports / f"sender-step-{step:08d}.safetensors", width=192)
+        os.utime(file, (step, step))
+    Remembered(app.workspace.private / "choices.json").set("merge", {"try": {"prompt": "as last time"}})
+    visit = empty_page()
+    page, first = visit.page, visit.page.locator("#merge-lora-1 input")
+    held: list[Route] = []
+    filling = f'"fn_index":{filling_of(visit)},'
+
+    def passed(route: Route) -> None:
+        if filling in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/gradio_api/**", passed)
+    visit.goto()
+    visit.tab("train")
+    page.locator("#train-runs").get_by_role("button", name="sender").click()
+    page.locator("#train-files button[data-do=merge][data-on*=step-00000010]").click()
+    expect(first).to_have_value(re.compile("sender-step-00000010"))
+    held[0].continue_()
+    expect(page.locator("#merge-try-prompt textarea")).to_have_value("as last time")
+    expect(first).to_have_value(re.compile("sender-step-00000010"))
+    expect(page.locator("#merge-lora-2 input")).to_have_value("")
+
+    loras = [{"path": str(run.exports / f"sender-step-{step:08d}.safetensors"), "strength": 0.5} for step in (20, 10)]
+    Remembered(app.workspace.private / "choices.json").set("merge", {"loras": loras})
+    page.unroute("**/gradio_api/**")
+    visit.reload()
+    visit.tab("merge")
+    expect(page.locator("#merge-lora-2 input")).to_have_value(re.compile("sender-step-00000010"))
+    expect(page.locator("#merge-strength-2 input[type=number]")).to_have_value("0.5")
+    expect(page.locator("#merge-lora-3 input")).to_be_visible()
+
+
+def filling_of(visit: Visit) -> int:
+    """The number of the event that fills the Merge tab of a page just opened."""
+    config = visit.context.request.get(f"{visit.app.base}/{visit.lang}/config").json()
+    base = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "merge-jobs")
+    return next(
+        event["id"]
+        for event in config["dependencies"]
+        if base in event["outputs"] and any(name == "load" for _, name in event["targets"])
+    )

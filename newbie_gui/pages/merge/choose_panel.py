@@ -81,7 +81,7 @@ class ChoosePanel:
         return updates
 
     def filled(self, inventory: Inventory, remembered: Mapping[str, Any]) -> dict[Any, Any]:
-        """A fresh page: what was chosen last, as far as it is still there; else the newest LoRA and its base."""
+        """Values for a fresh page: what was chosen last, as far as it is there; else the newest LoRA and its base."""
         entries = [entry for entry in remembered.get("loras", []) if Path(str(entry.get("path", ""))).exists()]
         if not entries and inventory.loras:
             entries = [{"path": str(inventory.loras[0].path), "strength": 1.0}]
@@ -89,15 +89,10 @@ class ChoosePanel:
         if not base or not Path(base).exists():
             first = base_of(Path(str(entries[0]["path"]))) if entries else ""
             base = first or str(TINY_BASE)
-        updates = self.lists(inventory)
-        updates[self.base] = gr.update(choices=base_choices(self._ui, inventory), value=base)
-        for number, (lora, strength) in enumerate(zip(self.loras, self.strengths, strict=True)):
-            entry: Mapping[str, Any] = entries[number] if number < len(entries) else {"path": ""}
-            choices = [("", ""), *lora_choices(self._ui, inventory.loras)]
-            updates[lora] = gr.update(choices=choices, value=str(entry["path"]))
-            updates[strength] = float(entry.get("strength", 1.0))
-            updates[self.rows[number]] = gr.update(visible=number <= len(entries))
-        return updates
+        values: dict[Any, Any] = {self.base: base}
+        for entry, lora, strength in zip(entries, self.loras, self.strengths, strict=False):
+            values |= {lora: str(entry["path"]), strength: float(entry.get("strength", 1.0))}
+        return values
 
     def shown_rows(self, values: Values) -> dict[Any, Any]:
         """One empty row behind the last filled one."""

@@ -11,6 +11,7 @@ from newbie_gui.pages.html import digest
 from newbie_gui.pages.merge.assets_panel import AssetsPanel
 from newbie_gui.pages.merge.choose_panel import ChoosePanel, Values
 from newbie_gui.pages.merge.details_panel import DetailsPanel
+from newbie_gui.pages.merge.filling import Filling
 from newbie_gui.pages.merge.inventory import InventoryCache, base_of_text
 from newbie_gui.pages.merge.jobs_panel import JobsPanel
 from newbie_gui.pages.merge.merge_panel import MergePanel
@@ -78,18 +79,21 @@ class _Tab:
             with gr.Column(scale=2, min_width=320, elem_classes="merge-side"):
                 self._jobs.place()
         self._stamp = hidden("merge-stamp")
+        stack = [*self.choose.loras, *self.choose.strengths]
+        alone = [[field] for field in (self.choose.base, *self._trying.fields.values())]
+        self._filling = Filling([stack, *alone], "merge-filling")
 
     @property
     def outputs(self) -> list[Any]:
         choose, merge = self.choose, self.merge
         return [
             choose.base, *choose.loras, *choose.strengths, *choose.rows, choose.base_note, merge.name, merge.room,
-            *self._trying.fields.values(), self._trying.memory, self._details.lora, self._assets.view, self._jobs.view,
-            self._stamp,
+            self._trying.memory, self._details.lora, self._assets.view, self._jobs.view, self._filling.box, self._stamp,
         ]  # fmt: skip
 
     def wire(self) -> None:
         choose, merge, details, trying = self.choose, self.merge, self._details, self._trying
+        self._filling.wire()
         seen = choose.inputs | merge.inputs | trying.inputs
         notes = [choose.base_note, merge.room, trying.memory]
         looks = [field.change for field in (choose.base, merge.form, merge.precision, trying.fields["device"])]
@@ -124,15 +128,15 @@ class _Tab:
         on_news(gr.Timer(_TICK_S), self._tick, self._stamp, [*lists, self._jobs.view, self._stamp])
 
     def load(self) -> dict[Any, Any]:
-        """A fresh page, from disk and what was chosen last."""
+        """A fresh page, from disk and what was chosen last; what is chosen while this is on its way stays."""
         ui = self._ui
         inventory = self._inventory.now(anew=True)
         kept = ui.remember.get(_REMEMBERED)
         remembered: dict[str, Any] = kept if isinstance(kept, dict) else {}
-        updates = self.choose.filled(inventory, remembered)
-        base = updates[self.choose.base]["value"]
-        updates |= self._trying.filled(remembered.get("try") or {}, base)
-        updates |= self._details.lists(inventory)
+        values = self.choose.filled(inventory, remembered)
+        values |= self._trying.filled(remembered.get("try") or {}, values[self.choose.base])
+        updates = {**self.choose.lists(inventory), **self._details.lists(inventory)}
+        updates[self._filling.box] = self._filling.wanted(values)
         jobs, assets = str(self._jobs.html()), str(self._assets.html())
         stamp = f"{digest(jobs)} {digest(assets, inventory)}"
         return {**updates, self._jobs.view: jobs, self._assets.view: assets, self._stamp: stamp}
