@@ -3,7 +3,8 @@
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -38,14 +39,19 @@ class Target:
         concept: folder inside the data set for what asks for no other; "" = directly in it.
         known: records of what is there, by path inside the data set; grows with what arrives.
         overwrite: a caption replaces the one that its picture has.
+        spare: folders that nobody asked for by themselves: made if one of them is the ``concept``, see `drop_spare`.
 
     Raises:
         UserError: `concept_missing`, `concept` is no folder's name.
     """
 
     def __init__(
-        self, folder: Path, *, concept: str, known: Mapping[str, Record], places: IndexPlaces, overwrite: bool
-    ) -> None:
+        self, folder: Path, *, concept: str, known: Mapping[str, Record], places: IndexPlaces, overwrite: bool,
+        spare: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self._spare = [folder / name for name in spare if safe_name(name) == name]
+        if concept and safe_name(concept) == concept and concept in spare:
+            (folder / concept).mkdir(exist_ok=True)
         if concept and (safe_name(concept) != concept or not (folder / concept).is_dir()):
             raise UserError("concept_missing", f"{folder.name} has no concept in a folder named {concept!r}.")
         self._folder = folder
@@ -73,6 +79,12 @@ class Target:
     ) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
         write_index(self._places.index, self._records)
+
+    def drop_spare(self) -> None:
+        """Remove the spare folders that are empty."""
+        for folder in self._spare:
+            with suppress(OSError):
+                folder.rmdir()
 
     def scratch(self, incoming: IncomingFile) -> Path:
         """Where to unpack an entry: on the data set's own disk, out of sight."""

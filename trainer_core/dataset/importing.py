@@ -32,7 +32,8 @@ def run(spec: Mapping[str, Any], job: Reporter) -> Mapping[str, Any]:
     """Take files into a data set. Kind "import".
 
     spec: workspace (its root), folder (the data set), concept (folder inside it, "" = directly), files (paths of the
-    uploads), overwrite (a caption replaces the one that is there). Zips keep their ``10_name`` folders.
+    uploads), overwrite (a caption replaces the one that is there), spare (concepts made with the data set: one
+    that stays empty goes again once pictures lie elsewhere). Zips keep their ``10_name`` folders.
 
     Returns:
         added, captions, refused (how many) and list (the first 200 of them: name, reason, detail). All of them are in
@@ -52,10 +53,14 @@ def run(spec: Mapping[str, Any], job: Reporter) -> Mapping[str, Any]:
             _require_room(folder, plan, workspace.uploads)
             places = IndexPlaces(workspace, folder)
             known = update_index(folder, places, job)
-            overwrite = bool(spec.get("overwrite"))
-            target = Target(folder, concept=spec["concept"], known=known, places=places, overwrite=overwrite)
+            target = Target(
+                folder, concept=spec["concept"], known=known, places=places, overwrite=bool(spec.get("overwrite")),
+                spare=spec.get("spare", ()),
+            )  # fmt: skip
             with target, disk_errors(folder):
                 importer.take(plan, target)
+            if importer.added:
+                target.drop_spare()
     finally:
         write_json_atomic(job.folder.path / REFUSED_FILE, [asdict(refused) for refused in importer.refused])
     remove_uploads(uploads, workspace.uploads)

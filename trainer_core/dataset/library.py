@@ -12,7 +12,7 @@ from trainer_core.contracts.fsutil import read_json_object, write_json_atomic
 from trainer_core.contracts.options import OptionSpec, checked
 from trainer_core.contracts.trash import place_in, to_trash
 from trainer_core.contracts.user_path import checked_name
-from trainer_core.dataset.finding import MAX_REPEATS, label_of, repeats_of
+from trainer_core.dataset.finding import MAX_REPEATS, is_numbered, label_of, repeats_of
 
 _EXTERNAL_FILE = ".external.json"
 _PATH = OptionSpec(name="folder", type="str", required=False, help="", rule="path")
@@ -227,6 +227,11 @@ class Library:
     def _to_trash(self, folder: Path, title: str) -> Path:
         with _moving(folder, self._trash):
             return to_trash(self._trash, folder, f"dataset-{title}")
+
+
+def came_with(info: DatasetInfo, folder: str) -> bool:
+    """Whether `Library.create` makes a concept in a folder of this name along with the data set."""
+    return not info.external and is_numbered(folder) and label_of(folder) == info.name
 
 
 def _concept_folder(label: str, repeats: int) -> str:

@@ -13,6 +13,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.bulk import follow_rename
 from trainer_core.dataset.finding import MAX_REPEATS
 from trainer_core.dataset.index_file import IndexPlaces
+from trainer_core.dataset.library import came_with
 
 
 class Manager:
@@ -145,11 +146,13 @@ class Manager:
             concept = self._library.concepts(name)[0].folder
             updates = self._show.dataset(name)
         info = self._library.get(name)
+        folders = {concept, *(known.folder for known in self._library.concepts(name))}
         spec = {
             **self._store.spec(info),
             "concept": concept,
             "files": [str(file) for file in files],
             "overwrite": bool(values[upload.overwrite]),
+            "spare": sorted(folder for folder in folders if came_with(info, folder)),
         }
         title = self._ui.t("dataset.job.import", name=name)
         self._store.queue.add("import", title, spec, resources=(self._store.resource(info),))

@@ -1,6 +1,8 @@
 """Data sets, concepts and uploads through the page's handlers."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import gradio as gr
@@ -60,6 +62,27 @@ def test_uploads_without_a_data_set_make_one(page: Page):
     assert page.values[page.parts.upload.files] is None
     result = run(job.spec, page.context())
     assert (result["added"], result["refused"]) == (0, 1)
+
+
+def test_no_concept_that_nobody_made_stays_empty_beside_those_of_a_zip(page: Page):
+    picture, packed = io.BytesIO(), io.BytesIO()
+    Image.effect_noise((8, 8), 90).save(picture, "PNG")
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("10_anna/a.png", picture.getvalue())
+    page.do(page.manager.take, upload__files=[upload(page, "anna.zip", packed.getvalue())])
+    page.do(page.manager.add_concept, manage__label="later")
+    # Asked for before the first one has run.
+    Image.effect_noise((9, 9), 90).save(page.workspace.uploads / "b.png")
+    page.do(page.manager.take, upload__files=[str(page.workspace.uploads / "b.png")], upload__target="1_my pictures")
+    zipped, loose = sorted(page.jobs("import"), key=lambda job: "b.png" in str(job.spec["files"]))
+
+    def folders() -> list[str]:
+        return [concept.folder for concept in page.store.library.concepts("my pictures")]
+
+    assert run(zipped.spec, page.context())["added"] == 1
+    assert folders() == ["10_anna", "1_later"]
+    assert run(loose.spec, page.context())["added"] == 1
+    assert folders() == ["10_anna", "1_later", "1_my pictures"]
 
 
 def test_an_upload_goes_where_it_was_to_go_when_it_began(page: Page, monkeypatch: pytest.MonkeyPatch):
