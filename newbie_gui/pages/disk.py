@@ -35,7 +35,7 @@ def build(ui: Ui) -> None:
 
     def asked(chosen: object) -> tuple[Any, ...]:
         if isinstance(chosen, str) and chosen in CLEANABLE:
-            return asking(chosen)
+            return asking("" if _in_use(ui, chosen) else chosen)
         gr.Warning(ui.t("frame.disk.none"))
         return asking()
 
@@ -47,8 +47,7 @@ def build(ui: Ui) -> None:
             # No part is chosen: only a call from outside can say so.
             return (gr.skip(), *asking())
         before = sum(use.bytes for use in measure(ui.workspace))
-        if chosen in IN_USE and any(entry.at_work for entry in ui.queue.entries()):
-            gr.Warning(ui.t("frame.disk.busy"))
+        if _in_use(ui, chosen):
             return (gr.skip(), *asking())
         if chosen == "jobs":
             ui.queue.clean(keep=20)
@@ -63,6 +62,14 @@ def build(ui: Ui) -> None:
     # Another choice would be cleaned up on the answer to the question about the one before.
     gr.on([back.click, part.input], asking, None, buttons, **ACTION)
     sure.click(ui.guarded(cleaned), part, [sizes, *buttons], **ACTION)
+
+
+def _in_use(ui: Ui, part: str) -> bool:
+    """Whether a job may need the part; then it is said."""
+    if part in IN_USE and any(entry.at_work for entry in ui.queue.entries()):
+        gr.Warning(ui.t("frame.disk.busy"))
+        return True
+    return False
 
 
 def arriving(entries: Sequence[Entry]) -> list[str]:

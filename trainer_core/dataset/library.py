@@ -73,6 +73,17 @@ class Library:
             )
         return found
 
+    def own(self, name: str) -> DatasetInfo:
+        """As `get`, for what is to be changed. Raises UserError `dataset_external` for a folder elsewhere."""
+        info = self.get(name)
+        if info.external:
+            raise UserError(
+                "dataset_external",
+                f"{name} is a folder elsewhere on this machine ({info.path}); its folders are not changed from here.",
+                ["Change it with your file manager."],
+            )
+        return info
+
     def create(self, name: str, repeats: int | None = None) -> DatasetInfo:
         """A new data set: empty, or with one concept of its own name where ``repeats`` are given."""
         self._require_free(name := checked_name(name))
@@ -82,7 +93,7 @@ class Library:
 
     def rename(self, name: str, new: str) -> DatasetInfo:
         """Give an own data set another name."""
-        info = self._own(name)
+        info = self.own(name)
         new = checked_name(new)
         self._require_free(new, besides=info)
         target = self._datasets / new
@@ -91,7 +102,7 @@ class Library:
 
     def delete(self, name: str) -> Path:
         """Move an own data set to the trash; returns where it is now."""
-        return self._to_trash(self._own(name).path, name)
+        return self._to_trash(self.own(name).path, name)
 
     def point_at(self, folder: str) -> DatasetInfo:
         """Remember a folder of this machine as a data set. Nothing in it is touched."""
@@ -115,9 +126,16 @@ class Library:
         """The folders directly inside a data set, by name."""
         return tuple(_concept(entry.name) for entry in _folders(self.get(name).path))
 
+    def concept(self, name: str, folder: str) -> Concept:
+        """Raises UserError `concept_missing`."""
+        found = next((concept for concept in self.concepts(name) if concept.folder == folder), None)
+        if found is None:
+            raise UserError("concept_missing", f"{name} has no concept in a folder named {folder!r}.")
+        return found
+
     def add_concept(self, name: str, label: str, repeats: int) -> Concept:
         """Make the folder ``{repeats}_{label}``."""
-        info = self._own(name)
+        info = self.own(name)
         concept = _concept(_concept_folder(label, repeats))
         self._require_no_concept(name, concept)
         _make(info.path / concept.folder)
@@ -125,8 +143,8 @@ class Library:
 
     def change_concept(self, name: str, folder: str, *, label: str, repeats: int) -> Concept:
         """Give a concept another name or other repeats."""
-        info = self._own(name)
-        old = self._concept_of(name, folder)
+        info = self.own(name)
+        old = self.concept(name, folder)
         new = _concept(_concept_folder(label, repeats))
         if new.folder == old.folder:
             return new
@@ -143,12 +161,12 @@ class Library:
 
     def delete_concept(self, name: str, folder: str) -> Path:
         """Move a concept with its pictures to the trash; returns where it is now."""
-        info = self._own(name)
-        return self._to_trash(info.path / self._concept_of(name, folder).folder, f"{name}-{folder}")
+        info = self.own(name)
+        return self._to_trash(info.path / self.concept(name, folder).folder, f"{name}-{folder}")
 
     def delete_image(self, name: str, image: Path, caption: Path | None) -> Path:
         """Move a picture of an own data set and its caption into a folder of the trash; returns that folder."""
-        info = self._own(name)
+        info = self.own(name)
         files = [path for path in (image, caption) if path is not None]
         for path in files:
             if info.path.resolve() not in path.resolve().parents:
@@ -158,22 +176,6 @@ class Library:
         for path in files:
             _move(path, place / path.name)
         return place
-
-    def _own(self, name: str) -> DatasetInfo:
-        info = self.get(name)
-        if info.external:
-            raise UserError(
-                "dataset_external",
-                f"{name} is a folder elsewhere on this machine ({info.path}); its folders are not changed from here.",
-                ["Change it with your file manager."],
-            )
-        return info
-
-    def _concept_of(self, name: str, folder: str) -> Concept:
-        found = next((concept for concept in self.concepts(name) if concept.folder == folder), None)
-        if found is None:
-            raise UserError("concept_missing", f"{name} has no concept in a folder named {folder!r}.")
-        return found
 
     def _require_free(self, name: str, besides: DatasetInfo | None = None) -> None:
         others = (info.name.casefold() for info in self.list() if info != besides)

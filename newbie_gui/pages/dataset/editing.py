@@ -128,6 +128,7 @@ class Editing:
 
     def ask(self, values: Values) -> Updates:
         sure = self._parts.editor.sure
+        self._store.library.own(str(values[self._parts.shown]))
         words = self._ui.t("dataset.sure.image", name=str(values[self._parts.editor.chosen]))
         return {sure.box: gr.update(visible=True), sure.text: words}
 

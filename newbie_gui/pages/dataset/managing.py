@@ -61,14 +61,13 @@ class Manager:
         return self._show.dataset(info.name)
 
     def ask(self, what: str) -> Any:
-        """The question before something is deleted."""
+        """The question before something is deleted, or at once why it cannot be."""
 
         def asked(values: Values) -> Updates:
             manage = self._parts.manage
             name = self._show.current(values).info.name
-            concept = values[manage.concept]
-            if what == "concept" and not concept:
-                raise UserError("concept_missing", f"{name} has no concept in a folder named ''.")
+            concept = str(values[manage.concept] or "")
+            self._require_deletable(name, concept if what == "concept" else None)
             words = self._ui.t(f"dataset.sure.{what}", name=name, concept=concept)
             about = f"{name}/{concept}" if what == "concept" else name
             return {manage.sure.box: gr.update(visible=True), manage.sure.text: words, manage.asked: about}
@@ -80,7 +79,7 @@ class Manager:
         name, _, concept = str(values[self._parts.manage.asked] or "").partition("/")
         if not name:
             return self._show.unasked()
-        self._store.require_idle(self._library.get(name))
+        self._require_deletable(name, concept or None)
         place = self._library.delete_concept(name, concept) if concept else self._library.delete(name)
         gr.Info(self._ui.t("dataset.deleted", place=place.name))
         return self._show.dataset(name if concept else self._show.remembered())
@@ -164,6 +163,13 @@ class Manager:
     def index(self, name: str) -> None:
         """See to it that the pictures of a data set just opened are looked at."""
         self._store.ensure_index(self._store.current(name), self._ui.t("dataset.job.index", name=name), opened=True)
+
+    def _require_deletable(self, name: str, concept: str | None) -> None:
+        """``concept``: the folder of one, None where the whole data set is to go. Raises UserError."""
+        info = self._library.own(name)
+        if concept is not None:
+            self._library.concept(name, concept)
+        self._store.require_idle(info)
 
     def _require_uploaded(self, files: Sequence[Any]) -> None:
         """Only what came through the page: a call from outside could name any file."""

@@ -6,7 +6,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from newbie_gui.pages.html import CLICKS
-from newbie_gui.pages.merge.inventory import Asset, InventoryCache, remove
+from newbie_gui.pages.merge.inventory import Asset, InventoryCache, remove, require_unused
 from newbie_gui.pages.merge.jobs_panel import texts_of_live_jobs
 from newbie_gui.pages.merge.render import assets_view
 from newbie_gui.pages.ui import ACTION, Ui, hidden, said
@@ -44,6 +44,7 @@ class AssetsPanel:
 
     def _asked(self, event: gr.EventData) -> tuple[Any, Any, Any]:
         asset = self._asset(said(event, "on"))
+        require_unused(asset, texts_of_live_jobs(self._ui))
         # Backticks show a name as it is, whatever Markdown it holds.
         name = asset.path.name.replace("`", "'")
         return asset.key, gr.update(visible=True), self._ui.t("merge.assets.ask", name=f"`{name}`")

@@ -143,15 +143,17 @@ def _entries(folder: Path) -> Sequence[Path]:
         return []
 
 
-def remove(workspace: Workspace, asset: Asset, in_use: Sequence[str]) -> None:
-    """Move it to the trash. ``in_use``: texts of jobs that are not done, paths among them.
-
-    Raises UserError `asset_in_use`, OSError.
-    """
+def require_unused(asset: Asset, in_use: Sequence[str]) -> None:
+    """``in_use``: texts of jobs that are not done, paths among them. Raises UserError `asset_in_use`."""
     if any(Path(text).is_relative_to(asset.path) for text in in_use):
         raise UserError(
             "asset_in_use",
             f"{asset.path.name} is used by a job that waits or runs.",
             ["Wait for the job, or stop it first."],
         )
+
+
+def remove(workspace: Workspace, asset: Asset, in_use: Sequence[str]) -> None:
+    """Move it to the trash. Raises UserError as `require_unused`, OSError."""
+    require_unused(asset, in_use)
     to_trash(workspace.trash, asset.path, f"{asset.kind}-{asset.path.name}")

@@ -221,6 +221,14 @@ def test_a_deleted_picture_goes_to_the_trash_and_the_next_one_opens(page: Page):
     assert sorted(os.listdir(place)) == ["a.png", "a.txt"]
 
 
+def test_a_picture_of_a_folder_elsewhere_is_not_asked_about(page: Page, tmp_path: Path):
+    (tmp_path / "outside").mkdir()
+    page.do(page.manager.point, manage__folder=str(tmp_path / "outside"))
+    with pytest.raises(UserError) as caught:
+        page.do(page.editing.ask)
+    assert caught.value.code == "dataset_external"
+
+
 def test_an_edit_of_many_is_shown_done_and_undone_for_the_filtered_only(page: Page):
     typed = {"bulk__kind": "prefix", "bulk__text": "sks", "browse__tag": "1girl"}
     page.do(page.editing.preview, **typed)

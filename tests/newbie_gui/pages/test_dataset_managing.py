@@ -152,10 +152,22 @@ def test_a_data_set_is_at_work_while_its_fit_is_checked(page: Page):
 
 
 def test_a_data_set_at_work_is_neither_renamed_nor_deleted(page: Page):
+    page.do(page.manager.create, manage__name="cats")
+    page.do(page.manager.ask("dataset"))
     page.do(page.manager.take, upload__files=[upload(page, "a.png", b"x")])
     assert code_of(page, page.manager.rename, manage__new_name="new") == "dataset_in_use"
-    page.do(page.manager.ask("dataset"))
     assert code_of(page, page.manager.agreed) == "dataset_in_use"
+
+
+@pytest.mark.parametrize("what", ["dataset", "concept"])
+def test_what_cannot_be_deleted_is_said_before_anything_is_asked(page: Page, tmp_path: Path, what: str):
+    (tmp_path / "outside/1_a").mkdir(parents=True)
+    page.do(page.manager.point, manage__folder=str(tmp_path / "outside"))
+    assert code_of(page, page.manager.ask(what)) == "dataset_external"
+    page.do(page.manager.create, manage__name="cats")
+    assert code_of(page, page.manager.ask("concept"), manage__concept="2_none") == "concept_missing"
+    page.do(page.manager.take, upload__files=[upload(page, "a.png", b"x")], upload__target="1_cats")
+    assert code_of(page, page.manager.ask(what), manage__concept="1_cats") == "dataset_in_use"
 
 
 def test_renaming_keeps_thumbnails_and_undo(page: Page):

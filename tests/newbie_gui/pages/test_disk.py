@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -38,6 +39,15 @@ def test_the_question_says_what_goes_and_another_choice_takes_it_back(wired: dic
     assert yes["visible"] and not ask["visible"] and "for good" in question["value"]
     ask, yes, _, question = wired["disk-part", "input"]()
     assert ask["visible"] and not yes["visible"] and not question["visible"]
+
+
+def test_what_a_job_may_need_is_not_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    ui = make_ui(tmp_path)
+    monkeypatch.setattr(ui.queue, "entries", lambda: [SimpleNamespace(at_work=True)])
+    click = handlers(ui)["disk-clean", "click"]
+    with pytest.warns(UserWarning, match="cache may be in use"):
+        _, yes, *_ = click("cache")
+    assert not yes["visible"] and click("trash")[1]["visible"]
 
 
 def test_the_uploads_of_a_waiting_import_are_not_unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

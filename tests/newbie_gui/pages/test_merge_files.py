@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from merge_stock import TINY, run_with_exports, workspace_in, write_lora
 
+from newbie_gui.pages.merge.assets_panel import AssetsPanel
 from newbie_gui.pages.merge.incoming import receive
 from newbie_gui.pages.merge.inventory import InventoryCache, base_of, read_inventory, remove
 from newbie_gui.pages.merge.jobs_panel import texts_of_live_jobs
@@ -95,3 +97,18 @@ def test_a_job_needs_the_paths_of_its_task_and_of_its_settings(workspace: Worksp
     for files in ({"config.toml": 'vae_path = "/v"'}, {}):
         queue.add("merge", "t", {"loras": [{"path": "/蓝"}]}, resources=("light",), files=files)
     assert sorted(texts_of_live_jobs(Ui("en", make_services(workspace, queue=queue)))) == ["/v", "/蓝", "/蓝"]
+
+
+def test_what_a_job_needs_is_not_asked_about(workspace: Workspace) -> None:
+    file, queue = write_lora(workspace.loras / "own.safetensors"), WorkerlessQueue(workspace)
+    ui = Ui("en", make_services(workspace, queue=queue))
+    with gr.Blocks() as page:
+        panel = AssetsPanel(ui, InventoryCache(workspace))
+        panel.place()
+        panel.wire()
+    asked = next(fn.fn for fn in page.fns.values() if (panel.view._id, "select") in fn.targets)
+    pressed = gr.EventData(None, {"on": "lora/own.safetensors"})
+    assert asked(pressed)[1]["visible"]
+    queue.add("merge", "t", {"loras": [{"path": str(file)}]}, resources=("light",))
+    with pytest.warns(UserWarning, match="used by a job"):
+        assert asked(pressed) == gr.skip()
