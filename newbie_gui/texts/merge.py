@@ -206,6 +206,12 @@ TEXTS = MappingProxyType(
             "the base first.",
             "只有官方格式的底模才能输出模型文件夹。请选择单文件，或先转换底模。",
         ),
+        "merge.error.parts": (
+            "Choose a whole base model here. To make one of parts in several places: on the “{tab}” tab, under "
+            "“{panel}”, name the transformer and the other parts, then press “{convert}” and choose “{to}”.",
+            "请在这里选择完整的底模。如果各组件分散在不同位置，请到“{tab}”标签页的“{panel}”中填写 transformer "
+            "和其他组件，再点“{convert}”并选择“{to}”。",
+        ),
         "merge.error.room": (
             "The result takes about {size} GiB, but only {free} GiB of the disk are free.",
             "结果约需 {size} GiB，但磁盘只剩 {free} GiB。",

@@ -11,6 +11,7 @@ from typing import Any
 from newbie_gui.formatting import GIB, gib
 from newbie_gui.pages.outputs import output_path
 from newbie_gui.texts import Texts
+from trainer_core.contracts.base_part import BASE_OPTIONS
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import DTYPES as PRECISIONS
 from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS
@@ -161,9 +162,8 @@ def convert_spec(
 
 def try_spec(t: Texts, stack: Stack, wanted: Mapping[str, object]) -> dict[str, Any]:
     """``wanted``: prompt, negative, width, height, steps, cfg, shift, seed, strengths. Raises UserError."""
-    problem = next((part.error for part in stack.report.parts if part.error), None) or stack.report.error
     if not stack.report.usable:
-        raise problem or UserError("base_incomplete", t("merge.error.no_transformer"))
+        raise _not_whole(t, stack.report)
     prompt, negative = str(wanted.get("prompt") or ""), str(wanted.get("negative") or "")
     if not prompt.strip():
         raise UserError("prompt_missing", t("merge.error.missing", what=t("merge.try.prompt")))
@@ -184,6 +184,19 @@ def try_spec(t: Texts, stack: Stack, wanted: Mapping[str, object]) -> dict[str, 
         "seed": whole(t, "merge.try.seed", wanted.get("seed"), 0, 2**53),
         "strengths": list(dict.fromkeys([0.0, *factors])),
     }
+
+
+def _not_whole(t: Texts, report: BaseReport) -> UserError:
+    """Why nothing can be painted with a base. The settings that the engine would have named are on another tab."""
+    error = next((part.error for part in report.parts if part.error), None) or report.error
+    if error is None:
+        return UserError("base_incomplete", t("merge.error.no_transformer"))
+    hints = [hint for hint in error.hints if not any(option in hint for option in BASE_OPTIONS)]
+    if len(hints) == len(error.hints):
+        return error
+    names = {"tab": "frame.tab.config", "panel": "base.heading", "convert": "base.how.convert"}
+    words = t("merge.error.parts", **{name: t(key) for name, key in names.items()}, to=t("base.convert.to.official"))
+    return UserError(error.code, error.message, [*hints, words])
 
 
 def cpu_memory(report: BaseReport) -> int:

@@ -116,8 +116,9 @@ def test_a_transformer_alone_makes_a_file_but_no_folder_and_no_pictures(workspac
     assert merge_spec(EN, workspace, alone, WANTED, [])["output"].endswith("new.safetensors")
     with pytest.raises(UserError, match="official layout"):
         merge_spec(EN, workspace, alone, {**WANTED, "form": "folder"}, [])
-    with pytest.raises(UserError, match="text_encoder"):
+    with pytest.raises(UserError, match="text_encoder") as caught:
         try_spec(EN, alone, TRY)
+    assert "the “Settings” tab" in caught.value.hints[-1] and "gemma_model_path" not in " ".join(caught.value.hints)
 
 
 def test_the_room_goes_by_the_precision(workspace: Workspace, lora: Path) -> None:
