@@ -48,6 +48,14 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{} 没有使用官方的张量名，因此无法生成模型文件夹。",
     ),
     (
+        "{} has {} merged in already (strength {}): it is applied once more.",
+        "{} 已经合并过 {}（强度 {}）：现在会再叠加一次。",
+    ),
+    (
+        "If that is not meant, leave the LoRA out, or take the base without it.",
+        "如果不想这样，请去掉这个 LoRA，或改用没有合并过它的底模。",
+    ),
+    (
         "{} now holds two transformers: as a base, give the file of the one that is meant.",
         "{} 现在有两个 transformer：作为底模时，请指定其中要用的那个文件。",
     ),

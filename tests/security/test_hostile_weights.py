@@ -132,7 +132,7 @@ def test_28_a_pickle_in_torchs_zip_runs_nothing(tmp_path: Path, right):
 def test_a_strength_that_is_none_is_refused_before_anything_is_read(tmp_path: Path, strength: object, right):
     spec = Spec({"loras": [{"path": str(tmp_path / "x.safetensors"), "strength": strength}]})
     with pytest.raises(UserError) as caught:
-        load_adapters(spec.loras(), print)
+        load_adapters(spec.loras(), print, tmp_path)
     in_words(caught.value)
     assert caught.value.code in ("job_invalid", "strength_invalid")
     right.add()

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from small_base import TARGETS, quiet, write_base, write_lora, write_peft
 
+from trainer_core.cli import main
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.folder import find_base, load_transformer
@@ -55,6 +56,14 @@ def test_a_prompt_that_is_cut_is_named() -> None:
     ]  # fmt: skip
 
 
+def test_a_lora_that_the_base_holds_already_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_peft(TINY_BASE, tmp_path / "peft")
+    merged = merge(TINY_BASE, [(tmp_path / "peft", 1.0)], tmp_path / "merged", quiet)
+    sizes = ["--size=64x64", "--steps=1", "--device=cpu", f"--output={tmp_path / 'out'}"]
+    assert main(["sample", f"--base={merged}", f"--lora={tmp_path / 'peft'}", "--prompt=1girl", *sizes]) == 0
+    assert f"note: {merged / 'transformer'} has peft merged in already (strength 1)" in capsys.readouterr().err
+
+
 def test_a_lora_that_does_not_fit_is_refused_before_anything_is_encoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,7 +83,9 @@ def on_a_card(monkeypatch: pytest.MonkeyPatch, precision: BasePrecision) -> None
 def test_a_lora_beside_8_bits_is_as_in_training(tmp_path: Path) -> None:
     """There it lies beside the weight and is never rounded with it; one module is in no block, so not in 8 bits."""
     base = write_base(tmp_path / "base")
-    adapters = load_adapters([(write_lora(base, tmp_path / "lora.safetensors", seed=1), 1.0)], print)
+    adapters = load_adapters(
+        [(write_lora(base, tmp_path / "lora.safetensors", seed=1), 1.0)], print, base / "transformer"
+    )
     model, trained, alone = (
         load_transformer(base / "transformer", dtype=torch.float32, quantise="int8") for _ in range(3)
     )

@@ -20,8 +20,10 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.weights import open_tensors
 from trainer_core.planning.adapter import LoraShape
+from trainer_core.planning.merged_loras import MergedLora, merged_into
 from trainer_core.tools import convert
 from trainer_core.tools import merge as module
+from trainer_core.tools.convert import to_comfyui
 from trainer_core.tools.merge import merge
 from trainer_core.training.adapters import add_adapter
 
@@ -243,6 +245,22 @@ def test_one_file_holds_what_the_folder_would(base: Path, lora: Path, tmp_path: 
         metadata = tensors.metadata()
     assert metadata["modelspec.architecture"] == "newbie-image" and metadata["modelspec.title"] == "merged"
     assert json.loads(metadata["newbie_merged_loras"]) == [{"name": "lora.safetensors", "strength": 0.7}]
+
+
+def test_a_lora_that_is_merged_in_already_is_warned_of(base: Path, lora: Path, tmp_path: Path) -> None:
+    other, told = write_lora(base, tmp_path / "other.safetensors", seed=2), []
+    peft = tmp_path / "peft"
+    write_peft(base, peft)
+    folder = merge(base, [(lora, 0.7), (peft, 1.0)], tmp_path / "merged", quiet, told.append)
+    file = merge(folder, [(other, 0.5)], tmp_path / "one.safetensors", quiet, told.append, dtype=torch.float16)
+    again = to_comfyui(file, tmp_path / "two.safetensors", dtype=None, report=quiet)
+    assert told == []
+    merge(again, [(lora, 1.0), (peft, -1.0), (other, 0.5)], tmp_path / "three.safetensors", quiet, told.append)
+    words = [sentence.partition(":")[0].removeprefix(f"{again} has ") for sentence in told]
+    assert words == [
+        f"{name}.safetensors merged in already (strength {s})" for name, s in (("lora", 0.7), ("other", 0.5))
+    ]
+    assert merged_into(tmp_path / "three.safetensors")[1] == MergedLora(name="peft", strength=1.0)
 
 
 def test_the_ending_of_a_single_file_may_be_in_capitals(base: Path, lora: Path, tmp_path: Path) -> None:

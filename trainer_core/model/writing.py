@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -94,6 +95,11 @@ def _header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
             "data_offsets": [start, end],
         }
         start = end
+    return header_bytes(listing)
+
+
+def header_bytes(listing: Mapping[str, Any]) -> bytes:
+    """A file's bytes before its tensors: name -> dtype, shape, byte range, and its free text."""
     text = json.dumps(listing, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(8, "little") + text

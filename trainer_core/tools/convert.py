@@ -6,10 +6,11 @@ result appears whole under its name or not at all; values are bit-equal unless a
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from trainer_core.model.layouts import open_transformer
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.weights import OpenFiles, require_match
 from trainer_core.model.writing import Entry, write_tensors
+from trainer_core.planning.merged_loras import account_of, merged_into
 from trainer_core.planning.shapes import Dimensions
 from trainer_core.planning.transformer_config import WHAT, read_dimensions
 from trainer_core.tools.convert_parts import Part, clip_part, gemma_part, model_index, transformer_json, vae_part
@@ -30,6 +32,7 @@ from trainer_core.tools.outputs import is_single_file, require_new, require_room
 
 # Files up to this size are copied: to edit a config.json must not change the base it came from.
 LINKED_FROM_BYTES = 2**20
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, report: Report) -> Path:
@@ -51,7 +54,7 @@ def to_official(base: BaseFolder, output: Path, *, dtype: torch.dtype | None, re
         with writing(output), whole_folder(output) as temporary:
             work = _OutputFolder(temporary, dtype, report, total=size + sum(part.nbytes for part in parts))
             file = work.folder("transformer") / "diffusion_pytorch_model.safetensors"
-            work.write(file, source)
+            work.write(file, source, about=account_of(merged_into(base.transformer)))
             write_json_atomic(file.with_name("config.json"), transformer_json(dims))
             for part in parts:
                 work.part(part)
@@ -75,7 +78,8 @@ def to_comfyui(transformer: Path, output: Path, *, dtype: torch.dtype | None, re
         total = _size(source, dtype)
         require_room(output, total)
         with writing(output):
-            _OutputFolder(output.parent, dtype, report, total=total).write(output, source)
+            work = _OutputFolder(output.parent, dtype, report, total=total)
+            work.write(output, source, about=account_of(merged_into(transformer)))
     return output
 
 
@@ -94,7 +98,10 @@ class _OutputFolder:
         folder.mkdir(parents=True)
         return folder
 
-    def write(self, file: Path, source: OpenFiles, names: Iterable[str] | None = None) -> None:
+    def write(
+        self, file: Path, source: OpenFiles, names: Iterable[str] | None = None, *, about: Mapping[str, str] = _NOTHING
+    ) -> None:
+        """``about``: further metadata."""
         entries = entries_of(source, self.dtype, names)
         start = self.done
         label = file.relative_to(self.root).as_posix()
@@ -104,8 +111,9 @@ class _OutputFolder:
 
         dtypes = {entry.name: entry.dtype for entry in entries}
         write_tensors(
-            file, entries, lambda name: _cast(source, name, dtypes[name]), metadata={"format": "pt"}, report=report
-        )
+            file, entries, lambda name: _cast(source, name, dtypes[name]), metadata={"format": "pt", **about},
+            report=report,
+        )  # fmt: skip
         self.done += sum(entry.nbytes for entry in entries)
 
     def part(self, part: Part) -> None:

@@ -58,7 +58,7 @@ def generate(
     free the base is held in fewer bits, which is told. Raises UserError as loading does, and `gpu_memory_full`.
     """
     base = find_base(base_path)
-    adapters = load_adapters(loras, tell)
+    adapters = load_adapters(loras, tell, base.transformer)
     read = replace(text_settings(adapters, tell), **(text or {}))
     requests = [replace(request, settings=replace(request.settings, text=read)) for request in requests]
     with open_transformer(base.transformer) as source, _want_of_memory():

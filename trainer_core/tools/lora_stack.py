@@ -16,6 +16,7 @@ from trainer_core.model.lora_files import read_lora
 from trainer_core.model.lora_modules import LoraFile
 from trainer_core.model.weights import TensorSource
 from trainer_core.planning.lora_names import listing
+from trainer_core.planning.merged_loras import merged_again
 
 Tell = Callable[[str], None]
 # Rows are independent of each other, so a few at a time keep the fp32 copies small.
@@ -36,8 +37,11 @@ class Adapter:
         return replace(self, lora=replace(self.lora, modules=modules))
 
 
-def load_adapters(loras: Sequence[tuple[Path, float]], tell: Tell) -> list[Adapter]:
-    """Read every LoRA and tell its notes. Raises UserError as `read_lora`, or `strength_invalid`."""
+def load_adapters(loras: Sequence[tuple[Path, float]], tell: Tell, transformer: Path) -> list[Adapter]:
+    """Read every LoRA and tell its notes, and which of them the transformer says that it holds already.
+
+    Raises UserError as `read_lora`, or `strength_invalid`.
+    """
     for _, strength in loras:
         if not -100 <= strength <= 100:  # also true for NaN
             raise UserError("strength_invalid", f"Strength {strength} is not usable; allowed: -100 to 100.")
@@ -47,6 +51,8 @@ def load_adapters(loras: Sequence[tuple[Path, float]], tell: Tell) -> list[Adapt
         for note in lora.notes:
             tell(note)
         adapters.append(Adapter(lora=lora, strength=strength))
+    for sentence in merged_again(transformer, [(adapter.lora.path, adapter.strength) for adapter in adapters]):
+        tell(sentence)
     return adapters
 
 

@@ -20,8 +20,9 @@ from trainer_core.model.folder import BaseFolder, find_base, find_transformer
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.weights import OpenFiles, SafetensorsFiles, TensorSource, open_tensors
-from trainer_core.model.writing import write_tensors
+from trainer_core.model.writing import header_bytes, write_tensors
 from trainer_core.planning.lora_names import listing
+from trainer_core.planning.merged_loras import account_of, merged_into, merged_lora
 from trainer_core.planning.weight_files import SUFFIX, weight_files
 from trainer_core.tools.convert import checked_dimensions, entries_of, link_or_copy, narrowed, require_range
 from trainer_core.tools.lora_stack import MERGEABLE, Adapter, Tell, applied, load_adapters, require_fit
@@ -69,18 +70,20 @@ def merge(
         # ComfyUI's folder is where a new model file belongs, even where it is the base.
         beside = single and transformer.is_file()
         require_new(output, folder=not single, inside=[] if beside else [base_path])
-        adapters = load_adapters(loras, tell)
+        adapters = load_adapters(loras, tell, transformer)
         require_fit(adapters, source)
         _require_floats(source)
         # What a broken base lacks would be lacking in the merged model too.
         checked_dimensions(transformer, source)
+        merged = [merged_lora(adapter.lora.path, adapter.strength) for adapter in adapters]
+        total = _Sum(source, adapters, dtype, account_of([*merged_into(transformer), *merged]))
         with writing(output):
             if single:
-                _write_single(_Sum(source, adapters, dtype), output, report)
+                _write_single(total, output, report)
             else:
                 base = find_base(base_path)
                 _require_official(base, source)
-                _write_folder(_Sum(source, adapters, dtype), base, output, report)
+                _write_folder(total, base, output, report)
     if beside and base_path.is_dir() and output.resolve().is_relative_to(transformer.parent.resolve()):
         tell(f"{base_path} now holds two transformers: as a base, give the file of the one that is meant.")
     return output
@@ -120,11 +123,12 @@ def _require_official(base: BaseFolder, source: TensorSource) -> None:
 
 @dataclass(frozen=True)
 class _Sum:
-    """Base + LoRAs, and the dtype in which they are to be written (None: the base's own)."""
+    """Base + LoRAs, the dtype in which they are to be written (None: the base's own), and the metadata naming them."""
 
     source: OpenFiles
     adapters: Sequence[Adapter]
     dtype: torch.dtype | None
+    account: Mapping[str, str]
 
     def of(self, value: Tensor, name: str) -> Tensor:
         what = f"{self.source.location}: {name}"
@@ -150,13 +154,12 @@ def _write_single(total: _Sum, output: Path, report: Report) -> None:
         output,
         entries,
         lambda name: total.of(total.source.read(name), name),
-        metadata=_metadata(total.adapters, output.stem),
+        metadata={**_metadata(output.stem), **total.account},
         report=report,
     )
 
 
-def _metadata(adapters: Sequence[Adapter], title: str) -> Mapping[str, str]:
-    merged = [{"name": adapter.lora.path.name, "strength": adapter.strength} for adapter in adapters]
+def _metadata(title: str) -> Mapping[str, str]:
     return {
         "format": "pt",
         "modelspec.sai_model_spec": "1.0.0",
@@ -165,7 +168,6 @@ def _metadata(adapters: Sequence[Adapter], title: str) -> Mapping[str, str]:
         "modelspec.title": title,
         "modelspec.date": datetime.now(UTC).isoformat(timespec="seconds"),
         "modelspec.license": LICENSE,
-        "newbie_merged_loras": json.dumps(merged, ensure_ascii=False),
     }
 
 
@@ -180,7 +182,7 @@ def _write_folder(total: _Sum, base: BaseFolder, output: Path, report: Report) -
         for file, size in zip(files, sizes, strict=True):
             target = temporary / base.transformer.name / file.name
             if total.dtype is None:
-                _merge_file(file, target, total.adapters, progress)
+                _merge_file(file, target, total, progress)
             else:
                 _rewrite_file(file, target, total, progress)
             progress.before += size
@@ -215,7 +217,7 @@ def _rewrite_file(file: Path, target: Path, total: _Sum, progress: _Progress) ->
             target,
             entries_of(source, total.dtype),
             lambda name: total.of(source.read(name), name),
-            metadata=source.metadata(),
+            metadata={**source.metadata(), **total.account},
             report=progress,
         )
 
@@ -229,18 +231,18 @@ def _restate_sizes(folder: Path, size: int) -> None:
             write_json_atomic(index, values)
 
 
-def _merge_file(source: Path, target: Path, adapters: Sequence[Adapter], progress: _Progress) -> None:
-    """Names, shapes and dtypes stay, so the file's own header is kept (and an index stays true); one tensor after
-    another is written behind it."""
+def _merge_file(source: Path, target: Path, total: _Sum, progress: _Progress) -> None:
+    """Names, shapes and dtypes stay, so the file's own order is kept (and an index stays true); one tensor after
+    another is written behind the header, which names the LoRAs too."""
     with open(source, "rb") as file:
-        length = file.read(8)
-        header = file.read(int.from_bytes(length, "little"))
-    offsets = {name: entry["data_offsets"][0] for name, entry in json.loads(header).items() if name != "__metadata__"}
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    metadata = {**(header.pop("__metadata__", None) or {}), **total.account}
+    offsets = {name: entry["data_offsets"][0] for name, entry in header.items()}
     with safe_open(source, framework="pt") as tensors, open(target, "wb") as out:
-        out.write(length + header)
+        out.write(header_bytes({"__metadata__": metadata, **header}))
         for name in sorted(offsets, key=offsets.__getitem__):
             progress(name, offsets[name])
-            value = _kept(tensors.get_tensor(name), name, adapters, f"{source}: {name}")
+            value = _kept(tensors.get_tensor(name), name, total.adapters, f"{source}: {name}")
             out.write(value.contiguous().view(-1).view(torch.uint8).numpy().data)
     fsync_file(target)
 

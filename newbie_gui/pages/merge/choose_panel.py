@@ -10,9 +10,13 @@ from newbie_gui.formatting import size_text
 from newbie_gui.pages.merge.incoming import receive
 from newbie_gui.pages.merge.inventory import Inventory, InventoryCache, Lora, base_of, base_of_text
 from newbie_gui.pages.merge.plans import MOST_LORAS, STRENGTH, Stack, read_stack, title_of
-from newbie_gui.pages.merge.render import received_view
+from newbie_gui.pages.merge.render import again_view, received_view
 from newbie_gui.pages.ui import Ui
+from trainer_core.contracts.errors import UserError
+from trainer_core.planning.base_check import check_base
 from trainer_core.planning.demo import TINY_BASE
+from trainer_core.planning.lora_facts import newest_export
+from trainer_core.planning.merged_loras import merged_again
 
 Values = Mapping[Any, Any]
 
@@ -22,6 +26,7 @@ class ChoosePanel:
 
     base: gr.Dropdown
     base_note: gr.HTML
+    again: gr.HTML
     upload: gr.File
     report: gr.HTML
 
@@ -55,6 +60,7 @@ class ChoosePanel:
             self.rows.append(row)
             self.loras.append(lora)
             self.strengths.append(strength)
+        self.again = gr.HTML(elem_id="merge-again")
         self.upload = gr.File(
             label=t("merge.upload"), file_count="multiple", file_types=[".safetensors"], height=150,
             elem_id="merge-upload",
@@ -99,6 +105,18 @@ class ChoosePanel:
         last = max((number for number, lora in enumerate(self.loras) if values[lora]), default=-1)
         return {row: gr.update(visible=number <= last + 1) for number, row in enumerate(self.rows)}
 
+    def warned(self, values: Values) -> str:
+        """What the chosen base holds already of the chosen LoRAs."""
+        base = _full_path(values[self.base])
+        if base is None:
+            return ""
+        report = check_base({"base_model_path": str(base)})
+        transformer = next(part.path for part in report.parts if part.part == "transformer")
+        pairs = zip(self.loras, self.strengths, strict=True)
+        named = [(_full_path(values[lora]), values[strength]) for lora, strength in pairs]
+        loras = [(_weights_of(path), x) for path, x in named if path is not None and isinstance(x, int | float)]
+        return str(again_view(self._ui, merged_again(Path(transformer), loras) if transformer else ()))
+
     def put(self, values: Values, path: str) -> dict[Any, Any]:
         """Updates that choose one more LoRA: in the first free row, else in place of the last."""
         if path in self.chosen(values):
@@ -124,6 +142,20 @@ class ChoosePanel:
         updates |= self.lists(self._inventory.now(anew=True))
         first = next((one.path for one in received if one.path is not None), None)
         return updates if first is None else {**updates, **self.put(values, str(first))}
+
+
+def _full_path(text: object) -> Path | None:
+    """A path as it may have been typed; None for what is none."""
+    path = str(text or "").strip().strip('"')
+    return Path(path) if path and "\0" not in path and Path(path).is_absolute() else None
+
+
+def _weights_of(lora: Path) -> Path:
+    """The file that a run folder stands for; what stands for none is said when it is used."""
+    try:
+        return newest_export(lora)
+    except (UserError, OSError):
+        return lora
 
 
 def lora_choices(ui: Ui, loras: tuple[Lora, ...]) -> list[tuple[str, str]]:

@@ -48,6 +48,11 @@ def base_view(ui: Ui, report: BaseReport) -> Markup:
     return note("good", f"{text} {ui.t('merge.base.only_merging')}")
 
 
+def again_view(ui: Ui, sentences: Sequence[str]) -> Markup:
+    """What would be applied a second time."""
+    return Markup("").join(note("warning", "⚠", ui.translate(sentence), role="status") for sentence in sentences)
+
+
 def room_view(ui: Ui, room: DiskRoom) -> Markup:
     """Size and free disk."""
     text = ui.t("merge.room", size=size_text(room.size), free=size_text(room.free))

@@ -98,6 +98,8 @@ class _Tab:
         notes = [choose.base_note, merge.room, trying.memory]
         looks = [field.change for field in (choose.base, merge.form, merge.precision, trying.fields["device"])]
         gr.on(looks, self._looked, seen, [*notes, trying.fields["width"], trying.fields["height"]], **QUIET)
+        stack = [choose.base.change, *(x.change for x in choose.loras), *(x.change for x in choose.strengths)]
+        gr.on(stack, choose.warned, choose.inputs, choose.again, trigger_mode="always_last", **QUIET)
         for lora in choose.loras:
             lora.change(choose.shown_rows, choose.inputs, choose.rows, **QUIET)
         first = choose.loras[0]

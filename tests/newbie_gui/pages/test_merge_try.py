@@ -1,12 +1,13 @@
-"""The Try it panel: what its fields begin with."""
+"""The Try it panel: what its fields begin with, and what is said of the base and the LoRAs above it."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 import pytest
-from merge_stock import TINY, workspace_in
+from merge_stock import TINY, workspace_in, write_lora
 
 from newbie_gui.pages.merge.choose_panel import ChoosePanel
 from newbie_gui.pages.merge.inventory import InventoryCache
@@ -19,8 +20,10 @@ from trainer_core.planning.base_check import check_base
 @pytest.fixture
 def panel(tmp_path: Path) -> TryPanel:
     ui = Ui("en", make_services(workspace_in(tmp_path)))
-    made = TryPanel(ui, ChoosePanel(ui, InventoryCache(ui.workspace)))
+    choose = ChoosePanel(ui, InventoryCache(ui.workspace))
+    made = TryPanel(ui, choose)
     with gr.Blocks():
+        choose.place()
         made.place()
     return made
 
@@ -33,3 +36,18 @@ def test_a_copy_of_the_small_base_is_painted_small(panel: TryPanel, tmp_path: Pa
     assert panel.filled({}, str(merged))[panel.fields["width"]] == 128
     large = replace(report, parts=(replace(report.parts[0], size=7 << 30), *report.parts[1:]))
     assert list(panel.sized(large, 128).values()) == [1024, 1024]
+
+
+def test_a_lora_that_the_base_holds_already_is_warned_of(panel: TryPanel, tmp_path: Path) -> None:
+    choose, base = panel._choose, tmp_path / "merged.safetensors"
+    data = (TINY / "transformer/diffusion_pytorch_model.safetensors").read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    merged = json.dumps([{"name": "<b>.safetensors", "strength": 0.5}])
+    header = json.dumps({**json.loads(data[8 : 8 + length]), "__metadata__": {"newbie_merged_loras": merged}}).encode()
+    base.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + length :])
+    lora = write_lora(tmp_path / "<b>.safetensors")
+    values = dict.fromkeys(choose.loras, "") | dict.fromkeys(choose.strengths, 1.0)
+    chosen = {**values, choose.base: f' "{base}"', choose.loras[1]: str(lora)}
+    assert "has &lt;b&gt;.safetensors merged in already (strength 0.5)" in choose.warned(chosen)
+    for other in ({choose.loras[1]: ""}, {choose.strengths[1]: -0.5}, {choose.base: str(TINY)}, {choose.base: "x"}):
+        assert choose.warned({**chosen, **other}) == ""
