@@ -1,6 +1,7 @@
 """Small choices that outlive a page and a restart: the last data set, the last config, whether the guide is hidden."""
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,15 @@ class Remembered:
     def set(self, name: str, value: Any) -> None:
         """Remember ``value`` (any JSON). Raises OSError where the disk refuses."""
         with self._lock:
-            values = read_json_object(self._file)
-            if values.get(name) != value or name not in values:
-                write_json_atomic(self._file, {**values, name: value})
+            self._put(name, value)
+
+    def amend(self, name: str, parts: Mapping[str, Any]) -> None:
+        """Put ``parts`` into the remembered object of this name; its others stay. Raises OSError as `set`."""
+        with self._lock:
+            known = self.get(name)
+            self._put(name, {**(known if isinstance(known, dict) else {}), **parts})
+
+    def _put(self, name: str, value: Any) -> None:
+        values = read_json_object(self._file)
+        if values.get(name) != value or name not in values:
+            write_json_atomic(self._file, {**values, name: value})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gui_app import Application
-from gui_runs import held_queue, make_run
+from gui_runs import held_queue, make_run, until
 from gui_visit import Visit
 from PIL import Image
 from playwright.sync_api import Route, expect
@@ -91,7 +91,7 @@ def test_a_lora_sent_before_the_page_is_filled_stays(app: Application, empty_pag
     for step in (10, 20):
         file = write_lora(run.exports / f"sender-step-{step:08d}.safetensors", width=192)
         os.utime(file, (step, step))
-    Remembered(app.workspace.private / "choices.json").set("merge", {"try": {"prompt": "as last time"}})
+    Remembered(app.workspace.private / "choices.json").set("merge.try", {"prompt": "as last time"})
     visit = empty_page()
     page, first = visit.page, visit.page.locator("#merge-lora-1 input")
     held: list[Route] = []
@@ -117,8 +117,11 @@ def test_a_lora_sent_before_the_page_is_filled_stays(app: Application, empty_pag
     loras = [{"path": str(run.exports / f"sender-step-{step:08d}.safetensors"), "strength": 0.5} for step in (20, 10)]
     Remembered(app.workspace.private / "choices.json").set("merge", {"loras": loras})
     page.unroute("**/gradio_api/**")
+    page.locator("#merge-try-prompt textarea").fill("not painted yet")
+    until(lambda: Remembered(app.workspace.private / "choices.json").get("merge.try") == {"prompt": "not painted yet"})
     visit.reload()
     visit.tab("merge")
+    expect(page.locator("#merge-try-prompt textarea")).to_have_value("not painted yet")
     expect(page.locator("#merge-lora-2 input")).to_have_value(re.compile("sender-step-00000010"))
     expect(page.locator("#merge-strength-2 input[type=number]")).to_have_value("0.5")
     expect(page.locator("#merge-lora-3 input")).to_be_visible()

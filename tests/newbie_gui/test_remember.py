@@ -28,4 +28,5 @@ def test_choices_of_several_clicks_at_once_are_all_kept(tmp_path: Path):
     names = [str(number) for number in range(40)]
     with ThreadPoolExecutor(8) as clicks:
         list(clicks.map(remembered.set, names, names))
-    assert [remembered.get(name) for name in names] == names
+        list(clicks.map(lambda name: remembered.amend("all", {name: 1}), names))
+    assert [remembered.get(name) for name in names] == names and remembered.get("all") == dict.fromkeys(names, 1)

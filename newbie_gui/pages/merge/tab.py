@@ -94,6 +94,7 @@ class _Tab:
     def wire(self) -> None:
         choose, merge, details, trying = self.choose, self.merge, self._details, self._trying
         self._filling.wire()
+        trying.wire()
         seen = choose.inputs | merge.inputs | trying.inputs
         notes = [choose.base_note, merge.room, trying.memory]
         looks = [field.change for field in (choose.base, merge.form, merge.precision, trying.fields["device"])]
@@ -136,7 +137,7 @@ class _Tab:
         kept = ui.remember.get(_REMEMBERED)
         remembered: dict[str, Any] = kept if isinstance(kept, dict) else {}
         values = self.choose.filled(inventory, remembered)
-        values |= self._trying.filled(remembered.get("try") or {}, values[self.choose.base])
+        values |= self._trying.filled(values[self.choose.base])
         updates = {**self.choose.lists(inventory), **self._details.lists(inventory)}
         updates[self._filling.box] = self._filling.wanted(values)
         jobs, assets = str(self._jobs.html()), str(self._assets.html())
@@ -190,8 +191,7 @@ class _Tab:
             return
         pairs = zip(self.choose.loras, self.choose.strengths, strict=True)
         loras = [{"path": values[lora], "strength": values[strength]} for lora, strength in pairs if values[lora]]
-        kept = {"base": values[self.choose.base], "loras": loras, "try": self._trying.asked(values)}
-        self._ui.remember.set(_REMEMBERED, kept)
+        self._ui.remember.set(_REMEMBERED, {"base": values[self.choose.base], "loras": loras})
 
     def _pressed(self, stamp: str, event: gr.EventData) -> dict[Any, Any]:
         """A button of a job."""

@@ -1,5 +1,7 @@
 """Try it: pictures with and without the LoRAs, from one seed."""
 
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -8,14 +10,15 @@ from newbie_gui.formatting import GIB
 from newbie_gui.pages.merge.choose_panel import ChoosePanel, Values
 from newbie_gui.pages.merge.plans import SIDE, STRENGTH, choice, try_spec
 from newbie_gui.pages.merge.render import memory_view
-from newbie_gui.pages.ui import Ui
+from newbie_gui.pages.ui import QUIET, Ui
 from trainer_core.contracts.jobdir import LIGHT
 from trainer_core.planning.base_check import BaseReport, check_base
 
 # By whether the base is of the built-in one's kind; a merged copy of it is too. The real transformer has 7 GB.
 _SIDES = {True: 128, False: 1024}
 _SMALL = GIB
-_SAVED = ("prompt", "negative", "width", "height", "steps", "cfg", "shift", "seed", "half", "full", "device")
+# What was typed, by field: a reload, a restart and the other language find it again.
+_REMEMBERED = "merge.try"
 _CPU = "cpu"
 
 
@@ -74,13 +77,23 @@ class TryPanel:
     def inputs(self) -> set[Any]:
         return set(self.fields.values())
 
-    def filled(self, remembered: dict[str, Any], base: str) -> dict[Any, Any]:
-        """What was asked for last; else sizes that suit the base."""
-        values = {name: value for name, value in remembered.items() if name in _SAVED}
+    def wire(self) -> None:
+        for name, field in self.fields.items():
+            field.input(partial(self._kept, name), field, None, trigger_mode="always_last", **QUIET)
+
+    def _kept(self, name: str, value: Any) -> None:
+        with suppress(OSError):
+            # The next change tries again; to say it at each press of a key would be worse.
+            self._ui.remember.amend(_REMEMBERED, {name: value})
+
+    def filled(self, base: str) -> dict[Any, Any]:
+        """Values for a fresh page: what was typed last; else sizes that suit the base."""
+        kept = self._ui.remember.get(_REMEMBERED)
+        values = {name: value for name, value in kept.items() if name in self.fields} if isinstance(kept, dict) else {}
         if values.get("device") not in [value for _, value in self.fields["device"].choices]:
             values["device"] = _CPU
-        updates = {self.fields[name]: value for name, value in values.items()}
-        return updates if "width" in values else {**updates, **self.sized(check_base({"base_model_path": base}), None)}
+        typed = {self.fields[name]: value for name, value in values.items()}
+        return {**self.sized(check_base({"base_model_path": base}), None), **typed}
 
     def sized(self, report: BaseReport, side: object) -> dict[Any, Any]:
         """The usual size of the base, unless another than the other kind's usual one was typed."""
@@ -95,7 +108,7 @@ class TryPanel:
         return {self.memory: str(memory_view(self._ui, report)) if on_cpu else ""}
 
     def asked(self, values: Values) -> dict[str, Any]:
-        """The fields by name, for the next page."""
+        """The fields by name."""
         return {name: values[field] for name, field in self.fields.items()}
 
     def go(self, values: Values) -> dict[Any, Any]:

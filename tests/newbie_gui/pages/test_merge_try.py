@@ -33,9 +33,18 @@ def test_a_copy_of_the_small_base_is_painted_small(panel: TryPanel, tmp_path: Pa
     report = check_base({"base_model_path": str(merged)})
     assert list(panel.sized(report, 1024).values()) == [128, 128]
     assert panel.sized(report, 128) == panel.sized(report, 320) == {}
-    assert panel.filled({}, str(merged))[panel.fields["width"]] == 128
+    assert panel.filled(str(merged))[panel.fields["width"]] == 128
     large = replace(report, parts=(replace(report.parts[0], size=7 << 30), *report.parts[1:]))
     assert list(panel.sized(large, 128).values()) == [1024, 1024]
+
+
+def test_what_was_typed_is_found_again_without_painting(panel: TryPanel, tmp_path: Path) -> None:
+    for name, value in (("prompt", "1gi"), ("height", 320), ("prompt", "1girl 猫"), ("device", "gpu:9")):
+        panel._kept(name, value)
+    fields = panel.fields
+    found = panel.filled(str(TINY))
+    assert (found[fields["prompt"]], found[fields["width"]], found[fields["height"]]) == ("1girl 猫", 128, 320)
+    assert found[fields["device"]] == "cpu" and fields["steps"] not in found
 
 
 def test_a_lora_that_the_base_holds_already_is_warned_of(panel: TryPanel, tmp_path: Path) -> None:
