@@ -34,6 +34,11 @@ class Draft:
         with self._lock:
             return self._read()
 
+    def strange(self) -> tuple[str, ...]:
+        """Names in the file that are no settings, as of another version; the next `amend` takes them out."""
+        with self._lock:
+            return () if self._newest is not None else tuple(sorted(read_json_object(self.file).keys() - _names()))
+
     def _write(self, form: Mapping[str, Any]) -> None:
         self._newest = dict(form)
         if not self._busy:
@@ -43,7 +48,7 @@ class Draft:
     def _read(self) -> dict[str, Any]:
         if self._newest is not None:
             return dict(self._newest)
-        names = {spec.name for spec in options()}
+        names = _names()
         return {name: value for name, value in read_json_object(self.file).items() if name in names}
 
     def _work(self) -> None:
@@ -82,3 +87,7 @@ def usable_config(values: Mapping[str, Any]) -> tuple[TrainConfig | None, tuple[
                 if problem.field in PLACEHOLDERS:
                     good[problem.field] = PLACEHOLDERS[problem.field]
     return None, tuple(sorted(replaced))
+
+
+def _names() -> set[str]:
+    return {spec.name for spec in options()}

@@ -183,6 +183,15 @@ TEXTS = MappingProxyType(
             "Saved as {name}, with its problems: they stand beside their settings.",
             "已保存为 {name}，其中的问题显示在相应设置旁。",
         ),
+        "config.files.empty": (
+            "Empty fields cannot be saved; loading gives their defaults: {names}.",
+            "空白的设置无法保存，载入时会使用默认值：{names}。",
+        ),
+        "config.left_out": (
+            "These saved values do not suit their settings and were left out:",
+            "以下已保存的值不适用于相应设置，已忽略：",
+        ),
+        "config.left_out.value": ("{setting}: {value}. {why}", "{setting}，原值 {value}：{why}"),
         "config.files.loaded": ("{name} is in the form now.", "已把 {name} 载入表单。"),
         "config.files.unknown": (
             "These keys are no settings and were left out: {names}.",

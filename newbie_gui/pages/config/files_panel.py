@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from newbie_gui.pages.config.fields import Fields, Fill
 from newbie_gui.pages.config.form import values_from
-from newbie_gui.pages.config.store import ConfigStore
+from newbie_gui.pages.config.left_out import left_out
+from newbie_gui.pages.config.store import ConfigStore, fits_toml
 from newbie_gui.pages.config.strategy import new_values
 from newbie_gui.pages.html import note
 from newbie_gui.pages.ui import QUIET, Ui, hidden
@@ -102,12 +103,9 @@ class FilesPanel:
         name = self._chosen(data)
         loaded = self._store.load(name)
         self._ui.remember.set("config", name)
-        words = [self._ui.t("config.files.loaded", name=name)]
-        if loaded.unknown:
-            names = self._ui.t.joined(loaded.unknown)
-            words.append(self._ui.t("config.files.unknown", names=names))
-        kind = "warning" if loaded.unknown else "good"
-        return {**self._fill(loaded.values), self._name: name, **self._quiet(kind, *words)}
+        lost = left_out(self._ui, loaded.values, loaded.unknown)
+        words = [self._ui.t("config.files.loaded", name=name), *lost]
+        return {**self._fill(loaded.values), self._name: name, **self._quiet("warning" if lost else "good", *words)}
 
     def _copied(self, data: dict[Any, Any]) -> dict[Any, Any]:
         name = self._store.duplicate(self._chosen(data))
@@ -146,7 +144,12 @@ class FilesPanel:
         self._ui.remember.set("config", name)
         _, problems = all_problems(options(), values)
         key, kind = ("config.files.saved_broken", "warning") if problems else ("config.files.saved_as", "good")
-        return {**self._list(name), **self._quiet(kind, self._ui.t(key, name=name))}
+        words = [self._ui.t(key, name=name)]
+        empty = [problem.field for problem in problems if not fits_toml(values.get(problem.field))]
+        if empty:
+            names = self._ui.t.joined(self._ui.t(f"options.{field}") for field in dict.fromkeys(empty))
+            words.append(self._ui.t("config.files.empty", names=names))
+        return {**self._list(name), **self._quiet(kind, *words)}
 
     def _chosen(self, data: Mapping[Any, Any]) -> str:
         name = data[self._saved]

@@ -40,6 +40,17 @@ def to_form(values: Mapping[str, Any]) -> dict[str, Any]:
     return {spec.name: _shown(spec, values[spec.name]) for spec in options() if spec.name in values}
 
 
+def unfit(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings among ``values`` whose control cannot hold what they have: `to_form` has something else for them."""
+    shown = to_form(values)
+    specs = [spec for spec in options() if spec.name in shown and values[spec.name] not in (None, "")]
+    return {
+        spec.name: values[spec.name]
+        for spec in specs
+        if shown[spec.name] is None or (spec.type == "bool" and not isinstance(values[spec.name], bool))
+    }
+
+
 def default_values(workspace: Workspace) -> dict[str, Any]:
     """A new form's values: the defaults, with runs and cache in the workspace."""
     values = {spec.name: "" if spec.required else spec.default for spec in options()}

@@ -69,7 +69,7 @@ def check(form: Mapping[str, Any], known: DiskFacts, ui: Ui) -> FormReport:
     """Check the values of a form, by name as its controls hold them."""
     values = values_from(form)
     _, found = all_problems(options(), values)
-    problems = _in_words(found, values, ui)
+    problems = in_words(found, values, ui)
     config, replaced = usable_config(values)
     if config is None:
         return FormReport(
@@ -79,7 +79,8 @@ def check(form: Mapping[str, Any], known: DiskFacts, ui: Ui) -> FormReport:
     return _Check(config, replaced, known, ui).report(problems)
 
 
-def _in_words(found: list[Problem], values: Mapping[str, Any], ui: Ui) -> dict[str, str]:
+def in_words(found: list[Problem], values: Mapping[str, Any], ui: Ui) -> dict[str, str]:
+    """The first problem of each setting in the page's language, by name."""
     specs = {spec.name: spec for spec in options()}
     words: dict[str, str] = {}
     for problem in found:

@@ -105,11 +105,12 @@ def read_values(file: Path) -> dict[str, Any]:
 
 def toml_of(values: Mapping[str, Any]) -> str:
     """The settings as TOML; a setting that is empty, or that TOML cannot hold, is left out, for its default."""
-    specs = [spec for spec in options() if _fits_toml(values.get(spec.name))]
+    specs = [spec for spec in options() if fits_toml(values.get(spec.name))]
     return values_text(specs, values)
 
 
-def _fits_toml(value: object) -> bool:
+def fits_toml(value: object) -> bool:
+    """Whether a file of settings can hold it; an empty field's None it cannot."""
     try:
         toml_value(value)
     except TypeError:

@@ -13,11 +13,12 @@ from newbie_gui.pages.config.exchange_panel import ExchangePanel
 from newbie_gui.pages.config.fields import Fields, build_fields
 from newbie_gui.pages.config.files_panel import FilesPanel
 from newbie_gui.pages.config.fit_panel import FitPanel
-from newbie_gui.pages.config.form import to_form, values_from
+from newbie_gui.pages.config.form import to_form, unfit, values_from
 from newbie_gui.pages.config.form_check import check
+from newbie_gui.pages.config.left_out import left_out
 from newbie_gui.pages.config.render import render, start_problem
 from newbie_gui.pages.config.strategy import new_values, plan_for, render_plan, titles
-from newbie_gui.pages.html import digest
+from newbie_gui.pages.html import digest, note
 from newbie_gui.pages.ui import QUIET, Ui, current_page, held, hidden
 from trainer_core.contracts.base_part import BASE_OPTIONS
 from trainer_core.contracts.config import TrainConfig, options, parse_config
@@ -88,6 +89,7 @@ class ConfigTab:
         values = new_values(ui)
         with gr.Row(elem_classes="config-page"):
             with gr.Column(scale=3, min_width=320):
+                self._left_out = gr.HTML(elem_id="config-left-out")
                 self._place_strategy()
                 with gr.Accordion(ui.t("config.files"), open=False, elem_id="config-files"):
                     self._files.place()
@@ -142,7 +144,7 @@ class ConfigTab:
         self._timer.tick(self._looked, checking, panel, **QUIET)
         # Apart, and only when a problem came or went: updating every control costs the browser more than all else.
         self._marked.change(self._mark, [self._marked, self._shown], marks, trigger_mode="always_last", **QUIET)
-        filled = [*marks, *panel, self._strategy, self._nudge, self._told, *self._files.refreshed]
+        filled = [*marks, *panel, self._strategy, self._nudge, self._told, self._left_out, *self._files.refreshed]
         current_page().load(self._filled, None, filled, **QUIET)
         self._base.wire(self.fields.controls)
         self._files.wire(self.fields, self.outputs, self.fill)
@@ -176,7 +178,13 @@ class ConfigTab:
     def _filled(self) -> dict[Any, Any]:
         """A fresh page: what was typed last, else what suits this machine."""
         ui = self._ui
-        form = {**to_form(new_values(ui)), **self._draft.read()}
+        kept = self._draft.read()
+        lost = left_out(ui, kept, self._draft.strange())
+        form = {**to_form(new_values(ui)), **to_form(kept)}
+        told = str(note("warning", "⚠", *lost, role="status")) if lost else ""
+        if lost:
+            # Told once: what is kept is what the form holds from now on.
+            self._draft.amend({name: form[name] for name in unfit(kept)})
         strategy = plan_for(ui.machine.now(), ui.remember.get("preset")).preset.name
         updates = self.fields.fill_form(form)
         folder = self.fields.controls["train_data_dir"]
@@ -188,7 +196,7 @@ class ConfigTab:
         names = " ".join(problems)
         return {
             **updates, **checked, self._strategy: strategy, self._nudge: _LOADED + _stamp(), self._shown: names,
-            self._told: json_text(form), **self._files.refresh(),
+            self._told: json_text(form), self._left_out: told, **self._files.refresh(),
         }  # fmt: skip
 
     def _changed(self, data: dict[Any, Any]) -> dict[Any, Any]:

@@ -5,11 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 from settings_parts import make_ui, settled
 
 from newbie_gui.draft import Draft
 from newbie_gui.pages.config.exchange_panel import ExchangePanel
+from newbie_gui.pages.config.fields import build_fields
+from newbie_gui.pages.config.files_panel import FilesPanel
 from newbie_gui.pages.config.form import default_values
 from newbie_gui.pages.config.lookup import Lookup
 from newbie_gui.pages.config.store import MAX_BYTES, ConfigStore
@@ -45,6 +48,23 @@ def test_what_is_not_valid_yet_is_saved_too(store: ConfigStore, tmp_path: Path):
         load_config(file)
     loaded = store.load("draft").values
     assert loaded["learning_rate"] == "1e-" and loaded["resolution"] == 1024
+
+
+def test_values_that_are_lost_on_the_way_are_named(tmp_path: Path):
+    ui = make_ui(tmp_path)
+    panel = FilesPanel(ui)
+    with gr.Blocks():
+        fields = build_fields(ui, default_values(ui.workspace))
+        panel.place()
+        panel.wire(fields, [], lambda values: {})
+    form = {control: control.value for control in fields.controls.values()}
+    saved = panel._saved_new({**form, fields.controls["seed"]: None, panel._name: "a"})
+    assert "Empty fields cannot be saved; loading gives their defaults: Seed." in saved[panel._said]
+    (ui.workspace.configs / "b.toml").write_text('optimizer_type = "Lion"\nlearning_rate = "x"\n', encoding="utf-8")
+    said = panel._loaded({panel._saved: "b"})[panel._said]
+    assert "&#34;Lion&#34;. Must be one of" in said and "note warning" in said
+    # The control shows it as it is, with its problem beside it.
+    assert "&#34;x&#34;" not in said
 
 
 def test_duplicate_and_delete(store: ConfigStore, tmp_path: Path):

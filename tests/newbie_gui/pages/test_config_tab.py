@@ -86,6 +86,22 @@ def test_what_was_typed_comes_back_raw_but_not_what_nobody_typed(tmp_path: Path)
     assert "⚠" in updates[made.fields.controls["learning_rate"]]["info"]
 
 
+def test_what_was_kept_and_suits_no_control_is_named_with_the_reason(tmp_path: Path):
+    ui = make_ui(tmp_path)
+    ui.draft.file.write_text(
+        json.dumps({"num_epochs": "a<b", "mixed_precision": "fp99", "enable_bucket": "yes", "gone": 3, "seed": 7})
+    )
+    made, _ = built(ui)
+    updates = made._filled()
+    said = updates[made._left_out]
+    assert "Epochs: &#34;a&lt;b&#34;. This is not a number" in said and "&#34;fp99&#34;. Must be one of" in said
+    assert "&#34;yes&#34;. Must be true or false" in said and "left out: gone" in said
+    names = ("num_epochs", "mixed_precision", "enable_bucket", "seed")
+    assert [updates[made.fields.controls[name]]["value"] for name in names] == [None, None, True, 7]
+    again = made._filled()
+    assert again[made._left_out] == "" and set(json.loads(again[made._marked])) >= {"num_epochs", "mixed_precision"}
+
+
 def test_two_pages_keep_each_others_values(tmp_path: Path):
     made, _ = built(make_ui(tmp_path))
     loaded = made._filled()
