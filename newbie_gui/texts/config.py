@@ -18,6 +18,10 @@ TEXTS = MappingProxyType(
         "config.problem.empty": ("Is empty. It must be {allowed}.", "不能为空。必须是{allowed}。"),
         "config.problem.unset": ("Must be set. {help}", "必须填写。{help}"),
         "config.problem.allowed": ("Must be {allowed}", "必须是{allowed}"),
+        "config.problem.arriving": (
+            "Its pictures are still arriving; there is none yet that can be used.",
+            "图片仍在导入，目前还没有可用的图片。",
+        ),
         "config.problem.missing": ("There is nothing at this path.", "这个路径不存在。"),
         "config.problem.modules": (
             "No module of this base ends in {names}. Take it out or correct it.",
@@ -62,6 +66,7 @@ TEXTS = MappingProxyType(
             "another folder for runs.",
             "这次训练最多会写 {needed} GiB，但磁盘只剩 {free} GiB。请减少保存次数，或换一个输出文件夹。",
         ),
+        "config.status.reading": ("The training images are still being read", "正在读取训练图片"),
         "config.status.ready": ("Ready to start", "可以开始"),
         "config.status.problem": ("One problem to solve before Start", "开始前需解决 1 个问题"),
         "config.status.problems": ("{count} problems to solve before Start", "开始前需解决 {count} 个问题"),

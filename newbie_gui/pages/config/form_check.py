@@ -5,6 +5,7 @@ Pure but for asking `DiskFacts`, which never waits.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from newbie_gui.draft import usable_config
@@ -16,7 +17,7 @@ from newbie_gui.pages.ui import Ui
 from newbie_gui.runs.actions import free_name
 from trainer_core.contracts.config import TrainConfig, changes, options, refused
 from trainer_core.contracts.datafacts import DataFacts
-from trainer_core.contracts.errors import Problem
+from trainer_core.contracts.errors import Problem, UserError
 from trainer_core.contracts.validation import all_problems
 from trainer_core.planning.estimate import Estimate, estimate, work_of
 from trainer_core.planning.gpu_choice import chosen_gpus, device_name, processes_of, uses_gpu, uses_old_card
@@ -52,6 +53,8 @@ class FormReport:
         forecast: None where the settings are too broken for one.
         replaced: the settings for whose bad values the forecast takes the defaults.
         counting: something is still being read from disk; ask again soon.
+        reading: the data set is among that.
+        passing: its problem may be over in a moment, as while pictures arrive; ask again soon.
         data: None while unknown.
     """
 
@@ -61,6 +64,8 @@ class FormReport:
     forecast: Estimate | None
     replaced: tuple[str, ...]
     counting: bool
+    reading: bool
+    passing: bool
     data: DataFacts | None
     fits: tuple[Fit, ...]
 
@@ -74,7 +79,7 @@ def check(form: Mapping[str, Any], known: DiskFacts, ui: Ui) -> FormReport:
     if config is None:
         return FormReport(
             problems=problems, warnings=(), hints=(), forecast=None, replaced=replaced, counting=False, data=None,
-            fits=(),
+            fits=(), reading=False, passing=False,
         )  # fmt: skip
     return _Check(config, replaced, known, ui).report(problems)
 
@@ -120,13 +125,16 @@ class _Check:
         forecast = self._forecast(data)
         fits = tuple(self._fits(forecast)) if forecast else ()
         short = any(not fit.fits for fit in fits)
+        found = dict(self._disk_problems())
         return FormReport(
-            problems=_in_order({**dict(self._disk_problems()), **problems}),
+            problems=_in_order({**found, **problems}),
             warnings=tuple(self._warnings(forecast, fits)),
             hints=tuple(map(self._ui.translate, memory_hints(self._config))) if short else (),
             forecast=forecast,
             replaced=self._replaced,
             counting=any(answer.pending for answer in answers),
+            reading=self._data is not None and self._data.pending,
+            passing="train_data_dir" in found,
             data=data,
             fits=fits,
         )
@@ -160,7 +168,7 @@ class _Check:
             if name not in self._replaced and not (goes_on and name == "resume_from_lora"):
                 yield name, ui.t("config.problem.missing")
         if self._data and self._data.problem and "train_data_dir" not in (self._missing.value or ()):
-            yield "train_data_dir", ui.say(self._data.problem).removeprefix("train_data_dir: ")
+            yield "train_data_dir", self._data_problem(self._data.problem)
         if self._base.value and "lora_target_modules" not in self._replaced:
             unmatched = matching(self._base.value.transformer, self._config.lora_target_modules).unmatched
             if unmatched:
@@ -171,6 +179,14 @@ class _Check:
                 names = ui.t.joined(ui.t(f"options.{name}") for name in cannot)
                 free = free_name(self._config, ui.runs.rows())
                 yield "output_name", ui.t("config.problem.begun", names=names, free=free)
+
+    def _data_problem(self, problem: UserError | OSError) -> str:
+        folder = Path(self._config.train_data_dir)
+        if isinstance(problem, UserError) and problem.code == "dataset_empty":
+            jobs = [entry.job for entry in self._ui.queue.entries() if entry.active and entry.job.kind == "import"]
+            if any(Path(str(job.spec.get("folder"))) == folder for job in jobs):
+                return self._ui.t("config.problem.arriving")
+        return self._ui.say(problem).removeprefix("train_data_dir: ")
 
     def _fits(self, forecast: Estimate) -> Iterator[Fit]:
         if not forecast.cuda:

@@ -10,6 +10,8 @@ from newbie_gui.newest import Newest
 from trainer_core.contracts.errors import UserError
 
 V = TypeVar("V")
+# A page asks about once a second, and what is quickly found anew is there by then.
+_PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,8 @@ class Lookup(Generic[V]):
     """Caches what is found, by key. `get` never waits.
 
     Args:
-        fresh_s: an answer older than this is given once more while it is found anew.
+        fresh_s: an answer older than this is given once more while it is found anew; a problem, which may have passed,
+            only for two seconds more.
         kept: so many answers, the last used ones.
     """
 
@@ -45,15 +48,19 @@ class Lookup(Generic[V]):
         """
         with self._lock:
             known = self._known.get(key)
+            age = 0.0
             if known is not None:
                 self._known.move_to_end(key)
-            if known is None or time.monotonic() - known[0] > self._fresh_s:
+                age = time.monotonic() - known[0]
+            if known is None or age > self._fresh_s:
                 # What is being found is not found a second time, and is the newest wish now.
                 self._wanted = (key, find) if key != self._finding else None
                 if not self._busy:
                     self._busy = True
                     threading.Thread(target=self._work, daemon=True).start()
-        return Answer(pending=True) if known is None else known[1]
+        if known is None or (known[1].problem is not None and age > self._fresh_s + _PATIENCE_S):
+            return Answer(pending=True)
+        return known[1]
 
     def _work(self) -> None:
         try:

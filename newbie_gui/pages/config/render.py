@@ -49,10 +49,15 @@ def _count(report: FormReport, ui: Ui) -> str:
     return ui.t("config.status.problem") if count == 1 else ui.t("config.status.problems", count=count)
 
 
+def _good(report: FormReport, ui: Ui) -> tuple[str, str]:
+    """Mark and words where there is no problem, or none yet."""
+    return ("…", ui.t("config.status.reading")) if report.reading else ("✓", ui.t("config.status.ready"))
+
+
 def _summary(report: FormReport, ui: Ui) -> Markup:
     """One line that stays in view on a narrow screen, where the panel itself is far below; it leads there."""
     words = _count(report, ui)
-    parts = [f"⚠ {words}" if words else f"✓ {ui.t('config.status.ready')}"]
+    parts = [f"⚠ {words}" if words else " ".join(_good(report, ui))]
     parts += [f"{gib(fit.needed)} / {gib(fit.free)} GiB" for fit in report.fits[:1]]
     if report.forecast is not None and report.forecast.steps is not None:
         parts.append(f"{ui.t('config.steps')} {report.forecast.steps.total_steps:,}")
@@ -64,7 +69,7 @@ def _status(report: FormReport, ui: Ui) -> Markup:
     words = _count(report, ui)
     mark = Markup('<p class="config-status" role="status"><strong>{} {}</strong></p>')
     if not words:
-        return note("good", mark.format("✓", ui.t("config.status.ready")))
+        return note("" if report.reading else "good", mark.format(*_good(report, ui)))
     folds = {spec.name: fold_id(spec.group) for spec in options()}
     # The id after "config-" of what to show: the control itself, or the panel that sets it.
     places = {name: "base" if name == CHOSEN_ABOVE else name for name in report.problems}

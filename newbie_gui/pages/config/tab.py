@@ -24,7 +24,7 @@ from trainer_core.contracts.base_part import BASE_OPTIONS
 from trainer_core.contracts.config import TrainConfig, options, parse_config
 from trainer_core.contracts.fsutil import json_text
 
-# Seconds between looks while something is being counted, and otherwise (free memory changes by itself).
+# Seconds between looks while something is being counted or arrives, and else (free memory changes by itself).
 _SOON_S, _SLOW_S = 1.0, 10.0
 # For what a click has to know before it answers.
 _PATIENCE_S = 5.0
@@ -248,7 +248,7 @@ class ConfigTab:
             **panels,
             self.start_problem: start_problem(report, ui),
             self._marked: gr.skip() if problems == has[0] else problems,
-            self._timer: gr.Timer(_SOON_S if report.counting else _SLOW_S),
+            self._timer: gr.Timer(_SOON_S if report.counting or report.passing else _SLOW_S),
         }
 
     def _mark(self, marked: str, shown: str) -> dict[Any, Any]:

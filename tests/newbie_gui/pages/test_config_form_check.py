@@ -3,6 +3,7 @@
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,7 +39,8 @@ def data(tmp_path: Path) -> str:
 def test_the_first_answer_does_not_wait_and_the_last_knows_all(tmp_path: Path, data: str):
     ui, known = make_ui(tmp_path), DiskFacts()
     filled = form(ui, train_data_dir=data, num_epochs=2, train_batch_size=3)
-    assert check(filled, known, ui).counting
+    first = check(filled, known, ui)
+    assert first.counting and "still being read" in render(first, ui) and "Ready to start" not in render(first, ui)
     report = settled(lambda: check(filled, known, ui), lambda found: found.counting)
     assert report.problems == {} and start_problem(report, ui) == ""
     assert report.forecast is not None and report.forecast.steps is not None
@@ -78,6 +80,23 @@ def test_what_is_missing_on_disk_is_a_problem(tmp_path: Path, data: str):
     (tmp_path / "empty").mkdir()
     empty = report_of(ui, train_data_dir=str(tmp_path / "empty"))
     assert "No usable image" in empty.problems["train_data_dir"]
+
+
+def test_a_folder_that_is_being_filled_is_not_empty_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    ui, known, folder = make_ui(tmp_path), DiskFacts(), tmp_path / "cats"
+    folder.mkdir()
+    empty = report_of(ui, known, train_data_dir=str(folder))
+    assert empty.passing and "No usable image" in empty.problems["train_data_dir"]
+    arriving = SimpleNamespace(active=True, job=SimpleNamespace(kind="import", spec={"folder": str(folder)}))
+    monkeypatch.setattr(ui.queue, "entries", lambda: [arriving])
+    assert "still arriving" in report_of(ui, known, train_data_dir=str(folder)).problems["train_data_dir"]
+    # Read anew, which may take its time: what was wrong before is not said meanwhile.
+    make_dataset(folder / "1_cat")
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 10)
+    monkeypatch.setattr("newbie_gui.pages.config.lookup.time", later)
+    again = check(form(ui, train_data_dir=str(folder)), known, ui)
+    assert again.reading and again.problems == {} and "still being read" in render(again, ui)
+    assert report_of(ui, known, train_data_dir=str(folder)).data is not None
 
 
 def test_without_a_data_set_memory_alone_is_told(tmp_path: Path):
