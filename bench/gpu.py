@@ -51,6 +51,8 @@ def cases(*, tiny: bool) -> Iterator[Case]:
         "12 blocks swapped, checkpointed": {**whole, "swap_blocks": 12},
         "all blocks swapped, checkpointed": {**whole, "swap_blocks": 36},
         **{f"base in {kind}": {"quantize_base": kind} for kind in ("int8", "nf4")},
+        "LoKr": {"adapter_type": "lokr"},
+        "LoKr, batch 4": {"adapter_type": "lokr", "train_batch_size": 4},
     }
     compiled: dict[str, Mapping[str, Any]] = {
         "batch 4, compiled": {"compile_blocks": True, "train_batch_size": 4},
