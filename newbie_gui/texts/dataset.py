@@ -152,6 +152,7 @@ TEXTS = MappingProxyType(
         "dataset.show.small": ("Too small for a full bucket", "小于所属分桶"),
         "dataset.show.cropped": ("Heavily cropped (over 20 %)", "裁掉较多（超过 20%）"),
         "dataset.show.duplicates": ("Duplicates and look-alikes", "重复或近似"),
+        "dataset.show.xml": ("With a mistake in the caption's XML", "描述的 XML 有误"),
         "dataset.show.problems": ("With problems", "有问题"),
         "dataset.in_folder": ("Folder", "文件夹"),
         "dataset.in_folder.all": ("All folders", "全部文件夹"),
@@ -169,6 +170,7 @@ TEXTS = MappingProxyType(
         ),
         "dataset.grid.nothing": ("No picture matches the search and filters.", "没有符合搜索和筛选条件的图片。"),
         "dataset.mark.pending": ("not looked at yet", "尚未检查"),
+        "dataset.mark.xml": ("mistake in its XML", "XML 有误"),
         "dataset.mark.small": ("small", "偏小"),
         "dataset.mark.cropped": ("cropped {percent} %", "裁掉 {percent}%"),
         "dataset.mark.twin": ("look-alike, group {number}", "近似，第 {number} 组"),
@@ -230,6 +232,7 @@ TEXTS = MappingProxyType(
         ),
         "dataset.fact.repeats": ("Repeats", "重复次数"),
         "dataset.fact.tokens": ("Tokens", "Token 数"),
+        "dataset.fact.xml": ("Mistake in its XML", "XML 有误"),
         "dataset.fact.problem": ("Problem", "问题"),
         "dataset.tokens.counted": ("{count} of {limit}", "{count} 个，上限 {limit}"),
         "dataset.tokens.over": (
@@ -270,6 +273,7 @@ TEXTS = MappingProxyType(
         "dataset.health.small": ("Too small for a full bucket", "小于所属分桶"),
         "dataset.health.cropped": ("Cropped by more than 20 %", "裁掉超过 20%"),
         "dataset.health.duplicates": ("Duplicates and look-alikes", "重复或近似"),
+        "dataset.health.mistakes": ("Captions with a mistake in their XML", "描述的 XML 有误"),
         "dataset.health.pending": ("Not looked at yet", "尚未检查"),
         "dataset.health.none": ("none", "无"),
         "dataset.health.buckets": (

@@ -66,6 +66,14 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "{}: not UTF-8 text ({}); save it as UTF-8. {} is left out.",
         "{}：不是 UTF-8 文本（{x}）；请另存为 UTF-8。已略过 {}。",
     ),
+    (
+        "{}: its caption's XML has a mistake: {}. It is trained as it stands.",
+        "{}：描述的 XML 有误：{t}。仍按原样训练。",
+    ),
+    ("<{}> is no element of NewBie's captions, <{}> is", "NewBie 的描述里没有 <{}> 元素，正确的是 <{}>"),
+    ("</{}> closes nothing", "</{}> 没有对应的开始标签"),
+    ("</{}> stands before the end of an element inside it", "</{}> 出现时，其中还有元素没有结束"),
+    ("<{}> is never closed", "<{}> 没有结束标签"),
     ("is empty", "是空的"),
     ("is missing", "不存在"),
     (

@@ -52,6 +52,15 @@ def test_filters(mixed: Desk, wanted: Filter, names: list[str]):
     assert [picture.path.stem for picture in select(mixed.view(), wanted)] == names
 
 
+def test_mistakes_in_xml_are_found_and_counted(desk: Desk):
+    put(desk.folder / "a.png", "<general_tags><style>flat</general_tags>", size=(64, 64))
+    put(desk.folder / "b.png", "<general_tags><style>flat</style></general_tags>", size=(64, 64))
+    desk.index()
+    [found] = select(desk.view(), Filter(show="xml"))
+    assert found.name == "a.png" and found.mistake.startswith("</general_tags> stands before")
+    assert health_of(desk.view()).mistakes == 1
+
+
 def test_duplicates_and_look_alikes_are_grouped(desk: Desk):
     image = noise(desk.folder / "a.png", 1)
     (desk.folder / "z/copy.png").parent.mkdir()

@@ -12,7 +12,7 @@ from trainer_core.dataset.order import keyed_seed
 
 # Single tags, walked once, quantifiers that never give back: no caption takes quadratic time. No XML parser, so no
 # entities either.
-_TAG = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z_][\w.-]*+)[^<>]*+(?<!/)>")
+TAG = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z_][\w.-]*+)[^<>]*+(?<!/)>")
 _START = re.compile(r"\s*<(character_\d+|general_tags|caption|image)(\s[^<>]*)?>")
 _PROSE = frozenset({"caption", "n"})
 # The fork's mark between captions of which one is taken.
@@ -31,7 +31,7 @@ def is_xml(caption: str) -> bool:
     if _START.match(caption):
         return True
     opened: set[str] = set()
-    for tag in _TAG.finditer(caption):
+    for tag in TAG.finditer(caption):
         if tag["close"] and tag["name"] in opened:
             return True
         opened.add("" if tag["close"] else tag["name"])
@@ -222,7 +222,7 @@ def _leaves(caption: str) -> Iterator[tuple[int, int]]:
     """(start, end) of the text of each innermost element that is not, or inside, prose."""
     prose = 0
     last: re.Match[str] | None = None
-    for tag in _TAG.finditer(caption):
+    for tag in TAG.finditer(caption):
         if tag["close"] and last and not last["close"] and last["name"] == tag["name"] and not prose:
             yield last.end(), tag.start()
         if tag["name"] in _PROSE:

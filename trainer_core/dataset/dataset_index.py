@@ -15,6 +15,7 @@ from trainer_core.dataset.captions import tags_of
 from trainer_core.dataset.duplicates import duplicate_groups
 from trainer_core.dataset.finding import DataProblem, Finding, find_images
 from trainer_core.dataset.index_file import IndexPlaces, KnownRecords, Record, Stamp, read_index, stamp_of
+from trainer_core.dataset.xml_captions import xml_mistake
 
 MAX_FILES = 200_000
 # Of a file that cannot be asked.
@@ -30,6 +31,7 @@ class Picture:
         relative: path inside the data set, with ``/``.
         folder: ``relative`` without the name; "" for the data set's own folder.
         tags: of the caption, in order.
+        mistake: what is wrong with the caption's XML, as one clause; "" where nothing is.
         record: what the index knows; ``None`` = not looked at yet, or changed since.
     """
 
@@ -40,6 +42,7 @@ class Picture:
     caption: CaptionText
     caption_file: Path | None
     tags: tuple[str, ...]
+    mistake: str
     record: Record | None
 
     @property
@@ -102,18 +105,19 @@ class Snapshot:
 class _Captions:
     """Captions by file, read anew only when the file changed."""
 
-    read: dict[Path, tuple[Stamp, CaptionText, tuple[str, ...]]] = field(default_factory=dict)
+    read: dict[Path, tuple[Stamp, CaptionText, tuple[str, ...], str]] = field(default_factory=dict)
 
-    def get(self, file: Path | None, stamps: dict[str, Stamp]) -> tuple[CaptionText, tuple[str, ...]]:
+    def get(self, file: Path | None, stamps: dict[str, Stamp]) -> tuple[CaptionText, tuple[str, ...], str]:
+        """The caption, its tags, and the mistake in its XML."""
         if file is None:
-            return CaptionText(), ()
+            return CaptionText(), (), ""
         stamp = stamps.get(str(file), _NO_STAMP)
         before = self.read.get(file)
         if before is None or before[0] != stamp:
             caption = read_caption_file(file)
-            before = stamp, caption, tuple(tags_of(caption.text))
+            before = stamp, caption, tuple(tags_of(caption.text)), xml_mistake(caption.text)
             self.read[file] = before
-        return before[1], before[2]
+        return before[1:]
 
 
 class DatasetIndex:
@@ -154,7 +158,7 @@ class DatasetIndex:
     def _read(self, stamps: dict[str, Stamp]) -> Snapshot:
         pictures = []
         for found in self._finding.pictures:
-            caption, tags = self._captions.get(found.caption_file, stamps)
+            caption, tags, mistake = self._captions.get(found.caption_file, stamps)
             relative = str(found.relative)
             stamp = stamps.get(str(found.path), _NO_STAMP)
             pictures.append(
@@ -166,6 +170,7 @@ class DatasetIndex:
                     caption=caption,
                     caption_file=found.caption_file,
                     tags=tags,
+                    mistake=mistake,
                     record=self._known.find(relative, stamp),
                 )
             )

@@ -9,7 +9,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.buckets import SLIGHT_ENLARGEMENT, Assignment, BucketPlan
 from trainer_core.dataset.dataset_index import Picture, Snapshot
 
-Show = Literal["all", "no_caption", "small", "cropped", "duplicates", "problems"]
+Show = Literal["all", "no_caption", "small", "cropped", "duplicates", "xml", "problems"]
 HEAVY_CROP = 0.2
 PAGE = 60
 
@@ -96,6 +96,7 @@ _SHOWS: Mapping[Show, Callable[[DatasetView], Condition]] = MappingProxyType(
         "small": lambda view: view.is_small,
         "cropped": lambda view: view.is_cropped,
         "duplicates": lambda view: lambda picture: True,
+        "xml": lambda view: lambda picture: bool(picture.mistake),
         "problems": lambda view: lambda picture: not picture.usable,
     }
 )

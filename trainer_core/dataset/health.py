@@ -21,6 +21,7 @@ class Health:
         missing: usable ones without a caption, or with an empty one.
         small, cropped: too few pixels for a full bucket; more than a fifth cropped away.
         duplicates: pictures that have a twin or look-alike.
+        mistakes: usable ones with a mistake in the XML of their caption.
         pending: not looked at yet; they are in no bucket so far.
         buckets: by width, then height. Only usable pictures of known size.
         sizes: pictures per class of size, up to each of `MEGAPIXELS` and above the last.
@@ -34,6 +35,7 @@ class Health:
     small: int
     cropped: int
     duplicates: int
+    mistakes: int
     pending: int
     buckets: tuple[Bucket, ...]
     sizes: tuple[int, ...]
@@ -54,6 +56,7 @@ def health_of(view: DatasetView) -> Health:
         small=sum(view.is_small(picture) for picture in usable),
         cropped=sum(view.is_cropped(picture) for picture in usable),
         duplicates=sum(len(group) for group in view.snapshot.groups),
+        mistakes=sum(bool(picture.mistake) for picture in usable),
         pending=view.snapshot.pending,
         buckets=filled_buckets((place.bucket, p.repeats) for p in usable if (place := view.placed.get(p.relative))),
         sizes=_classes(areas),

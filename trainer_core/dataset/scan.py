@@ -8,6 +8,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.dataset.caption_files import CaptionTooLong, read_caption
 from trainer_core.dataset.finding import DataProblem, FoundPicture, find_images
 from trainer_core.dataset.images import SUFFIXES, Header, ImageProblem, read_header
+from trainer_core.dataset.xml_captions import xml_mistake
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +128,9 @@ def _remarks(item: ImageItem, header: Header, has_caption_file: bool) -> list[Da
         state = "is empty" if has_caption_file else "is missing"
         message = f"{path}: its caption {path.stem}.txt {state}; it is trained with the system prompt alone."
         said.append(DataProblem(kind="no_caption", path=path, message=message))
+    if mistake := xml_mistake(item.caption):
+        message = f"{path}: its caption's XML has a mistake: {mistake}. It is trained as it stands."
+        said.append(DataProblem(kind="caption_xml", path=path, message=message))
     return said
 
 

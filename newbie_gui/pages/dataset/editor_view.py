@@ -213,6 +213,8 @@ def _facts(ui: Ui, dataset: DatasetState, picture: Picture, place: str) -> list[
         (t("dataset.fact.repeats"), str(picture.repeats)),
         (t("dataset.fact.tokens"), _tokens(ui, dataset, picture)),
     ]
+    if picture.mistake:
+        facts.append((t("dataset.fact.xml"), ui.translate(picture.mistake)))
     if record is not None and record.reason:
         facts.append((t("dataset.fact.problem"), ui.translate(record.reason)))
     return facts

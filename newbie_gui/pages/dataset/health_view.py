@@ -59,6 +59,8 @@ def _facts(ui: Ui, dataset: DatasetState) -> Markup:
         (t("dataset.health.cropped"), _count(ui, health.cropped)),
         (t("dataset.health.duplicates"), _count(ui, health.duplicates)),
     ]
+    if health.mistakes:
+        rows.append((t("dataset.health.mistakes"), str(health.mistakes)))
     if health.pending:
         rows.append((t("dataset.health.pending"), str(health.pending)))
     return fact_list(rows, "ds-facts")

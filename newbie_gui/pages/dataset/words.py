@@ -15,6 +15,8 @@ def marks_of(ui: Ui, dataset: DatasetState, picture: Picture) -> list[str]:
         marks.append(t(f"dataset.problem.{record.problem}"))
     if picture.caption.state != "ok":
         marks.append(t(f"dataset.caption.{picture.caption.state}"))
+    if picture.mistake:
+        marks.append(t("dataset.mark.xml"))
     if view.is_small(picture):
         marks.append(t("dataset.mark.small"))
     if view.is_cropped(picture):

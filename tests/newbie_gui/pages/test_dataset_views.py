@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 from dataset_page import Page
 
-from newbie_gui.pages.dataset.editor_view import crop_frame
+from newbie_gui.pages.dataset.editor_view import crop_frame, render_facts
 from newbie_gui.pages.dataset.status_view import render_status
 from newbie_gui.texts import LANGS, Lang, Texts
 from trainer_core.contracts.jobdir import Job
@@ -37,6 +37,19 @@ def test_a_set_without_captions_is_said_and_so_are_files_that_look_like_some(tmp
     assert "No picture has a caption." in health and "a.caption</b>: is not read as a caption" in health
     page.fill("dogs", {"a.png": "1girl", "b.png": None})
     assert "No picture has a caption." not in page.shown("facts__health")
+
+
+@pytest.mark.parametrize(
+    ("lang", "told"), [("en", "&lt;/general_tags&gt; stands before the end"), ("zh", "其中还有元素没有结束")]
+)
+def test_a_mistake_in_xml_is_marked_counted_and_explained(tmp_path: Path, lang: Lang, told: str):
+    page = Page(tmp_path, lang)
+    page.fill("cats", {"a.png": "<general_tags><style>flat</general_tags>", "b.png": "1girl"})
+    page.do(lambda values: page.show.dataset("cats"))
+    assert page.ui.t("dataset.health.mistakes") in page.shown("facts__health")
+    assert page.shown("browse__grid").count(page.ui.t("dataset.mark.xml")) == 1
+    dataset = page.store.current("cats")
+    assert told in render_facts(page.ui, dataset, dataset.view.snapshot.by_path["a.png"], "1")
 
 
 def entry(status: str, number: int = 1, **more: object) -> Entry:
