@@ -234,6 +234,24 @@ TEXTS = MappingProxyType(
         "dataset.fact.tokens": ("Tokens", "Token 数"),
         "dataset.fact.xml": ("Mistake in its XML", "XML 有误"),
         "dataset.fact.problem": ("Problem", "问题"),
+        "dataset.read": ("What the text encoders read ({count})", "文本编码器读到的内容（{count}）"),
+        "dataset.read.one": (
+            "Gemma3 reads this; Jina CLIP the same without the grey sentence.",
+            "Gemma3 读这一条；Jina CLIP 读同一条，但没有灰色的那句。",
+        ),
+        "dataset.read.several": (
+            "Gemma3 reads one of these each time; Jina CLIP the same without the grey sentence.",
+            "Gemma3 每次读其中一条；Jina CLIP 读同一条，但没有灰色的那句。",
+        ),
+        "dataset.read.dropped": (
+            "In {percent} % of the steps Gemma3 reads nothing instead.",
+            "有 {percent}% 的步里 Gemma3 什么也不读。",
+        ),
+        "dataset.read.dropped_both": (
+            "In {percent} % of the steps both read nothing instead.",
+            "有 {percent}% 的步里两者什么也不读。",
+        ),
+        "dataset.read.more": ("{count} more variants are not shown.", "另有 {count} 个版本未显示。"),
         "dataset.tokens.counted": ("{count} of {limit}", "{count} 个，上限 {limit}"),
         "dataset.tokens.over": (
             "{count} of {limit}: the end of the caption is cut off",

@@ -12,6 +12,7 @@ from newbie_gui.pages.dataset import layout
 from newbie_gui.pages.dataset.editor_view import render_facts, render_picture
 from newbie_gui.pages.dataset.grid_view import render_grid, render_nothing, render_tags
 from newbie_gui.pages.dataset.health_view import advised, render_health
+from newbie_gui.pages.dataset.read_view import render_read
 from newbie_gui.pages.dataset.status_view import render_status
 from newbie_gui.pages.ui import Ui, held
 from trainer_core.contracts.errors import UserError
@@ -223,7 +224,9 @@ class DatasetRenderer:
         place = t("dataset.place", number=names.index(picture.relative) + 1, total=len(names)) if known else "–"
         return {
             editor.picture: str(render_picture(self._ui, dataset, picture)),
-            editor.facts: str(render_facts(self._ui, dataset, picture, place)),
+            editor.facts: str(
+                render_facts(self._ui, dataset, picture, place) + render_read(self._ui, dataset, picture)
+            ),
         }
 
     def closed(self) -> Updates:

@@ -5,8 +5,10 @@ from typing import get_args
 
 import pytest
 from dataset_page import Page
+from markupsafe import escape
 
 from newbie_gui.pages.dataset.editor_view import crop_frame, render_facts
+from newbie_gui.pages.dataset.read_view import render_read
 from newbie_gui.pages.dataset.status_view import render_status
 from newbie_gui.texts import LANGS, Lang, Texts
 from trainer_core.contracts.jobdir import Job
@@ -50,6 +52,20 @@ def test_a_mistake_in_xml_is_marked_counted_and_explained(tmp_path: Path, lang: 
     assert page.shown("browse__grid").count(page.ui.t("dataset.mark.xml")) == 1
     dataset = page.store.current("cats")
     assert told in render_facts(page.ui, dataset, dataset.view.snapshot.by_path["a.png"], "1")
+
+
+def test_what_the_encoders_read_is_shown_to_the_letter(tmp_path: Path):
+    page = Page(tmp_path)
+    page.fill("cats", {"a.png": "ann ||| x, y, z<split>Ann <3 & smiles.", "b.png": None})
+    page.ui.draft.amend({"keep_tokens_separator": "|||", "enable_wildcard": True, "caption_dropout_rate": 0.25})
+    dataset = page.store.current("cats")
+    html = render_read(page.ui, dataset, dataset.view.snapshot.by_path["a.png"])
+    prompt = dataset.wanted.config.system_prompt_tags
+    for text in ("ann, x, y, z", "Ann &lt;3 &amp; smiles."):
+        assert f'<span class="muted">{escape(prompt)}</span>{text}</li>' in html
+    assert "(2)" in html and "In 25 % of the steps Gemma3 reads nothing" in html
+    alone = render_read(page.ui, dataset, dataset.view.snapshot.by_path["b.png"])
+    assert f'<span class="muted">{escape(prompt)}</span></li>' in alone
 
 
 def entry(status: str, number: int = 1, **more: object) -> Entry:
