@@ -19,7 +19,6 @@ from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.rundir import Status
 from trainer_core.contracts.user_path import user_path
 from trainer_core.jobs.context import JobContext, JobStopped
-from trainer_core.jobs.entries import reason_fields
 from trainer_core.jobs.ranks import child_environment
 from trainer_core.planning.hardware import detect
 
@@ -92,8 +91,7 @@ class _JobProcess:
                 error, when_full=["Free some space, then start it again."],
                 internal="The log of this job tells more; please report this.",
             )  # fmt: skip
-            reason = reason_fields(problem)
-            self._end("failed", reason, reason)
+            self._end("failed", problem.fields(), problem.fields())
             raise
         else:
             # Paths become text; what JSON does not know as well.

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trainer_core.contracts.fsutil import is_disk_full
 
@@ -31,6 +32,10 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def fields(self) -> dict[str, Any]:
+        """It as the fields of a state or event."""
+        return {"code": self.code, "message": self.message, "hints": list(self.hints)}
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, str, tuple[str, ...]]]:
         # Exception's own pickling would call the class with the message alone, which fails between processes.

@@ -89,15 +89,21 @@ class Progress:
     total: int = 0
 
 
-def ended_silently(job: Job, *, exit_code: int | None = None, asked: bool) -> UserError:
-    """Why a job ended that did not say so itself.
+def ended_silently(
+    job: Job, *, exit_code: int | None = None, asked: bool
+) -> tuple[Literal["stopped", "failed"], UserError]:
+    """The status of a job that did not say itself how it ended, and the reason.
 
     Args:
         exit_code: negative for a signal; ``None`` where nobody saw it end.
         asked: it was to end at once.
     """
     if asked:
-        return UserError("job_ended_at_once", "Ended at once, as asked.", _again(job))
+        return "stopped", UserError("job_ended_at_once", "Ended at once, as asked.", _again(job))
+    return "failed", _death(job, exit_code)
+
+
+def _death(job: Job, exit_code: int | None) -> UserError:
     if exit_code is None:
         return UserError(
             "job_interrupted",
@@ -114,10 +120,6 @@ def ended_silently(job: Job, *, exit_code: int | None = None, asked: bool) -> Us
         f"The process of this job ended with exit code {exit_code} before it could say why.",
         ["The log of this job tells more."],
     )
-
-
-def silent_status(asked: bool) -> Literal["stopped", "failed"]:
-    return "stopped" if asked else "failed"
 
 
 def run_of(folder: JobDir) -> RunDir | None:
@@ -234,18 +236,14 @@ def _ended(
         died = not state.get("cancelled") and (taken or state.get("status") == "running")
         told["status"] = "cancelled"
         if died:
-            told |= {"status": silent_status(asked), **reason_fields(ended_silently(job, asked=asked))}
+            status, reason = ended_silently(job, asked=asked)
+            told |= {"status": status, **reason.fields()}
             told["time"] = _last_sign(folder, state)
     return Entry(
         job=job, run=run, status=told["status"], started=told.get("started"), ended=told.get("time"),
         done=told.get("step", 0), total=told.get("total_steps", 0), code=told.get("code", ""),
         message=told.get("message", ""), hints=tuple(told.get("hints", ())), result=told.get("result") or {},
     )  # fmt: skip
-
-
-def reason_fields(error: UserError) -> dict[str, Any]:
-    """A reason as the fields of a state or event."""
-    return {"code": error.code, "message": error.message, "hints": list(error.hints)}
 
 
 def _last_sign(folder: JobDir, state: Mapping[str, Any]) -> float:

@@ -20,7 +20,7 @@ from trainer_core.contracts.jobdir import JobDir
 from trainer_core.contracts.liveness import is_alive
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs import spawn
-from trainer_core.jobs.entries import ended_silently, is_running, reason_fields, run_of, silent_status
+from trainer_core.jobs.entries import ended_silently, is_running, run_of
 from trainer_core.jobs.marks import Mark, QueueState
 from trainer_core.jobs.queue import Queue
 from trainer_core.jobs.ranks import repository_python
@@ -179,11 +179,11 @@ def _write_silent_end(folder: JobDir, exit_code: int | None, *, asked: bool) -> 
     try:
         job = folder.read_job()
     except UserError as error:
-        folder.write_state("failed", code=error.code, message=error.message)
+        folder.write_state("failed", **error.fields())
         return
     started = folder.read_state().get("started")
-    reason = reason_fields(ended_silently(job, exit_code=exit_code, asked=asked))
-    folder.write_state(silent_status(asked), started=started, **_steps(folder, started), **reason)
+    status, reason = ended_silently(job, exit_code=exit_code, asked=asked)
+    folder.write_state(status, started=started, **_steps(folder, started), **reason.fields())
 
 
 def _steps(folder: JobDir, started: float | None) -> Mapping[str, int]:

@@ -40,4 +40,4 @@ def write_failure(run: RunDir, events: EventSink, problem: UserError, *, place: 
         run.write_state("failed", code=problem.code, message=problem.message)
     with suppress(OSError):
         more = {"place": place} if place else {}
-        events.emit("failed", code=problem.code, message=problem.message, hints=problem.hints, **more)
+        events.emit("failed", **problem.fields(), **more)
