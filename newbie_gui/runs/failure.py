@@ -9,7 +9,7 @@ from newbie_gui.runs.store import Row
 from trainer_core.contracts.checkpoints import complete_checkpoints
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.jobs.queue import Entry
-from trainer_core.planning.ladder import ladder_hints, memory_ladder
+from trainer_core.planning.ladder import estimated_ladder
 
 OUT_OF_MEMORY = "out_of_memory"
 _SEEN_ENDING = ("job_killed", "job_died")
@@ -65,10 +65,10 @@ def remedies(row: Row, config: TrainConfig) -> tuple[Remedy, ...]:
     begun = bool(complete_checkpoints(row.run.checkpoints))
     values: dict[str, Any] = {}
     found, new_run = [], False
-    for rung, sentence in zip(memory_ladder(config), ladder_hints(config), strict=False):
+    for rung in estimated_ladder(config):
         values = {**values, **rung.values}
         new_run = new_run or (rung.new_run and begun)
-        found.append(Remedy(sentence=sentence, values=dict(values), new_run=new_run))
+        found.append(Remedy(sentence=rung.sentence, values=dict(values), new_run=new_run))
     return tuple(found)
 
 

@@ -75,21 +75,27 @@ def memory_hints(config: TrainConfig) -> tuple[str, ...]:
     )
 
 
-def ladder_hints(config: TrainConfig, data: DataFacts | None = None) -> tuple[str, ...]:
-    """`memory_hints`, each with the estimated peak on one GPU after it and all those before it, in GiB.
+def estimated_ladder(config: TrainConfig, data: DataFacts | None = None) -> tuple[Rung, ...]:
+    """`memory_ladder`, each sentence with the estimated peak on one GPU, in GiB, before and after its rung.
 
     Nobody is sent to another output_name for less than a hundredth of the peak: such rungs are left out.
     """
-    hints, now, before = [], config, estimate(config, data)
+    rungs, now, before = [], config, estimate(config, data)
     for rung in memory_ladder(config):
         taken = replace(now, **rung.values)
         after = estimate(taken, data)
         if rung.new_run and _saved(before, after) < WORTH_A_NEW_RUN * before.peak.bytes:
             continue
         peaks = (before.peak.bytes / GIB, after.peak.bytes / GIB)
-        hints.append(f"{rung.sentence} Estimated peak: {peaks[0]:.1f} -> {peaks[1]:.1f} GiB.")
+        sentence = f"{rung.sentence} Estimated peak: {peaks[0]:.1f} -> {peaks[1]:.1f} GiB."
+        rungs.append(replace(rung, sentence=sentence))
         now, before = taken, after
-    return tuple(hints) or memory_hints(config)
+    return tuple(rungs)
+
+
+def ladder_hints(config: TrainConfig, data: DataFacts | None = None) -> tuple[str, ...]:
+    """`estimated_ladder` as sentences; where it is used up, what remains."""
+    return tuple(rung.sentence for rung in estimated_ladder(config, data)) or memory_hints(config)
 
 
 def _saved(before: Estimate, after: Estimate) -> int:

@@ -68,6 +68,21 @@ def test_20_every_rung_of_the_memory_ladder_is_a_valid_config(
     assert ladder[-1].new_run == begun and set(ladder[0].values) <= set(ladder[-1].values)
 
 
+def test_a_remedy_does_what_its_sentence_says_also_behind_one_that_is_left_out(
+    workspace: Workspace, store: RunStore
+) -> None:
+    row = failed(workspace, store, "out_of_memory", "The GPU ran out of memory.")
+    # Of so small an adapter the optimizer's state is worth no other run.
+    own = config(
+        workspace, "one", train_batch_size=1, gradient_checkpointing=False, optimizer_type="AdamW", lora_rank=16,
+        resolution=1024, lora_target_modules=["attention.qkv"], base_model_path="nowhere",
+    )  # fmt: skip
+    before = vars(own)
+    for remedy in remedies(row, own):
+        assert remedy.sentence.partition(" = ")[0] in {n for n, v in remedy.values.items() if before[n] != v}
+        before = {**before, **remedy.values}
+
+
 def test_the_report_names_the_failure_and_hides_the_home_folder(
     workspace: Workspace, store: RunStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
