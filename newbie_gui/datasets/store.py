@@ -16,6 +16,7 @@ from trainer_core.contracts.run_names import CONFIG_FILE
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.buckets import BucketPlan
 from trainer_core.dataset.bulk import Undo, last_edit
+from trainer_core.dataset.captions import CaptionRules
 from trainer_core.dataset.dataset_index import DatasetIndex, Picture
 from trainer_core.dataset.filters import DatasetView, view_of
 from trainer_core.dataset.health import Health, health_of
@@ -186,7 +187,9 @@ class DatasetStore:
             if any(entry.job.kind == "tokens" and entry.active for entry in self.queue.entries()):
                 return True
             counts = self.counts(dataset.wanted)
-            missing = counts.missing(picture.caption.text for picture in dataset.view.snapshot.pictures)
+            rules = CaptionRules.of(dataset.wanted.config)
+            captions = (picture.caption.text for picture in dataset.view.snapshot.pictures)
+            missing = counts.missing(text for caption in captions for text in rules.written(caption))
             asked = f"tokens {dataset.info.name}"
             if not self._not_asked(asked, frozenset(missing)):
                 return False

@@ -108,7 +108,7 @@ def test_variants_depend_on_seed_and_caption_alone() -> None:
     first = rules.made(caption)
     assert first == rules.made(caption) and len(set(first)) == 4
     assert first != replace(rules, seed=6).made(caption)
-    assert replace(rules, shuffle=False).made(caption) == (rules.plain(caption),) == (caption,)
+    assert replace(rules, shuffle=False).made(caption) == rules.written(caption) == (caption,)
 
 
 TAGS = [f"tag{i}" for i in range(9)]
@@ -136,9 +136,11 @@ def test_only_what_is_behind_the_separator_moves_and_the_separator_goes(mark: st
     caption = f"ann, 1girl{mark}c, d, e, f"
     rules = CaptionRules(shuffle=True, keep_tokens=4, separator="|||", variants=9)
     made = rules.made(caption)
-    assert len(set(made)) > 3 and rules.plain(caption) == "ann, 1girl, c, d, e, f"
+    assert len(set(made)) > 3 and rules.written(caption) == ("ann, 1girl, c, d, e, f",)
     for text in made:
-        assert text.startswith("ann, 1girl, ") and sorted(text.split(", ")) == sorted(rules.plain(caption).split(", "))
+        assert text.startswith("ann, 1girl, ") and sorted(text.split(", ")) == sorted(
+            "ann, 1girl, c, d, e, f".split(", ")
+        )
 
 
 def test_a_caption_without_the_separator_is_prose() -> None:
@@ -148,7 +150,7 @@ def test_a_caption_without_the_separator_is_prose() -> None:
     xml = "<general_tags><style>a ||| b, c, d, e</style><count>1girl, 2boys, dog, cat</count></general_tags>"
     assert all("<count>1girl, 2boys, dog, cat</count>" in text for text in rules.made(xml))
     assert len({leaf(text, "style") for text in rules.made(xml)}) > 2
-    assert leaf(rules.plain(xml), "style") == "a, b, c, d, e"
+    assert leaf(rules.written(xml)[0], "style") == "a, b, c, d, e"
 
 
 def test_parts_of_a_caption_are_drawn_equally() -> None:
@@ -156,7 +158,7 @@ def test_parts_of_a_caption_are_drawn_equally() -> None:
     made = rules.made("1girl ||| a, b, c, d<split>A girl stands, alone.<split> ")
     assert len(made) == 8 and made.count("A girl stands, alone.") == 4
     rules = CaptionRules(parts=True)
-    assert rules.made("x, y<split>z") == ("x, y", "z") and rules.plain("x<split>z") == "x"
+    assert rules.made("x, y<split>z") == rules.written("x, y<split>z") == ("x, y", "z")
     assert rules.made("") == ("",) and CaptionRules().made("x<split>z") == ("x<split>z",)
 
 

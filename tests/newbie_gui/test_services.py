@@ -1,5 +1,6 @@
 """What the pages of both languages share, used by several threads at once."""
 
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from newbie_gui.services import Services, make_services
 from newbie_gui.texts import LANGS
 from trainer_core.contracts.config import options
 from trainer_core.contracts.workspace import Workspace
+from trainer_core.dataset.token_counts import TEXTS_FILE
 from trainer_core.jobs.queue import Entry, Queue
 
 
@@ -64,3 +66,16 @@ def test_threads_that_miss_the_same_counts_ask_for_one_job(services: Services):
     dataset = services.datasets.current("cats")
     assert all(at_once(lambda _: services.datasets.ensure_tokens(dataset, "t"), 8))
     assert len(services.queue.entries()) == 1
+
+
+def test_tokens_are_counted_of_what_is_read_not_of_the_marks(services: Services):
+    services.draft.amend({"base_model_path": "base", "keep_tokens_separator": "|||", "enable_wildcard": True})
+    folder = services.datasets.library.create("cats").path
+    Image.new("RGB", (64, 64)).save(folder / "a.png")
+    (folder / "a.txt").write_text("ann ||| hat<split>Ann has a hat.")
+    services.datasets.ensure_tokens(services.datasets.current("cats"), "t")
+    [entry] = services.queue.entries()
+    assert json.loads((services.datasets.workspace.jobs / entry.job.id / TEXTS_FILE).read_text()) == [
+        "ann, hat",
+        "Ann has a hat.",
+    ]

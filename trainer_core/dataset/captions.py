@@ -69,16 +69,15 @@ class CaptionRules:
             parts=config.enable_wildcard,
         )
 
-    def plain(self, caption: str) -> str:
-        """The caption, or its first part, as it is written, without the marks that these rules read."""
-        return self._unmarked(self._parts(caption)[0])
+    def written(self, caption: str) -> tuple[str, ...]:
+        """The caption, or its parts, as they are written, without the marks that these rules read."""
+        return tuple(map(self._unmarked, self._parts(caption)))
 
     def made(self, caption: str) -> tuple[str, ...]:
         """All that may be drawn for a caption, each as often as any other: a function of the rules and it only."""
-        parts = self._parts(caption)
         if not (self.shuffle or self.tag_dropout):
-            return tuple(map(self._unmarked, parts))
-        return tuple(self._variant(part, number) for number in range(self.variants) for part in parts)
+            return self.written(caption)
+        return tuple(self._variant(part, number) for number in range(self.variants) for part in self._parts(caption))
 
     def _parts(self, caption: str) -> list[str]:
         """At least one; none is empty unless the caption is."""

@@ -163,7 +163,7 @@ class FeatureStore:
                     ["Start the run again when nobody works on the pictures."],
                 ) from problem
             bucket = plan.assign(item.width, item.height).bucket
-            texts = rules.made(item.caption) if vary else (rules.plain(item.caption),)
+            texts = rules.made(item.caption) if vary else rules.written(item.caption)[:1]
             captions += texts
             samples.append(
                 Sample(

@@ -364,9 +364,9 @@ class _Run:
 
     def _facts(self, prepared: PreparedData) -> TrainingFacts:
         frequency: dict[str, Counter[str]] = {}
-        rules = CaptionRules.of(self.config)
         for item in (sample.item for sample in prepared.samples):
-            frequency.setdefault(item.path.parent.name, Counter()).update(tags_of(rules.plain(item.caption)))
+            for text in CaptionRules.of(self.config).written(item.caption):
+                frequency.setdefault(item.path.parent.name, Counter()).update(tags_of(text))
         # With repeats, as kohya's, whose keys these are.
         buckets: Counter[str] = Counter()
         for sample in prepared.samples:

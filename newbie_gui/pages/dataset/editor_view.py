@@ -8,6 +8,7 @@ from newbie_gui.pages.dataset.words import marks_of
 from newbie_gui.pages.html import fact_list, note
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.datafacts import tokens_of
+from trainer_core.dataset.captions import CaptionRules
 from trainer_core.dataset.dataset_index import Picture
 from trainer_core.dataset.index_file import preview_name
 
@@ -223,11 +224,14 @@ def _facts(ui: Ui, dataset: DatasetState, picture: Picture, place: str) -> list[
 def _tokens(ui: Ui, dataset: DatasetState, picture: Picture) -> str:
     config = dataset.wanted.config
     limit = config.max_gemma_tokens
-    caption = picture.caption.text
-    count = ui.datasets.counts(dataset.wanted).get(caption) if dataset.wanted.has_base else None
-    if count is not None:
+    # Of the longest part, where a caption holds several.
+    texts = CaptionRules.of(config).written(picture.caption.text)
+    counts = [ui.datasets.counts(dataset.wanted).get(text) if dataset.wanted.has_base else None for text in texts]
+    known = [count for count in counts if count is not None]
+    if len(known) == len(texts):
+        count = max(known)
         over = count > limit
         return ui.t("dataset.tokens.over" if over else "dataset.tokens.counted", count=count, limit=limit)
     prompt = config.system_prompts[0]
     key = "dataset.tokens.counting" if dataset.wanted.has_base else "dataset.tokens.no_base"
-    return ui.t(key, count=tokens_of(prompt + caption), limit=limit)
+    return ui.t(key, count=max(tokens_of(prompt + text) for text in texts), limit=limit)
