@@ -83,8 +83,10 @@ def test_only_rounding_differs(kind: str, swap: tuple[int, ...]) -> None:
     assert codes() == 2 and not torch._dynamo.utils.counters["graph_break"]
 
 
-def test_a_lokr_is_compiled_too() -> None:
-    plain, traced = (build(adapter=LokrShape(factor=4)) for _ in range(2))
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 3])
+def test_a_lokr_is_compiled_too(rank: int) -> None:
+    plain, traced = (build(adapter=LokrShape(factor=4, rank=rank)) for _ in range(2))
     compile_blocks(traced, pytest.fail, "aot_eager")
     assert distance(step(traced), step(plain)) < 1e-5
     assert codes() == 2 and not torch._dynamo.utils.counters["graph_break"]
