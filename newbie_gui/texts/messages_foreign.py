@@ -17,6 +17,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "原训练器虽然读取此键，但同样不训练归一化层",
     ),
     ("lokr_rank = 0: at so high a rank every factor is whole", "lokr_rank = 0：秩这么高时所有因子都是完整的"),
+    ("without this key the other trainer divides as evenly as can be", "没有此键时，原训练器取最接近的两个因子"),
     ("lokr_factor = 0, the most even split", "lokr_factor = 0，即最接近的两个因子"),
     (
         "the adapter would start from the ordinary initialisation (noise and zeros)",
@@ -32,10 +33,6 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (
         "the adapter's scale would be alpha / rank, not alpha / sqrt(rank)",
         "适配器的缩放会是 alpha / rank，而不是 alpha / sqrt(rank)",
-    ),
-    (
-        "norm layers would not be trained (the fork reads this key and does not train them either)",
-        "不会训练归一化层（该分支版本读取此键，但同样不训练它们）",
     ),
     ("every module would get lora_rank", "所有模块都会使用 lora_rank"),
     ("every module would get lora_alpha", "所有模块都会使用 lora_alpha"),

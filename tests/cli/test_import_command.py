@@ -15,7 +15,7 @@ train_data_dir = "图片"
 lora_rank = 16
 lora_alpha = 8
 use_rslora = true
-enable_wildcard = true
+use_ema = true
 wandb_key = "s3cret"
 cache_in_memory = true
 
@@ -35,12 +35,12 @@ def fork_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_file_that_cannot_be_honoured_writes_nothing(capsys: Captured):
     assert main(["import", "fork.toml"]) == 1
     told = capsys.readouterr()
-    assert "enable_wildcard = True: cannot be honoured yet" in told.out and "s3cret" not in told.out + told.err
-    assert "--without enable_wildcard" in told.err and [p.name for p in Path().iterdir()] == ["fork.toml"]
+    assert "use_ema = True: cannot be honoured yet" in told.out and "s3cret" not in told.out + told.err
+    assert "--without use_ema" in told.err and [p.name for p in Path().iterdir()] == ["fork.toml"]
 
 
 def test_an_agreed_translation_is_written_and_loads(capsys: Captured):
-    assert main(["import", "fork.toml", "--without", "enable_wildcard", "--output", "mine.toml"]) == 0
+    assert main(["import", "fork.toml", "--without", "use_ema", "--output", "mine.toml"]) == 0
     config = load_config(Path("mine.toml"))
     assert (config.train_data_dir, config.lora_alpha, config.weight_decay) == ("图片", 32.0, 1e-4)
     assert (config.timestep_sampling, config.caption_dropout_rate) == ("lognorm", 0.0)
@@ -54,8 +54,8 @@ def test_an_agreed_translation_is_written_and_loads(capsys: Captured):
     [
         (["import", "none.toml"], 2, "cannot be read"),
         (["import", "fork.toml", "--without", "nokey"], 1, "no such key"),
-        (["import", "fork.toml", "--without", "enable_wildcard", "--output", "fork.toml"], 1, "exists already"),
-        (["import", "fork.toml", "--without", "enable_wildcard", "--output", "a/b/c.toml"], 1, "cannot be written"),
+        (["import", "fork.toml", "--without", "use_ema", "--output", "fork.toml"], 1, "exists already"),
+        (["import", "fork.toml", "--without", "use_ema", "--output", "a/b/c.toml"], 1, "cannot be written"),
     ],
 )
 def test_mistakes_write_nothing(arguments: list[str], code: int, words: str, capsys: Captured):

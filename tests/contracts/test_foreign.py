@@ -13,7 +13,6 @@ NEEDED = {"base_model_path": "base", "train_data_dir": "images"}
 # On in each case; what the fork's and upstream's files may hold.
 ON: dict[str, Any] = {
     "use_dora": True,
-    "train_norm": True,
     "init_lora_weights": "pissa_niter_4",
     "lora_rank_pattern": {"layers.0": 8},
     "lora_alpha_pattern": {"layers.0": 8},
@@ -92,6 +91,13 @@ def test_a_lokr_of_a_rank_keeps_it_and_its_alpha():
     assert "ignored, because LyCORIS drops nothing" in lines(found)["lora_dropout"]
 
 
+def test_where_a_lokr_file_is_silent_the_keys_for_lora_count_as_they_do_upstream():
+    found = translated(adapter_type="lyco-lokr", lora_rank=8, lora_alpha=4, lokr_target_modules=[])
+    config = parse_config(found.values)
+    assert (config.lokr_rank, config.lora_alpha, config.lokr_factor) == (8, 4.0, 0)
+    assert "takes lora_rank" in lines(found)["lokr_rank"] and "as evenly" in lines(found)["lokr_factor"]
+
+
 @pytest.mark.parametrize("key", ["lokr_rank_dropout", "lokr_module_dropout"])
 def test_what_lycoris_leaves_out_at_random_blocks_a_lokr_only(key: str):
     assert translated(**LOKR, **{key: 0.1}).blocking == (key,)
@@ -103,6 +109,11 @@ def test_another_kind_of_adapter_blocks(kind: object):
     found = translated(adapter_type=kind)
     assert found.blocking == ("adapter_type",) and "LoRA and LoKr" in lines(found)["adapter_type"]
     assert parse_config(translated("adapter_type", adapter_type=kind).values).adapter_type == "lora"
+
+
+def test_what_the_fork_only_reads_blocks_nothing():
+    found = translated(train_norm=True)
+    assert found.blocking == () and "does not train the norm layers either" in lines(found)["train_norm"]
 
 
 def test_rslora_is_honoured_exactly():

@@ -71,8 +71,17 @@ _VERDICTS: Mapping[Verdict, str] = MappingProxyType(
     }
 )
 
-_ADAPTERS = MappingProxyType({"": "lora", "lora": "lora", "lokr": "lokr", "lyco_lokr": "lokr", "lycoris_lokr": "lokr"})
+_ADAPTERS = MappingProxyType(
+    {"": "lora", "lora": "lora", "lokr": "lokr", "lyco_lokr": "lokr", "lycoris_lokr": "lokr", "lyco-lokr": "lokr"}
+)
+_NO_NORMS = "the other trainer reads this key and does not train the norm layers either"
 _LOKR_DROPOUT = "LyCORIS drops nothing of a LoKr's inputs"
+_LOKR_MISSING = MappingProxyType(
+    {
+        "lokr_rank": "without this key the other trainer takes lora_rank",
+        "lokr_factor": "without this key the other trainer divides as evenly as can be",
+    }
+)
 _LOKR_RANDOM = "nothing of the adapter would be left out at random"
 # Half of the longest side that a layer of the released model has: from this rank on LyCORIS keeps every factor whole.
 _WHOLE_RANK = 4608
@@ -92,15 +101,11 @@ FOREIGN_KEYS: Mapping[str, ForeignKey] = MappingProxyType(
         "lokr_dropout": ForeignKey(why=_LOKR_DROPOUT, part_of="adapter_type"),
         "lokr_rank_dropout": ForeignKey(why=_LOKR_RANDOM, part_of="adapter_type", blocks=True),
         "lokr_module_dropout": ForeignKey(why=_LOKR_RANDOM, part_of="adapter_type", blocks=True),
-        "lokr_train_norm": ForeignKey(
-            why="the other trainer reads this key and does not train the norm layers either", part_of="adapter_type"
-        ),
+        "lokr_train_norm": ForeignKey(why=_NO_NORMS, part_of="adapter_type"),
         # Fork: the adapter.
         "use_dora": ForeignKey(why="direction and magnitude (DoRA) would not be learnt apart", blocks=True),
         "use_rslora": ForeignKey(why="the adapter's scale would be alpha / rank, not alpha / sqrt(rank)", blocks=True),
-        "train_norm": ForeignKey(
-            why="norm layers would not be trained (the fork reads this key and does not train them either)", blocks=True
-        ),
+        "train_norm": ForeignKey(why=_NO_NORMS),
         "init_lora_weights": ForeignKey(why=_INIT, blocks=True, off=(True, "")),
         "eva_tau": ForeignKey(why=_INIT, part_of="init_lora_weights"),
         "eva_num_batches": ForeignKey(why=_INIT, part_of="init_lora_weights"),
@@ -278,23 +283,35 @@ def _take_adapter(values: Mapping[str, object], taken: dict[str, object], report
 
 
 def _take_lokr(values: Mapping[str, object], taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
-    def put(key: str, ours: str, value: object, reason: str) -> None:
-        taken[ours] = value
-        reports[key] = KeyReport(key=key, value=values[key], verdict="translated", reason=reason)
-
-    rank = taken.get("lokr_rank")
-    if isinstance(rank, int) and rank >= _WHOLE_RANK:
-        put("lokr_rank", "lokr_rank", 0, "lokr_rank = 0: at so high a rank every factor is whole")
-    if taken.get("lokr_factor") == -1:
-        put("lokr_factor", "lokr_factor", 0, "lokr_factor = 0, the most even split")
+    """As upstream's `setup_lora`: LoKr's own keys, where they are missing those for LoRA, then LyCORIS's defaults."""
+    missing = {"lokr_rank": taken.get("lora_rank"), "lokr_factor": -1}
+    for key, otherwise in missing.items():
+        theirs = taken.get(key, otherwise)
+        if theirs is None or reports.get(key) and key not in taken:
+            continue
+        taken[key], reason = _lokr_value(key, theirs)
+        if key not in values:
+            reports[key] = KeyReport(key=key, value=taken[key], verdict="added", reason=_LOKR_MISSING[key])
+        elif reason:
+            reports[key] = KeyReport(key=key, value=theirs, verdict="translated", reason=reason)
     for key, ours in (("lokr_alpha", "lora_alpha"), ("lokr_target_modules", "lora_target_modules")):
-        if key in reports and reports[key].verdict != "left out":
-            put(key, ours, values[key], ours)
+        if values.get(key) and reports[key].verdict != "left out":
+            taken[ours] = values[key]
+            reports[key] = KeyReport(key=key, value=values[key], verdict="translated", reason=ours)
     key = "lora_dropout"
     if taken.get(key) != 0:
         verdict: Verdict = "ignored" if key in taken else "added"
         reports[key] = KeyReport(key=key, value=taken.get(key, 0.0), verdict=verdict, reason=_LOKR_DROPOUT)
         taken[key] = 0.0
+
+
+def _lokr_value(key: str, theirs: object) -> tuple[object, str]:
+    """Our value, and why it is another number."""
+    if key == "lokr_rank" and isinstance(theirs, int) and theirs >= _WHOLE_RANK:
+        return 0, "lokr_rank = 0: at so high a rank every factor is whole"
+    if key == "lokr_factor" and theirs == -1:
+        return 0, "lokr_factor = 0, the most even split"
+    return theirs, ""
 
 
 def _take_alpha(taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
