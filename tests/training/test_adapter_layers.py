@@ -6,8 +6,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainer_core.planning.adapter import LokrShape, LoraShape
+from trainer_core.training import adapter_layers
 from trainer_core.training.adapter_layers import LokrLinear, LoraLinear
 from trainer_core.training.adapters import add_adapter
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
@@ -47,9 +53,13 @@ def formed(layer: LokrLinear, x: Tensor, dropped: Tensor) -> Tensor:
     return layer.base_layer(x) + layer.scale * F.linear(dropped, torch.kron(factors["lokr_w1"], large))
 
 
+@pytest.mark.parametrize("rows", [adapter_layers.ROWS, 4, 6])
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 @pytest.mark.parametrize("adapter", [LokrShape(factor=4), LokrShape(factor=0), LokrShape(factor=4, rank=2)])
-def test_a_lokr_computes_what_the_formed_product_does(adapter: LokrShape, dropout: float) -> None:
+def test_a_lokr_computes_what_the_formed_product_does(
+    adapter: LokrShape, dropout: float, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter_layers, "ROWS", rows)
     layer, parameters = lokr_layer(adapter, dropout)
     assert layer.scale == (1.5 if adapter.rank else 1.0)
     x = torch.randn(2, 3, 24, requires_grad=True)

@@ -14,6 +14,9 @@ with without_bitsandbytes("peft"):
     from peft.tuners.lora.layer import Linear as PeftLinear
 
 ADAPTER = "default"
+# Rows of a layer's input in one batched product: with more than 65,535 of them cuBLAS has failed and miscounted
+# (pytorch/pytorch#25241).
+ROWS = 1 << 15
 
 
 class LoraLinear(PeftLinear):
@@ -102,17 +105,36 @@ class _AddKronecker(torch.autograd.Function):
         ctx.save_for_backward(x, w1, w2)
         ctx.scale = scale
         ctx.mark_dirty(out)
-        out.view(-1, len(w2)).addmm_(_spread(w1, _split(x, w1)).flatten(0, 1), w2.t(), alpha=scale)
+        for rows, given in zip(out.split(ROWS), x.split(ROWS), strict=True):
+            spread = _spread(w1, _split(given, w1)).flatten(0, 1)
+            rows.view(-1, len(w2)).addmm_(spread, w2.t(), alpha=scale)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, w1, w2 = ctx.saved_tensors
-        parts, inner = _split(x, w1), grad.reshape(-1, len(w2))
-        dw2 = (inner.t() @ _spread(w1, parts).flatten(0, 1)).mul_(ctx.scale)
-        spread = (inner @ w2).mul_(ctx.scale).view(len(grad), len(w1), -1)
-        # [l, m] of every row of x, summed in fp32.
-        dw1 = torch.bmm(spread, parts.mT).sum(dim=0, dtype=torch.float32).to(w1.dtype)
-        dx = _spread(w1.t(), spread).flatten(1) if ctx.needs_input_grad[1] else None
-        return grad, dx, dw1, dw2, None
+        dx: list[Tensor] = []
+        dw1: list[Tensor] = []
+        dw2: list[Tensor] = []
+        for rows, given in zip(grad.split(ROWS), x.split(ROWS), strict=True):
+            parts, inner = _split(given, w1), rows.reshape(-1, len(w2))
+            dw2.append((inner.t() @ _spread(w1, parts).flatten(0, 1)).mul_(ctx.scale))
+            spread = (inner @ w2).mul_(ctx.scale).view(len(parts), len(w1), -1)
+            # [l, m] of every row of x, summed in fp32.
+            dw1.append(torch.bmm(spread, parts.mT).sum(dim=0, dtype=torch.float32))
+            if ctx.needs_input_grad[1]:
+                dx.append(_spread(w1.t(), spread).flatten(1))
+        return grad, _joined(dx), _summed(dw1, w1), _summed(dw2, w2), None
+
+
+def _joined(pieces: list[Tensor]) -> Tensor | None:
+    """One is not copied."""
+    if not pieces:
+        return None
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def _summed(pieces: list[Tensor], like: Tensor) -> Tensor:
+    whole = pieces[0] if len(pieces) == 1 else torch.stack(pieces).sum(dim=0, dtype=torch.float32)
+    return whole.to(like.dtype)
