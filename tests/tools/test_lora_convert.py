@@ -2,6 +2,7 @@
 
 import json
 import math
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,20 @@ def test_metadata_go_along_but_never_what_would_scale_twice(base: Path, tmp_path
     for found in (metadata_of(file), metadata_of(back / "adapter_model.safetensors")):
         assert found["ss_output_name"] == "ann" and found["modelspec.title"] == METADATA["modelspec.title"]
         assert not {"lora_rank", "lora_alpha"} & set(found) and len(found["sshs_model_hash"]) == 64
+
+
+def test_each_form_has_the_hash_of_its_own_tensors_as_kohya_computes_it(base: Path, tmp_path: Path) -> None:
+    write_peft(base, tmp_path / "peft", **PATTERNS)
+    file = go(tmp_path / "peft", tmp_path / "a.safetensors")
+    save_file(load_file(file), file, {"sshs_model_hash": "0" * 64, "sshs_legacy_hash": "0" * 8})
+    back = go(file, tmp_path / "back") / "adapter_model.safetensors"
+    diffusers = convert(file, tmp_path / "d.safetensors", form="diffusers", tell=lambda sentence: None)
+    again = go(back.parent, tmp_path / "again.safetensors")
+    for written in (back, diffusers, again):
+        data = written.read_bytes()
+        header = int.from_bytes(data[:8], "little")
+        assert metadata_of(written)["sshs_model_hash"] == sha256(data[8 + header :]).hexdigest()
+        assert "sshs_legacy_hash" not in metadata_of(written)
 
 
 def test_comfyui_names_go_there_and_back(base: Path, tmp_path: Path) -> None:

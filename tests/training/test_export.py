@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,13 @@ def test_the_hash_is_of_the_tensors_alone(file: Path, tmp_path: Path) -> None:
     changed = export_adapter(tmp_path / "changed", other, config(), FACTS)
     hashes = [metadata_of(path)["sshs_model_hash"] for path in (file, again, changed)]
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_hash_is_what_kohyas_readers_compute(file: Path) -> None:
+    for written in (file, file.with_name("ann-step-00000120-peft") / PEFT_WEIGHTS[0]):
+        data = written.read_bytes()
+        header = int.from_bytes(data[:8], "little")
+        assert metadata_of(written)["sshs_model_hash"] == sha256(data[8 + header :]).hexdigest()
 
 
 def test_pefts_own_loader_reads_the_folder(file: Path) -> None:

@@ -10,7 +10,6 @@ A LoKr is `diffusion_model.<module>.lokr_*` with `.alpha`: ComfyUI loads the ups
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import discard_folder, fsync_file, whole_folder
 from trainer_core.model.lora_files import DORA_KEY, DORA_OVER_BASE
 from trainer_core.model.lora_modules import LoraModule, ModuleAdapter, row_norms, split
-from trainer_core.model.writing import Entry, write_tensors
+from trainer_core.model.writing import Entry, hash_tensors, write_tensors
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS
 from trainer_core.planning.lora_names import LOKR_ROLES, diffusers_module, listing
 from trainer_core.planning.lora_peft import (
@@ -34,8 +33,10 @@ from trainer_core.planning.lora_peft import (
 
 Modules = Mapping[str, LoraModule]
 _SCALED_TWICE = ("lora_rank", "lora_alpha")
+# kohya's readers know a LoRA again by these, computed from its bytes; the second, from a fixed place of the whole file.
+_HASH_KEY, _OLD_HASH_KEY = "sshs_model_hash", "sshs_legacy_hash"
 # What the metadata of one form state about its tensors is not true of another's.
-_OF_ONE_FORM = (*_SCALED_TWICE, DORA_KEY, DIFFUSERS_KEY)
+_OF_ONE_FORM = (*_SCALED_TWICE, DORA_KEY, DIFFUSERS_KEY, _HASH_KEY, _OLD_HASH_KEY)
 
 
 _COMFY_NAMES = {
@@ -95,7 +96,7 @@ def write_comfy(
 ) -> None:
     """Write one ComfyUI file atomically. Raises UserError `dtype_overflow`, OSError."""
     tensors = comfy_tensors(modules, dtype)
-    kept = _passed_on(metadata) | {"format": "pt", "sshs_model_hash": tensor_hash(tensors)}
+    kept = _passed_on(metadata)
     if any(module.magnitude is not None for module in modules.values()):
         kept[DORA_KEY] = DORA_OVER_BASE
     _write(file, tensors, kept)
@@ -123,10 +124,9 @@ def write_peft(  # noqa: PLR0913 - what a PEFT folder states
         base=base,
         use_dora=use_dora,
     )
-    kept = {key: value for key, value in metadata.items() if key not in (DORA_KEY, DIFFUSERS_KEY)} | {"format": "pt"}
     with whole_folder(folder) as temporary:
         temporary.mkdir()
-        _write(temporary / PEFT_WEIGHTS[0], tensors, kept)
+        _write(temporary / PEFT_WEIGHTS[0], tensors, _passed_on(metadata))
         (temporary / SETTINGS_FILE).write_text(settings, encoding="utf-8")
         fsync_file(temporary / SETTINGS_FILE)
         if folder.exists():
@@ -161,8 +161,7 @@ def write_diffusers(
         use_dora=_all_dora(modules),
     )
     tensors = peft_tensors(modules, dtype, prefix=DIFFUSERS_PART)
-    hashed = {"format": "pt", "sshs_model_hash": tensor_hash(tensors), DIFFUSERS_KEY: stated}
-    _write(file, tensors, _passed_on(metadata) | hashed)
+    _write(file, tensors, _passed_on(metadata) | {DIFFUSERS_KEY: stated})
 
 
 def _passed_on(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -184,16 +183,8 @@ def _all_dora(modules: Modules) -> bool:
 
 def _write(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     entries = [Entry(name=name, dtype=value.dtype, shape=tuple(value.shape)) for name, value in tensors.items()]
-    write_tensors(file, entries, tensors.__getitem__, metadata=metadata)
-
-
-def tensor_hash(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of names and bytes, in the order of names."""
-    digest = sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    stated = {"format": "pt", _HASH_KEY: hash_tensors(entries, tensors.__getitem__)}
+    write_tensors(file, entries, tensors.__getitem__, metadata={**metadata, **stated})
 
 
 def over_base(modules: Mapping[str, ModuleAdapter], weight: Callable[[str], Tensor]) -> dict[str, ModuleAdapter]:

@@ -7,6 +7,7 @@ The format is 8 bytes of header length, a JSON header (name -> dtype, shape, byt
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
@@ -72,7 +73,7 @@ def write_tensors(
         OSError: the disk refused; the temporary file is removed.
         ValueError: `read` gave another dtype or shape than its entry states.
     """
-    entries = sorted(entries, key=lambda entry: (-entry.dtype.itemsize, entry.name))
+    entries = _in_order(entries)
     total = sum(entry.nbytes for entry in entries)
     done = 0
     with whole_file(file) as temporary, open(temporary, "wb") as out:
@@ -81,6 +82,21 @@ def write_tensors(
             report(entry.name, done, total)
             out.write(_bytes_of(read(entry.name), entry))
             done += entry.nbytes
+
+
+def hash_tensors(entries: Iterable[Entry], read: Callable[[str], Tensor]) -> str:
+    """SHA-256 of what `write_tensors` would write behind the header, asked for in the same way.
+
+    Raises ValueError as `write_tensors` does.
+    """
+    digest = sha256()
+    for entry in _in_order(entries):
+        digest.update(_bytes_of(read(entry.name), entry))
+    return digest.hexdigest()
+
+
+def _in_order(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (-entry.dtype.itemsize, entry.name))
 
 
 def _header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
