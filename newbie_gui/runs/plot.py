@@ -32,7 +32,7 @@ class PlotChoice:
 class Plot:
     """Thinned curves; those that do not exist have no points. ``other`` is the smoothed loss of a second run.
 
-    ``all_raw`` and ``all_smoothed`` are the chosen steps with nothing left out and no logarithm.
+    ``all_raw``, ``all_smoothed`` and ``all_validation`` are the chosen steps with nothing left out and no logarithm.
     """
 
     raw: Curve
@@ -41,20 +41,22 @@ class Plot:
     rate: Curve
     all_raw: Curve
     all_smoothed: Curve
+    all_validation: Curve
     other: Curve | None = None
 
 
 def plot_of(history: History, choice: PlotChoice, other: History | None = None) -> Plot:
     """The curves of a run, and of a second one beside it. Smoothing begins at the first step of all."""
-    loss = history.loss()
+    loss, validation = history.loss(), history.validation()
     smooth = loss.smoothed(choice.smoothing)
     return Plot(
         raw=_shown(loss, choice, RAW_POINTS),
         smoothed=_shown(smooth, choice, SMOOTH_POINTS),
-        validation=_shown(history.validation(), choice, SMOOTH_POINTS),
+        validation=_shown(validation, choice, SMOOTH_POINTS),
         rate=history.rate().between(choice.first, choice.last).thinned(RATE_POINTS),
         all_raw=loss.between(choice.first, choice.last),
         all_smoothed=smooth.between(choice.first, choice.last),
+        all_validation=validation.between(choice.first, choice.last),
         other=None if other is None else _shown(other.loss().smoothed(choice.smoothing), choice, SMOOTH_POINTS),
     )
 

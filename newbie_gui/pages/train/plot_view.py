@@ -10,11 +10,12 @@ from newbie_gui.formatting import figure
 from newbie_gui.pages.html import bullets, note
 from newbie_gui.pages.html import table as table_of
 from newbie_gui.pages.ui import Ui
-from newbie_gui.runs.curves import Curve
+from newbie_gui.runs.curves import Curve, Floats
 from newbie_gui.runs.health import Health
 from newbie_gui.runs.plot import Plot
 
-_TABLE_ROWS = 20
+# Of the table: steps evenly over the curve, and validated steps beside them.
+_EVEN_ROWS, _VALIDATED_ROWS = 20, 10
 RAW, SMOOTHED, VALIDATION, OTHER = "#9db7e8", "#2563eb", "#d97706", "#0f9d58"
 _BAD = ("nan", "rising", "overfit", "flat")
 
@@ -77,25 +78,25 @@ def notes(ui: Ui, warnings: Sequence[str], advice: Sequence[Mapping[str, Any]]) 
     )
 
 
-def table(ui: Ui, plot: Plot, validation: Curve) -> Markup:
-    """About twenty rows evenly over the curve, the last step among them."""
-    raw, smoothed = plot.all_raw, plot.all_smoothed
+def table(ui: Ui, plot: Plot) -> Markup:
+    """About twenty rows evenly over the curve, the last step among them, and some of the validated steps."""
+    raw = plot.all_raw
     called = names(ui)
-    measured = dict(zip(validation.steps.tolist(), validation.values.tolist(), strict=True))
-    places = np.unique(np.linspace(0, len(raw) - 1, min(len(raw), _TABLE_ROWS)).astype(int)) if len(raw) else ()
-    rows = [
-        (
-            int(raw.steps[place]),
-            figure(float(raw.values[place])),
-            figure(float(smoothed.values[place])),
-            figure(measured.get(float(raw.steps[place]))),
-        )
-        for place in places
-    ]
+    places = np.linspace(0, len(raw) - 1, min(len(raw), _EVEN_ROWS)).astype(int)
+    steps = np.union1d(raw.steps[places], plot.all_validation.thinned(_VALIDATED_ROWS).steps)
+    columns = [_figures(curve, steps) for curve in (raw, plot.all_smoothed, plot.all_validation)]
+    rows = list(zip(steps.astype(int).tolist(), *columns, strict=True))
     heads = [called[key] for key in ("step", "raw", "smoothed", "validation")]
     return Markup('<details class="curve-table"><summary>{}</summary>{}</details>').format(
         ui.t("train.loss.table"), table_of(heads, rows)
     )
+
+
+def _figures(curve: Curve, steps: Floats) -> list[str]:
+    """The curve's value at each of the steps; "" where it has none."""
+    wanted = np.isin(curve.steps, steps)
+    known = dict(zip(curve.steps[wanted].tolist(), curve.values[wanted].tolist(), strict=True))
+    return [figure(known.get(step)) for step in steps.tolist()]
 
 
 def _rows(curve: Curve, *name: str) -> list[list[Any]]:

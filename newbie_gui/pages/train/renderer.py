@@ -189,7 +189,7 @@ class TrainRenderer:
                 plots.heading: plot_view.heading(self._ui, log=request.choice.log, other=compared),
                 plots.rate: plot_view.rate_data(self._ui, plot),
                 plots.health: str(plot_view.health(self._ui, health) + self._notes(facts)),
-                plots.table: str(plot_view.table(self._ui, plot, history.validation())),
+                plots.table: str(plot_view.table(self._ui, plot)),
             }
 
         return digest(row.key, facts.version, failed, request.choice, version, other.key if other else ""), make
