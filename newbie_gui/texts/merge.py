@@ -183,6 +183,7 @@ TEXTS = MappingProxyType(
         ),
         "merge.error.gone": ("{what}: {path} does not exist.", "{what}：{path} 不存在。"),
         "merge.error.no_lora": ("No LoRA is chosen.", "没有选择 LoRA。"),
+        "merge.error.no_prompt": ("Type a prompt.", "请填写提示词。"),
         "merge.error.twice": (
             "The same LoRA is chosen twice. Choose it once, with the sum of the strengths.",
             "同一个 LoRA 选了两次。请只选一次，并把强度相加。",

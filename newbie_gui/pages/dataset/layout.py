@@ -10,7 +10,6 @@ from newbie_gui.pages.html import CLICKS
 from newbie_gui.pages.ui import Ui, hidden
 from trainer_core.dataset.caption_edits import MAX_TEXT, Kind
 from trainer_core.dataset.filters import Show
-from trainer_core.dataset.finding import MAX_REPEATS
 from trainer_core.dataset.library import DatasetInfo
 
 
@@ -213,9 +212,10 @@ def _sure(ui: Ui, name: str) -> DeleteQuestion:
 
 
 def _repeats(ui: Ui, name: str, value: int) -> gr.Number:
+    # Without limits: Gradio would refuse what lies beyond them before our own check can say what they are.
     return gr.Number(
-        value, label=ui.t("dataset.repeats"), info=ui.t("dataset.repeats.help"), precision=0, minimum=1,
-        maximum=MAX_REPEATS, elem_id=f"dataset-{name}", min_width=120,
+        value, label=ui.t("dataset.repeats"), info=ui.t("dataset.repeats.help"), precision=0,
+        elem_id=f"dataset-{name}", min_width=120,
     )  # fmt: skip
 
 

@@ -166,7 +166,7 @@ def try_spec(t: Texts, stack: Stack, wanted: Mapping[str, object]) -> dict[str, 
         raise _not_whole(t, stack.report)
     prompt, negative = str(wanted.get("prompt") or ""), str(wanted.get("negative") or "")
     if not prompt.strip():
-        raise UserError("prompt_missing", t("merge.error.missing", what=t("merge.try.prompt")))
+        raise UserError("prompt_missing", t("merge.error.no_prompt"))
     if max(len(prompt), len(negative)) > LONGEST_PROMPT:
         raise UserError("prompt_long", t("merge.error.long", limit=LONGEST_PROMPT))
     strengths = wanted.get("strengths")

@@ -47,7 +47,7 @@ class TryPanel:
                         info=t("merge.try.strength.help"), elem_id=f"merge-try-{name}", min_width=200,
                     )  # fmt: skip
             with gr.Row():
-                fields["seed"] = _number(t("merge.try.seed"), 42, 0, 2**53, "seed")
+                fields["seed"] = _number(t("merge.try.seed"), 42, "seed")
                 devices = [(t("merge.try.cpu"), _CPU)]
                 devices += [
                     (t("merge.try.gpu", number=gpu.index, name=gpu.name), f"gpu:{gpu.index}")
@@ -67,11 +67,11 @@ class TryPanel:
         with gr.Accordion(t("merge.try.more"), open=False, elem_id="merge-try-more"):
             fields["negative"] = gr.Textbox("", label=t("merge.try.negative"), elem_id="merge-try-negative")
             with gr.Row():
-                fields["width"] = _number(t("merge.try.width"), 1024, *SIDE[:2], "width", step=SIDE[2])
-                fields["height"] = _number(t("merge.try.height"), 1024, *SIDE[:2], "height", step=SIDE[2])
-                fields["steps"] = _number(t("merge.try.steps"), 24, 1, 200, "steps")
-                fields["cfg"] = _number(t("merge.try.cfg"), 4.5, 0, 30, "cfg", step=0.1)
-                fields["shift"] = _number(t("merge.try.shift"), 6.0, 0.01, 100, "shift", step=0.1)
+                fields["width"] = _number(t("merge.try.width"), 1024, "width", step=SIDE[2])
+                fields["height"] = _number(t("merge.try.height"), 1024, "height", step=SIDE[2])
+                fields["steps"] = _number(t("merge.try.steps"), 24, "steps")
+                fields["cfg"] = _number(t("merge.try.cfg"), 4.5, "cfg", step=0.1)
+                fields["shift"] = _number(t("merge.try.shift"), 6.0, "shift", step=0.1)
 
     @property
     def inputs(self) -> set[Any]:
@@ -126,8 +126,9 @@ class TryPanel:
         return {}
 
 
-def _number(label: str, value: float, low: float, high: float, name: str, step: float = 1) -> gr.Number:
+def _number(label: str, value: float, name: str, step: float = 1) -> gr.Number:
+    """Without limits: Gradio would refuse what lies beyond them, at each key pressed on the way to a number that fits,
+    before `try_spec` can say what they are."""
     return gr.Number(
-        value, label=label, minimum=low, maximum=high, step=step, elem_id=f"merge-try-{name}", min_width=110,
-        precision=0 if step >= 1 else None,
+        value, label=label, step=step, elem_id=f"merge-try-{name}", min_width=110, precision=0 if step >= 1 else None,
     )  # fmt: skip

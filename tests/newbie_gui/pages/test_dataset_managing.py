@@ -200,6 +200,11 @@ def test_repeats_are_checked(page: Page, repeats: object):
     assert code_of(page, page.manager.create, manage__name="cats", manage__repeats=repeats) == "repeats_invalid"
 
 
+def test_repeats_beyond_the_range_reach_our_own_check(page: Page):
+    for field in (page.parts.manage.repeats, page.parts.manage.concept_repeats):
+        assert [field.preprocess(typed) for typed in (0, 20_000)] == [0, 20_000]
+
+
 def test_a_folder_elsewhere_is_looked_at_once(page: Page, tmp_path: Path):
     outside = tmp_path / "outside"
     outside.mkdir()

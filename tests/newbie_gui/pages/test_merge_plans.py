@@ -136,7 +136,7 @@ def test_a_try_always_has_a_picture_without_the_lora(lora: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"prompt": "  "}, "Prompt"), ({"prompt": "x" * 9000}, "too long"), ({"width": 100}, "steps of 16"),
+        ({"prompt": "  "}, "^Type a prompt"), ({"prompt": "x" * 9000}, "too long"), ({"width": 100}, "steps of 16"),
         ({"steps": 0}, "1 to 200"), ({"seed": 1.5}, "Seed"), ({"strengths": (3, 1)}, "Strength"),
     ],
 )  # fmt: skip

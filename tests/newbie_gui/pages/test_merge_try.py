@@ -1,6 +1,7 @@
 """The Try it panel: what its fields begin with, and what is said of the base and the LoRAs above it."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from newbie_gui.pages.merge.inventory import InventoryCache
 from newbie_gui.pages.merge.try_panel import TryPanel
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import make_services
+from trainer_core.contracts.errors import UserError
 from trainer_core.planning.base_check import check_base
 
 
@@ -45,6 +47,26 @@ def test_what_was_typed_is_found_again_without_painting(panel: TryPanel, tmp_pat
     found = panel.filled(str(TINY))
     assert (found[fields["prompt"]], found[fields["width"]], found[fields["height"]]) == ("1girl 猫", 128, 320)
     assert found[fields["device"]] == "cpu" and fields["steps"] not in found
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "allowed"),
+    [
+        ("steps", 0, "1 to 200"), ("steps", 500, "1 to 200"), ("height", 16, "64 to 2,048"), ("cfg", 1000, "0 to 30"),
+        ("width", 9999, "64 to 2,048"), ("shift", 0, "0.01 to 100"), ("seed", -1, "0 to 9,007,199,254,740,992"),
+        ("seed", None, "0 to 9,007,199,254,740,992"),
+    ],
+)  # fmt: skip
+def test_a_number_beyond_its_range_is_told_the_range(
+    panel: TryPanel, tmp_path: Path, field: str, typed: float | None, allowed: str
+) -> None:
+    lora = write_lora(tmp_path / "a.safetensors")
+    choose, fields = panel._choose, panel.fields
+    values = {control: control.preprocess(control.value) for control in (*choose.inputs, *fields.values())}
+    chosen = {choose.base: str(TINY), choose.loras[0]: str(lora), fields["prompt"]: "1girl"}
+    values |= {**chosen, fields[field]: fields[field].preprocess(typed)}
+    with pytest.raises(UserError, match=f"^{re.escape(fields[field].label)}: .*{allowed}"):
+        panel.go(values)
 
 
 def test_a_lora_that_the_base_holds_already_is_warned_of(panel: TryPanel, tmp_path: Path) -> None:
