@@ -187,6 +187,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("{} is missing", "缺少 {}"),
     ("{} is not a safetensors file", "{} 不是 safetensors 文件"),
+    (
+        "the header of {} is too large ({} bytes; allowed: up to {})",
+        "{} 的文件头过大（{} 字节，最多允许 {} 字节）",
+    ),
     # The estimate.
     ("weights", "权重"),
     ("buffers of swapped blocks", "交换模块的缓冲区"),

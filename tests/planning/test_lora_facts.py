@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.planning.lora_facts import MAX_METADATA_CHARACTERS, LoraFacts, lora_facts
+from trainer_core.planning.lora_facts import MAX_HEADER_BYTES, MAX_METADATA_CHARACTERS, LoraFacts, lora_facts
 
 QKV, W2 = "layers.0.attention.qkv", "layers.1.feed_forward.w2"
 Arrays = dict[str, np.ndarray]
@@ -86,10 +86,24 @@ def test_a_run_folder_means_its_newest_export(tmp_path: Path) -> None:
     assert lora_facts(tmp_path / "run").rank == 10
 
 
-def test_metadata_are_cut_at_the_limit(file: Path) -> None:
-    long = {"a": "x" * MAX_METADATA_CHARACTERS, "b": "y"}
-    kept = facts(file, module(QKV, 4), long).metadata
-    assert sum(len(name) + len(value) for name, value in kept.items()) <= MAX_METADATA_CHARACTERS
+def test_of_long_metadata_the_short_entries_stay_and_one_is_cut(file: Path) -> None:
+    long = {"a": "x" * MAX_METADATA_CHARACTERS, "b": "y", "c": "z" * (MAX_METADATA_CHARACTERS + 1), "d": ""}
+    found = facts(file, module(QKV, 4), long)
+    kept = found.metadata
+    assert (kept["b"], kept["d"], found.more_metadata) == ("y", "", 1)
+    assert kept["a"].startswith("xxx") and kept["a"].endswith("x…") and "c" not in kept
+    assert sum(len(name) + len(value) for name, value in kept.items()) == MAX_METADATA_CHARACTERS
+
+
+def test_metadata_that_just_fit_are_kept_whole(file: Path) -> None:
+    long = {"a": "x" * (MAX_METADATA_CHARACTERS - 3), "b": "y"}
+    found = facts(file, module(QKV, 4), long)
+    assert (found.metadata, found.more_metadata) == (long, 0)
+
+
+def test_a_header_that_is_too_large_is_called_so(file: Path) -> None:
+    with pytest.raises(UserError, match=r"too large \(16,777,\d{3} bytes; allowed: up to 16,777,216\)"):
+        facts(file, module(QKV, 4), {"a": "x" * MAX_HEADER_BYTES})
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,10 @@ def read_header(file: Path, limit: int = MAX_HEADER_BYTES) -> Header:
     size = file.stat().st_size
     with open(file, "rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if not 2 <= length <= min(limit, size - 8):
+        if not 2 <= length <= size - 8:
             raise HeaderProblem(f"{file} is not a safetensors file")
+        if length > limit:
+            raise HeaderProblem(f"the header of {file} is too large ({length:,} bytes; allowed: up to {limit:,})")
         text = stream.read(length)
     try:
         entries = json.loads(text)

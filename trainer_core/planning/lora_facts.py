@@ -67,6 +67,7 @@ class LoraFacts:
         parameters: numbers in its halves or factors and magnitudes.
         bytes: size of the file.
         metadata: the file's free text, cut to MAX_METADATA_CHARACTERS in all. Written by others: escape it.
+        more_metadata: how many entries more the file has.
     """
 
     path: Path
@@ -80,6 +81,7 @@ class LoraFacts:
     parameters: int
     bytes: int
     metadata: Mapping[str, str]
+    more_metadata: int
 
 
 def newest_export(path: Path) -> Path:
@@ -137,6 +139,7 @@ def lora_facts(path: Path) -> LoraFacts:
     except (OSError, HeaderProblem, SettingsError) as error:
         raise unreadable(chosen, str(error)) from error
     ranks = Counter(rank_of({role: tensor.shape for role, tensor in slot.items()}) for slot in stored.values())
+    metadata = _cut(header.metadata)
     weights = [tensor for slot in stored.values() for role, tensor in slot.items() if role != "alpha"]
     return LoraFacts(
         path=file,
@@ -149,7 +152,8 @@ def lora_facts(path: Path) -> LoraFacts:
         modules=len({module for module, _ in slots}),
         parameters=sum(math.prod(tensor.shape) for tensor in weights),
         bytes=size,
-        metadata=_cut(header.metadata),
+        metadata=metadata,
+        more_metadata=len(header.metadata) - len(metadata),
     )
 
 
@@ -240,13 +244,13 @@ def _form(keys: Mapping[str, Key]) -> Form:
 
 
 def _cut(metadata: Mapping[str, str]) -> Mapping[str, str]:
-    """Until the limit is reached; what lies beyond is left away."""
+    """Shortest first, so that one long entry takes the room of no other; the one that fills the room ends in "…"."""
     room = MAX_METADATA_CHARACTERS
     kept: dict[str, str] = {}
-    for name, value in metadata.items():
-        shown = value[: max(0, room - len(name))]
-        room -= len(name) + len(shown)
-        if room <= 0:
+    for name, value in sorted(metadata.items(), key=lambda entry: len(entry[0]) + len(entry[1])):
+        room -= len(name)
+        if room < min(len(value), 1):
             break
-        kept[name] = shown
+        kept[name] = value if len(value) <= room else value[: room - 1] + "…"
+        room -= len(kept[name])
     return MappingProxyType(kept)

@@ -86,10 +86,11 @@ def facts_view(ui: Ui, facts: LoraFacts) -> Markup:
         facts_line(ui, facts),
         ui.t("merge.facts.parameters", count=f"{facts.parameters:,}"),
     )
-    if not facts.metadata:
+    if not facts.metadata and not facts.more_metadata:
         return Markup("{}{}").format(head, note("", ui.t("merge.facts.no_metadata")))
     rows = [(name, _value(ui, value)) for name, value in sorted(facts.metadata.items())]
-    return head + table((), rows, kind="merge-metadata", caption=ui.t("merge.facts.metadata"))
+    more = note("", ui.t("merge.facts.more", count=facts.more_metadata)) if facts.more_metadata else Markup("")
+    return head + table((), rows, kind="merge-metadata", caption=ui.t("merge.facts.metadata")) + more
 
 
 def _value(ui: Ui, text: str) -> Markup | str:

@@ -103,6 +103,12 @@ def test_facts_show_all_metadata_escaped_and_long_ones_folded(ui: Ui) -> None:
     assert html.count("<details>") == 1 and "309 characters" in html
 
 
+def test_facts_say_how_many_metadata_are_not_shown(ui: Ui) -> None:
+    metadata = {name: name * 2**20 for name in "abc"} | {"ss_epoch": "7"}
+    html = render.facts_view(ui, lora_facts(write_lora(ui.workspace.loras / "a.safetensors", metadata=metadata)))
+    assert "2 more entries" in html and "ss_epoch" in html
+
+
 def test_a_lokr_says_so_and_has_no_rank_where_its_factors_are_whole(ui: Ui, tmp_path: Path) -> None:
     line = render.facts_line(ui, lora_facts(write_lokr(tmp_path / "a.safetensors")))
     assert "whole factors, 1 modules" in line and line.endswith("It is a LoKr.")
