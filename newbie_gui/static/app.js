@@ -48,6 +48,23 @@
     if (textBox(event.target)) tell(event.target);
   });
 
+  // Gradio gives each radio button a name of its own, anew at each change, and no group its label: the arrow keys stay
+  // where they are, every button is a stop of the Tab key, and screen readers do not say what is chosen.
+  function joinRadios() {
+    for (const group of document.querySelectorAll("fieldset[id]")) {
+      for (const radio of group.querySelectorAll("input[type=radio]")) {
+        if (radio.name !== group.id) radio.name = group.id;
+      }
+      const label = group.querySelector("[data-testid=block-info]");
+      if (!label || group.hasAttribute("aria-labelledby")) continue;
+      label.id = `${group.id}-label`;
+      group.setAttribute("aria-labelledby", label.id);
+    }
+  }
+  new MutationObserver(joinRadios).observe(
+    document, { childList: true, subtree: true, attributes: true, attributeFilter: ["name"] },
+  );
+
   // Every start of the trainer has a token of its own: a page of an earlier one is refused whatever it asks.
   const restarted = __RESTARTED__;
   const fetched = window.fetch;

@@ -117,6 +117,27 @@ def test_39_the_keyboard_walks_through_the_page(kept_page: Visit):
     assert "中文" in walked and "guide-demo" in walked and f"tab-{visit.tabs()[0]}-button" in walked, walked
 
 
+def test_the_arrow_keys_choose_in_a_group_of_radio_buttons(kept_page: Visit):
+    page = kept_page.page
+    kept_page.tab("disk")
+    radios = page.get_by_role("group", name="What to clean up").get_by_role("radio")
+    question = page.locator("#disk-question")
+    radios.nth(1).check()
+    for chosen in (2, 3):
+        # What another choice takes back: Gradio's event has reached the server.
+        page.locator("#disk-clean").click()
+        expect(question).to_be_visible()
+        radios.nth(chosen - 1).focus()
+        page.keyboard.press("ArrowDown")
+        expect(radios.nth(chosen)).to_be_focused()
+        expect(page.locator("#disk-part input:checked")).to_have_value(("thumbnails", "uploads")[chosen - 2])
+        expect(question).to_be_hidden()
+    # One stop of the Tab key: the next one is behind the group.
+    page.keyboard.press("Tab")
+    expect(page.locator("#disk-clean")).to_be_focused()
+    assert len(set(radios.evaluate_all("(all) => all.map((one) => one.name)"))) == 1
+
+
 def test_a_reload_comes_back_to_the_same_tab(kept_page: Visit):
     visit = kept_page
     last = visit.tabs()[-1]
