@@ -20,18 +20,18 @@ def build(ui: Ui) -> None:
     measured = gr.Button(ui.t("frame.disk.measure"), elem_id="disk-measure")
     choices = [(ui.t(f"frame.disk.clean.{part}"), part) for part in CLEANABLE]
     part = gr.Radio(choices, label=ui.t("frame.disk.choose"), elem_id="disk-part")
-    question = gr.HTML(visible=False, elem_id="disk-question")
-    with gr.Row():
-        ask = gr.Button(ui.t("frame.disk.clean"), elem_id="disk-clean")
-        sure = gr.Button(ui.t("frame.disk.sure"), variant="stop", visible=False, elem_id="disk-sure")
-        back = gr.Button(ui.t("frame.cancel"), visible=False, elem_id="disk-cancel")
+    ask = gr.Button(ui.t("frame.disk.clean"), elem_id="disk-clean")
+    with gr.Column(visible=False, elem_id="disk-question", elem_classes="question") as question:
+        what = gr.HTML()
+        with gr.Row():
+            sure = gr.Button(ui.t("frame.disk.sure"), variant="stop", elem_id="disk-sure")
+            back = gr.Button(ui.t("frame.cancel"), elem_id="disk-cancel")
     gr.Markdown(ui.t("frame.disk.where"))
 
     def asking(chosen: str = "") -> tuple[Any, ...]:
         """The question whether to clean ``chosen`` up, in the words of the choice; "" takes it back."""
         words = str(note("warning", ui.t(f"frame.disk.clean.{chosen}"))) if chosen else ""
-        open_ = gr.update(visible=bool(chosen))
-        return gr.update(visible=not chosen), open_, open_, gr.update(visible=bool(chosen), value=words)
+        return gr.update(visible=bool(chosen)), words
 
     def asked(chosen: object) -> tuple[Any, ...]:
         if isinstance(chosen, str) and chosen in CLEANABLE:
@@ -56,12 +56,12 @@ def build(ui: Ui) -> None:
         gr.Info(ui.t("frame.disk.cleaned", size=size_text(before - sum(use.bytes for use in after))))
         return (str(render(ui, after)), *asking())
 
-    buttons = [ask, sure, back, question]
+    asks = [question, what]
     measured.click(ui.guarded(shown), None, sizes, **ACTION)
-    ask.click(asked, part, buttons, **ACTION)
+    ask.click(asked, part, asks, **ACTION)
     # Another choice would be cleaned up on the answer to the question about the one before.
-    gr.on([back.click, part.input], asking, None, buttons, **ACTION)
-    sure.click(ui.guarded(cleaned), part, [sizes, *buttons], **ACTION)
+    gr.on([back.click, part.input], asking, None, asks, **ACTION)
+    sure.click(ui.guarded(cleaned), part, [sizes, *asks], **ACTION)
 
 
 def _in_use(ui: Ui, part: str) -> bool:

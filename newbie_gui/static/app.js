@@ -65,6 +65,42 @@
     document, { childList: true, subtree: true, attributes: true, attributeFilter: ["name"] },
   );
 
+  // A question (class "question") stands in the page only while it is open. Focus goes to it, so that it is heard and in
+  // view, and then back to the button that asked: what had it is gone.
+  const questions = new Map();
+  let clicked = null;
+  document.addEventListener("click", (event) => { clicked = event.target.closest("button"); }, true);
+
+  function followQuestions() {
+    const open = [...document.querySelectorAll(".question")];
+    for (const box of open) {
+      const words = box.querySelector(".prose")?.textContent.trim();
+      const known = questions.get(box.id);
+      if (!words || known?.words === words) continue;
+      const asker = clicked && !box.contains(clicked) ? clicked : known?.asker;
+      questions.set(box.id, { words, asker });
+      for (const [name, value] of [["role", "group"], ["tabindex", "-1"], ["aria-label", words]]) {
+        box.setAttribute(name, value);
+      }
+      box.scrollIntoView({ block: "nearest" });
+      if (!textBox(document.activeElement)) box.focus({ preventScroll: true });
+    }
+    for (const [id, { asker }] of questions) {
+      if (open.some((box) => box.id === id)) continue;
+      questions.delete(id);
+      if (asker && document.activeElement === document.body) standingFor(asker)?.focus();
+    }
+  }
+  // Where the page was drawn anew, another element is the same button.
+  function standingFor(button) {
+    if (button.isConnected) return button;
+    if (button.id) return document.getElementById(button.id);
+    const { do: verb, on } = button.dataset;
+    const alike = [...document.querySelectorAll("button[data-do]")];
+    return alike.find((other) => other.dataset.do === verb && other.dataset.on === on);
+  }
+  new MutationObserver(followQuestions).observe(document, { childList: true, characterData: true, subtree: true });
+
   // Every start of the trainer has a token of its own: a page of an earlier one is refused whatever it asks.
   const restarted = __RESTARTED__;
   const fetched = window.fetch;

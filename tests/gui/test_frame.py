@@ -138,6 +138,21 @@ def test_the_arrow_keys_choose_in_a_group_of_radio_buttons(kept_page: Visit):
     assert len(set(radios.evaluate_all("(all) => all.map((one) => one.name)"))) == 1
 
 
+def test_a_question_gets_the_focus_and_gives_it_back(kept_page: Visit):
+    page = kept_page.page
+    kept_page.tab("disk")
+    page.locator("#disk-part input[value=trash]").check()
+    page.locator("#disk-clean").press("Enter")
+    question = page.get_by_role("group", name="Empty the trash for good. This cannot be undone.")
+    expect(question).to_be_focused()
+    for button in ("sure", "cancel"):
+        page.keyboard.press("Tab")
+        expect(page.locator(f"#disk-{button}")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(question).to_be_hidden()
+    expect(page.locator("#disk-clean")).to_be_focused()
+
+
 def test_a_reload_comes_back_to_the_same_tab(kept_page: Visit):
     visit = kept_page
     last = visit.tabs()[-1]

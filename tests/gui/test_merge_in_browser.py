@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +126,24 @@ def test_a_lora_sent_before_the_page_is_filled_stays(app: Application, empty_pag
     expect(page.locator("#merge-lora-2 input")).to_have_value(re.compile("sender-step-00000010"))
     expect(page.locator("#merge-strength-2 input[type=number]")).to_have_value("0.5")
     expect(page.locator("#merge-lora-3 input")).to_be_visible()
+
+
+def test_whether_to_delete_is_asked_in_view(app: Application, lora: Path, open_page: Callable[..., Visit]) -> None:
+    for number in range(20):
+        shutil.copy(lora, app.workspace.loras / f"many-{number:02d}.safetensors")
+    page = open_page("en", width=390).page
+    page.evaluate("location.hash = 'merge'")
+    page.locator("#merge-assets-box > button").click()
+    deletes = page.locator("#merge-assets button[data-do=delete]")
+    for one in (deletes.first, deletes.nth(1)):
+        on = str(one.get_attribute("data-on"))
+        one.press("Enter")
+        question = page.get_by_role("group", name=f"Move {Path(on).name} to the trash?")
+        expect(question).to_be_focused()
+        expect(question).to_be_in_viewport()
+    page.locator("#merge-sure-no").press("Enter")
+    expect(question).to_be_hidden()
+    expect(page.locator(f'#merge-assets button[data-do=delete][data-on="{on}"]')).to_be_focused()
 
 
 def filling_of(visit: Visit) -> int:

@@ -140,16 +140,6 @@ GO_TO_EDITOR = """() => {
   };
   go();
 }"""
-# Below the buttons, where a phone's screen ends.
-GO_TO_QUESTION = """() => {
-  const end = Date.now() + 5000;
-  const go = () => {
-    const no = document.querySelector('#dataset-image-no');
-    if (no && no.offsetParent) no.scrollIntoView({ block: 'nearest' });
-    else if (Date.now() < end) setTimeout(go, 50);
-  };
-  go();
-}"""
 GO_BACK = """() => {
   const thumbs = [...document.querySelectorAll('#dataset-grid .ds-thumb')];
   const last = thumbs.find((thumb) => thumb.dataset.on === window.datasetLast) || thumbs[0];

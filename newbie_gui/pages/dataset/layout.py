@@ -203,7 +203,7 @@ def _shown(ui: Ui, info: DatasetInfo) -> str:
 
 
 def _sure(ui: Ui, name: str) -> DeleteQuestion:
-    with gr.Group(visible=False, elem_id=f"dataset-{name}-sure") as box:
+    with gr.Group(visible=False, elem_id=f"dataset-{name}-sure", elem_classes="question") as box:
         text = gr.Markdown()
         with gr.Row():
             yes = gr.Button(ui.t("dataset.sure.yes"), variant="stop", elem_id=f"dataset-{name}-yes")

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from newbie_gui.pages.dataset.editing import Editing
-from newbie_gui.pages.dataset.editor_view import ANSWERED, GO_BACK, GO_TO_EDITOR, GO_TO_QUESTION
+from newbie_gui.pages.dataset.editor_view import ANSWERED, GO_BACK, GO_TO_EDITOR
 from newbie_gui.pages.dataset.layout import Parts, place
 from newbie_gui.pages.dataset.managing import Manager
 from newbie_gui.pages.dataset.renderer import DISMISSED, EVERYWHERE, DatasetRenderer, Updates, Values
@@ -140,8 +140,8 @@ class _Tab:
         ]
         for button, handler in handlers:
             event = button.click(self._ui.guarded(handler), self._show.inputs, editing.outputs, **_CALM)
-            if button in (editor.close, editor.delete):
-                event.success(None, None, None, js=GO_BACK if button is editor.close else GO_TO_QUESTION)
+            if button is editor.close:
+                event.success(None, None, None, js=GO_BACK)
             elif button in (editor.previous, editor.next, editor.save_next, editor.save):
                 event.then(None, editor.caption, None, js=ANSWERED, **QUIET)
         editor.sure.no.click(editing.unasked, None, editing.outputs, **_CALM)

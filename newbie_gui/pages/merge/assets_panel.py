@@ -26,7 +26,7 @@ class AssetsPanel:
             gr.Markdown(t("merge.assets.help"))
             self.view = gr.HTML(elem_id="merge-assets", js_on_load=CLICKS)
             self._key = hidden("merge-asset-key")
-            with gr.Column(visible=False, elem_id="merge-sure") as self._sure:
+            with gr.Column(visible=False, elem_id="merge-sure", elem_classes="question") as self._sure:
                 self._question = gr.Markdown("")
                 with gr.Row():
                     self._yes = gr.Button(t("merge.assets.sure"), variant="stop", elem_id="merge-sure-yes")

@@ -74,7 +74,7 @@ def build(ui: Ui, form: ConfigTab) -> TrainTab:
             with gr.Column(visible=False) as shown:
                 progress = gr.HTML(elem_id="train-progress")
                 buttons = layout.run_buttons(ui)
-                with gr.Group(visible=False) as sure:
+                with gr.Group(visible=False, elem_id="train-sure", elem_classes="question") as sure:
                     sure_text = gr.Markdown(elem_id="train-delete-question", padding=True)
                     with gr.Row():
                         yes = gr.Button(ui.t("train.delete.yes"), variant="stop", size="sm", elem_id="train-delete-yes")

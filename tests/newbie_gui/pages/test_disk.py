@@ -30,15 +30,15 @@ def handlers(ui: Ui) -> dict[tuple[str, str], Any]:
 
 def test_nothing_is_chosen_beforehand_and_nothing_is_asked_then(wired: dict[tuple[str, str], Any]):
     with pytest.warns(UserWarning, match="Choose what to clean up"):
-        _, yes, *_ = wired["disk-clean", "click"](None)
-    assert not yes["visible"]
+        question, _ = wired["disk-clean", "click"](None)
+    assert not question["visible"]
 
 
 def test_the_question_says_what_goes_and_another_choice_takes_it_back(wired: dict[tuple[str, str], Any]):
-    ask, yes, _, question = wired["disk-clean", "click"]("trash")
-    assert yes["visible"] and not ask["visible"] and "for good" in question["value"]
-    ask, yes, _, question = wired["disk-part", "input"]()
-    assert ask["visible"] and not yes["visible"] and not question["visible"]
+    question, words = wired["disk-clean", "click"]("trash")
+    assert question["visible"] and "for good" in words
+    question, words = wired["disk-part", "input"]()
+    assert not question["visible"] and words == ""
 
 
 def test_what_a_job_may_need_is_not_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -46,8 +46,8 @@ def test_what_a_job_may_need_is_not_asked_about(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(ui.queue, "entries", lambda: [SimpleNamespace(at_work=True)])
     click = handlers(ui)["disk-clean", "click"]
     with pytest.warns(UserWarning, match="cache may be in use"):
-        _, yes, *_ = click("cache")
-    assert not yes["visible"] and click("trash")[1]["visible"]
+        question, _ = click("cache")
+    assert not question["visible"] and click("trash")[0]["visible"]
 
 
 def test_the_uploads_of_a_waiting_import_are_not_unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
