@@ -187,7 +187,7 @@ TEXTS = MappingProxyType(
             "还没有保存。点“立即保存”可马上生成检查点。",
         ),
         "train.files.step": ("Step", "步"),
-        "train.files.loss": ("Loss", "损失"),
+        "train.files.loss": ("Loss (smoothed)", "损失（平滑）"),
         "train.files.validation": ("Validation", "验证"),
         "train.files.date": ("Date", "时间"),
         "train.files.lora": ("LoRA file", "LoRA 文件"),

@@ -178,6 +178,14 @@ def test_resume_queues_the_runs_own_settings(page: Page, queue: HeldQueue, works
     assert "learning_rate = 0.0003" in queue.added[0][4]["config.toml"] and queue.added[0][2] == {"run": str(run.path)}
 
 
+def test_the_loss_beside_a_checkpoint_is_called_smoothed(page: Page, workspace: Workspace) -> None:
+    run = make_run(workspace, "one", "stopped")
+    tell_steps(run, 1, 3)
+    make_checkpoint(run, 3)
+    files = page.look()[page.parts.files]
+    assert ">Loss (smoothed)</th>" in files and "<td>0.502</td>" in files
+
+
 def test_continue_with_the_forms_settings_keeps_the_runs_name(
     page: Page, queue: HeldQueue, workspace: Workspace, ui: Ui
 ) -> None:
