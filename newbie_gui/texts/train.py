@@ -7,8 +7,8 @@ TEXTS = MappingProxyType(
         # Starting
         "train.start.heading": ("Start a training", "开始训练"),
         "train.start.help": (
-            "Trains with the settings of the Settings tab.",
-            "按“参数”标签页中的设置训练。",
+            "Trains with the settings of the Settings tab. “{start}” goes before all that waits, “{queue}” after it.",
+            "按“参数”标签页中的设置训练。“{start}”会排在所有等待的任务之前，“{queue}”则排在最后。",
         ),
         "train.start": ("Start", "开始训练"),
         "train.queue_up": ("Queue", "加入队列"),

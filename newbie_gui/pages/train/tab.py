@@ -105,7 +105,8 @@ def build(ui: Ui, form: ConfigTab) -> TrainTab:
 
 def _starting(ui: Ui) -> _Starting:
     t = ui.t
-    gr.Markdown(f"### {t('train.start.heading')}\n{t('train.start.help')}")
+    named = {"start": t("train.start"), "queue": t("train.queue_up")}
+    gr.Markdown(f"### {t('train.start.heading')}\n{t('train.start.help', **named)}")
     machine = ui.machine.now()
     cards = [(f"{gpu.index}: {gpu.name}", str(gpu.index)) for gpu in machine.gpus]
     free_first = sorted(machine.gpus, key=lambda gpu: -gpu.free_mib)

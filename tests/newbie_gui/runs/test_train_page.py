@@ -46,7 +46,7 @@ class Page:
     def __init__(self, ui: Ui, workspace: Workspace) -> None:
         self.config = config(workspace, "form", device="cpu")
         self.problem = ""
-        with gr.Blocks():
+        with gr.Blocks() as self.blocks:
             field = gr.Textbox()
             form: Any = SimpleNamespace(
                 outputs=[field], config=lambda _: self.config, fill=lambda new: {field: new}, start_problem=field,
@@ -164,6 +164,11 @@ def test_start_queues_the_form_and_shows_the_run(page: Page, queue: HeldQueue, w
     with pytest.raises(UserError) as caught:
         page.handlers.start(page.values(), None, front=False)
     assert caught.value.code == "run_in_use" and len(queue.added) == 1
+
+
+def test_how_start_differs_from_queue_is_said(page: Page) -> None:
+    texts = [str(block.value) for block in page.blocks.blocks.values() if isinstance(block, gr.Markdown)]
+    assert any("“Start” goes before all that waits, “Queue” after it" in text for text in texts)
 
 
 def test_resume_queues_the_runs_own_settings(page: Page, queue: HeldQueue, workspace: Workspace) -> None:
