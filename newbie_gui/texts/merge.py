@@ -124,10 +124,7 @@ TEXTS = MappingProxyType(
         "merge.facts.parameters": ("{count} parameters", "{count} 个参数"),
         "merge.facts.metadata": ("Metadata of the file", "文件中的元数据"),
         "merge.facts.no_metadata": ("The file carries no metadata.", "文件不含元数据。"),
-        "merge.facts.more": (
-            "The metadata are too long to be shown whole: {count} more entries.",
-            "元数据过长，未能全部显示：另有 {count} 项。",
-        ),
+        "merge.facts.more": ("Too long to be shown: {count} more.", "另有 {count} 项过长，未显示。"),
         "merge.facts.long": ("{count} characters", "{count} 个字符"),
         "merge.lora_form.comfyui": ("ComfyUI file", "ComfyUI 文件"),
         "merge.lora_form.peft": ("PEFT folder", "PEFT 文件夹"),
