@@ -82,7 +82,8 @@
       for (const [name, value] of [["role", "group"], ["tabindex", "-1"], ["aria-label", words]]) {
         box.setAttribute(name, value);
       }
-      box.scrollIntoView({ block: "nearest" });
+      // Its buttons come after its words.
+      requestAnimationFrame(() => box.scrollIntoView({ block: "nearest" }));
       if (!textBox(document.activeElement)) box.focus({ preventScroll: true });
     }
     for (const [id, { asker }] of questions) {

@@ -142,9 +142,11 @@ def test_a_question_gets_the_focus_and_gives_it_back(kept_page: Visit):
     page = kept_page.page
     kept_page.tab("disk")
     page.locator("#disk-part input[value=trash]").check()
+    page.locator("#disk-clean").evaluate("(button) => button.scrollIntoView({ block: 'end' })")
     page.locator("#disk-clean").press("Enter")
     question = page.get_by_role("group", name="Empty the trash for good. This cannot be undone.")
     expect(question).to_be_focused()
+    expect(page.locator("#disk-cancel")).to_be_in_viewport(ratio=0.9)
     for button in ("sure", "cancel"):
         page.keyboard.press("Tab")
         expect(page.locator(f"#disk-{button}")).to_be_focused()

@@ -140,7 +140,7 @@ def test_whether_to_delete_is_asked_in_view(app: Application, lora: Path, open_p
         one.press("Enter")
         question = page.get_by_role("group", name=f"Move {Path(on).name} to the trash?")
         expect(question).to_be_focused()
-        expect(question).to_be_in_viewport()
+        expect(page.locator("#merge-sure-no")).to_be_in_viewport(ratio=0.9)
     page.locator("#merge-sure-no").press("Enter")
     expect(question).to_be_hidden()
     expect(page.locator(f'#merge-assets button[data-do=delete][data-on="{on}"]')).to_be_focused()
