@@ -4,14 +4,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import get_args
 
 import psutil
 import pytest
 
+from trainer_core.contracts.config import TrainConfig, to_toml
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.fsutil import write_json_atomic
 from trainer_core.contracts.jobdir import Job, JobDir
 from trainer_core.contracts.repository import REPOSITORY
+from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.entries import ENDED
 from trainer_core.jobs.queue import Entry, JobStatus, Queue
@@ -53,6 +57,30 @@ def test_a_job_keeps_what_it_was_queued_with(queue: Queue, workspace: Workspace)
     for bad in ("../x", "a/b", "", ".."):
         with pytest.raises(ValueError, match="plain file names"):
             queue.add("index", "t", {}, resources=[], files={bad: ""})
+
+
+def test_who_looks_while_a_training_is_added_knows_its_run_at_once(
+    queue: Queue, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = to_toml(TrainConfig(base_model_path="b", train_data_dir="d", output_dir=str(workspace.output)))
+    names: list[list[str]] = []
+
+    def written(path: Path, values: object) -> None:
+        names.append([file.name for file in path.parent.iterdir()])
+        write_json_atomic(path, values)
+
+    monkeypatch.setattr("trainer_core.contracts.jobdir.write_json_atomic", written)
+    job_id = queue.add("train", "anna", {}, resources=["cpu"], files={"config.toml": config})
+    assert all("config.toml" in before for before in names) and queue.entry(job_id).run is not None
+
+
+def test_a_run_that_could_not_be_read_is_looked_for_again(queue: Queue, workspace: Workspace) -> None:
+    job_id = queue.add("train", "anna", {}, resources=["cpu"])
+    assert queue.entry(job_id).run is None
+    config = TrainConfig(base_model_path="b", train_data_dir="d", output_dir=str(workspace.output))
+    JobDir(workspace.jobs / job_id).config_file.write_text(to_toml(config), encoding="utf-8")
+    run = queue.entry(job_id).run
+    assert run is not None and run.path == RunDir.of(config).path
 
 
 def test_what_cannot_be_done_is_said(queue: Queue) -> None:
@@ -144,6 +172,7 @@ from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.entries import ENDED
 from trainer_core.jobs.queue import Entry, JobStatus, Queue
 from trainer_core.contracts.repository import REPOSITORY
+from trainer_core.contracts.rundir import RunDir
 queue = Queue(Workspace(Path(sys.argv[1])))
 for number in range(5):
     queue.add("merge", sys.argv[2], {}, resources=["light"])

@@ -10,10 +10,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.fsutil import write_json_atomic, write_text_atomic
 from trainer_core.contracts.rundir import RunDir
 
 Kind = Literal[
@@ -49,12 +50,18 @@ class JobDir(RunDir):
     def job_file(self) -> Path:
         return self.path / "job.json"
 
-    def create_job(self, job: Job) -> None:
-        """Write the job down; from then on it can be queued. Raises UserError `run_folder_unusable`."""
+    def create_job(self, job: Job, files: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Write the job down, with further files by plain name; from then on it can be queued.
+
+        Raises UserError `run_folder_unusable`.
+        """
         self._make_folder(self.control)
         try:
-            write_json_atomic(self.job_file, asdict(job))
+            for name, text in files.items():
+                write_text_atomic(self.path / name, text)
             self.write_state("created")
+            # Last: it makes the folder a job, and whoever looks from then on finds all of it.
+            write_json_atomic(self.job_file, asdict(job))
         except OSError as error:
             raise self._unusable(error) from error
 

@@ -186,10 +186,14 @@ class EntryReader:
 
     def _job(self, folder: JobDir) -> tuple[Job, RunDir | None]:
         known = self._read.get(folder.path.name)
-        if known is None:
-            job = folder.read_job()
-            known = self._read[job.id] = (job, run_of(folder) if job.kind == "train" else None)
-        return known
+        if known is not None:
+            return known
+        job = folder.read_job()
+        run = run_of(folder) if job.kind == "train" else None
+        if run or job.kind != "train":
+            # A training's run that is not known is looked for again: it must not stay apart from its job for good.
+            self._read[job.id] = (job, run)
+        return job, run
 
     def _running(self, folder: JobDir, job: Job, run: RunDir | None, state: Mapping[str, Any], *, asked: bool) -> Entry:
         started = state.get("started")

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import lock_now, write_text_atomic
+from trainer_core.contracts.fsutil import lock_now
 from trainer_core.contracts.jobdir import Job, JobDir, Kind, new_job_id
 from trainer_core.contracts.rundir import Verb
 from trainer_core.contracts.trash import to_trash
@@ -71,14 +71,12 @@ class Queue:
             id=new_job_id(), kind=kind, title=title, spec=spec, resources=tuple(resources), created=time.time()
         )  # fmt: skip
         folder = JobDir(self._state.jobs / job.id)
-        folder.create_job(job)
         try:
-            for name, text in files.items():
-                write_text_atomic(folder.path / name, text)
+            folder.create_job(job, files)
             orders = [mark.order for mark in self._state.waiting.read().values()]
             order = min(orders, default=0.0) - 1.0 if front else max(orders, default=0.0) + 1.0
             self._state.waiting.put(job.id, Mark(order=order, resources=job.resources).booted_now())
-        except OSError:
+        except (OSError, UserError):
             shutil.rmtree(folder.path, ignore_errors=True)
             raise
         self.ensure_worker()
