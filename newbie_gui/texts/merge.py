@@ -185,6 +185,11 @@ TEXTS = MappingProxyType(
         "merge.error.gone": ("{what}: {path} does not exist.", "{what}：{path} 不存在。"),
         "merge.error.no_lora": ("No LoRA is chosen.", "没有选择 LoRA。"),
         "merge.error.no_prompt": ("Type a prompt.", "请填写提示词。"),
+        "merge.error.dora_base": (
+            "{name} is a DoRA. This form scales its magnitude in another way, and that takes the weights of the base "
+            "it was trained on: choose it above, under “{what}”.",
+            "{name} 是 DoRA。此格式对其幅度的缩放方式不同，换算需要训练它时所用底模的权重：请在上方“{what}”处选择。",
+        ),
         "merge.error.twice": (
             "The same LoRA is chosen twice. Choose it once, with the sum of the strengths.",
             "同一个 LoRA 选了两次。请只选一次，并把强度相加。",

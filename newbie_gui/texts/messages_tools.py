@@ -23,7 +23,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "between them.",
         "{} 是 DoRA：ComfyUI 和 PEFT 对 magnitude 的缩放不同，两者之间转换需要底模的权重。",
     ),
-    ("Give the base model that it was trained on (--base).", "请指定训练它时使用的底模。"),
+    (
+        "Give the base model that it was trained on (on a command line --base).",
+        "请指定训练它时使用的底模（命令行用 --base）。",
+    ),
     ("Strength {} is not usable; allowed: -100 to 100.", "强度 {} 无效；允许 -100 到 100。"),
     (
         "{} does not fit this base: {} of {} modules are absent or of another shape ({}). Nothing was written.",

@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
-from trainer_core.model.lora_files import DORA_KEY, read_lora
+from trainer_core.model.lora_files import read_lora
 from trainer_core.planning.lora_facts import lora_facts, newest_export
+from trainer_core.planning.lora_slots import DORA_KEY
 from trainer_core.training.checkpoint import Checkpoint, save_checkpoint
 
 FORMS = {

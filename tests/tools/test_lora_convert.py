@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from torch import Tensor
 from trainer_core.cli import main
 from trainer_core.contracts import fsutil
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS
 from trainer_core.model.folder import load_transformer
 from trainer_core.model.lora_files import read_lora
 from trainer_core.model.lora_modules import LoraModule
+from trainer_core.planning.lora_facts import lora_facts
+from trainer_core.planning.lora_slots import moves_magnitudes
 from trainer_core.tools.lora_convert import convert, form_of
 
 METADATA = {"ss_output_name": "ann", "modelspec.title": "Ann, \u00e4lter", "lora_alpha": "6", "lora_rank": "4"}
@@ -159,6 +163,19 @@ def test_a_dora_needs_its_base_where_the_form_changes(base: Path, tmp_path: Path
     with pytest.raises(UserError) as caught:
         go(file, tmp_path / "back")
     assert caught.value.code == "base_needed"
+
+
+@pytest.mark.parametrize("marked", [False, True])
+@pytest.mark.parametrize("form", LORA_FORMS)
+def test_the_base_is_needed_exactly_where_the_facts_say_so(base: Path, tmp_path: Path, marked: bool, form: str) -> None:
+    write_peft(base, tmp_path / "peft", use_dora=True)
+    file = go(tmp_path / "peft", tmp_path / "a.safetensors", base=base)
+    save_file(load_file(file), file, metadata_of(file) if marked else {})
+    needs = moves_magnitudes(form, over_base=lora_facts(file).over_base)
+    output = tmp_path / ("b.safetensors" if form in LORA_FILES else "b")
+    with pytest.raises(UserError, match="is a DoRA") if needs else nullcontext():
+        convert(file, output, form=form, tell=print)
+    assert output.exists() != needs and needs == (marked != (form == "comfyui"))
 
 
 def test_a_lokr_becomes_what_comfyui_loads_in_full_and_nothing_else(base: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from trainer_core.planning.lora_peft import SETTINGS_FILE, PeftSettings, Setting
 from trainer_core.planning.lora_slots import (
     ACCEPTED,
     is_lokr,
+    is_over_base,
     is_scaled,
     rank_of,
     read_keys,
@@ -36,9 +37,6 @@ from trainer_core.planning.lora_slots import (
     unreadable,
 )
 from trainer_core.planning.weight_files import NOT_WEIGHTS, PICKLES
-
-DORA_KEY = "newbie_dora_norm"
-DORA_OVER_BASE = "base"
 
 _DTYPES = (
     torch.float64,
@@ -149,10 +147,7 @@ class _Assembly:
         self, file: Path, settings: PeftSettings | None, metadata: Mapping[str, str], notes: list[str]
     ) -> None:
         self.file, self.settings, self.metadata, self.notes = file, settings, metadata, notes
-        mark = metadata.get(DORA_KEY)
-        if mark not in (None, DORA_OVER_BASE):
-            raise unreadable(file, f"its metadata states {DORA_KEY} = {listing([mark])}, which is not known")
-        self.over_base = mark == DORA_OVER_BASE
+        self.over_base = is_over_base(file, metadata)
 
     def modules(self, slots: Slots) -> dict[str, ModuleAdapter]:
         if self.settings:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import discard_folder, fsync_file, whole_folder
-from trainer_core.model.lora_files import DORA_KEY, DORA_OVER_BASE
 from trainer_core.model.lora_modules import LoraModule, ModuleAdapter, row_norms, split
 from trainer_core.model.writing import Entry, hash_tensors, write_tensors
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS
@@ -30,6 +29,7 @@ from trainer_core.planning.lora_peft import (
     diffusers_json,
     settings_json,
 )
+from trainer_core.planning.lora_slots import DORA_KEY, DORA_OVER_BASE
 
 Modules = Mapping[str, LoraModule]
 _SCALED_TWICE = ("lora_rank", "lora_alpha")

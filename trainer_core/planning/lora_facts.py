@@ -30,6 +30,7 @@ from trainer_core.planning.lora_peft import (
 from trainer_core.planning.lora_slots import (
     ACCEPTED,
     is_lokr,
+    is_over_base,
     is_scaled,
     rank_of,
     read_keys,
@@ -63,6 +64,7 @@ class LoraFacts:
         rank, alpha: of most modules; `mixed` tells that some have others. alpha None: none is stated. A LoKr whose
             factors are whole has rank 0, and no alpha counts.
         dora: whether it carries magnitudes (DoRA).
+        over_base: these are over the base's row norms, as in ComfyUI's form (`lora_slots.is_over_base`).
         modules: how many modules of the transformer it changes.
         parameters: numbers in its halves or factors and magnitudes.
         bytes: size of the file.
@@ -77,6 +79,7 @@ class LoraFacts:
     alpha: float | None
     mixed: bool
     dora: bool
+    over_base: bool
     modules: int
     parameters: int
     bytes: int
@@ -135,6 +138,7 @@ def lora_facts(path: Path) -> LoraFacts:
         slots = slots_of(file, keys, lambda name: header.tensors[name].shape)
         stored = {place: {role: header.tensors[n] for role, n in slot.items()} for place, slot in slots.items()}
         alphas = _alphas(file, stored, settings_of(file, keys, header.metadata))
+        over_base = is_over_base(file, header.metadata)
         size = file.stat().st_size
     except (OSError, HeaderProblem, SettingsError) as error:
         raise unreadable(chosen, str(error)) from error
@@ -149,6 +153,7 @@ def lora_facts(path: Path) -> LoraFacts:
         alpha=alphas.most_common(1)[0][0] if alphas else None,
         mixed=len(ranks) > 1 or len(alphas) > 1,
         dora=any("magnitude" in slot for slot in slots.values()),
+        over_base=over_base,
         modules=len({module for module, _ in slots}),
         parameters=sum(math.prod(tensor.shape) for tensor in weights),
         bytes=size,

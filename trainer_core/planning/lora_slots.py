@@ -13,6 +13,8 @@ from trainer_core.planning.weight_files import refuse_stand_in
 ACCEPTED = (
     "A LoRA is a .safetensors file, a PEFT folder (adapter_model.safetensors, adapter_config.json) or a run folder."
 )
+DORA_KEY = "newbie_dora_norm"
+DORA_OVER_BASE = "base"
 _FACTORS = ("w1", "w2")
 _Z_IMAGE_WIDTH = 3840
 
@@ -87,6 +89,23 @@ def require_form(path: Path, form: str, *, lokr: bool) -> None:
             f"{path} is a LoKr, which the {form} form cannot hold.",
             ["Choose ComfyUI's form, or merge it into the base."],
         )
+
+
+def is_over_base(file: Path, metadata: Mapping[str, str]) -> bool:
+    """Whether a DoRA's magnitudes are over the row norms of the base (ComfyUI's form), not of base + delta.
+
+    The mark alone says so: others write ComfyUI's names with magnitudes as in the paper. Raises UserError
+    `lora_unreadable` for a mark that is not known.
+    """
+    mark = metadata.get(DORA_KEY)
+    if mark not in (None, DORA_OVER_BASE):
+        raise unreadable(file, f"its metadata states {DORA_KEY} = {listing([mark])}, which is not known")
+    return mark == DORA_OVER_BASE
+
+
+def moves_magnitudes(form: str, *, over_base: bool) -> bool:
+    """Whether a DoRA's magnitudes are other numbers in that `LoraForm`, which takes the base's weights to reckon."""
+    return over_base != (form == "comfyui")
 
 
 def rank_of(shapes: Mapping[str, Shape]) -> int:

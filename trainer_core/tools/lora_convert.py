@@ -23,7 +23,7 @@ from trainer_core.model.lora_writing import (
     write_peft,
 )
 from trainer_core.model.writing import DTYPE_OF
-from trainer_core.planning.lora_slots import require_form
+from trainer_core.planning.lora_slots import moves_magnitudes, require_form
 from trainer_core.planning.weight_files import SUFFIX
 from trainer_core.tools.lora_stack import Adapter, Tell, require_fit
 from trainer_core.tools.merge import open_base
@@ -72,15 +72,15 @@ def _write(output: Path, form: LoraForm, lora: LoraFile, dtype: torch.dtype | No
 
 def _in_form(lora: LoraFile, form: LoraForm, base: Path | None) -> LoraFile:
     """The same with DoRA magnitudes as the form has them; the base is opened only where that changes them."""
-    wanted = form == "comfyui"
-    if all(module.magnitude is None or module.over_base == wanted for module in lora.modules.values()):
+    doras = [module for module in lora.modules.values() if module.magnitude is not None]
+    if not any(moves_magnitudes(form, over_base=module.over_base) for module in doras):
         return lora
     if base is None:
         raise UserError(
             "base_needed",
             f"{lora.path} is a DoRA: ComfyUI and PEFT scale its magnitude differently, and the base's weights are "
             "needed to convert between them.",
-            ["Give the base model that it was trained on (--base)."],
+            ["Give the base model that it was trained on (on a command line --base)."],
         )
     with open_base(base) as tensors:
         require_fit([Adapter(lora=lora, strength=1.0)], tensors)
@@ -88,7 +88,7 @@ def _in_form(lora: LoraFile, form: LoraForm, base: Path | None) -> LoraFile:
         def weight(module: str) -> Tensor:
             return tensors.read(f"{module}.weight")
 
-        modules = over_base(lora.modules, weight) if wanted else over_moved(lora.modules, weight)
+        modules = over_base(lora.modules, weight) if form == "comfyui" else over_moved(lora.modules, weight)
         return replace(lora, modules=modules)
 
 

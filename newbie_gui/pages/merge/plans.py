@@ -18,7 +18,7 @@ from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.planning.base_check import BaseReport, check_base
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS, LoraFacts, lora_facts
-from trainer_core.planning.lora_slots import require_form
+from trainer_core.planning.lora_slots import moves_magnitudes, require_form
 from trainer_core.planning.weight_files import SUFFIX
 
 FORMS = ("comfyui", "folder")
@@ -155,8 +155,10 @@ def convert_spec(
     precision = choice(t, "merge.precision", wanted.get("precision"), PRECISIONS)
     output = output_path(t, workspace.loras, wanted.get("name"), file=form in LORA_FILES, planned=planned)
     spec = {"source": str(source), "output": str(output), "form": form, "dtype": precision}
-    if facts.dora and (facts.form == "comfyui") != (form == "comfyui"):
-        spec["base"] = str(read_path(t, wanted.get("base"), "merge.base"))
+    if facts.dora and moves_magnitudes(form, over_base=facts.over_base):
+        if not wanted.get("base"):
+            raise UserError("base_needed", t("merge.error.dora_base", name=title_of(source), what=t("merge.base")))
+        spec["base"] = str(read_path(t, wanted["base"], "merge.base"))
     return spec
 
 

@@ -21,6 +21,7 @@ from newbie_gui.pages.merge.plans import (
 )
 from newbie_gui.texts import Texts
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.forms import LORA_FORMS
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.planning.lora_facts import lora_facts
 
@@ -145,13 +146,25 @@ def test_what_cannot_be_painted_is_refused(lora: Path, wrong: dict[str, Any], sa
         try_spec(EN, stack(lora), TRY | wrong)
 
 
-def test_only_a_dora_takes_the_base_along(workspace: Workspace, lora: Path) -> None:
+def test_a_plain_lora_is_converted_without_the_base(workspace: Workspace, lora: Path) -> None:
     wanted = {"source": str(lora), "form": "peft", "name": "new", "precision": "bf16", "base": str(TINY)}
     plain = convert_spec(EN, workspace, wanted, [])
     assert "base" not in plain and plain["output"] == str(workspace.loras / "new")
     assert convert_spec(EN, workspace, {**wanted, "form": "diffusers"}, [])["output"].endswith("new.safetensors")
-    dora = write_lora(workspace.loras / "dora.safetensors", dora=True)
-    assert convert_spec(EN, workspace, {**wanted, "source": str(dora)}, [])["base"] == str(TINY)
+
+
+@pytest.mark.parametrize(
+    ("mark", "forms"), [(None, ["comfyui"]), ({"newbie_dora_norm": "base"}, ["peft", "diffusers"])]
+)
+def test_a_dora_takes_the_base_along_where_its_mark_says_so_and_not_its_names(
+    workspace: Workspace, mark: dict[str, str] | None, forms: list[str]
+) -> None:
+    dora = write_lora(workspace.loras / "dora.safetensors", dora=True, metadata=mark)
+    wanted = {"source": str(dora), "name": "new", "precision": "bf16", "base": str(TINY)}
+    specs = [convert_spec(EN, workspace, {**wanted, "form": form}, []) for form in LORA_FORMS]
+    assert [spec["form"] for spec in specs if spec.get("base") == str(TINY)] == forms
+    with pytest.raises(UserError, match="choose it above, under “Base model”"):
+        convert_spec(EN, workspace, {**wanted, "form": forms[0], "base": ""}, [])
 
 
 def test_a_lokr_can_only_become_a_comfyui_file(workspace: Workspace, tmp_path: Path) -> None:
