@@ -32,7 +32,7 @@ from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import Sample
 from trainer_core.training.loop import HostCopy, LaunchedStep, Trainer
-from trainer_core.training.memory import PhaseMemory, resident_bytes
+from trainer_core.training.memory import Phases, resident_bytes
 from trainer_core.training.reporting import Reporter
 from trainer_core.training.session import Session
 from trainer_core.training.steps import Schedule
@@ -144,7 +144,7 @@ def _train(config: TrainConfig, samples: list[Sample], tick: Callable[[], None])
                 advisor=Advisor(
                     config, samples, events, device="cpu", machine=Machine, total_steps=trainer.schedule.total_steps
                 ),
-                events=events, memory=PhaseMemory(events, torch.device("cpu")), stop=stop, facts=facts, state={},
+                events=events, phases=Phases(events, torch.device("cpu")), stop=stop, facts=facts, state={},
             ).train({})  # fmt: skip
     finally:
         trainer.close()

@@ -32,6 +32,11 @@ class RunFacts:
     advice: tuple[Mapping[str, Any], ...]
 
     @property
+    def trains(self) -> bool:
+        """A step was told of since the run was started last."""
+        return "step" in self.last and self.last["step"]["order"] > self.last.get("started", {}).get("order", 0)
+
+    @property
     def newest(self) -> Mapping[str, Any]:
         """The newest event of all; empty where nothing was told."""
         return max(self.last.values(), key=lambda event: event["order"], default={})

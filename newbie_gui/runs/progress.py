@@ -8,6 +8,7 @@ from typing import Any
 from newbie_gui.runs.history import RunFacts
 from newbie_gui.runs.store import Row
 from trainer_core.contracts.config import TrainConfig
+from trainer_core.contracts.phase_names import DRAWING, TRAINING, VALIDATING
 from trainer_core.planning.gpu_choice import chosen_gpus
 from trainer_core.planning.hardware import Gpu, Machine
 
@@ -21,6 +22,7 @@ class Progress:
     Attributes:
         phase: "steps" while it trains, else the phase as the trainer names it; "" before the first.
         done, total: in the phase's own unit; ``total`` 0 where it is not known.
+        between: what it does between two steps, as the trainer names it; "" while it trains.
         seconds_per_step, images_per_second, eta_seconds: only while it trains.
         memory_used_gib, memory_total_gib: of the card it trains on; of main memory where it trains without one.
         gpu: name of that card, "" without one.
@@ -33,6 +35,7 @@ class Progress:
     phase: str = ""
     done: int = 0
     total: int = 0
+    between: str = ""
     epoch: int | None = None
     smoothed: float | None = None
     seconds_per_step: float | None = None
@@ -49,19 +52,14 @@ class Progress:
 
 def progress_of(row: Row, facts: RunFacts, config: TrainConfig | None, machine: Machine) -> Progress:
     """The line of one run. Speed, time left and hardware are only told of a run that is at work."""
-    step, phase = facts.last.get("step", {}), facts.last.get("phase", {})
-    begun = facts.last.get("started", {})
-    trains = bool(step) and step.get("order", 0) > phase.get("order", 0)
-    name, done, total = _where(row, step, phase, trains)
+    step, begun = facts.last.get("step", {}), facts.last.get("started", {})
     figures: dict[str, Any] = {
-        "phase": name,
-        "done": done,
-        "total": total,
+        **_where(row, step, _newer_phase(row, facts), facts.trains),
         "epoch": step.get("epoch"),
         "smoothed": _number(step.get("loss_smoothed")),
     }
     if row.at_work:
-        if trains:
+        if facts.trains:
             figures.update({key: _number(step.get(key)) for key in _SPEED})
         figures["elapsed_seconds"] = max(0.0, time.time() - begun["time"]) if "time" in begun else None
         figures["silent_seconds"] = _silence(facts)
@@ -80,15 +78,27 @@ def _silence(facts: RunFacts) -> float | None:
     return silent if silent > max(_SILENT_S, 10.0 * (pace or 0.0)) else None
 
 
-def _where(row: Row, step: Mapping[str, Any], phase: Mapping[str, Any], trains: bool) -> tuple[str, int, int]:
-    if trains or not row.live or not phase:
-        # state.json is a second behind the events, and all there is of a run whose events are gone.
-        return (
-            ("steps", step.get("step", row.step), step.get("total_steps", row.total))
-            if step or row.step
-            else ("", 0, 0)
-        )
-    return str(phase.get("phase", "")), int(phase.get("done", 0)), int(phase.get("total", 0))
+def _newer_phase(row: Row, facts: RunFacts) -> Mapping[str, Any]:
+    """What a live run is at, if it has told so after its newest step; else empty."""
+    phase, step = facts.last.get("phase", {}), facts.last.get("step", {})
+    return phase if row.live and phase.get("order", 0) > step.get("order", 0) else {}
+
+
+def _where(row: Row, step: Mapping[str, Any], phase: Mapping[str, Any], trains: bool) -> dict[str, Any]:
+    """``phase``: newer than ``step``, or empty."""
+    name = str(phase.get("phase", ""))
+    if name and not (trains and name in (VALIDATING, DRAWING)):
+        shown = "steps" if name == TRAINING else name
+        return {"phase": shown, "done": int(phase.get("done", 0)), "total": int(phase.get("total", 0))}
+    if not step and not row.step:
+        return {}
+    # state.json is a second behind the events, and all there is of a run whose events are gone.
+    return {
+        "phase": "steps",
+        "done": step.get("step", row.step),
+        "total": step.get("total_steps", row.total),
+        "between": name,
+    }
 
 
 def _hardware(

@@ -69,6 +69,10 @@ TEXTS = MappingProxyType(
             "It saves a checkpoint after this step and stops.",
             "完成当前步后会保存检查点并停止。",
         ),
+        "train.asked.stop_early": (
+            "It stops as soon as it can. It has trained nothing since it was started, so there is nothing to save.",
+            "会尽快停止。启动后尚未训练，没有需要保存的内容。",
+        ),
         "train.asked.now": (
             "It ends within about ten seconds; it saves if there is time for it.",
             "约十秒内结束；来得及就会保存。",
@@ -94,6 +98,7 @@ TEXTS = MappingProxyType(
             "会从最新的检查点继续。",
         ),
         "train.progress.steps": ("Step {done} of {total}", "第 {done} 步，共 {total} 步"),
+        "train.progress.between": ("Step {done} of {total}: {phase}", "第 {done} 步，共 {total} 步：{phase}"),
         "train.fact.epoch": ("Epoch", "轮次"),
         "train.fact.loss": ("Loss (smoothed)", "损失（平滑）"),
         "train.fact.speed": ("Speed", "速度"),

@@ -101,6 +101,31 @@ def test_another_held_out_set_starts_the_competition_anew(
     assert sum("sought anew" in event["message"] for event in events(made, "warning")) == 1
 
 
+def test_what_it_does_before_and_between_the_steps_is_told(config: Make) -> None:
+    made = config(max_train_steps=2, validation_split=0.2, sample_prompts=["1girl", "1boy"], sample_steps=1)
+    assert run_training(made) == "finished"
+    told = [(event["phase"], event["done"], event["total"]) for event in events(made, "phase")]
+    before = told[told.index(("loading the transformer", 0, 1)) + 1 :]
+    begun = [(phase, total) for phase, done, total in before if done == 0]
+    assert begun == [
+        ("validating", 1),
+        ("drawing samples", 2),
+        ("training", 2),
+        ("validating", 1),
+        ("drawing samples", 2),
+    ]
+    assert "drawing samples: 2 to do" in run_of(made).log_file.read_text(encoding="utf-8")
+
+
+def test_a_stop_during_the_measurement_before_the_first_step_trains_none(
+    config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = config(max_train_steps=2, validation_split=0.2)
+    result = ValidationResult(loss=1.0, bands={"0.00-1.00": 1.0}, images=1)
+    monkeypatch.setattr(Validator, "measure", lambda *_: run_of(made).request("stop") or result)
+    assert run_training(made) == "stopped" and not losses(made) and not run_of(made).has_begun()
+
+
 def test_what_a_stop_left_unmeasured_is_measured_when_the_run_goes_on(
     config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

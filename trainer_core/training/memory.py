@@ -1,7 +1,8 @@
-"""Memory of this process, and what torch has allocated on its GPU: read, followed through a run, and given back."""
+"""Memory of this process and what torch has allocated on its GPU: read, followed through a run, and given back."""
 
 import gc
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ from trainer_core.training.reporting import EventSink
 _LOOK_S = 0.01
 # A phase that comes again, such as the steps between two samples, is told of again where it took so much more.
 _MORE = 1.01
+_TELL_S = 0.5
 
 
 def peak_bytes(device: torch.device) -> int | None:
@@ -81,11 +83,11 @@ class PeakMemory:
         self.process = max(self.process, resident_bytes())
 
 
-class PhaseMemory:
+class Phases:
     """Follows one run through its phases; one after the other, "" is none.
 
-    Tells `memory` events: phase, peak_gib (torch's peak allocation; None without a GPU) and process_gib (resident main
-    memory at the phase's end).
+    Tells `phase` events: phase, done, total; and `memory` events: phase, peak_gib (torch's peak allocation; None
+    without a GPU) and process_gib (resident main memory at the phase's end).
     """
 
     def __init__(self, events: EventSink, device: torch.device) -> None:
@@ -93,6 +95,16 @@ class PhaseMemory:
         self._device = device
         self._phase = ""
         self._told: dict[str, float] = {}
+        self._last = ""
+        self._last_told = 0.0
+
+    def at(self, phase: str, done: int, total: int) -> None:
+        """It has done so much of the phase. That is told at the beginning, and from then on twice a second at most."""
+        self.enter(phase)
+        now = time.monotonic()
+        if done == 0 or phase != self._last or now - self._last_told > _TELL_S:
+            self._last, self._last_told = phase, now
+            self._events.emit("phase", phase=phase, done=done, total=total)
 
     def enter(self, phase: str) -> None:
         """The phase before has ended."""

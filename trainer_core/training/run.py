@@ -35,7 +35,7 @@ from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.failures import failure_elsewhere, training_problem, write_failure
 from trainer_core.training.loop import Trainer
-from trainer_core.training.memory import PhaseMemory, release_memory
+from trainer_core.training.memory import Phases, release_memory
 from trainer_core.training.out_of_memory import apply_rung, next_rung, recovery_message, with_rung
 from trainer_core.training.preparation import Preparation, PreparedData
 from trainer_core.training.reporting import EventSink, FailureReporter, Reporter
@@ -211,8 +211,7 @@ class _Run:
         self.world = world
         self.events = events
         self.stop = stop
-        self._last_phase = 0.0
-        self._memory = PhaseMemory(events, world.accelerator.device)
+        self._phases = Phases(events, world.accelerator.device)
         self._place = PREPARING
         self._session: Session | None = None
 
@@ -227,7 +226,7 @@ class _Run:
             "started", message=f"run {self.run.path}", pid=os.getpid(), device=str(world.accelerator.device),
             processes=world.size, settings=pace_settings(config),
         )  # fmt: skip
-        self._phase(CHECKING_DATA, 0, 1)
+        self._phases.at(CHECKING_DATA, 0, 1)
         prepared = Preparation(
             config, self.base, world, stop=self.stop, report=self._work, warn=self._warn,
             accept=partial(require_begun_base, self.run, self.base.root),
@@ -269,7 +268,7 @@ class _Run:
         )  # fmt: skip
         self._session = session = Session(
             config, self.base, self.run, trainer, world=world, store=prepared.store, validator=validator,
-            advisor=advisor, events=self.events, memory=self._memory, stop=self.stop, facts=self._facts(prepared),
+            advisor=advisor, events=self.events, phases=self._phases, stop=self.stop, facts=self._facts(prepared),
             state=self._constant_state(prepared),
         )  # fmt: skip
         try:
@@ -345,7 +344,7 @@ class _Run:
 
     def _build_trainer(self, prepared: PreparedData, checkpoint: Checkpoint | None) -> Trainer:
         self.config = config = replace(self.config, optimizer_type=self._optimizer_of(checkpoint))
-        self._phase(LOADING_TRANSFORMER, 0, 1)
+        self._phases.at(LOADING_TRANSFORMER, 0, 1)
         model = load_base(config, self.base, self.world.accelerator.device, warn=self._warn)
         parameters = make_trainable(model, config, warn=self._warn)
         if checkpoint:
@@ -384,17 +383,10 @@ class _Run:
         }
 
     def _work(self, name: str, done: int, total: int) -> None:
-        """Like `_phase`, between two pieces of encoding: where a stop may come in."""
+        """Tell of a phase between two pieces of encoding: where a stop may come in."""
         self.stop.check()
         self._place = name
-        self._phase(name, done, total)
-
-    def _phase(self, name: str, done: int, total: int) -> None:
-        self._memory.enter(name)
-        now = time.monotonic()
-        if done == 0 or now - self._last_phase > 0.5:
-            self._last_phase = now
-            self.events.emit("phase", phase=name, done=done, total=total)
+        self._phases.at(name, done, total)
 
     def _warn(self, message: str) -> None:
         self.events.emit("warning", message=message)

@@ -1,9 +1,10 @@
 """The run around the loop: events, checkpoints, exports, samples, and requests to stop, save or sample."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from trainer_core.training.distributed import World
 from trainer_core.training.export import TrainingFacts
 from trainer_core.training.features import FeatureStore
 from trainer_core.training.loop import LaunchedStep, Meter, Trainer
-from trainer_core.training.memory import PhaseMemory
+from trainer_core.training.memory import Phases
 from trainer_core.training.overflow import OverflowWatch
 from trainer_core.training.reporting import EventSink
 from trainer_core.training.sampling import SampleSettings, decode, missing_samples, sample_latents, save_png
@@ -52,7 +53,7 @@ class Session:
         validator: Validator,
         advisor: Advisor,
         events: EventSink,
-        memory: PhaseMemory,
+        phases: Phases,
         stop: StopSignal,
         facts: TrainingFacts,
         state: dict[str, Any],
@@ -67,7 +68,7 @@ class Session:
         self._held_out = validator.held_out
         self._advisor = advisor
         self._events = events
-        self._memory = memory
+        self._phases = phases
         self._stop = stop
         self._facts = facts
         self._state = state
@@ -104,7 +105,7 @@ class Session:
             raise
         finally:
             self._saver.close()
-        self._memory.enter("")
+        self._phases.enter("")
         self._write_state("finished", step=total, total_steps=total, epoch=schedule.epoch_of(total - 1) + 1)
         self._events.emit("finished", step=total, message=f"{total} steps done")
         return "finished"
@@ -114,6 +115,8 @@ class Session:
         ended = self._trainer.schedule.ended_epochs(first)
         if first == 0:
             self._validate(0)
+            if any(self._world.any([self._stop.wanted()])):
+                raise StopRequested
         elif not measured and self._due.validation(first, ended):
             self._measure_late(first)
         if self._due.sample(first, ended) and not self._sample(first, again=first == 0):
@@ -121,7 +124,7 @@ class Session:
                 raise StopRequested
             self._end_stopped(first, total, None)
             return False
-        self._memory.enter(self.place)
+        self._phases.at(TRAINING, first, total)
         self._meter.pause()
         return True
 
@@ -180,6 +183,7 @@ class Session:
             # Here, and not after another step: the run goes on with the pictures that are left.
             self._end_stopped(done, total, validated)
             return False
+        self._phases.at(TRAINING, done, total)
         self._meter.pause()
         return True
 
@@ -209,8 +213,8 @@ class Session:
         if not self._validator.active:
             return None
         started = time.monotonic()
-        with self._at(VALIDATING), self._meter.pausing("validation"):
-            result = self._validator.measure(self._trainer.model)
+        with self._at(VALIDATING) as tell, self._meter.pausing("validation"):
+            result = self._validator.measure(self._trainer.model, tell)
         seconds = time.monotonic() - started
         if self._world.main:
             record_validation(self._run, done, result, self._held_out)
@@ -273,30 +277,31 @@ class Session:
         numbers = every if again else missing_samples(self._run, self._config, done)
         cut = False
         if self._world.main and numbers:
-            with self._at(DRAWING), self._meter.pausing("sample"):
-                cut = not self._generate(done, numbers)
+            with self._at(DRAWING) as tell, self._meter.pausing("sample"):
+                cut = not self._generate(done, numbers, tell)
         return not self._world.any([cut])[0]
 
     @contextmanager
-    def _at(self, place: str) -> Iterator[None]:
-        """`place` says where it is; after an error it stays."""
+    def _at(self, place: str) -> Iterator[Callable[[int, int], None]]:
+        """`place` says where it is; after an error it stays. Gives what tells how much is done, of how much."""
         self.place = place
-        self._memory.enter(place)
-        yield
+        self._phases.enter(place)
+        yield partial(self._phases.at, place)
         self.place = TRAINING
-        self._memory.enter(self.place)
+        self._phases.enter(self.place)
 
     @torch.no_grad()
-    def _generate(self, done: int, numbers: Sequence[int]) -> bool:
+    def _generate(self, done: int, numbers: Sequence[int], tell: Callable[[int, int], None]) -> bool:
         """Make pictures of these prompts; False: a stop came in between."""
         started = time.monotonic()
+        tell(0, len(numbers))
         model = self._trainer.model
         model.eval()
         device = self._trainer.accelerator.device
         dtype = torch.float32 if self._config.mixed_precision == "no" else torch.bfloat16
         codec = load_vae(self._base.vae, dtype=self._store.encoding.vae_dtype, device=device)
         negative = self._store.prompt(self._config.sample_negative_prompt)
-        for number in numbers:
+        for count, number in enumerate(numbers, 1):
             prompt = self._config.sample_prompts[number]
             settings = self._settings(prompt, self._config.sample_seed + number)
             latents = sample_latents(
@@ -314,6 +319,7 @@ class Session:
             self._events.emit(
                 "sample", step=done, number=number, prompt=prompt, path=self._relative(file), seconds=seconds
             )
+            tell(count, len(numbers))
         return True
 
     def _settings(self, prompt: str, seed: int) -> SampleSettings:

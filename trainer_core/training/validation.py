@@ -4,7 +4,7 @@ The loss of flow matching depends far more on t than on what was learnt, so a ra
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,11 +67,18 @@ class Validator:
         return key_of(held_out=images, seed=config.seed, times=TIMES, limits=limits)
 
     @torch.no_grad()
-    def measure(self, model: nn.Module) -> ValidationResult:
-        """Every process measures its share; all get the same result, whatever their number."""
+    def measure(self, model: nn.Module, tell: Callable[[int, int], None]) -> ValidationResult:
+        """Every process measures its share; all get the same result, whatever their number.
+
+        tell: hears before each image how many of how many this process has measured.
+        """
         model.eval()
         world = self._world
-        mine = [self._losses(model, sample) for sample in self._samples[world.rank :: world.size]]
+        mine = []
+        share = self._samples[world.rank :: world.size]
+        for done, sample in enumerate(share):
+            tell(done, len(share))
+            mine.append(self._losses(model, sample))
         shares = world.gather(mine)
         rows = [shares[i % world.size][i // world.size] for i in range(len(self._samples))]
         by_time = [sum(column) / len(rows) for column in zip(*rows, strict=True)]

@@ -70,8 +70,13 @@ class Handlers:
         else:
             # Begun from a terminal: there is no job to end, but the run listens.
             row.run.request("stop")
-        gr.Info(self._ui.t("train.asked.now" if now else "train.asked.stop"))
+        gr.Info(self._ui.t("train.asked.now" if now else self._stopped_where(row)))
         return self._shown(values, row.key)
+
+    def _stopped_where(self, row: Row) -> str:
+        """Key of what becomes of a run that is asked to save and stop."""
+        trains = row.state == "running" and self._store.history(row.folder).refresh().trains
+        return "train.asked.stop" if trains else "train.asked.stop_early"
 
     def request(self, values: Values, verb: Literal["save", "sample"]) -> Updates:
         row = self._show.shown(values)

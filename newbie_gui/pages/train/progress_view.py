@@ -36,7 +36,8 @@ def _bar(ui: Ui, row: Row, progress: Progress) -> Markup:
     if not progress.phase:
         return Markup('<p class="muted">{}</p>').format(ui.t("train.progress.none")) if row.live else Markup("")
     if progress.phase == "steps":
-        text = ui.t("train.progress.steps", done=progress.done, total=progress.total)
+        key = "train.progress.between" if progress.between else "train.progress.steps"
+        text = ui.t(key, done=progress.done, total=progress.total, phase=ui.t.phase(progress.between))
     else:
         name = ui.t.phase(progress.phase)
         counted = progress.total > 1

@@ -27,6 +27,7 @@ from newbie_gui.services import make_services
 from trainer_core.contracts.checkpoints import is_pinned
 from trainer_core.contracts.config import load_config
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.queue import Entry
@@ -79,6 +80,14 @@ class Page:
 @pytest.fixture
 def page(ui: Ui, workspace: Workspace) -> Page:
     return Page(ui, workspace)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the page's toasts say."""
+    found: list[str] = []
+    monkeypatch.setattr(gr, "Info", found.append)
+    return found
 
 
 def size(updates: Any) -> int:
@@ -189,6 +198,20 @@ def test_the_loss_beside_a_checkpoint_is_called_smoothed(page: Page, workspace: 
     make_checkpoint(run, 3)
     files = page.look()[page.parts.files]
     assert ">Loss (smoothed)</th>" in files and "<td>0.502</td>" in files
+
+
+def test_save_and_stop_says_whether_there_is_anything_to_save(
+    page: Page, workspace: Workspace, said: list[str]
+) -> None:
+    run = make_run(workspace, "one", "running")
+    log = EventLog(run.events_file)
+    [row] = page.handlers._store.rows()
+    tell_steps(run, 1, 2)
+    log.emit("started", pid=1)
+    page.handlers.stop(page.values(row.key), now=False)
+    tell_steps(run, 3, 3)
+    page.handlers.stop(page.values(row.key), now=False)
+    assert "nothing to save" in said[0] and said[1] == "It saves a checkpoint after this step and stops."
 
 
 def test_continue_with_the_forms_settings_keeps_the_runs_name(
