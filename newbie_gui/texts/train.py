@@ -80,6 +80,10 @@ TEXTS = MappingProxyType(
         "train.asked.save": ("It saves a checkpoint after this step.", "完成当前步后会保存检查点。"),
         "train.asked.sample": ("It draws samples after this step.", "完成当前步后会画样图。"),
         "train.resumed": ("{name} goes on from its newest checkpoint.", "{name} 将从最新的检查点继续。"),
+        "train.resumed_anew": (
+            "{name} has no checkpoint yet, so it starts anew.",
+            "{name} 还没有检查点，将重新开始训练。",
+        ),
         "train.duplicated": (
             "The settings of {old} are in the form as {new}. Change what you like, then start.",
             "{old} 的参数已填入表单，新名称为 {new}。修改后即可开始。",
@@ -296,5 +300,9 @@ TEXTS = MappingProxyType(
         ),
         "train.change.loaded": ("The settings of {name} are in the form now.", "{name} 的参数已填入表单。"),
         "train.change.continued": ("{name} goes on with the changed settings.", "{name} 将以修改后的参数继续。"),
+        "train.change.continued_anew": (
+            "{name} has no checkpoint yet, so it starts anew with the changed settings.",
+            "{name} 还没有检查点，将以修改后的参数重新开始训练。",
+        ),
     }
 )

@@ -54,13 +54,14 @@ class Handlers:
         return self._shown(values, key)
 
     def resume(self, values: Values) -> Updates:
-        """Go on with the run's own settings."""
+        """Go on with the run's own settings; without a checkpoint it starts anew with them."""
         row = self._show.shown(values)
         self._require_ended(row)
         config = actions.config_of(row)
         actions.require_folders(config, self._ui.workspace.trash)
         self._begin(config, front=True)
-        gr.Info(self._ui.t("train.resumed", name=config.output_name))
+        key = "train.resumed" if row.run.has_begun() else "train.resumed_anew"
+        gr.Info(self._ui.t(key, name=config.output_name))
         return self._shown(values, row.key)
 
     def stop(self, values: Values, *, now: bool) -> Updates:
@@ -132,7 +133,8 @@ class Handlers:
         if problem := self._form.problem_of(config):
             raise UserError("not_ready", problem)
         self._begin(config, front=True)
-        gr.Info(self._ui.t("train.change.continued", name=config.output_name))
+        key = "train.change.continued" if row.run.has_begun() else "train.change.continued_anew"
+        gr.Info(self._ui.t(key, name=config.output_name))
         return self._shown(values, row.key)
 
     def apply(self, values: Values, number: str) -> Updates:

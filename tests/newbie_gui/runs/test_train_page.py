@@ -200,6 +200,20 @@ def test_the_loss_beside_a_checkpoint_is_called_smoothed(page: Page, workspace: 
     assert ">Loss (smoothed)</th>" in files and "<td>0.502</td>" in files
 
 
+def test_what_has_no_checkpoint_is_said_to_start_anew(page: Page, workspace: Workspace, said: list[str]) -> None:
+    places = {name: str(workspace.root) for name in ("base_model_path", "train_data_dir")}
+    run = make_run(workspace, "one", "stopped", **places)
+    [row] = page.handlers._store.rows()
+    page.config = replace(load_config(run.config_file), learning_rate=3e-4)
+    for begun in (False, True):
+        if begun:
+            make_checkpoint(run, 3)
+        page.handlers.resume(page.values(row.key))
+        page.handlers.go_on(page.values(row.key))
+    assert ["starts anew" in text for text in said] == [True, True, False, False]
+    assert said[2] == "one goes on from its newest checkpoint."
+
+
 def test_save_and_stop_says_whether_there_is_anything_to_save(
     page: Page, workspace: Workspace, said: list[str]
 ) -> None:
