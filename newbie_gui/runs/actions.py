@@ -17,6 +17,7 @@ from trainer_core.contracts.trash import to_trash
 from trainer_core.jobs.queue import Queue
 from trainer_core.planning.gpu_choice import chosen_gpus, uses_gpu
 from trainer_core.planning.hardware import Machine
+from trainer_core.planning.reached import reached
 
 # What a changed setting does to a begun run: nothing to what is learnt, another course of the learning rate, something
 # else, too much; or the run has no checkpoint yet, so that it begins anew with any value.
@@ -73,6 +74,15 @@ def require_folders(config: TrainConfig, trash: Path) -> None:
         thrown = sorted(trash.glob(f"*-{glob.escape(Path(path).name)}"))
         hints = [f"It lies in the trash: move {thrown[-1]} back to {path}."] if thrown else ["Put it back there."]
         raise UserError("folder_gone", f"{path}, which the run was trained with, is not there any more.", hints)
+
+
+def steps_enough(config: TrainConfig) -> int:
+    """How many steps the run of these settings has done, where they leave nothing to do; else 0."""
+    run = RunDir.of(config)
+    found = reached(run)
+    if found is None or not found.is_enough(config) or found.lacks_pictures(run, config):
+        return 0
+    return found.steps
 
 
 def planned_changes(row: Row, new: TrainConfig) -> tuple[PlannedChange, ...]:

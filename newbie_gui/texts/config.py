@@ -36,6 +36,12 @@ TEXTS = MappingProxyType(
             "A run named {name} is there already: Start continues it. Choose another name for a new run.",
             "已有名为 {name} 的训练：点“开始训练”会继续它。新的训练请换一个名称。",
         ),
+        "config.warning.enough": (
+            "A run named {name} is there already and has done {steps} steps, all that is asked for here: nothing is "
+            "left to train. Make it longer, or choose another name for a new run.",
+            "已有名为 {name} 的训练，并且已训练 {steps} 步，达到这里要求的长度，没有剩余的训练。"
+            "请加长，或换一个名称开始新的训练。",
+        ),
         "config.warning.no_gpu": (
             "Device is cuda, but there is no NVIDIA GPU here; training would refuse.",
             "设备选择了 cuda，但这里没有 NVIDIA 显卡，训练会拒绝开始。",

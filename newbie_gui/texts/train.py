@@ -28,6 +28,11 @@ TEXTS = MappingProxyType(
             "{name} is already running or waiting. Choose another “Name of the run” in the settings.",
             "{name} 已经在运行或排队。请在参数中换一个“训练名称”。",
         ),
+        "train.enough": (
+            "{name} has done {steps} steps already, and with “{setting}” at {asked} nothing is left to train. Raise it "
+            "in the settings, or choose another “Name of the run”.",
+            "{name} 已训练 {steps} 步，“{setting}”为 {asked} 时没有剩余的训练。请在参数中调大，或换一个“训练名称”。",
+        ),
         "train.no_gpu_chosen": ("Choose at least one GPU.", "请至少选择一张显卡。"),
         # List of runs
         "train.runs.heading": ("Runs", "训练记录"),

@@ -12,6 +12,7 @@ from runs import events, losses, run_of
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.planning.demo import TINY_BASE
+from trainer_core.planning.reached import reached
 from trainer_core.training import loop, saving, session
 from trainer_core.training.run import run_training
 from trainer_core.training.stopping import StopSignal
@@ -30,6 +31,19 @@ def test_fewer_steps_than_are_done_are_said_as_such(config: Make, finished_copy:
     said = events(finished_copy, "finished")[-1]["message"]
     assert said == "already finished: 4 steps are done, more than the 3 that max_train_steps asks for now"
     assert run_of(finished_copy).read_state()["total_steps"] == 4
+
+
+def test_what_is_left_is_known_before_the_start(config: Make, finished_copy: TrainConfig) -> None:
+    run = run_of(finished_copy)
+    found = reached(run)
+    assert found is not None and (found.steps, found.epochs, found.finished) == (4, 1.0, True)
+    for enough in (finished_copy, config(max_train_steps=3), config(max_train_steps=4)):
+        assert found.is_enough(enough) and not found.lacks_pictures(run, enough)
+        assert run_training(enough) == "already finished"
+    assert not found.is_enough(config(max_train_steps=5)) and not found.is_enough(config(num_epochs=2))
+    pictures = config(num_epochs=1, sample_prompts=["1girl"], sample_steps=1)
+    assert found.lacks_pictures(run, pictures) and run_training(pictures) == "finished"
+    assert not found.lacks_pictures(run, pictures)
 
 
 def test_steps_of_another_size_leave_the_run_in_its_epoch(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:

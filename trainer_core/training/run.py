@@ -23,6 +23,7 @@ from trainer_core.model.folder import BaseFolder
 from trainer_core.model.lora_files import read_lora
 from trainer_core.planning.adapter import adapter_shape
 from trainer_core.planning.hardware import detect
+from trainer_core.planning.reached import missing_samples
 from trainer_core.planning.schedule import Due
 from trainer_core.planning.speed import pace_settings
 from trainer_core.training.adapters import load_weights, start_weights
@@ -53,7 +54,6 @@ from trainer_core.training.resume import (
     validation_warnings,
     warnings_of,
 )
-from trainer_core.training.sampling import missing_samples
 from trainer_core.training.session import Session
 from trainer_core.training.steps import Schedule
 from trainer_core.training.stopping import StopRequested, StopSignal

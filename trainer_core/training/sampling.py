@@ -14,9 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.fsutil import whole_file
-from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.nextdit import NextDiT
 from trainer_core.model.vae import LatentCodec, tensor_to_image
@@ -122,8 +120,3 @@ def save_png(image: Image.Image, file: Path, settings: SampleSettings, **extra: 
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(file) as temporary:
         image.save(temporary, format="PNG", pnginfo=info)
-
-
-def missing_samples(run: RunDir, config: TrainConfig, step: int) -> list[int]:
-    """The prompts without a picture of that step, by their place."""
-    return [number for number in range(len(config.sample_prompts)) if not run.sample(step, number).exists()]

@@ -17,6 +17,7 @@ from trainer_core.contracts.rundir import RunDir, Status
 from trainer_core.contracts.text_settings import TextSettings
 from trainer_core.model.folder import BaseFolder
 from trainer_core.model.vae import load_vae
+from trainer_core.planning.reached import missing_samples
 from trainer_core.planning.schedule import Due
 from trainer_core.training.advising import Advisor
 from trainer_core.training.checkpoint import Checkpoint, optimizer_state
@@ -27,7 +28,7 @@ from trainer_core.training.loop import LaunchedStep, Meter, Trainer
 from trainer_core.training.memory import Phases
 from trainer_core.training.overflow import OverflowWatch
 from trainer_core.training.reporting import EventSink
-from trainer_core.training.sampling import SampleSettings, decode, missing_samples, sample_latents, save_png
+from trainer_core.training.sampling import SampleSettings, decode, sample_latents, save_png
 from trainer_core.training.saving import Saver
 from trainer_core.training.stopping import StopRequested, StopSignal
 from trainer_core.training.validation import ValidationResult, Validator, mark_best, record_validation

@@ -15,6 +15,7 @@ from trainer_core.dataset.facts import facts_of
 from trainer_core.dataset.scan import Scan, scan_dataset
 from trainer_core.planning.base import BaseSizes, read_base
 from trainer_core.planning.measured import MeasuredStep, find, fit_folder
+from trainer_core.planning.reached import Reached, reached
 from trainer_core.planning.speed import SAME, Speed, known_speed
 
 _DATA = (
@@ -32,10 +33,18 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class ExistingRun:
-    """A run that is there already under the name in the settings: what it was begun with, None where unreadable."""
+    """A run that is there already under the name in the settings: what it was begun with, None where unreadable.
+
+    Attributes:
+        reached: its newest checkpoint, None without any.
+    """
 
     config: TrainConfig | None
-    checkpoints: bool
+    reached: Reached | None
+
+    @property
+    def checkpoints(self) -> bool:
+        return self.reached is not None
 
 
 class DiskFacts:
@@ -104,8 +113,8 @@ def _begun(config: TrainConfig) -> ExistingRun | None:
     run = RunDir.of(config)
     if not run.config_file.exists():
         return None
-    checkpoints = run.has_begun()
+    found = reached(run)
     try:
-        return ExistingRun(config=load_config(run.config_file), checkpoints=checkpoints)
+        return ExistingRun(config=load_config(run.config_file), reached=found)
     except UserError:
-        return ExistingRun(config=None, checkpoints=checkpoints)
+        return ExistingRun(config=None, reached=found)

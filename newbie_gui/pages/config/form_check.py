@@ -201,7 +201,9 @@ class _Check:
     def _warnings(self, forecast: Estimate | None, fits: tuple[Fit, ...]) -> Iterator[str]:
         ui, config, machine = self._ui, self._config, self._machine
         if self._run.value and not refused_changes(self._run.value, config):
-            yield ui.t("config.warning.begun", name=config.output_name)
+            found = self._run.value.reached
+            key = "config.warning.enough" if found and found.is_enough(config) else "config.warning.begun"
+            yield ui.t(key, name=config.output_name, steps=found.steps if found else 0)
         if config.device == "cuda" and not machine.gpus:
             yield ui.t("config.warning.no_gpu")
         if config.device != "cpu" and machine.gpus and not chosen_gpus(config, machine):

@@ -175,7 +175,11 @@ class Handlers:
         return {self._parts.report_text: gr.update(value=text, visible=True)}
 
     def _begin(self, config: TrainConfig, *, front: bool) -> int:
-        """Returns how many jobs run or wait before it."""
+        """Returns how many jobs run or wait before it. Raises UserError `nothing_left`."""
+        if steps := actions.steps_enough(config):
+            length = "max_train_steps" if config.max_train_steps else "num_epochs"
+            values = {"asked": getattr(config, length), "setting": self._ui.t(f"options.{length}")}
+            raise UserError("nothing_left", self._ui.t("train.enough", name=config.output_name, steps=steps, **values))
         occupied = set(actions.resources(config, self._ui.machine.now()))
         before = sum(
             (entry.at_work if front else entry.active) and bool(occupied & set(entry.job.resources))

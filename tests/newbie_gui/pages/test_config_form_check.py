@@ -11,7 +11,7 @@ from PIL import Image
 from settings_parts import card, make_dataset, make_ui, settled
 
 from newbie_gui.pages.config.disk_facts import DiskFacts
-from newbie_gui.pages.config.form import default_values, to_form
+from newbie_gui.pages.config.form import default_values, to_form, values_from
 from newbie_gui.pages.config.form_check import FormReport, check
 from newbie_gui.pages.config.render import render, start_problem
 from newbie_gui.pages.ui import Ui
@@ -137,6 +137,20 @@ def test_a_name_that_is_taken(tmp_path: Path, data: str):
     start = {"train_data_dir": data, "resume_from_lora": str(tmp_path / "moved.safetensors")}
     assert list(report_of(ui, output_name="new", **start).problems) == ["resume_from_lora"]
     assert "resume_from_lora" not in report_of(ui, output_name="mine", **start).problems
+
+
+def test_a_run_with_nothing_left_to_train_is_not_said_to_go_on(tmp_path: Path, data: str):
+    ui = make_ui(tmp_path)
+    settings = {"train_data_dir": data, "output_name": "mine", "output_dir": str(ui.workspace.output)}
+    run = RunDir(ui.workspace.output / "mine")
+    run.create(parse_config(values_from(form(ui, **settings))))
+    run.write_state("finished")
+    checkpoint = run.checkpoints / "step-00000005"
+    checkpoint.mkdir()
+    (checkpoint / "state.json").write_text("{}")
+    (checkpoint / "manifest.json").write_text('{"state.json": {"size": 2, "sha256": ""}}')
+    for steps, told in ((4, "has done 5 steps, all that is asked"), (5, "nothing is left"), (6, "Start continues it")):
+        assert told in report_of(ui, max_train_steps=steps, **settings).warnings[0]
 
 
 def test_text_of_people_never_becomes_html(tmp_path: Path):

@@ -180,6 +180,19 @@ def test_how_start_differs_from_queue_is_said(page: Page) -> None:
     assert any("“Start” goes before all that waits, “Queue” after it" in text for text in texts)
 
 
+def test_a_run_that_has_done_all_that_is_asked_for_is_not_queued(
+    page: Page, queue: HeldQueue, workspace: Workspace
+) -> None:
+    make_checkpoint(make_run(workspace, "form"), 400)
+    page.config = replace(page.config, max_train_steps=100)
+    with pytest.raises(UserError, match="form has done 400 steps already, and with “Steps at most.*” at 100 nothing"):
+        page.handlers.start(page.values(), None, front=True)
+    assert queue.added == []
+    page.config = replace(page.config, max_train_steps=401)
+    page.handlers.start(page.values(), None, front=True)
+    assert len(queue.added) == 1
+
+
 def test_resume_queues_the_runs_own_settings(page: Page, queue: HeldQueue, workspace: Workspace) -> None:
     places = {name: str(workspace.root / name) for name in ("base_model_path", "train_data_dir")}
     run = make_run(workspace, "one", "stopped", learning_rate=3e-4, **places)
