@@ -1,6 +1,7 @@
 """The runs of this machine: found on disk at every look, followed in memory while somebody looks at them."""
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,7 @@ STATES = (
     "waiting", "starting", "running", "stopping", "stopped", "finished", "failed", "interrupted", "created",
 )  # fmt: skip
 _LIVE = ("waiting", "starting", "running", "stopping")
+_KEY = re.compile("[0-9a-f]{16}")
 _FRESH_S = 0.5
 _FOLLOWED = 12
 
@@ -185,6 +187,11 @@ class RunStore:
 def key_of(folder: Path) -> str:
     """The same for a folder however it is written; safe in URLs."""
     return hashlib.blake2s(str(folder.resolve()).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def is_key(text: str) -> bool:
+    """Whether it could be one of `key_of`."""
+    return _KEY.fullmatch(text) is not None
 
 
 def _is_run(folder: Path) -> bool:

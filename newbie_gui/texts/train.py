@@ -57,6 +57,11 @@ TEXTS = MappingProxyType(
             "Nothing to show yet. Start a training, and its curve, samples and files appear here.",
             "这里还没有内容。开始训练后，会显示损失曲线、样图和文件。",
         ),
+        "train.gone": (
+            "The run that was shown is not there any more: it was taken out of the queue before it began, or deleted. "
+            "Choose another one.",
+            "刚才显示的训练已不存在：它在开始前被移出队列，或已删除。请选择另一个。",
+        ),
         "train.save_stop": ("Save & stop", "保存并停止"),
         "train.stop_now": ("Stop now", "立即停止"),
         "train.save_now": ("Save now", "立即保存"),
@@ -278,6 +283,20 @@ TEXTS = MappingProxyType(
         "train.change.check": ("See what the changes do", "查看修改的影响"),
         "train.change.go": ("Continue with the form's settings", "按表单参数继续"),
         "train.change.none": ("The form holds this run's own settings.", "表单中的参数与此训练相同。"),
+        "train.change.cancel_first": (
+            "{name} waits in the queue with the settings it was queued with. Cancel it there first, then continue it "
+            "with the form's settings.",
+            "{name} 正以加入队列时的参数排队。请先在队列中取消它，再按表单参数继续。",
+        ),
+        "train.change.cancel_new": (
+            "{name} waits in the queue with the settings it was queued with. Cancel it there first, then press Start: "
+            "it has not begun yet.",
+            "{name} 正以加入队列时的参数排队，尚未开始。请先在队列中取消它，再点“开始训练”。",
+        ),
+        "train.change.stop_first": (
+            "{name} is at work. Stop it first, then continue it with the form's settings.",
+            "{name} 正在训练。请先停止它，再按表单参数继续。",
+        ),
         "train.change.setting": ("Setting", "参数"),
         "train.change.old": ("Now", "当前值"),
         "train.change.new": ("In the form", "表单中的值"),

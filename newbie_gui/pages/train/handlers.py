@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from newbie_gui.formatting import cut
 from newbie_gui.pages.config.tab import ConfigTab
-from newbie_gui.pages.html import Cell, table
+from newbie_gui.pages.html import Cell, note, table
 from newbie_gui.pages.train.parts import Parts
 from newbie_gui.pages.train.renderer import TrainRenderer
 from newbie_gui.pages.train.request import Updates, Values
@@ -120,9 +120,10 @@ class Handlers:
         return self._form.fill(vars(actions.config_of(row)))
 
     def planned(self, values: Values) -> str:
-        """What the form's settings would change in the run, as a table."""
-        changes = actions.planned_changes(self._show.shown(values), self._form.config(values))
-        return str(changes_table(self._ui, changes))
+        """What the form's settings would change in the run, as a table, and what has to be done first."""
+        row = self._show.shown(values)
+        shown = changes_table(self._ui, actions.planned_changes(row, self._form.config(values)))
+        return str(note("warning", self._first(row), role="status") + shown if row.live else shown)
 
     def go_on(self, values: Values) -> Updates:
         """Continue the run with the form's settings."""
@@ -191,7 +192,12 @@ class Handlers:
 
     def _require_ended(self, row: Row) -> None:
         if row.live:
-            raise UserError("run_in_use", self._ui.t("train.already", name=row.name))
+            raise UserError("run_in_use", self._first(row))
+
+    def _first(self, row: Row) -> str:
+        """What has to be done before a live run can take other settings."""
+        cancel = "cancel_first" if row.begun else "cancel_new"
+        return self._ui.t(f"train.change.{cancel if row.state == 'waiting' else 'stop_first'}", name=row.name)
 
     def _cards(self, cards: list[str]) -> str:
         machine = self._ui.machine.now()

@@ -31,7 +31,7 @@ from newbie_gui.runs.logs import read_log
 from newbie_gui.runs.plot import PlotChoice, plot_of
 from newbie_gui.runs.progress import progress_of
 from newbie_gui.runs.results import pictures, saved
-from newbie_gui.runs.store import Row
+from newbie_gui.runs.store import Row, is_key
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.fsutil import json_text, version_of
 
@@ -80,7 +80,7 @@ class TrainRenderer:
             "list": self._list(row, request),
             "others": self._others(rows, row),
             "pace": self._pace(rows),
-            "empty": self._empty(row),
+            "empty": self._empty(row, any_there=bool(rows)),
             **(self._run_parts(row, request) if row else {}),
         }
         for name, (stamp, make) in table.items():
@@ -89,22 +89,24 @@ class TrainRenderer:
         stamps = {name: stamp for name, (stamp, _) in table.items()}
         if stamps != request.stamps:
             updates[parts.stamps] = json_text(stamps)
-        key = row.key if row else ""
+        key = row.key if row else request.selected if rows else ""
         if key != shown:
             updates[parts.selected] = key
         # Gradio wants at least one output in an answer by component.
         return updates or {parts.stamps: gr.skip()}
 
     def _chosen(self, rows: tuple[Row, ...], key: str) -> Row | None:
-        """The run asked for; else the one shown last, unless it has ended and another is at work; else the newest.
+        """The run asked for, ``None`` if it is gone: what a button does next must not befall another one.
 
-        Live ones come first among ``rows``.
+        Where none is asked for, the one shown last, unless it has ended and another is at work; else the newest. Live
+        ones come first among ``rows``.
         """
         by_key = {row.key: row for row in rows}
-        found = by_key.get(key)
+        if is_key(key):
+            return by_key.get(key)
         shown_last = by_key.get(str(self._ui.remember.get(SHOWN_RUN, "")))
-        if found or (shown_last and shown_last.live):
-            return found or shown_last
+        if shown_last and shown_last.live:
+            return shown_last
         at_work = next((row for row in rows if row.live and row.state != "waiting"), None)
         return at_work or shown_last or (rows[0] if rows else None)
 
@@ -112,11 +114,12 @@ class TrainRenderer:
         pace = LIVE_S if any(row.live for row in rows) else IDLE_S
         return str(pace), lambda: {self._parts.timer: gr.Timer(pace)}
 
-    def _empty(self, row: Row | None) -> _Part:
-        parts = self._parts
-        return "" if row else "1", lambda: {
-            parts.nothing: gr.update(visible=row is None), parts.shown: gr.update(visible=row is not None)
-        }  # fmt: skip
+    def _empty(self, row: Row | None, *, any_there: bool) -> _Part:
+        parts, key = self._parts, "" if row else "train.gone" if any_there else "train.none"
+        return key, lambda: {
+            parts.nothing: gr.update(visible=row is None, value=self._ui.t(key) if key else ""),
+            parts.shown: gr.update(visible=row is not None),
+        }
 
     def _others(self, rows: Sequence[Row], row: Row | None) -> _Part:
         """The runs to compare with."""

@@ -29,6 +29,7 @@ from trainer_core.contracts.config import load_config
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.jobdir import Job
+from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.queue import Entry
 from trainer_core.planning.hardware import Machine
@@ -260,6 +261,48 @@ def test_continue_with_the_forms_settings_keeps_the_runs_name(
     page.problem = ""
     page.handlers.go_on(page.values(row.key))
     assert queue.added[0][1] == "one"
+
+
+@pytest.mark.parametrize(
+    ("begun", "status", "said_first"),
+    [
+        (True, "waiting", "Cancel it there first, then continue"),
+        (False, "waiting", "Cancel it there first, then press Start"),
+        (True, "stopping", "Stop it first"),
+    ],
+)
+def test_a_live_run_is_to_be_ended_before_it_goes_on_changed(
+    page: Page, queue: HeldQueue, workspace: Workspace, begun: bool, status: Any, said_first: str
+) -> None:
+    run = RunDir(workspace.output / "form")
+    for folder in (RunDir(workspace.jobs / "j"), *([run] if begun else [])):
+        folder.create(page.config)
+    queue.held = [Entry(job=Job(id="j", kind="train", title="form"), status=status, run=run)]
+    [row] = page.handlers._store.rows()
+    assert said_first in page.handlers.planned(page.values(row.key))
+    with pytest.raises(UserError, match=said_first):
+        page.handlers.go_on(page.values(row.key))
+
+
+def test_a_cancelled_run_stays_shown_and_no_other_takes_its_place(
+    page: Page, queue: HeldQueue, workspace: Workspace
+) -> None:
+    tell_steps(make_run(workspace, "other", "running"), 1, 5)
+    begun, new = make_run(workspace, "begun", "stopped"), RunDir(workspace.output / "new")
+    queue.held = [
+        Entry(job=Job(id=run.path.name, kind="train", title=run.path.name), status="waiting", run=run)
+        for run in (begun, new)
+    ]
+    keys = {row.name: row.key for row in page.handlers._store.rows()}
+    seen = {name: page.look(keys[name]) for name in ("begun", "new")}
+    queue.held = []
+    page.handlers._store.forget_list()
+    assert page.selected not in page.look(keys["begun"], seen=seen["begun"])
+    gone = page.look(keys["new"], seen=seen["new"])
+    assert page.selected not in gone and gone[page.parts.shown] == gr.update(visible=False)
+    assert "is not there any more" in gone[page.parts.nothing]["value"]
+    with pytest.raises(UserError, match="not there any more"):
+        page.handlers.go_on(page.values(keys["new"]))
 
 
 def test_a_copy_and_the_runs_own_settings_go_into_the_form(page: Page, workspace: Workspace) -> None:
