@@ -79,9 +79,11 @@ def _silence(facts: RunFacts) -> float | None:
 
 
 def _newer_phase(row: Row, facts: RunFacts) -> Mapping[str, Any]:
-    """What a live run is at, if it has told so after its newest step; else empty."""
+    """What a run at work is at, if it has told so after its newest step; else empty: the one that waits has told of an
+    earlier life.
+    """
     phase, step = facts.last.get("phase", {}), facts.last.get("step", {})
-    return phase if row.live and phase.get("order", 0) > step.get("order", 0) else {}
+    return phase if row.at_work and phase.get("order", 0) > step.get("order", 0) else {}
 
 
 def _where(row: Row, step: Mapping[str, Any], phase: Mapping[str, Any], trains: bool) -> dict[str, Any]:

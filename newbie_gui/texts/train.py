@@ -100,6 +100,7 @@ TEXTS = MappingProxyType(
         ),
         # Progress
         "train.progress.none": ("nothing told yet", "暂无进度"),
+        "train.progress.waiting": ("It waits in the queue.", "正在队列中等待。"),
         "train.progress.silent": (
             "Nothing has been heard of this run for {time}. If it does not go on, press Stop now, then Resume: it "
             "continues from its newest checkpoint.",

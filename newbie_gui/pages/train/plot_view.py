@@ -65,6 +65,11 @@ def health(ui: Ui, found: Health) -> Markup:
     return note(tone, ui.t(f"train.health.{found.key}", **found.values), hints)
 
 
+def waiting(ui: Ui) -> Markup:
+    """In place of the sentence, of a run that has not begun."""
+    return note("", ui.t("train.progress.waiting"), ui.t("train.loss.empty"))
+
+
 def notes(ui: Ui, warnings: Sequence[str], advice: Sequence[Mapping[str, Any]]) -> Markup:
     """What the trainer warned of and advised, newest last; nothing where it did not."""
     items = [ui.translate(text) for text in warnings]

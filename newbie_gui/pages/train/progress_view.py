@@ -34,7 +34,8 @@ def _silence(ui: Ui, progress: Progress) -> Markup:
 
 def _bar(ui: Ui, row: Row, progress: Progress) -> Markup:
     if not progress.phase:
-        return Markup('<p class="muted">{}</p>').format(ui.t("train.progress.none")) if row.live else Markup("")
+        key = "train.progress.waiting" if row.state == "waiting" else "train.progress.none"
+        return Markup('<p class="muted">{}</p>').format(ui.t(key)) if row.live else Markup("")
     if progress.phase == "steps":
         key = "train.progress.between" if progress.between else "train.progress.steps"
         text = ui.t(key, done=progress.done, total=progress.total, phase=ui.t.phase(progress.between))

@@ -179,6 +179,7 @@ class TrainRenderer:
         beside = self._store.history(other.folder) if other and other.key != row.key else None
         version = beside.refresh().version if beside else ""
         failed = shown.failure.code if shown.failure else ""
+        waits = row.state == "waiting" and not facts.steps
 
         def make() -> Updates:
             history = self._store.history(row.folder)
@@ -191,11 +192,14 @@ class TrainRenderer:
                 plots.loss: plot_view.loss_data(self._ui, plot),
                 plots.heading: plot_view.heading(self._ui, log=request.choice.log, other=compared),
                 plots.rate: plot_view.rate_data(self._ui, plot),
-                plots.health: str(plot_view.health(self._ui, health) + self._notes(facts)),
+                plots.health: str(
+                    plot_view.waiting(self._ui) if waits else plot_view.health(self._ui, health) + self._notes(facts)
+                ),
                 plots.table: str(plot_view.table(self._ui, plot)),
             }
 
-        return digest(row.key, facts.version, failed, request.choice, version, other.key if other else ""), make
+        stamp = digest(row.key, facts.version, failed, waits, request.choice, version, other.key if other else "")
+        return stamp, make
 
     def _notes(self, facts: RunFacts) -> Markup:
         speed = [advice for advice in facts.advice if advice.get("topic") != "loss"]

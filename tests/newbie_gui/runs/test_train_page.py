@@ -305,6 +305,19 @@ def test_a_cancelled_run_stays_shown_and_no_other_takes_its_place(
         page.handlers.go_on(page.values(keys["new"]))
 
 
+def test_a_run_that_waits_is_said_to(page: Page, queue: HeldQueue, workspace: Workspace) -> None:
+    run = RunDir(workspace.output / "new")
+    queue.held = [Entry(job=Job(id="j", kind="train", title="new"), status="waiting", run=run)]
+    parts, found = page.parts, page.look()
+    assert all("It waits in the queue." in found[part] for part in (parts.progress, parts.plots.health))
+    assert "Too early" not in found[parts.plots.health]
+    # What it told before it was stopped is not what it does now.
+    EventLog(make_run(workspace, "new", "stopped").events_file).emit("phase", phase="validating", done=0, total=1)
+    page.handlers._store.forget_list()
+    found = page.look()
+    assert "Step 3 of 9" in found[parts.progress] and "validating" not in found[parts.progress]
+
+
 def test_a_copy_and_the_runs_own_settings_go_into_the_form(page: Page, workspace: Workspace) -> None:
     run = make_run(workspace, "one", learning_rate=3e-4)
     [row] = page.handlers._store.rows()
