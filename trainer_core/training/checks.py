@@ -80,7 +80,7 @@ def _check_folders(config: TrainConfig) -> None:
         folder = Path(getattr(config, option))
         if getattr(config, option) and not folder.is_dir():
             raise folder_missing(option, folder)
-        run = Path(config.output_dir) / config.output_name
+        run = RunDir.of(config).path
         if getattr(config, option) and run.resolve().is_relative_to(folder.resolve()):
             raise UserError(
                 "output_invalid",
@@ -132,7 +132,7 @@ def check_early(config: TrainConfig, base: BaseFolder, device: torch.device) -> 
     adapter = adapter_shape(config)
     shapes = adapter_shapes(model, config.lora_target_modules, adapter)
     swapped_places(len(model.layers), config.swap_blocks)
-    run = RunDir(Path(config.output_dir) / config.output_name)
+    run = RunDir.of(config)
     # A run that goes on from a checkpoint needs the file no more, which may be gone by then.
     if config.resume_from_lora and not run.has_begun():
         start = Path(config.resume_from_lora)

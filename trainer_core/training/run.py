@@ -69,7 +69,7 @@ def run_training(config: TrainConfig) -> str:
     state.json and events.jsonl say so too.
     """
     since = time.time()
-    run = RunDir(Path(config.output_dir) / config.output_name)
+    run = RunDir.of(config)
     run.require_place()
     own, config = config, resumed_config(run, config)
     device = pick_device(config.device)
