@@ -20,6 +20,7 @@ from tests.model.layout_makers import (
     jina_file,
     transformer,
 )
+from trainer_core.contracts.disk import SLACK_BYTES
 from trainer_core.contracts.errors import UserError
 from trainer_core.model.folder import find_base, load_transformer
 from trainer_core.model.gemma import load_gemma
@@ -27,7 +28,6 @@ from trainer_core.model.jina import load_jina
 from trainer_core.model.vae import load_vae
 from trainer_core.tools import convert as convert_module
 from trainer_core.tools.convert import to_comfyui, to_official
-from trainer_core.tools.outputs import SLACK_BYTES
 
 WEIGHTS = Path("transformer") / "diffusion_pytorch_model.safetensors"
 TEXTS = ["1girl, solo", ""]

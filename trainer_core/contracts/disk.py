@@ -9,6 +9,9 @@ from pathlib import Path
 
 from trainer_core.contracts.errors import UserError
 
+# Beside a model's tensors: configs, tokenizers, and a file system's own needs.
+SLACK_BYTES = 2**26
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiskSpace:
@@ -16,6 +19,12 @@ class DiskSpace:
 
     total: int
     free: int
+
+
+def bytes_of(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def nearest_existing(path: Path) -> Path:

@@ -1,6 +1,5 @@
 """The job that takes uploaded pictures, captions and zips into a data set, and says what it refused and why."""
 
-import errno
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,7 +9,7 @@ from typing import Any
 
 from trainer_core.contracts.disk import require_space
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.fsutil import write_json_atomic
+from trainer_core.contracts.fsutil import is_disk_full, write_json_atomic
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.dataset.caption_files import MAX_CAPTION_BYTES
 from trainer_core.dataset.import_names import is_junk
@@ -89,7 +88,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = is_disk_full(error)
         raise UserError(
             "disk_full" if full else "folder_busy",
             f"{folder} could not be written: {error.strerror or error}. What had arrived until then is kept.",

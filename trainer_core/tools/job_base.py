@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer_core.contracts.base_part import BY_FOLDER, BY_KIND
-from trainer_core.contracts.disk import disk_space
+from trainer_core.contracts.disk import bytes_of, disk_space
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import BASE_FORMS, DTYPES
 from trainer_core.contracts.fsutil import install_folder, write_json_atomic
@@ -21,7 +21,7 @@ from trainer_core.model.hub_download import BaseListing, RemoteFile, fetch, list
 from trainer_core.planning.base_check import check_base
 from trainer_core.planning.hub_place import NEWBIE
 from trainer_core.tools.job_spec import Spec
-from trainer_core.tools.outputs import bytes_of, require_new, require_room, writing
+from trainer_core.tools.outputs import require_new, require_room, writing
 
 LIST = "download.json"
 

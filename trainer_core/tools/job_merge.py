@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+from trainer_core.contracts.disk import bytes_of
 from trainer_core.contracts.forms import DTYPES, LORA_FORMS, LoraForm
 from trainer_core.jobs.context import JobContext
 from trainer_core.tools.job_spec import Spec
-from trainer_core.tools.outputs import bytes_of
 
 
 def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:

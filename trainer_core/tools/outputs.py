@@ -4,13 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainer_core.contracts.disk import require_space
+from trainer_core.contracts.disk import SLACK_BYTES, require_space
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.fsutil import is_disk_full, remove_leftovers
 from trainer_core.planning.weight_files import PICKLES, SAFETENSORS, SUFFIX
-
-# Beside the tensors: configs, tokenizers, and a file system's own needs.
-SLACK_BYTES = 2**26
 
 
 def is_single_file(output: Path) -> bool:
@@ -63,12 +60,6 @@ def require_room(output: Path, needed: int) -> None:
     # What a killed attempt left is as large as the whole.
     remove_leftovers(output.parent, output.name)
     require_space(output.parent, needed + SLACK_BYTES, output.name, ["Free some space, or write to another disk."])
-
-
-def bytes_of(path: Path) -> int:
-    """Of a file, or of all files in a folder."""
-    files = path.rglob("*") if path.is_dir() else (path,)
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 @contextmanager

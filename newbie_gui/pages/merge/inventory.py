@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from trainer_core.contracts.config import load_config
+from trainer_core.contracts.disk import bytes_of
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.contracts.trash import to_trash
@@ -101,13 +102,6 @@ def base_of_text(path: str) -> str:
     return base_of(Path(path)) if path and "\0" not in path and Path(path).is_absolute() else ""
 
 
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-
-
 def _newest(found: Iterable[T]) -> list[T]:
     return sorted(found, key=lambda entry: (-entry.time, entry.path.name))
 
@@ -131,7 +125,7 @@ def _assets(kind: Kind, folder: Path) -> Iterator[Asset]:
 def _status(path: Path) -> tuple[int, float] | None:
     """(bytes, time of change)."""
     try:
-        return size_of(path), path.stat().st_mtime
+        return bytes_of(path), path.stat().st_mtime
     except OSError:
         return None
 

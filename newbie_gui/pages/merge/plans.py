@@ -12,6 +12,7 @@ from newbie_gui.formatting import GIB, gib
 from newbie_gui.pages.outputs import output_path
 from newbie_gui.texts import Texts
 from trainer_core.contracts.base_part import BASE_OPTIONS
+from trainer_core.contracts.disk import SLACK_BYTES
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import DTYPES as PRECISIONS
 from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS
@@ -27,8 +28,6 @@ MOST_LORAS = 5
 STRENGTH = (-2.0, 2.0)
 SIDE = (64, 2048, 16)
 LONGEST_PROMPT = 8000
-# Beside the tensors: configs, tokenizers, and a file system's own needs; as the engine reckons.
-_SLACK = 2**26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ class DiskRoom:
 
     @property
     def enough(self) -> bool:
-        return self.size + _SLACK <= self.free
+        return self.size + SLACK_BYTES <= self.free
 
 
 def read_path(t: Texts, text: object, what: str) -> Path:
