@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.datafacts import DataFacts, tokens_of
+from trainer_core.contracts.wording import and_more
 from trainer_core.dataset.buckets import Assignment, BucketPlan, filled_buckets
 from trainer_core.dataset.captions import CaptionRules, gemma_text
 from trainer_core.dataset.holdout import divide, share_note
@@ -67,5 +68,4 @@ def placing_notes(places: Sequence[tuple[ImageItem, Assignment]]) -> list[str]:
 
 
 def _names(items: Sequence[ImageItem]) -> str:
-    more = len(items) - _NAMED
-    return ", ".join(str(item.relative) for item in items[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return and_more(items, _NAMED, lambda item: str(item.relative))

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from trainer_core.contracts.wording import and_more, cut_short
 from trainer_core.planning.tensor_names import WRAPPING
 
-NAMES_SHOWN = 6
+_NAMES_SHOWN = 6
 _NAME_LENGTH = 100
 
 _BLOCK_PARTS = (
@@ -219,11 +220,8 @@ def _strange(strangers: Sequence[str], roleless: Sequence[str], fitting: int) ->
 
 def listing(names: Sequence[str]) -> str:
     """Up to six names, each shortened and free of control characters, then how many more there are."""
-    shown = [_printable(name) for name in names[:NAMES_SHOWN]]
-    more = len(names) - NAMES_SHOWN
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return and_more(names, _NAMES_SHOWN, _printable)
 
 
 def _printable(name: str) -> str:
-    text = name if len(name) <= _NAME_LENGTH else name[:_NAME_LENGTH] + "…"
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return "".join(letter if letter.isprintable() else "?" for letter in cut_short(name, _NAME_LENGTH))

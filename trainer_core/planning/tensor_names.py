@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.wording import and_more, cut_short
 
 # Tensor names that only one family has; tried in this order on every name.
 FAMILIES = tuple(
@@ -47,7 +48,7 @@ QUANTISED = re.compile(
 ADVICE = "Use the bf16 (or fp16, fp32) version of these weights: training needs the uncompressed numbers."
 # Uncompressed numbers, as torch and as safetensors call them.
 TRAINABLE = frozenset({"float64", "float32", "float16", "bfloat16", "F64", "F32", "F16", "BF16"})
-NAMES_SHOWN = 8
+_NAMES_SHOWN = 8
 _NAME_LENGTH = 200
 
 # In every naming of the model, and of nothing that lies beside it in one file.
@@ -166,6 +167,4 @@ def _prefix(names: Sequence[str], location: str) -> str:
 
 def shorten(names: Sequence[str]) -> str:
     """Up to eight names, cut where a file makes them endless, then how many more there are."""
-    more = len(names) - NAMES_SHOWN
-    shown = [name if len(name) <= _NAME_LENGTH else name[:_NAME_LENGTH] + "…" for name in names[:NAMES_SHOWN]]
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return and_more(names, _NAMES_SHOWN, lambda name: cut_short(name, _NAME_LENGTH))
