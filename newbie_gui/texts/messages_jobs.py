@@ -52,7 +52,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ("Stop it instead if it is running.", "如果它正在运行，请改为停止它。"),
     ("The job could not be started: {}.", "任务无法启动：{x}。"),
     ("{} = {}: expected is {}. Nothing was done.", "{} = {}：应为{x}。没有执行任何操作。"),
-    ("{} = {}: expected is a multiple of 16. Nothing was done.", "{} = {}：应为 16 的倍数。没有执行任何操作。"),
+    ("{} = {}: expected is a multiple of {}. Nothing was done.", "{} = {}：应为 {} 的倍数。没有执行任何操作。"),
     ("a text", "文本"),
     ("a list of 1 to {} texts", "1 到 {n} 段文本的列表"),
     ("a list of 1 to 16 numbers", "1 到 16 个数字的列表"),

@@ -23,11 +23,9 @@ def add(commands: Commands) -> None:
 
 
 def _merge(options: argparse.Namespace) -> None:
-    from trainer_core.model.writing import DTYPE_OF
     from trainer_core.tools.merge import merge
 
-    dtype = DTYPE_OF[options.dtype]
-    print(merge(options.base, loras_of(options), options.output, Progress("merging"), note, dtype=dtype))
+    print(merge(options.base, loras_of(options), options.output, Progress("merging"), note, dtype=options.dtype))
 
 
 def classic(arguments: Sequence[str] | None = None) -> int:

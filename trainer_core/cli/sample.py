@@ -9,6 +9,7 @@ from trainer_core.cli.shared import PATHS, Commands, add_loras, loras_of, note
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.options import checked, specs_of
+from trainer_core.contracts.sampling_limits import CFG, SEED, SHIFT, SIDE, STEPS
 from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.demo import TINY_BASE
 
@@ -32,10 +33,10 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--size", help="WIDTHxHEIGHT in px, multiples of 16 (default: 1024x1024; 128x128 for the built-in base)"
     )
-    command.add_argument("--steps", type=int, default=24, help="Euler steps, 1 to 1000 (default: %(default)s)")
-    command.add_argument("--cfg", type=float, default=4.5, help="guidance scale (default: %(default)s)")
-    command.add_argument("--shift", type=float, default=6.0, help="time shift (default: %(default)s)")
-    command.add_argument("--seed", type=int, default=42, help="seed of the first picture (default: %(default)s)")
+    command.add_argument("--steps", type=int, default=STEPS[2], help="Euler steps, 1 to 1000 (default: %(default)s)")
+    command.add_argument("--cfg", type=float, default=CFG[2], help="guidance scale (default: %(default)s)")
+    command.add_argument("--shift", type=float, default=SHIFT[2], help="time shift (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=SEED[2], help="seed of the first picture (default: %(default)s)")
     command.add_argument(
         "--system-prompt",
         help="what Gemma reads before every prompt (default: what the first LoRA was trained with, else the base)",
@@ -52,7 +53,7 @@ def add(commands: Commands) -> None:
 
 def _sample(options: argparse.Namespace) -> None:
     width, height = _size(options.size or ("128x128" if options.base == TINY_BASE else "1024x1024"))
-    for name, low, high in (("steps", 1, 1000), ("cfg", 0, 100), ("shift", 0.01, 100), ("seed", 0, 2**63 - 1)):
+    for name, (low, high, _) in {"steps": STEPS, "cfg": CFG, "shift": SHIFT, "seed": SEED}.items():
         value = getattr(options, name)
         if not low <= value <= high:
             raise UserError("setting_invalid", f"--{name} {value}; allowed: {low} to {high}.")
@@ -120,6 +121,8 @@ def _next_number(folder: Path) -> int:
 def _size(text: str) -> tuple[int, int]:
     found = _SIZE.fullmatch(text.lower())
     width, height = (int(side) for side in found.groups()) if found else (0, 0)
-    if not all(64 <= side <= 2048 and side % 16 == 0 for side in (width, height)):
-        raise UserError("size_invalid", f"--size {text}; write WIDTHxHEIGHT, each 64 to 2048 in multiples of 16.")
+    low, high, step = SIDE
+    if not all(low <= side <= high and side % step == 0 for side in (width, height)):
+        allowed = f"each {low} to {high} in multiples of {step}"
+        raise UserError("size_invalid", f"--size {text}; write WIDTHxHEIGHT, {allowed}.")
     return width, height

@@ -19,14 +19,13 @@ def run(spec: Mapping[str, Any], job: JobContext) -> Mapping[str, Any]:
     values = Spec(spec)
     base, loras, output = values.path("base"), values.loras(), values.path("output")
     precision = values.choice("precision", DTYPES, "keep")
-    from trainer_core.model.writing import DTYPE_OF
     from trainer_core.tools.merge import merge
     from trainer_core.tools.outputs import is_single_file
 
     def report(what: str, done: int, total: int) -> None:
         job.progress("merging", done, total)
 
-    made = merge(base, loras, output, report, job.warn, dtype=DTYPE_OF[precision])
+    made = merge(base, loras, output, report, job.warn, dtype=precision)
     kind = "comfyui" if is_single_file(made) else "folder"
     return {"output": str(made), "bytes": bytes_of(made), "kind": kind}
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from trainer_core.contracts.errors import UserError
+from trainer_core.contracts.sampling_limits import CFG, SEED, SHIFT, SIDE, STEPS
 from trainer_core.jobs.context import JobContext
 from trainer_core.tools.job_spec import Spec
 
@@ -67,10 +68,10 @@ def _requests(values: Spec) -> list["PictureRequest"]:
             negative_prompt=values.text("negative", ""),
             width=width,
             height=height,
-            steps=values.whole("steps", 1, 1000, 24),
-            cfg=values.number("cfg", 0, 100, 4.5),
-            shift=values.number("shift", 0.01, 100, 6.0),
-            seed=values.whole("seed", 0, 2**63 - 1, 42),
+            steps=values.whole("steps", *STEPS),
+            cfg=values.number("cfg", *CFG),
+            shift=values.number("shift", *SHIFT),
+            seed=values.whole("seed", *SEED),
         )
         for prompt in _prompts(values)
     ]
@@ -80,7 +81,8 @@ def _requests(values: Spec) -> list["PictureRequest"]:
 
 
 def _side(values: Spec, name: str) -> int:
-    side = values.whole(name, 64, 2048)
-    if side % 16:
-        raise UserError("job_invalid", f"{name} = {side}: expected is a multiple of 16. Nothing was done.")
+    low, high, step = SIDE
+    side = values.whole(name, low, high)
+    if side % step:
+        raise UserError("job_invalid", f"{name} = {side}: expected is a multiple of {step}. Nothing was done.")
     return side

@@ -20,7 +20,7 @@ from trainer_core.model.folder import BaseFolder, find_base, find_transformer
 from trainer_core.model.layouts import open_transformer
 from trainer_core.model.renamed import RenamedTensors
 from trainer_core.model.weights import OpenFiles, SafetensorsFiles, TensorSource, open_tensors
-from trainer_core.model.writing import header_bytes, write_tensors
+from trainer_core.model.writing import DTYPE_OF, header_bytes, write_tensors
 from trainer_core.planning.lora_names import listing
 from trainer_core.planning.merged_loras import account_of, merged_into, merged_lora
 from trainer_core.planning.weight_files import SUFFIX, weight_files
@@ -44,11 +44,11 @@ def merge(
     report: Report,
     tell: Tell = lambda sentence: None,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: str = "keep",
 ) -> Path:
     """Write base + sum of strength * LoRA to `output`: one ComfyUI file if it ends in .safetensors, else a folder.
 
-    fp32 arithmetic; the transformer is written in `dtype`, None keeps the base's own. `report(what, done, total)`
+    fp32 arithmetic; the transformer is written in `dtype`, one of `forms.DTYPES`. `report(what, done, total)`
     counts bytes, before each tensor or copied file, and may raise to stop: nothing stays then. `tell` gets sentences
     about the LoRAs.
 
@@ -76,7 +76,7 @@ def merge(
         # What a broken base lacks would be lacking in the merged model too.
         checked_dimensions(transformer, source)
         merged = [merged_lora(adapter.lora.path, adapter.strength) for adapter in adapters]
-        total = _Sum(source, adapters, dtype, account_of([*merged_into(transformer), *merged]))
+        total = _Sum(source, adapters, DTYPE_OF[dtype], account_of([*merged_into(transformer), *merged]))
         with writing(output):
             if single:
                 _write_single(total, output, report)
