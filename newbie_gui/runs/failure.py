@@ -82,5 +82,6 @@ def _stated(row: Row, facts: RunFacts) -> tuple[str, str, tuple[str, ...]]:
     state, event = row.run.read_state(), facts.last.get("failed", {})
     code = str(state.get("code") or event.get("code") or "internal")
     message = str(state.get("message") or event.get("message") or "")
-    hints = event.get("hints") if event.get("code") == code else None
+    # Of a run that an earlier version trained the event alone tells them; on a full disk there may be no event.
+    hints = state.get("hints") or (event.get("hints") if event.get("code") == code else None)
     return code, message, tuple(map(str, hints)) if isinstance(hints, list) else ()

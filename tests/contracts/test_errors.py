@@ -10,6 +10,12 @@ def test_the_text_of_a_user_error_is_its_message():
     assert (str(error), error.code, error.hints) == ("No weights in base/.", "weights_missing", ("Download it.",))
 
 
+def test_a_user_error_comes_back_from_its_fields():
+    told = {"status": "failed", **UserError("disk_full", "Full.", ["Free some."]).fields()}
+    assert UserError.of(told).fields() == {"code": "disk_full", "message": "Full.", "hints": ["Free some."]}
+    assert UserError.of({}).code == "internal"
+
+
 def test_a_config_error_lists_every_problem_with_field_and_value():
     problems = [
         Problem(field="resolution", value=7, message="too small"),

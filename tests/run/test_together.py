@@ -163,9 +163,9 @@ def failing(*, code: str = "out_of_memory", then: Callable[[TrainConfig], object
 
     def life(made: TrainConfig) -> Life:
         def live(stops: SignalRelay) -> RankOutcome:
-            fields: dict[str, Any] = {"code": code, "message": f"{code}!"}
+            fields: dict[str, Any] = {"code": code, "message": f"{code}!", "hints": ["Do this."]}
             run_of(made).write_state("failed", **fields)
-            EventLog(run_of(made).events_file).emit("failed", **fields, hints=[], place="training", rank=1)
+            EventLog(run_of(made).events_file).emit("failed", **fields, place="training", rank=1)
             then(made)
             return RankOutcome(codes=(-15, 1))
 
@@ -224,7 +224,7 @@ def test_what_it_failed_of_at_last_is_told(lived: Lived) -> None:
 def test_progress_that_was_written_over_the_cause_does_not_hide_it(lived: Lived) -> None:
     made, code, _ = lived(failing(then=lambda made: run_of(made).write_state("running")), recover_from_oom=False)
     state = run_of(made).read_state()
-    assert code == 1 and (state["status"], state["code"]) == ("failed", "out_of_memory")
+    assert code == 1 and (state["status"], state["code"]) == ("failed", "out_of_memory") and state["hints"]
 
 
 def test_in_a_process_that_lost_the_connection_neither(config: Make) -> None:
@@ -234,6 +234,7 @@ def test_in_a_process_that_lost_the_connection_neither(config: Make) -> None:
     assert failures.failure_elsewhere(run_of(made), since=2e10) is None
     cause = failures.failure_elsewhere(run_of(made), since=0.0)
     assert cause is not None and cause.code == run_of(made).read_state()["code"] == "out_of_memory"
+    assert [*cause.hints] == run_of(made).read_state()["hints"] == ["Do this."]
 
 
 def test_what_is_asked_while_they_start_again_is_not_forgotten(config: Make, monkeypatch: Patch) -> None:

@@ -99,7 +99,7 @@ def _note_steps(folder: JobDir, run_folder: RunDir) -> None:
 def _told_by(run_folder: RunDir, *, since: float) -> UserError | None:
     """Why the run failed, in the words of one of its processes; the log of events also holds its earlier lives."""
     failed = failure_since(run_folder.events_file, since - 1.0)
-    return UserError(failed["code"], failed["message"], failed["hints"]) if failed else None
+    return UserError.of(failed) if failed else None
 
 
 def _printed(folder: JobDir) -> UserError | None:

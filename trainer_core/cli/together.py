@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from trainer_core.cli.shared import last_word
+from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import failure_since
 from trainer_core.contracts.rundir import RunDir
 from trainer_core.jobs.ranks import RankOutcome, SignalRelay, importable, repository_python, run_ranks
@@ -59,5 +60,5 @@ def _start(source: Path, run: RunDir, count: int, stops: SignalRelay) -> tuple[R
                 return outcome, True
         if run.read_state().get("status") != "failed":
             # One that was ended with it wrote its progress over that.
-            run.write_state("failed", code=failure["code"], message=failure["message"])
+            run.write_state("failed", **UserError.of(failure).fields())
     return outcome, False

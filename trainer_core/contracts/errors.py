@@ -1,7 +1,7 @@
 """Errors that are meant for a person: what happened, where, what is allowed, what to do."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,11 @@ class UserError(Exception):
     def fields(self) -> dict[str, Any]:
         """It as the fields of a state or event."""
         return {"code": self.code, "message": self.message, "hints": list(self.hints)}
+
+    @staticmethod
+    def of(fields: Mapping[str, Any]) -> "UserError":
+        """What a state or event tells by its `fields`, among others."""
+        return UserError(fields.get("code", "internal"), fields.get("message", ""), fields.get("hints", ()))
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, str, tuple[str, ...]]]:
         # Exception's own pickling would call the class with the message alone, which fails between processes.

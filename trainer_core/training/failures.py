@@ -23,12 +23,13 @@ def failure_elsewhere(run: RunDir, since: float) -> UserError | None:
     """What another process of this run failed of: this one's own error is then only the lost connection."""
     state = run.read_state()
     if state.get("status") == "failed" and state.get("pid") != os.getpid():
-        return UserError(state.get("code", "internal"), state.get("message", "Another process of this run failed."))
+        return UserError.of({"message": "Another process of this run failed.", **state})
     if told := failure_since(run.events_file, since):
+        cause = UserError.of(told)
         # The main process wrote its progress over that state before it noticed.
         with suppress(OSError):
-            run.write_state("failed", code=told["code"], message=told["message"])
-        return UserError(told["code"], told["message"])
+            run.write_state("failed", **cause.fields())
+        return cause
     return None
 
 
@@ -37,7 +38,7 @@ def write_failure(run: RunDir, events: EventSink, problem: UserError, *, place: 
     # On a full disk these two may fail as well; the problem itself must still reach the user.
     run.free_reserve()
     with suppress(OSError):
-        run.write_state("failed", code=problem.code, message=problem.message)
+        run.write_state("failed", **problem.fields())
     with suppress(OSError):
         more = {"place": place} if place else {}
         events.emit("failed", **problem.fields(), **more)

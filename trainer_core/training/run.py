@@ -121,7 +121,7 @@ def _joined(run: RunDir, config: TrainConfig, device: torch.device, since: float
     except Exception as error:
         # The process that failed first knows why; to the others it is a connection that was lost.
         if failure := failure_since(run.events_file, since):
-            raise UserError(failure["code"], failure["message"], failure.get("hints", ())) from error
+            raise UserError.of(failure) from error
         problem = training_problem(error, config)
         with suppress(UserError, OSError), ExitStack() as stack:
             _open(run, config, stack)

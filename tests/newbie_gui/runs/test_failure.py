@@ -9,6 +9,7 @@ from newbie_gui.runs.failure import apply, failure_of, remedies
 from newbie_gui.runs.report import report_of
 from newbie_gui.runs.store import Row, RunStore
 from trainer_core.contracts.config import parse_config
+from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.events import EventLog
 from trainer_core.contracts.jobdir import Job
 from trainer_core.contracts.workspace import Workspace
@@ -32,6 +33,14 @@ def test_20_a_failed_run_says_why_and_what_to_do(workspace: Workspace, store: Ru
     assert found is not None and (found.code, found.message, found.hints) == (
         "disk_full", "The disk is full.", ("Free some space.",),
     )  # fmt: skip
+
+
+def test_the_state_alone_tells_what_to_do(workspace: Workspace, store: RunStore) -> None:
+    full = UserError("disk_full", "The disk is full.", ["Free some space."])
+    make_run(workspace, "one").write_state("failed", **full.fields())
+    [row] = store.rows()
+    found = failure_of(row, store.history(row.folder).refresh(), None)
+    assert found is not None and found.hints == full.hints
 
 
 def test_a_run_that_did_not_fail_has_no_failure(workspace: Workspace, store: RunStore) -> None:
