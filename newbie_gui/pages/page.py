@@ -124,14 +124,12 @@ def theme() -> gr.themes.Base:
 
 def css() -> str:
     """All style sheets of ours, the frame's first."""
-    own = STATIC / "app.css"
-    files = [own, *(file for file in sorted(STATIC.glob("*.css")) if file != own)]
-    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return _own("css")
 
 
 def top_script(lang: Lang) -> tuple[str, str]:
-    """The page's language as HTML names it, and the script that has to run before all of Gradio's."""
-    script = (STATIC / "app.js").read_text(encoding="utf-8")
+    """The page's language as HTML names it, and all scripts of ours: app.js has to run before all of Gradio's."""
+    script = _own("js")
     t = Texts(lang)
     lost = {"said": t("frame.lost"), "close": t("frame.lost.close")}
     words = {
@@ -140,3 +138,10 @@ def top_script(lang: Lang) -> tuple[str, str]:
     for place, word in words.items():
         script = script.replace(place, word)
     return _LOCALES[lang], script
+
+
+def _own(suffix: str) -> str:
+    """All files of that kind, the frame's first."""
+    frame = STATIC / f"app.{suffix}"
+    files = [frame, *(file for file in sorted(STATIC.glob(f"*.{suffix}")) if file != frame)]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)

@@ -152,7 +152,7 @@
     const boxes = new Set([...typed.keys()].filter((box) => box.isConnected && box.value));
     const caption = document.querySelector("#dataset-caption textarea");
     boxes.delete(caption);
-    if (window.datasetUnsaved?.()) boxes.add(caption);
+    if (window.datasetEditor.unsaved()) boxes.add(caption);
     const kept = [...boxes].map((box) => [box.closest(".block")?.querySelector("span")?.textContent ?? "", box.value]);
     if (kept.length) sessionStorage.setItem(LOST, JSON.stringify(kept));
     window.keptForReload = true;

@@ -5,7 +5,6 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from newbie_gui.pages.dataset.editor_view import KEYS
 from newbie_gui.pages.html import CLICKS
 from newbie_gui.pages.ui import Ui, hidden
 from trainer_core.dataset.caption_edits import MAX_TEXT, Kind
@@ -322,7 +321,7 @@ def _browse(ui: Ui) -> Browse:
 def _editor(ui: Ui) -> Editor:
     t = ui.t
     with gr.Group(visible=False, elem_id="dataset-editor") as box:
-        picture = gr.HTML(elem_id="dataset-picture", js_on_load=KEYS)
+        picture = gr.HTML(elem_id="dataset-picture")
         caption = gr.Textbox(
             label=t("dataset.caption"), info=t("dataset.caption.help"), lines=5, max_lines=14, elem_id="dataset-caption"
         )

@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 
 from newbie_gui.pages.dataset.editing import Editing
-from newbie_gui.pages.dataset.editor_view import ANSWERED, GO_BACK, GO_TO_EDITOR
 from newbie_gui.pages.dataset.layout import Parts, place
 from newbie_gui.pages.dataset.managing import Manager
 from newbie_gui.pages.dataset.renderer import DISMISSED, EVERYWHERE, DatasetRenderer, Updates, Values
@@ -24,6 +23,10 @@ _WATCH_UPLOADS = """() => {
     if (field) document.getElementById("dataset-upload-begins").click();
   }, true);
 }"""
+# What the large view's script (static/dataset.js) does after an answer.
+_ANSWERED = "(caption) => window.datasetEditor.answered(caption)"
+_GO_TO_EDITOR = "() => window.datasetEditor.goTo()"
+_GO_BACK = "() => window.datasetEditor.goBack()"
 _GO_TO_GRID = "() => document.querySelector('#dataset-count').scrollIntoView({ block: 'nearest' })"
 # A list is left with each choice, and that counts as a choice too: both give the same stamp.
 _CHOICE = """(name) => {
@@ -123,7 +126,7 @@ class _Tab:
         for html in (browse.grid, parts.facts.tags, parts.status):
             event = html.select(self._ui.guarded(picked), show.inputs, self._editing.outputs, **_CALM)
             if html is browse.grid:
-                event.success(None, None, None, js=GO_TO_EDITOR)
+                event.success(None, None, None, js=_GO_TO_EDITOR)
 
     def _wire_editor(self) -> None:
         editor, editing = self._parts.editor, self._editing
@@ -141,9 +144,9 @@ class _Tab:
         for button, handler in handlers:
             event = button.click(self._ui.guarded(handler), self._show.inputs, editing.outputs, **_CALM)
             if button is editor.close:
-                event.success(None, None, None, js=GO_BACK)
+                event.success(None, None, None, js=_GO_BACK)
             elif button in (editor.previous, editor.next, editor.save_next, editor.save):
-                event.then(None, editor.caption, None, js=ANSWERED, **QUIET)
+                event.then(None, editor.caption, None, js=_ANSWERED, **QUIET)
         editor.sure.no.click(editing.unasked, None, editing.outputs, **_CALM)
         left: dict[str, Any] = {**_CALM, "trigger_mode": "multiple"}
         editor.leave.click(self._ui.guarded(editing.left), self._show.inputs, editing.outputs, **left)
