@@ -5,7 +5,7 @@ from pathlib import Path
 
 from newbie_gui.datasets.store import DatasetStore
 from newbie_gui.draft import Draft
-from newbie_gui.machine import MachineWatch
+from newbie_gui.fresh import Fresh
 from newbie_gui.remember import Remembered
 from newbie_gui.runs.health_watch import HealthWatch
 from newbie_gui.runs.store import RunStore
@@ -13,6 +13,7 @@ from newbie_gui.strategies import starting_values
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.jobs.queue import Queue
+from trainer_core.planning.hardware import Machine, detect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class Services:
 
     workspace: Workspace
     remember: Remembered
-    machine: MachineWatch
+    machine: Fresh[Machine]
     queue: Queue
     runs: RunStore
     health: HealthWatch
@@ -36,9 +37,13 @@ class Services:
             return None
 
 
-def make_services(workspace: Workspace, *, machine: MachineWatch | None = None, queue: Queue | None = None) -> Services:
+def make_services(
+    workspace: Workspace, *, machine: Fresh[Machine] | None = None, queue: Queue | None = None
+) -> Services:
     """The services of a workspace whose folders are made; of this machine and its own queue if no others are given."""
-    queue, machine = queue or Queue(workspace), machine or MachineWatch(workspace.root)
+    queue = queue or Queue(workspace)
+    # Asking the driver costs milliseconds, and every page asks.
+    machine = machine or Fresh(lambda: detect(workspace.root), 2.0)
     draft = Draft(workspace.private / "draft.json")
     return Services(
         workspace=workspace,

@@ -3,12 +3,12 @@
 import hashlib
 import re
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from newbie_gui.fresh import Fresh
 from newbie_gui.newest import Newest
 from newbie_gui.runs.history import History
 from trainer_core.contracts.config import TrainConfig, load_config
@@ -26,7 +26,6 @@ STATES = (
 )  # fmt: skip
 _LIVE = ("waiting", "starting", "running", "stopping")
 _KEY = re.compile("[0-9a-f]{16}")
-_FRESH_S = 0.5
 _FOLLOWED = 12
 
 
@@ -77,7 +76,7 @@ class RunStore:
         self.workspace = workspace
         self._queue = queue
         self._lock = threading.Lock()
-        self._listed: tuple[float, tuple[Row, ...]] = (-_FRESH_S, ())
+        self._listed = Fresh(self._look, 0.5)
         self._histories: Newest[Path, History] = Newest(_FOLLOWED)
         self._configs: Newest[Path, tuple[str, TrainConfig | None]] = Newest(_FOLLOWED)
 
@@ -85,18 +84,12 @@ class RunStore:
         """Runs whose name holds ``text`` (case ignored) and that are in ``state`` ("" = all): live ones, then newest
         first. At most half a second old.
         """
-        with self._lock:
-            at, rows = self._listed
-            if time.monotonic() - at >= _FRESH_S:
-                rows = self._look()
-                self._listed = (time.monotonic(), rows)
         wanted = text.strip().lower()
-        return tuple(row for row in rows if wanted in row.name.lower() and state in ("", row.state))
+        return tuple(row for row in self._listed.now() if wanted in row.name.lower() and state in ("", row.state))
 
     def forget_list(self) -> None:
         """Look anew at the next call: something was started, moved or deleted."""
-        with self._lock:
-            self._listed = (-_FRESH_S, ())
+        self._listed.forget()
 
     def row(self, key: str) -> Row:
         """Raises UserError `run_missing`."""

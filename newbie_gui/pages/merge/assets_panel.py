@@ -5,8 +5,9 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from newbie_gui.fresh import Fresh
 from newbie_gui.pages.html import CLICKS
-from newbie_gui.pages.merge.inventory import Asset, InventoryCache, remove, require_unused
+from newbie_gui.pages.merge.inventory import Asset, Inventory, remove, require_unused
 from newbie_gui.pages.merge.jobs_panel import texts_of_live_jobs
 from newbie_gui.pages.merge.render import assets_view
 from newbie_gui.pages.ui import ACTION, Ui, hidden, said
@@ -16,7 +17,7 @@ from trainer_core.contracts.errors import UserError
 class AssetsPanel:
     view: gr.HTML
 
-    def __init__(self, ui: Ui, inventory: InventoryCache) -> None:
+    def __init__(self, ui: Ui, inventory: Fresh[Inventory]) -> None:
         self._ui = ui
         self._inventory = inventory
 

@@ -7,8 +7,9 @@ from typing import Any
 import gradio as gr
 
 from newbie_gui.formatting import size_text
+from newbie_gui.fresh import Fresh
 from newbie_gui.pages.merge.incoming import receive
-from newbie_gui.pages.merge.inventory import Inventory, InventoryCache, Lora, base_of, base_of_text
+from newbie_gui.pages.merge.inventory import Inventory, Lora, base_of, base_of_text
 from newbie_gui.pages.merge.plans import MOST_LORAS, STRENGTH, Stack, read_stack, title_of
 from newbie_gui.pages.merge.render import again_view, received_view
 from newbie_gui.pages.ui import Ui
@@ -30,7 +31,7 @@ class ChoosePanel:
     upload: gr.File
     report: gr.HTML
 
-    def __init__(self, ui: Ui, inventory: InventoryCache) -> None:
+    def __init__(self, ui: Ui, inventory: Fresh[Inventory]) -> None:
         self._ui = ui
         self._inventory = inventory
         self.rows: list[gr.Row] = []

@@ -1,7 +1,5 @@
 """What the Merge tab can work with, as it lies on disk: LoRAs of runs and in the workspace, bases, finished models."""
 
-import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,6 @@ from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS, export_order
 from trainer_core.planning.weight_files import SUFFIX
 
-_FRESH_S = 2.0
 # The list is sent to the page for every place where a LoRA can be chosen; a path can always be typed.
 _EXPORTS_OF_A_RUN = 4
 _MOST_EXPORTS = 60
@@ -60,21 +57,6 @@ class Inventory:
     loras: tuple[Lora, ...] = ()
     bases: tuple[str, ...] = ()
     assets: tuple[Asset, ...] = ()
-
-
-class InventoryCache:
-    """Looks at the disk at most every two seconds, however many pages ask. For any thread."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        self._lock = threading.Lock()
-        self._seen: tuple[float, Inventory] | None = None
-
-    def now(self, *, anew: bool = False) -> Inventory:
-        with self._lock:
-            if anew or self._seen is None or time.monotonic() - self._seen[0] > _FRESH_S:
-                self._seen = (time.monotonic(), read_inventory(self._workspace))
-            return self._seen[1]
 
 
 def read_inventory(workspace: Workspace) -> Inventory:

@@ -7,12 +7,13 @@ from typing import Any
 
 import gradio as gr
 
+from newbie_gui.fresh import Fresh
 from newbie_gui.pages.html import digest
 from newbie_gui.pages.merge.assets_panel import AssetsPanel
 from newbie_gui.pages.merge.choose_panel import ChoosePanel, Values
 from newbie_gui.pages.merge.details_panel import DetailsPanel
 from newbie_gui.pages.merge.filling import Filling
-from newbie_gui.pages.merge.inventory import InventoryCache, base_of_text
+from newbie_gui.pages.merge.inventory import base_of_text, read_inventory
 from newbie_gui.pages.merge.jobs_panel import JobsPanel
 from newbie_gui.pages.merge.merge_panel import MergePanel
 from newbie_gui.pages.merge.render import base_view, problem
@@ -59,7 +60,7 @@ class _Tab:
 
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
-        self._inventory = InventoryCache(ui.workspace)
+        self._inventory = Fresh(lambda: read_inventory(ui.workspace), 2.0)
         self.choose = ChoosePanel(ui, self._inventory)
         self.merge = MergePanel(ui, self.choose)
         self._trying = TryPanel(ui, self.choose)

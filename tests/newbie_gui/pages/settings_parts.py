@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from newbie_gui.machine import MachineWatch
+from newbie_gui.fresh import Fresh
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import make_services
 from newbie_gui.texts import Lang
@@ -27,7 +27,7 @@ def card(free_gib: float, total_gib: float = 24) -> Machine:
 def make_ui(root: Path, machine: Machine = NO_GPU, lang: Lang = "en") -> Ui:
     workspace = Workspace(root / "workspace")
     workspace.create()
-    return Ui(lang, make_services(workspace, machine=MachineWatch(workspace.root, ask=lambda path: machine)))
+    return Ui(lang, make_services(workspace, machine=Fresh(lambda: machine, 2.0)))
 
 
 def make_dataset(folder: Path, images: int = 3) -> Path:

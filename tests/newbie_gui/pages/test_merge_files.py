@@ -6,9 +6,10 @@ import gradio as gr
 import pytest
 from merge_stock import TINY, run_with_exports, workspace_in, write_lora
 
+from newbie_gui.fresh import Fresh
 from newbie_gui.pages.merge.assets_panel import AssetsPanel
 from newbie_gui.pages.merge.incoming import receive
-from newbie_gui.pages.merge.inventory import InventoryCache, base_of, read_inventory, remove
+from newbie_gui.pages.merge.inventory import base_of, read_inventory, remove
 from newbie_gui.pages.merge.jobs_panel import texts_of_live_jobs
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import make_services
@@ -71,7 +72,7 @@ def test_the_newest_exports_and_everything_kept_can_be_chosen(workspace: Workspa
 
 
 def test_the_inventory_reads_again_when_asked(workspace: Workspace) -> None:
-    inventory = InventoryCache(workspace)
+    inventory = Fresh(lambda: read_inventory(workspace), 2.0)
     assert inventory.now().assets == ()
     write_lora(workspace.loras / "own.safetensors")
     assert inventory.now().assets == () and len(inventory.now(anew=True).assets) == 1
@@ -103,7 +104,7 @@ def test_what_a_job_needs_is_not_asked_about(workspace: Workspace) -> None:
     file, queue = write_lora(workspace.loras / "own.safetensors"), WorkerlessQueue(workspace)
     ui = Ui("en", make_services(workspace, queue=queue))
     with gr.Blocks() as page:
-        panel = AssetsPanel(ui, InventoryCache(workspace))
+        panel = AssetsPanel(ui, Fresh(lambda: read_inventory(workspace), 2.0))
         panel.place()
         panel.wire()
     asked = next(fn.fn for fn in page.fns.values() if (panel.view._id, "select") in fn.targets)

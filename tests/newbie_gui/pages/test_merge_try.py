@@ -10,8 +10,9 @@ import gradio as gr
 import pytest
 from merge_stock import TINY, workspace_in, write_lora
 
+from newbie_gui.fresh import Fresh
 from newbie_gui.pages.merge.choose_panel import ChoosePanel
-from newbie_gui.pages.merge.inventory import InventoryCache
+from newbie_gui.pages.merge.inventory import read_inventory
 from newbie_gui.pages.merge.try_panel import TryPanel
 from newbie_gui.pages.ui import Ui
 from newbie_gui.services import make_services
@@ -22,7 +23,7 @@ from trainer_core.planning.base_check import check_base
 @pytest.fixture
 def panel(tmp_path: Path) -> TryPanel:
     ui = Ui("en", make_services(workspace_in(tmp_path)))
-    choose = ChoosePanel(ui, InventoryCache(ui.workspace))
+    choose = ChoosePanel(ui, Fresh(lambda: read_inventory(ui.workspace), 2.0))
     made = TryPanel(ui, choose)
     with gr.Blocks():
         choose.place()

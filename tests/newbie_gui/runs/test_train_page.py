@@ -14,7 +14,7 @@ import pytest
 from run_folders import HeldQueue, config, make_checkpoint, make_run, tell_steps
 from test_long_run import STEPS, long_log
 
-from newbie_gui.machine import MachineWatch
+from newbie_gui.fresh import Fresh
 from newbie_gui.pages.train import plot_view
 from newbie_gui.pages.train.handlers import Handlers, changes_table
 from newbie_gui.pages.train.renderer import TrainRenderer
@@ -37,7 +37,7 @@ from trainer_core.planning.hardware import Machine
 
 @pytest.fixture
 def ui(workspace: Workspace, queue: HeldQueue, store: RunStore) -> Ui:
-    machine = MachineWatch(workspace.root, lambda _: Machine(memory_total_mib=8192))
+    machine = Fresh(lambda: Machine(memory_total_mib=8192), 2.0)
     services = make_services(workspace, machine=machine, queue=queue)
     return Ui("en", replace(services, runs=store))
 
