@@ -50,7 +50,7 @@ def compare(config: TrainConfig, file: Path) -> dict[str, float]:
         )
     [answer] = fit_folder(config).glob("*.json")
     said = json.loads(answer.read_bytes())
-    told, _ = read_events(RunDir.of(config).events_file)
+    told = read_events(RunDir.of(config).events_file)
     steps = [float(event["seconds_per_step"]) for event in told if event["event"] == "step"]
     memory = [event for event in told if event["event"] == "memory" and event["phase"] == "training"]
     ratios = {

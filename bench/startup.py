@@ -40,7 +40,7 @@ def first_step(folder: Path, name: str) -> float:
     subprocess.run(
         (sys.executable, "-m", "trainer_core", "train", str(file)), cwd=REPOSITORY, check=True, capture_output=True
     )
-    told, _ = read_events(folder / "output" / name / "events.jsonl")
+    told = read_events(folder / "output" / name / "events.jsonl")
     return float(next(event["time"] for event in told if event["event"] == "step")) - begun
 
 

@@ -70,7 +70,7 @@ def test_an_unknown_error_is_written_down_and_its_trace_goes_on(
         main(["job", str(folder.path)])
     state = folder.read_state()
     assert (state["status"], state["code"]) == ("failed", "internal") and "ZeroDivisionError" in state["message"]
-    assert read_events(folder.events_file)[0][-1]["hints"] == state["hints"]
+    assert read_events(folder.events_file)[-1]["hints"] == state["hints"]
 
 
 def test_a_training_without_a_good_config_says_what_is_wrong(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class Victim:
         return [str(path) for path in self._run.path.rglob(".*") if "tmp" in path.name] + list(map(str, damaged))
 
     def _told(self) -> list[dict[str, Any]]:
-        return read_events(self._run.events_file)[0]
+        return read_events(self._run.events_file)
 
     def _new(self, child: BaseProcess) -> list[dict[str, Any]]:
         """What this life told; nothing before it has said that it began, however much the one before had told."""

@@ -25,7 +25,7 @@ def run_of(config: TrainConfig) -> RunDir:
 
 
 def events(config: TrainConfig, kind: str) -> list[dict[str, Any]]:
-    return [event for event in read_events(run_of(config).events_file)[0] if event["event"] == kind]
+    return [event for event in read_events(run_of(config).events_file) if event["event"] == kind]
 
 
 def losses(config: TrainConfig) -> list[float]:

@@ -15,4 +15,4 @@ def job_in(folder: Path) -> JobContext:
 
 
 def told(job: JobContext, kind: str) -> list[dict[str, Any]]:
-    return [event for event in read_events(job.folder.events_file)[0] if event["event"] == kind]
+    return [event for event in read_events(job.folder.events_file) if event["event"] == kind]

@@ -66,22 +66,14 @@ class EventLog:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
 
-def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """The events in complete lines from byte ``offset`` on, and the offset to go on from.
-
-    A missing file has no events. Lines that are no JSON object are skipped. Where ``offset`` is no line start
-    any more, because the log was cut, reading starts anew at the beginning.
-    """
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """The events in complete lines. A missing file has none; lines that are no JSON object are skipped."""
     try:
-        with open(path, "rb") as file:
-            offset = offset if _is_line_start(file, offset) else 0
-            file.seek(offset)
-            data = file.read()
+        data = path.read_bytes()
     except FileNotFoundError:
-        return [], 0
-    complete = data[: data.rfind(b"\n") + 1]
-    events = (parsed(line) for line in complete.splitlines())
-    return [event for event in events if event is not None], offset + len(complete)
+        return []
+    events = (parsed(line) for line in data[: data.rfind(b"\n") + 1].splitlines())
+    return [event for event in events if event is not None]
 
 
 def failure_since(path: Path, since: float) -> dict[str, Any] | None:
@@ -90,7 +82,7 @@ def failure_since(path: Path, since: float) -> dict[str, Any] | None:
     None where there is none, or where the run went on after it with settings that need less memory.
     """
     found = None
-    for event in read_events(path)[0]:
+    for event in read_events(path):
         if event.get("time", 0.0) < since:
             continue
         if event.get("event") == "failed":
@@ -129,14 +121,6 @@ def parsed(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None
-
-
-def _is_line_start(file: BinaryIO, offset: int) -> bool:
-    """False also beyond the end of the file."""
-    if offset == 0:
-        return True
-    file.seek(offset - 1)
-    return file.read(1) == b"\n"
 
 
 def _mend_end(path: Path) -> None:

@@ -55,7 +55,7 @@ def run_lines(folder: Path, machine: Machine, count: Count) -> Lines:
         return ["this is no run folder: it has neither state.json nor config.toml"]
     state = run.read_state()
     died = " (its process is gone without a word)" if run.interrupted() else ""
-    events, _ = read_events(run.events_file)
+    events = read_events(run.events_file)
     lines = [f"status: {run.status()}{died}, step {state.get('step', '?')} of {state.get('total_steps', '?')}"]
     lines += _event_lines(events)
     try:

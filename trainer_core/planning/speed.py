@@ -85,7 +85,7 @@ def _speed_of(run: RunDir, config: TrainConfig) -> Speed | None:
         theirs = load_config(run.config_file)
         if any(change.name in SAME for change in changes(theirs, config)):
             return None
-        events, _ = read_events(run.events_file)
+        events = read_events(run.events_file)
     except (UserError, OSError):
         return None
     paces = _paces(events)[-STEPS_USED:]

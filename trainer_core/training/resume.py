@@ -102,7 +102,7 @@ class EarlierSteps:
 
 def earlier_steps(run: RunDir) -> EarlierSteps:
     """As events.jsonl tells them, once it was cut to what is kept."""
-    steps = [event for event in read_events(run.events_file)[0] if event.get("event") == "step"]
+    steps = [event for event in read_events(run.events_file) if event.get("event") == "step"]
     losses = tuple(event["loss"] for event in steps if isinstance(event.get("loss"), float))
     rate = steps[-1].get("lr") if steps else None
     return EarlierSteps(losses=losses, rate=rate if isinstance(rate, float) else None)

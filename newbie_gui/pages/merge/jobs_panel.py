@@ -12,8 +12,8 @@ from newbie_gui.newest import Newest
 from newbie_gui.pages.html import CLICKS
 from newbie_gui.pages.merge.render import job_view
 from newbie_gui.pages.ui import Ui
+from newbie_gui.runs.tailing import LogTail
 from trainer_core.contracts.errors import UserError
-from trainer_core.contracts.events import read_events
 from trainer_core.contracts.jobdir import JobDir
 from trainer_core.contracts.toml_text import read_toml
 from trainer_core.contracts.workspace import Workspace
@@ -29,15 +29,17 @@ class Pictures:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._lock = threading.Lock()
-        self._known: Newest[str, tuple[int, tuple[Mapping[str, Any], ...]]] = Newest(_FOLLOWED)
+        self._known: Newest[str, tuple[LogTail, tuple[Mapping[str, Any], ...]]] = Newest(_FOLLOWED)
 
     def of(self, job_id: str) -> Sequence[Mapping[str, Any]]:
         """Events of kind "sample", in order."""
         with self._lock:
-            offset, pictures = self._known.get(job_id, (0, ()))
-            events, offset = read_events(JobDir(self._workspace.jobs / job_id).events_file, offset)
-            pictures += tuple(event for event in events if event.get("event") == "sample")
-            self._known[job_id] = (offset, pictures)
+            log = JobDir(self._workspace.jobs / job_id).events_file
+            tail, pictures = self._known.get(job_id) or (LogTail(log), ())
+            if tail.restarted():
+                pictures = ()
+            pictures += tuple(event for event in tail.events() if event.get("event") == "sample")
+            self._known[job_id] = (tail, pictures)
             return pictures
 
 
