@@ -12,10 +12,10 @@ from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.user_path import user_path
 from trainer_core.planning.base import read_base
-from trainer_core.planning.gpu_choice import chosen_gpus, device_name, processes_of, uses_gpu, uses_old_card
+from trainer_core.planning.gpu_choice import chosen_gpus, processes_of, uses_gpu
 from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
-from trainer_core.planning.measured import find, fit_folder, fit_key
+from trainer_core.planning.measured import find, fit_folder
 from trainer_core.planning.phases import GIB
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
 
 def _estimate(options: argparse.Namespace) -> None:
     from trainer_core.dataset.facts import read_facts
-    from trainer_core.planning.estimate import estimate, work_of
+    from trainer_core.planning.estimate_inputs import EstimateInputs
 
     config, notes = config_of(options.config)
     try:
@@ -48,14 +48,9 @@ def _estimate(options: argparse.Namespace) -> None:
     machine = detect(Path(config.output_dir))
     # Who asks about a number of GPUs may do so where there is none.
     cuda = uses_gpu(config, machine) or (options.gpus is not None and config.device != "cpu")
-    world_size = _world_size(config, options.gpus, machine)
-    base = read_base(config)
-    key = fit_key(config, work_of(config, data), base.transformer, device_name(config, machine, cuda=cuda))
-    measured = find(fit_folder(config), key)
-    result = estimate(
-        config, data, base=base, cuda=cuda, old_card=uses_old_card(config, machine), world_size=world_size,
-        measured=measured,
-    )  # fmt: skip
+    cards = _cards(config, options.gpus, machine)
+    inputs = EstimateInputs(config=config, data=data, base=read_base(config), machine=machine, cuda=cuda, cards=cards)
+    result = inputs.estimate(find(fit_folder(config), inputs.key))
     if options.json:
         print(json.dumps(as_json(result, problem), ensure_ascii=False, indent=1))
         return
@@ -65,7 +60,7 @@ def _estimate(options: argparse.Namespace) -> None:
         print(line)
 
 
-def _world_size(config: TrainConfig, asked: int | None, machine: "Machine") -> int:
+def _cards(config: TrainConfig, asked: int | None, machine: "Machine") -> int:
     if asked is None:
         return processes_of(config, machine)
     if not 1 <= asked <= 1024:
@@ -77,12 +72,11 @@ def _fit(result: "Estimate", config: TrainConfig, data: "DataFacts | None", mach
     """Whether each GPU of this machine has that much free; and what to change where it has not."""
     if not result.cuda:
         return
-    needed = result.peak.bytes + result.reserve
     short = False
     for gpu in chosen_gpus(config, machine):
-        fits = gpu.free_mib * 2**20 >= needed
+        fits = gpu.free_mib * 2**20 >= result.needed
         short |= not fits
-        verdict = "fits" if fits else f"{gib_text(needed - gpu.free_mib * 2**20)} GiB too little"
+        verdict = "fits" if fits else f"{gib_text(result.needed - gpu.free_mib * 2**20)} GiB too little"
         yield f"GPU {gpu.index} ({gpu.name}): {gpu.free_mib / 1024:.1f} GiB free, {verdict}"
     if short:
         yield "What would make it smaller, in the published order:"
@@ -122,8 +116,8 @@ def lines(result: "Estimate", problem: str) -> Iterator[str]:
             f"estimated: {gib_text(result.training_estimate)}"
         )
     if result.reserve:
-        total = gib_text(result.peak.bytes + result.reserve)
-        yield f"  driver and allocator, on top     {gib_text(result.reserve):>7s}   so a card with {total} free"
+        reserve, total = gib_text(result.reserve), gib_text(result.needed)
+        yield f"  driver and allocator, on top     {reserve:>7s}   so a card with {total} free"
     yield f"  main memory                      {gib_text(result.host.bytes):>7s}   {_parts(result.host.components)}"
     yield f"  mapped files, given back when others need it {gib_text(result.host.mapped)}"
     yield ""

@@ -102,6 +102,11 @@ class Estimate:
         return max(self.phases, key=lambda phase: phase.bytes)
 
     @property
+    def needed(self) -> int:
+        """Of the device's memory at the peak, with what the driver takes; of main memory on a CPU."""
+        return self.peak.bytes + self.reserve if self.cuda else self.host.bytes
+
+    @property
     def training(self) -> Phase:
         return next(phase for phase in self.phases if phase.name == TRAINING)
 

@@ -17,17 +17,17 @@ from typing import Literal
 import torch
 
 from trainer_core.contracts.config import TrainConfig
-from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import system_problem
 from trainer_core.contracts.phase_names import CHECKING_DATA, LOADING_TRANSFORMER, TRYING, Report
 from trainer_core.dataset.facts import read_facts
 from trainer_core.model.folder import BaseFolder
-from trainer_core.planning.base import BaseSizes, read_base
-from trainer_core.planning.estimate import Estimate, estimate, work_of
-from trainer_core.planning.gpu_choice import chosen_gpus, device_name, uses_old_card
-from trainer_core.planning.hardware import Machine, detect
+from trainer_core.planning.base import read_base
+from trainer_core.planning.estimate import Estimate
+from trainer_core.planning.estimate_inputs import EstimateInputs
+from trainer_core.planning.gpu_choice import chosen_gpus
+from trainer_core.planning.hardware import detect
 from trainer_core.planning.ladder import ladder_hints
-from trainer_core.planning.measured import MeasuredStep, fit_folder, fit_key, keep, passes_of
+from trainer_core.planning.measured import MeasuredStep, fit_folder, keep, passes_of
 from trainer_core.planning.phases import GIB, HELD, Workload
 from trainer_core.planning.presets import reserve_gib
 from trainer_core.training.building import load_base, make_trainable
@@ -101,8 +101,7 @@ def check_fit(
     check_early(carried_out, base, device)
     data = read_facts(config)
     question = _FitInputs(
-        config=config, data=data, base=read_base(config), work=work_of(config, data),
-        machine=machine, cuda=device.type == "cuda", cards=cards,
+        config=config, data=data, base=read_base(config), machine=machine, cuda=device.type == "cuda", cards=cards,
     )  # fmt: skip
     measured = _tried(question, carried_out, base, device, report=report, warn=warn)
     if measured:
@@ -112,30 +111,13 @@ def check_fit(
     return question.answer(measured, took=time.monotonic() - started)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _FitInputs:
-    """The settings as written, and all that an estimate of them needs.
-
-    machine: before this process used a GPU.
-    """
-
-    config: TrainConfig
-    data: DataFacts
-    base: BaseSizes
-    work: Workload
-    machine: Machine
-    cuda: bool
-    cards: int
+class _FitInputs(EstimateInputs):
+    """`machine`: before this process used a GPU."""
 
     @property
     def device(self) -> str:
-        name = device_name(self.config, self.machine, cuda=self.cuda)
         # Where the driver's own library is missing nobody else will know it either.
-        return name or torch.cuda.get_device_name()
-
-    @property
-    def key(self) -> str:
-        return fit_key(self.config, self.work, self.base.transformer, self.device)
+        return super().device or torch.cuda.get_device_name()
 
     @property
     def free(self) -> int | None:
@@ -145,33 +127,27 @@ class _FitInputs:
         gpu = next(iter(chosen_gpus(self.config, self.machine)), None)
         return gpu.free_mib * 2**20 if gpu and gpu.total_mib else None
 
-    def forecast(self, measured: MeasuredStep | None) -> Estimate:
-        return estimate(
-            self.config, self.data, base=self.base, cuda=self.cuda, old_card=uses_old_card(self.config, self.machine),
-            world_size=self.cards, measured=measured,
-        )  # fmt: skip
-
     @property
     def held(self) -> int:
         """Bytes that a training cannot do without, whatever the batch."""
-        return sum(part.bytes for part in self.forecast(None).training.components if part.name in HELD)
+        return sum(part.bytes for part in self.estimate(None).training.components if part.name in HELD)
 
     def answer(self, measured: MeasuredStep | None, *, took: float) -> FitResult:
-        forecast = self.forecast(measured)
-        needed = forecast.peak.bytes + forecast.reserve if self.cuda else forecast.host.bytes
-        verdict = self._verdict(forecast, needed) if measured else "no"
+        forecast = self.estimate(measured)
+        verdict = self._verdict(forecast) if measured else "no"
         # What only a card can do is no advice where there is none.
         config = self.config if self.cuda else replace(self.config, device="cpu")
         hints = ladder_hints(config, self.data) if verdict == "no" else ()
         return FitResult(
-            verdict=verdict, measured=measured, forecast=forecast, needed=needed, free=self.free, hints=hints, took=took
-        )
+            verdict=verdict, measured=measured, forecast=forecast, needed=forecast.needed, free=self.free, hints=hints,
+            took=took,
+        )  # fmt: skip
 
-    def _verdict(self, forecast: Estimate, needed: int) -> Verdict:
+    def _verdict(self, forecast: Estimate) -> Verdict:
         if self.free is None:
             # It was just seen to fit.
             return "fits"
-        if needed > self.free:
+        if forecast.needed > self.free:
             return "no"
         reserve = int(reserve_gib(self.machine) * GIB) if self.cuda else 0
         return "tight" if forecast.peak.bytes + reserve > self.free else "fits"

@@ -19,11 +19,12 @@ from trainer_core.contracts.config import TrainConfig, changes, options, refused
 from trainer_core.contracts.datafacts import DataFacts
 from trainer_core.contracts.errors import Problem, UserError
 from trainer_core.contracts.validation import all_problems
-from trainer_core.planning.estimate import Estimate, estimate, work_of
-from trainer_core.planning.gpu_choice import chosen_gpus, device_name, processes_of, uses_gpu, uses_old_card
+from trainer_core.planning.estimate import Estimate
+from trainer_core.planning.estimate_inputs import EstimateInputs
+from trainer_core.planning.gpu_choice import chosen_gpus, processes_of, uses_gpu
 from trainer_core.planning.hardware import Gpu, Machine
 from trainer_core.planning.ladder import memory_hints
-from trainer_core.planning.measured import MeasuredStep, fit_key
+from trainer_core.planning.measured import MeasuredStep
 from trainer_core.planning.presets import reserve_gib
 from trainer_core.planning.shapes import matching
 
@@ -113,6 +114,7 @@ class _Check:
         self._data = known.data(config) if asked_data else None
         self._base = known.base(config)
         self._pace = known.pace(config)
+        self._inputs = self._known_inputs()
         self._measured = self._asked_measured(known)
         self._missing = known.missing(config)
         self._run = known.run(config)
@@ -121,8 +123,7 @@ class _Check:
         """The report; ``problems`` are those of the values themselves."""
         asked = (self._data, self._base, self._pace, self._measured, self._missing, self._run)
         answers = [answer for answer in asked if answer]
-        data = self._data.value if self._data else None
-        forecast = self._forecast(data)
+        forecast = self._forecast()
         fits = tuple(self._fits(forecast)) if forecast else ()
         short = any(not fit.fits for fit in fits)
         found = dict(self._disk_problems())
@@ -135,29 +136,29 @@ class _Check:
             counting=any(answer.pending for answer in answers),
             reading=self._data is not None and self._data.pending,
             passing="train_data_dir" in found,
-            data=data,
+            data=self._data.value if self._data else None,
             fits=fits,
         )
 
-    def _asked_measured(self, known: DiskFacts) -> Answer[MeasuredStep | None] | None:
-        """None while the batch that a check would try is unknown."""
-        config, base, data = self._config, self._base.value, self._data.value if self._data else None
-        if base is None or data is None:
-            return None
-        device = device_name(config, self._machine, cuda=uses_gpu(config, self._machine))
-        return known.measured(config, fit_key(config, work_of(config, data), base.transformer, device))
-
-    def _forecast(self, data: DataFacts | None) -> Estimate | None:
+    def _known_inputs(self) -> EstimateInputs | None:
+        """None while the base is unknown."""
+        config, machine = self._config, self._machine
         if self._base.value is None:
             return None
-        config, machine = self._config, self._machine
-        cuda = uses_gpu(config, machine)
-        pace = self._pace.value
-        return estimate(
-            config, data, base=self._base.value, cuda=cuda, old_card=uses_old_card(config, machine),
-            world_size=processes_of(config, machine), pace=lambda _: pace,
-            measured=self._measured.value if self._measured else None,
+        return EstimateInputs(
+            config=config, data=self._data.value if self._data else None, base=self._base.value, machine=machine,
+            cuda=uses_gpu(config, machine), cards=processes_of(config, machine),
         )  # fmt: skip
+
+    def _asked_measured(self, known: DiskFacts) -> Answer[MeasuredStep | None] | None:
+        """None while the batch that a check would try is unknown."""
+        if self._inputs is None or self._inputs.data is None:
+            return None
+        return known.measured(self._config, self._inputs.key)
+
+    def _forecast(self) -> Estimate | None:
+        pace, measured = self._pace.value, self._measured.value if self._measured else None
+        return self._inputs.estimate(measured, pace=lambda _: pace) if self._inputs else None
 
     def _disk_problems(self) -> Iterator[tuple[str, str]]:
         """What the files on disk say against the settings."""
@@ -189,12 +190,12 @@ class _Check:
         return self._ui.say(problem).removeprefix("train_data_dir: ")
 
     def _fits(self, forecast: Estimate) -> Iterator[Fit]:
+        needed = forecast.needed
         if not forecast.cuda:
             machine = self._machine
             total, free = machine.memory_total_mib * MIB, machine.memory_free_mib * MIB
-            yield Fit(needed=forecast.host.bytes, free=free, total=total, gpu=None)
+            yield Fit(needed=needed, free=free, total=total, gpu=None)
             return
-        needed = forecast.peak.bytes + forecast.reserve
         for gpu in chosen_gpus(self._config, self._machine):
             yield Fit(needed=needed, free=gpu.free_mib * MIB, total=gpu.total_mib * MIB, gpu=gpu)
 
