@@ -18,6 +18,9 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     ("lokr_rank = 0: at so high a rank every factor is whole", "lokr_rank = 0：秩这么高时所有因子都是完整的"),
     ("without this key the other trainer divides as evenly as can be", "没有此键时，原训练器取最接近的两个因子"),
+    ("it counts for nothing where every factor is whole", "所有因子都完整时，它不起作用"),
+    ("it goes into lora_alpha", "它并入 lora_alpha"),
+    ("it goes into lora_target_modules", "它并入 lora_target_modules"),
     ("lokr_factor = 0, the most even split", "lokr_factor = 0，即最接近的两个因子"),
     (
         "the adapter would start from the ordinary initialisation (noise and zeros)",

@@ -68,7 +68,7 @@ def test_details_go_with_the_key_that_they_belong_to():
     assert "detail of use_ema, which is off" in lines(found)["ema_decay"]
 
 
-LOKR = {"adapter_type": "lyco_lokr", "lokr_rank": 114514, "lokr_alpha": 1, "lokr_factor": 8}
+LOKR = {"adapter_type": "lyco_lokr", "lokr_rank": 114514, "lokr_alpha": 114514, "lokr_factor": 8}
 
 
 def test_upstreams_lokr_file_trains_what_lycoris_would():
@@ -82,6 +82,14 @@ def test_upstreams_lokr_file_trains_what_lycoris_would():
         "taken as lora_target_modules" in said["lokr_target_modules"] and "every factor is whole" in said["lokr_rank"]
     )
     assert "drops nothing" in said["lokr_dropout"] and "drops nothing" in said["lora_dropout"]
+    assert "counts for nothing" in said["lokr_alpha"] and "lora_alpha" not in found.values
+
+
+@pytest.mark.parametrize("kind", [{}, {"adapter_type": "lora"}])
+def test_lokr_keys_in_a_file_for_lora_count_for_nothing(kind: dict[str, str]):
+    found = translated(**kind, lokr_rank=114514, lokr_factor=-1, lokr_alpha=114514)
+    assert parse_config(found.values).adapter_type == "lora" and found.blocking == ()
+    assert all("which is off" in lines(found)[key] for key in ("lokr_rank", "lokr_factor", "lokr_alpha"))
 
 
 def test_a_lokr_of_a_rank_keeps_it_and_its_alpha():

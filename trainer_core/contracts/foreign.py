@@ -46,7 +46,9 @@ class KeyReport:
 
     def __str__(self) -> str:
         shown = repr(self.value)
-        text = f"{self.key} = {shown if len(shown) <= 60 else shown[:57] + '...'}: {_VERDICTS[self.verdict]}"
+        # No TOML holds None: the file lacks the key.
+        named = self.key if self.value is None else f"{self.key} = {shown if len(shown) <= 60 else shown[:57] + '...'}"
+        text = f"{named}: {_VERDICTS[self.verdict]}"
         return f"{text} {self.reason}".rstrip()
 
 
@@ -75,6 +77,7 @@ _ADAPTERS = MappingProxyType(
     {"": "lora", "lora": "lora", "lokr": "lokr", "lyco_lokr": "lokr", "lycoris_lokr": "lokr", "lyco-lokr": "lokr"}
 )
 _NO_NORMS = "the other trainer reads this key and does not train the norm layers either"
+_LOKR_ALPHA = "it counts for nothing where every factor is whole"
 _LOKR_DROPOUT = "LyCORIS drops nothing of a LoKr's inputs"
 _LOKR_MISSING = MappingProxyType(
     {
@@ -96,8 +99,8 @@ FOREIGN_KEYS: Mapping[str, ForeignKey] = MappingProxyType(
         ),
         "cache_in_memory": ForeignKey(why="the cache is small and read ahead; results are the same"),
         # Upstream: LoKr, beside what has the same name here.
-        "lokr_alpha": ForeignKey(why="lora_alpha", part_of="adapter_type"),
-        "lokr_target_modules": ForeignKey(why="lora_target_modules", part_of="adapter_type"),
+        "lokr_alpha": ForeignKey(why="it goes into lora_alpha", part_of="adapter_type"),
+        "lokr_target_modules": ForeignKey(why="it goes into lora_target_modules", part_of="adapter_type"),
         "lokr_dropout": ForeignKey(why=_LOKR_DROPOUT, part_of="adapter_type"),
         "lokr_rank_dropout": ForeignKey(why=_LOKR_RANDOM, part_of="adapter_type", blocks=True),
         "lokr_module_dropout": ForeignKey(why=_LOKR_RANDOM, part_of="adapter_type", blocks=True),
@@ -267,19 +270,22 @@ def _is_off(key: str, value: object) -> bool:
 
 def _take_adapter(values: Mapping[str, object], taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
     """The kind of adapter by our name for it, and a LoKr as LyCORIS would make it of the file's keys."""
-    if "adapter_type" not in taken:
-        return
-    told = taken.pop("adapter_type")
+    told = taken.pop("adapter_type", "lora")
     kind = _ADAPTERS.get(told.lower()) if isinstance(told, str) else None
     if kind is None:
         reason = "LoRA and LoKr are the adapters that can be trained here"
         reports["adapter_type"] = KeyReport(key="adapter_type", value=told, verdict="cannot", reason=reason)
         return
-    taken["adapter_type"] = kind
-    if kind != told:
-        reports["adapter_type"] = KeyReport(key="adapter_type", value=told, verdict="translated", reason=kind)
+    if "adapter_type" in values and reports["adapter_type"].verdict != "left out":
+        taken["adapter_type"] = kind
+        if kind != told:
+            reports["adapter_type"] = KeyReport(key="adapter_type", value=told, verdict="translated", reason=kind)
     if kind == "lokr":
         _take_lokr(values, taken, reports)
+        return
+    for key in {"lokr_rank", "lokr_factor"} & taken.keys():
+        reason = "it is a detail of adapter_type, which is off"
+        reports[key] = KeyReport(key=key, value=taken.pop(key), verdict="ignored", reason=reason)
 
 
 def _take_lokr(values: Mapping[str, object], taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
@@ -298,6 +304,14 @@ def _take_lokr(values: Mapping[str, object], taken: dict[str, object], reports: 
         if values.get(key) and reports[key].verdict != "left out":
             taken[ours] = values[key]
             reports[key] = KeyReport(key=key, value=values[key], verdict="translated", reason=ours)
+    if not taken.get("lokr_rank"):
+        taken.pop("lora_alpha", None)
+        for key in {"lora_alpha", "lokr_alpha"} & values.keys():
+            reports[key] = KeyReport(key=key, value=values[key], verdict="ignored", reason=_LOKR_ALPHA)
+    _take_no_dropout(taken, reports)
+
+
+def _take_no_dropout(taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
     key = "lora_dropout"
     if taken.get(key) != 0:
         verdict: Verdict = "ignored" if key in taken else "added"

@@ -74,12 +74,12 @@ def is_foreign(raw: Mapping[str, Any]) -> bool:
 def report_table(imported: Imported, ui: Ui) -> Markup:
     """Every key with what became of it; what needs a decision first, what was simply taken last."""
     order = ("cannot", "unknown", "invalid", "left out", "translated", "added", "ignored", "taken")
-    rows = [
-        (report, "invalid", imported.invalid[report.key])
-        if report.key in imported.invalid
-        else (report, report.verdict, report.reason)
-        for report in imported.reports
-    ]
+    rows = []
+    for report in imported.reports:
+        # Of a key that was translated the reason names ours.
+        ours = report.reason if report.verdict == "translated" else report.key
+        wrong = imported.invalid.get(ours) or imported.invalid.get(report.key)
+        rows.append((report, "invalid", wrong) if wrong else (report, report.verdict, report.reason))
     rows.sort(key=lambda row: order.index(row[1]))
     heads = [ui.t(f"config.import.{key}") for key in ("key", "value", "verdict")]
     return table(heads, [_row(*row, ui) for row in rows])
