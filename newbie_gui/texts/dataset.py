@@ -243,13 +243,17 @@ TEXTS = MappingProxyType(
             "Gemma3 reads one of these each time; Jina CLIP the same without the grey sentence.",
             "Gemma3 每次读其中一条；Jina CLIP 读同一条，但没有灰色的那句。",
         ),
+        "dataset.read.limits": (
+            "Gemma3 reads {gemma} tokens at most, Jina CLIP {jina}.",
+            "Gemma3 最多读 {gemma} 个 token，Jina CLIP 最多读 {jina} 个。",
+        ),
         "dataset.read.dropped": (
-            "In {percent} % of the steps Gemma3 reads nothing instead.",
-            "有 {percent}% 的步里 Gemma3 什么也不读。",
+            "Of {percent} % of the pictures, drawn anew each time, Gemma3 reads nothing instead.",
+            "每次随机有 {percent}% 的图片，Gemma3 什么也不读。",
         ),
         "dataset.read.dropped_both": (
-            "In {percent} % of the steps both read nothing instead.",
-            "有 {percent}% 的步里两者什么也不读。",
+            "Of {percent} % of the pictures, drawn anew each time, both read nothing instead.",
+            "每次随机有 {percent}% 的图片，两者什么也不读。",
         ),
         "dataset.read.more": ("{count} more variants are not shown.", "另有 {count} 个版本未显示。"),
         "dataset.tokens.counted": ("{count} of {limit}", "{count} 个，上限 {limit}"),

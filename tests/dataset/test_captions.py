@@ -153,6 +153,21 @@ def test_a_caption_without_the_separator_is_prose() -> None:
     assert leaf(rules.written(xml)[0], "style") == "a, b, c, d, e"
 
 
+def test_what_follows_a_second_separator_stays_behind_and_no_mark_is_read() -> None:
+    rules = CaptionRules(shuffle=True, separator="|||", variants=9)
+    made = rules.made("a ||| b, c, d ||| e, f")
+    assert len(set(made)) > 3 and all(text.startswith("a, ") and text.endswith(", e, f") for text in made)
+    xml = "x ||| <general_tags><style>a ||| b</style></general_tags><caption>y ||| z</caption>"
+    assert rules.written(xml) == ("x <general_tags><style>a, b</style></general_tags><caption>y z</caption>",)
+    assert all("|||" not in text for text in rules.made(xml))
+
+
+@pytest.mark.parametrize("caption", ["<split>", " <split> <split>"])
+def test_a_caption_of_marks_alone_is_empty(caption: str) -> None:
+    rules = CaptionRules(parts=True, shuffle=True, variants=2)
+    assert rules.written(caption) == ("",) and set(rules.made(caption)) == {""}
+
+
 def test_parts_of_a_caption_are_drawn_equally() -> None:
     rules = CaptionRules(shuffle=True, separator="|||", variants=4, parts=True)
     made = rules.made("1girl ||| a, b, c, d<split>A girl stands, alone.<split> ")

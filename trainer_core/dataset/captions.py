@@ -82,10 +82,10 @@ class CaptionRules:
     def _parts(self, caption: str) -> list[str]:
         """At least one; none is empty unless the caption is."""
         parts = caption.split(PART_MARK) if self.parts else []
-        return [part.strip() for part in parts if part.strip()] if len(parts) > 1 else [caption]
+        return [part.strip() for part in parts if part.strip()] or [""] if len(parts) > 1 else [caption]
 
     def _unmarked(self, part: str) -> str:
-        return _in_lists(part, lambda text: self._rewritten(text, lambda rest, _: rest)) if self.separator else part
+        return self._in_part(part, lambda rest, _: rest) if self.separator else part
 
     def _variant(self, part: str, number: int) -> str:
         rng = random.Random(keyed_seed(self.seed, "shuffle", part, number))
@@ -93,7 +93,14 @@ class CaptionRules:
         def moved(text: str, keep: int | None) -> str:
             return self._moved(text, keep, rng)
 
-        return _in_lists(part, lambda text: self._rewritten(text, moved))
+        return self._in_part(part, moved)
+
+    def _in_part(self, part: str, change: Callable[[str, int | None], str]) -> str:
+        """Each list of tags changed; a separator that stood elsewhere, in prose inside XML, goes too."""
+        changed = _in_lists(part, lambda text: self._rewritten(text, change))
+        if not self.separator.strip() or self.separator not in changed:
+            return changed
+        return re.sub(rf"[ \t]*{re.escape(self.separator)}[ \t]*", " ", changed)
 
     def _rewritten(self, text: str, change: Callable[[str, int | None], str]) -> str:
         """A list of tags with what may be moved in it changed: told is how many at its start stay, None where others
@@ -101,7 +108,9 @@ class CaptionRules:
         if not self.separator:
             return change(text, self.keep_tokens)
         kept, mark, rest = text.partition(self.separator)
-        return _joined(kept, change(rest, None if kept.strip() else 0)) if mark else text
+        # As kohya's scripts: what follows a second mark stays behind.
+        rest, _, behind = rest.partition(self.separator)
+        return _joined(_joined(kept, change(rest, None if kept.strip() else 0)), behind) if mark else text
 
     def _moved(self, text: str, keep: int | None, rng: random.Random) -> str:
         """Another order, and some tags fewer; a list that stands alone keeps one at least, and its white space."""

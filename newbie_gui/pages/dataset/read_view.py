@@ -9,6 +9,7 @@ from trainer_core.dataset.captions import CaptionRules, gemma_text
 from trainer_core.dataset.dataset_index import Picture
 
 SHOWN = 8
+LONG = 10_000
 
 
 def render_read(ui: Ui, dataset: DatasetState, picture: Picture) -> Markup:
@@ -16,10 +17,13 @@ def render_read(ui: Ui, dataset: DatasetState, picture: Picture) -> Markup:
     if not picture.usable:
         return Markup("")
     config = dataset.wanted.config
-    texts = list(dict.fromkeys(CaptionRules.of(config).made(picture.caption.text)))
+    rules, caption = CaptionRules.of(config), picture.caption.text
+    # To shuffle a book takes seconds.
+    texts = list(dict.fromkeys(rules.made(caption) if len(caption) < LONG else rules.written(caption)))
     read = [(gemma_text(text, *config.system_prompts).removesuffix(text), text) for text in texts[:SHOWN]]
     lines = [Markup('<span class="muted">{}</span>{}').format(prompt, text) for prompt, text in read]
     said = [ui.t("dataset.read.several" if len(texts) > 1 else "dataset.read.one")]
+    said.append(ui.t("dataset.read.limits", gemma=config.max_gemma_tokens, jina=config.max_jina_tokens))
     if config.caption_dropout_rate:
         key = "dataset.read.dropped_both" if config.caption_dropout_jina else "dataset.read.dropped"
         said.append(ui.t(key, percent=f"{100 * config.caption_dropout_rate:g}"))

@@ -63,7 +63,7 @@ def test_what_the_encoders_read_is_shown_to_the_letter(tmp_path: Path):
     prompt = dataset.wanted.config.system_prompt_tags
     for text in ("ann, x, y, z", "Ann &lt;3 &amp; smiles."):
         assert f'<span class="muted">{escape(prompt)}</span>{text}</li>' in html
-    assert "(2)" in html and "In 25 % of the steps Gemma3 reads nothing" in html
+    assert "(2)" in html and "Of 25 % of the pictures, drawn anew each time, Gemma3 reads nothing" in html
     alone = render_read(page.ui, dataset, dataset.view.snapshot.by_path["b.png"])
     assert f'<span class="muted">{escape(prompt)}</span></li>' in alone
 
