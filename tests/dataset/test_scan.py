@@ -159,11 +159,11 @@ def test_masks_of_another_trainer_are_no_pictures(tmp_path: Path):
 
 
 def test_a_mistake_in_a_captions_xml_is_told_and_costs_nothing(tmp_path: Path):
-    put(tmp_path / "a.png", "<general_tags><stile>flat</stile></general_tags>")
+    put(tmp_path / "a.png", "<general_tags><backgroud>sea</backgroud></general_tags>")
     found = scan(tmp_path)
     [problem] = found.problems
     assert len(found.items) == 1 and problem.kind == "caption_xml" and not problem.severe
-    assert "<stile> is no element of NewBie's captions, <style> is. It is trained as it stands." in problem.message
+    assert "<backgroud> is not among NewBie's elements, <background> is. It is trained as it stands." in problem.message
 
 
 def test_a_set_without_any_caption_is_told_once_and_first(tmp_path: Path):

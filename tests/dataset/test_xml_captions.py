@@ -12,6 +12,8 @@ RIGHT = (
 
 
 SOUND = ["", "1girl, smile", "a </style>, b", "<o>_<o>, 1girl", RIGHT, f"<image>{RIGHT}</image>"]
+SOUND += [RIGHT.replace("character_2>", "character>"), f"<characters>{RIGHT}</characters>"]
+SOUND += [f"<general_tags><{name}>a</{name}></general_tags>" for name in ("composition", "captain", "counter")]
 
 
 @pytest.mark.parametrize("caption", SOUND)
@@ -32,17 +34,18 @@ def test_every_element_may_stand_and_must_close(name: str) -> None:
         (RIGHT.replace("<style>", ""), "</style> closes nothing"),
         (RIGHT.replace("</general_tags>", "</general_tags></general_tags>"), "</general_tags> closes nothing"),
         ("<general_tags><style>flat</general_tags></style>", "</general_tags> stands before the end"),
-        (RIGHT.replace("appearance", "apperance"), "<apperance> is no element of NewBie's captions, <appearance> is"),
+        (RIGHT.replace("appearance", "apperance"), "<apperance> is not among NewBie's elements, <appearance>"),
         (
             RIGHT.replace("character_2", "charactor_2"),
-            "<charactor_2> is no element of NewBie's captions, <character_2",
+            "<charactor_2> is not among NewBie's elements, <character_2",
         ),
         (
             RIGHT.replace("character_2>", "character2>"),
-            "<character2> is no element of NewBie's captions, <character_2",
+            "<character2> is not among NewBie's elements, <character_2",
         ),
-        (RIGHT.replace("character_2>", "character>"), "<character> is no element of NewBie's captions, <character_1"),
-        (RIGHT.replace("style", "Style"), "<Style> is no element of NewBie's captions, <style> is"),
+        (RIGHT.replace("style", "Style"), "<Style> is not among NewBie's elements, <style>"),
+        (RIGHT.replace("<style>", "< style>"), "< style> is read as text"),
+        ("＜general_tags＞a＜/general_tags＞", "＜general_tags＞ is read as text"),
         ("<general_tags>cut off here", "<general_tags> is never closed"),
     ],
 )

@@ -11,8 +11,11 @@ ELEMENTS = (
     "general_tags", "count", "artists", "style", "background", "environment", "perspective", "atmosphere", "lighting",
     "resolution", "quality", "objects", "other", "caption", "image",
 )  # fmt: skip
+# A blank behind the bracket, or a bracket of full width.
+_ODD = re.compile(r"(?:<[ \t]++/?|</[ \t]++|＜/?)[ \t]*+(?P<name>[A-Za-z_][\w.-]*+)[ \t]*+[>＞]")
 _CHARACTER = re.compile(r"character_[1-9]\d*")
-_CLOSE = 0.8
+# As near as one letter in ten: <artist>, but neither <composition> nor <captain>.
+_CLOSE = 0.88
 _OTHERS = 50
 
 
@@ -22,6 +25,10 @@ def xml_mistake(caption: str) -> str:
     Names that are no element of NewBie's, nor nearly one, may be emoticons among the tags (<o>_<o>): they are passed
     over.
     """
+    for odd in _ODD.finditer(caption):
+        # n is a letter too.
+        if odd["name"] != "n" and _is_element(odd["name"]):
+            return f"{odd[0]} is read as text: an element begins with < and its name"
     if not is_xml(caption):
         return ""
     opened: list[str] = []
@@ -31,7 +38,7 @@ def xml_mistake(caption: str) -> str:
         if not _is_element(name):
             # Comparing takes its time, and whoever has so many names of his own misspelled none.
             if name not in others and len(others) < _OTHERS and (meant := _meant(name)):
-                return f"<{name}> is no element of NewBie's captions, <{meant}> is"
+                return f"<{name}> is not among NewBie's elements, <{meant}> is"
             others.add(name)
         elif not tag["close"]:
             opened.append(name)
@@ -52,6 +59,7 @@ def _meant(name: str) -> str:
     """The element that a name is nearly; "" for any other name."""
     plain = name.casefold()
     stem = plain.rstrip("0123456789")
-    number = plain[len(stem) :].lstrip("0") or "1"
-    found = get_close_matches(stem, ("character_", *ELEMENTS), n=1, cutoff=_CLOSE)
-    return f"character_{number}" if found == ["character_"] else found[0] if found and stem == plain else ""
+    number = plain[len(stem) :].lstrip("0")
+    known = ("character_",) if number else ELEMENTS
+    found = get_close_matches(stem, known, n=1, cutoff=_CLOSE)
+    return f"{found[0]}{number}" if found else ""
