@@ -26,6 +26,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         '{} is a {}; adapter_type = "{}" can only start from a {}.',
         '{} 是 {}；adapter_type = "{}" 时只能从 {} 开始。',
     ),
+    (
+        "{} holds LoKr and LoRA side by side; a run trains one of them.",
+        "{} 里同时有 LoKr 和 LoRA；一次训练只能是其中一种。",
+    ),
     ('Set adapter_type = "{}".', '请设 adapter_type = "{}"。'),
     (
         "Merge it into the base (`merge`), then train a new LoRA on the merged model.",

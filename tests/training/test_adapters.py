@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny_lora import TARGETS, inputs, randomise, tiny_model
 from torch import Tensor
 
@@ -165,6 +165,16 @@ def test_a_lokr_starts_from_one_at_the_strength_that_its_file_has(adapter: LokrS
     with torch.no_grad():
         change = layer(x) - layer.base_layer(x)
     torch.testing.assert_close(change, x @ read_lora(file).modules[target].delta().t(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_file_of_both_kinds_is_no_start(tmp_path: Path) -> None:
+    file = lokr_file(tmp_path / "a.safetensors", lokr_w1=torch.ones(4, 4), lokr_w2=torch.ones(12, 6))
+    other = "diffusion_model.layers.1.attention.qkv"
+    halves = {f"{other}.lora_down.weight": torch.ones(2, 24), f"{other}.lora_up.weight": torch.ones(48, 2)}
+    save_file({**load_file(file), **halves}, file)
+    for adapter in (LokrShape(factor=4), LoraShape(rank=2)):
+        with pytest.raises(UserError, match="LoKr and LoRA side by side"):
+            start_weights(file, adapter, 1.0)
 
 
 @pytest.mark.parametrize(("adapter", "wanted"), [(LoraShape(rank=2), "LoRA"), (LokrShape(factor=4), "LoKr")])

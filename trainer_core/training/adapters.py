@@ -181,6 +181,12 @@ def _as_trained(module: ModuleAdapter, adapter: AdapterShape, alpha: float) -> d
 
 
 def _require_kind(path: Path, lora: LoraFile, adapter: AdapterShape) -> None:
+    if lora.is_lokr and lora.halves:
+        raise UserError(
+            "lora_unsupported",
+            f"{path} holds LoKr and LoRA side by side; a run trains one of them.",
+            ["Merge it into the base (`merge`), then train a new LoRA on the merged model."],
+        )
     found = "DoRA" if lora.is_dora else "LoKr" if lora.is_lokr else "LoRA"
     wanted = "LoKr" if isinstance(adapter, LokrShape) else "LoRA"
     if found == wanted:
