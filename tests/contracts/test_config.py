@@ -227,6 +227,16 @@ def test_changes_say_what_they_do_to_a_begun_run():
     assert changes(old, TrainConfig(**NEEDED)) == ()
 
 
+def test_what_counts_for_nothing_with_the_adapter_that_stays_is_no_change():
+    lora = TrainConfig(**NEEDED)
+    lokr = dataclasses.replace(lora, adapter_type="lokr")
+    assert changes(lora, dataclasses.replace(lora, lokr_rank=4, lokr_factor=2)) == ()
+    assert changes(lokr, dataclasses.replace(lokr, lora_rank=8, lora_alpha=3.0)) == ()
+    ranked = dataclasses.replace(lokr, lokr_rank=4, lora_alpha=4.0)
+    assert [change.name for change in changes(ranked, dataclasses.replace(ranked, lora_alpha=8.0))] == ["lora_alpha"]
+    assert "lokr_factor" in [change.name for change in changes(lora, dataclasses.replace(lokr, lokr_factor=2))]
+
+
 def test_another_spelling_is_no_change(tmp_path, monkeypatch):
     (tmp_path / "base").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "base", target_is_directory=True)

@@ -103,7 +103,7 @@ def lines(result: "Estimate", problem: str) -> Iterator[str]:
         yield f"note: the data set cannot be read, so steps and time are unknown: {problem}"
     for note in result.notes:
         yield f"note: {note}"
-    yield f"LoRA: {result.lora_modules} modules, {result.lora_parameters:,} parameters"
+    yield f"Adapter: {result.lora_modules} modules, {result.lora_parameters:,} parameters"
     yield ""
     where = "one GPU, torch's peak allocation" if result.cuda else "main memory, on the CPU"
     yield f"Memory by phase in GiB ({where})"

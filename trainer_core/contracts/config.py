@@ -171,8 +171,16 @@ def changes(old: TrainConfig, new: TrainConfig) -> tuple[Change, ...]:
             rerun=spec.rerun,
         )
         for spec in options()
-        if not _same(spec, getattr(old, spec.name), getattr(new, spec.name))
+        if not _same(spec, getattr(old, spec.name), getattr(new, spec.name)) and not _idle(spec.name, old, new)
     )
+
+
+def _idle(name: str, old: TrainConfig, new: TrainConfig) -> bool:
+    """True for an option that counts for nothing with the adapter that both have."""
+    if name == "lora_alpha":
+        return old.adapter_type == new.adapter_type and old.adapter_rank == new.adapter_rank == 0
+    other = {"lora_rank": "lokr", "lokr_rank": "lora", "lokr_factor": "lora"}.get(name)
+    return old.adapter_type == new.adapter_type == other
 
 
 def _same(spec: OptionSpec, old: Any, new: Any) -> bool:
