@@ -100,11 +100,14 @@ class Journey:
         expect(self.at("train-progress").locator(f".state-{state}")).to_be_visible(timeout=1000 * RUN_S)
 
     def merge(self) -> None:
-        self.at("train-files").locator("button[data-do=merge]").first.click()
-        self.page.wait_for_function(
-            "(name) => [...document.querySelectorAll('#tab-merge input')].some((input) => input.value.includes(name))",
-            arg=self.name,
-        )
+        chosen = "(name) => [...document.querySelectorAll('#tab-merge input')].some((x) => x.value.includes(name))"
+        deadline = time.monotonic() + 60
+        while not self.page.evaluate(chosen, self.name):
+            assert time.monotonic() < deadline, "the run's LoRA is not chosen"
+            # Again: a press while the page is still loading was lost twice in whole runs on two busy cores.
+            self.visit.tab("train")
+            self.at("train-files").locator("button[data-do=merge]").first.click()
+            self.page.wait_for_timeout(3000)
         self.write("merge-name", f"{self.name}-model")
         self.click("merge-start")
 

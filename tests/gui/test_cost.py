@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -29,15 +30,16 @@ def app(shared_app: Application) -> Application:
     return shared_app
 
 
-def test_ready_soon_after_gradio_is_imported(app: Application, record_figure):
+def test_ready_soon_after_gradio_is_imported(app: Application, start_app: Callable[..., Application], record_figure):
     # Seconds of work, not of the clock: what else the machine does meanwhile would count otherwise. 1.5 s beside an
     # import of 2.5 s on the machine the limit was set on: that ratio is asked for on every machine.
     done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
     importing = float(done.stdout)
     record_figure("web process ready, s", app.ready_s)
     record_figure("web process ready, s of work beyond importing gradio", app.ready_cpu_s - importing)
-    # A fifth more, as a busy neighbour slows one of the two and not the other.
-    assert app.ready_cpu_s < 1.2 * importing * (1 + 1.5 / 2.5)
+    # A fifth more, as a busy neighbour slows one of the two and not the other; much more of it, and it is tried again.
+    limit = 1.2 * importing * (1 + 1.5 / 2.5)
+    assert app.ready_cpu_s < limit or start_app().ready_cpu_s < limit
 
 
 def test_at_rest_with_a_tab_open(app: Application, kept_page: Visit, record_figure):
