@@ -1,5 +1,6 @@
 """The Merge tab: choose base and LoRAs once; merge them, or look at pictures with them; convert; keep house."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -24,6 +25,10 @@ from trainer_core.planning.base_check import check_base
 
 _TICK_S = 2.5
 _REMEMBERED = "merge"
+# As `MergePanel.proposed`: only in the place of nothing, or of another proposal.
+_PROPOSE = """(told, now) =>
+  told && (!now || /^.*-merged(-\\d+)?$/.test(now)) ? told.slice(told.indexOf(' ') + 1) : now
+"""
 # Where everything stands in one column, what was begun is out of sight: go to it, or to what was refused.
 _TO_JOBS = """() => {
   if (!matchMedia('(max-width: 900px)').matches) return;
@@ -80,6 +85,7 @@ class _Tab:
             with gr.Column(scale=2, min_width=320, elem_classes="merge-side"):
                 self._jobs.place()
         self._stamp = hidden("merge-stamp")
+        self._proposal = hidden("merge-proposal")
         stack = [*self.choose.loras, *self.choose.strengths]
         alone = [[field] for field in (self.choose.base, *self._trying.fields.values())]
         self._filling = Filling([stack, *alone], "merge-filling")
@@ -105,10 +111,11 @@ class _Tab:
         for lora in choose.loras:
             lora.change(choose.shown_rows, choose.inputs, choose.rows, **QUIET)
         first = choose.loras[0]
-        first.change(self._named, choose.inputs | merge.inputs, merge.name, **QUIET)
+        first.change(self._named, choose.inputs | merge.inputs, self._proposal, **QUIET)
         # Not on a change: a page that is opened anew has a base of its own.
         first.input(lambda path: base_of_text(str(path or "")) or gr.skip(), first, choose.base, **QUIET)
-        merge.form.change(self._named, choose.inputs | merge.inputs, merge.name, **QUIET)
+        merge.form.change(self._named, choose.inputs | merge.inputs, self._proposal, **QUIET)
+        self._proposal.change(None, [self._proposal, merge.name], merge.name, js=_PROPOSE, **QUIET)
         details.lora.change(details.looked, details.inputs, [details.facts, details.form, details.name], **QUIET)
         details.form.input(
             lambda values: details.named(values, values[details.form]) or {details.name: gr.skip()},
@@ -164,8 +171,11 @@ class _Tab:
         return {self.choose.base_note: note, **room, **self._trying.looked(values, report), **sized}
 
     def _named(self, values: Values) -> dict[Any, Any]:
+        """A name is proposed to the browser, which knows what was typed meanwhile."""
         proposed = self.merge.proposed(values, file=values[self.merge.form] == "comfyui")
-        return proposed or {self.merge.name: gr.skip()}
+        # Numbered: the same name may be proposed again.
+        told = f"{time.monotonic_ns()} {proposed[self.merge.name]}" if proposed else gr.skip()
+        return {self._proposal: told}
 
     def _took(self, values: Values) -> dict[Any, Any]:
         updates = self.choose.took(values)
