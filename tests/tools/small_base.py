@@ -95,3 +95,7 @@ def write_peft(base: Path, folder: Path, **options: Any) -> dict[str, Tensor]:
 def transformer(folder: Path) -> dict[str, Tensor]:
     """All tensors of a model folder's transformer."""
     return {name: value for file in folder.glob("transformer/*.safetensors") for name, value in load_file(file).items()}
+
+
+def snapshot(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}

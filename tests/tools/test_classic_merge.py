@@ -7,17 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_base import quiet, write_base, write_lora
+from small_base import quiet, write_lora
 
 from trainer_core.cli.merge import classic
 from trainer_core.tools.merge import merge
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return write_base(tmp_path / "base")
 
 
 def test_the_script_merges_with_upstreams_command_line(

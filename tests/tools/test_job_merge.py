@@ -8,7 +8,7 @@ import pytest
 import torch
 from job_folder import job_in, told
 from safetensors.torch import load_file
-from small_base import WEIGHTS, quiet, transformer, write_base, write_lora, write_peft
+from small_base import WEIGHTS, quiet, transformer, write_peft
 from test_merge import delta, shard
 
 from trainer_core.contracts.errors import UserError
@@ -17,16 +17,6 @@ from trainer_core.tools.job_merge import convert_lora, run
 from trainer_core.tools.merge import merge
 
 NAME = "layers.1.attention.qkv"
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return write_base(tmp_path / "base")
-
-
-@pytest.fixture
-def lora(base: Path, tmp_path: Path) -> Path:
-    return write_lora(base, tmp_path / "lora.safetensors", seed=1)
 
 
 @pytest.fixture

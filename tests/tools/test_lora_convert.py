@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from small_base import TARGETS, WEIGHTS, write_base, write_lokr, write_lora, write_peft
+from small_base import TARGETS, WEIGHTS, write_lokr, write_lora, write_peft
 from torch import Tensor
 
 from trainer_core.cli import main
@@ -30,11 +30,6 @@ METADATA = {"ss_output_name": "ann", "modelspec.title": "Ann, \u00e4lter", "lora
 PATTERNS: dict[str, Any] = {
     "rank_pattern": {"feed_forward.w2": 3}, "alpha_pattern": {"layers.0.attention.qkv": 0.1, "time_text_embed.1": 5},
 }  # fmt: skip
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return write_base(tmp_path / "base")
 
 
 def go(source: Path, output: Path, **options: Any) -> Path:

@@ -8,7 +8,7 @@ import torch
 from diffusers import Lumina2Transformer2DModel
 from diffusers.loaders import Lumina2LoraLoaderMixin
 from safetensors.torch import load_file, save_file
-from small_base import CONFIG, write_base, write_lora, write_peft
+from small_base import CONFIG, write_lora, write_peft
 
 from trainer_core.cli import main
 from trainer_core.contracts.errors import UserError
@@ -23,11 +23,6 @@ PATTERNS: dict[str, Any] = {
     "rank_pattern": {"feed_forward.w2": 3}, "alpha_pattern": {"layers.0.attention.qkv": 0.1, "feed_forward.w2": 5},
 }  # fmt: skip
 ROWS = {"": slice(None), "q": slice(0, 24), "k": slice(24, 36), "v": slice(36, 48)}
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return write_base(tmp_path / "base")
 
 
 def lumina() -> Lumina2Transformer2DModel:
