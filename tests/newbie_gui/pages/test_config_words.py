@@ -4,6 +4,7 @@ import re
 
 from newbie_gui.texts import allowed
 from newbie_gui.texts import options as words
+from newbie_gui.texts.choices import CHOICES, GROUPS
 from trainer_core.contracts.config import options
 from trainer_core.contracts.options import OptionSpec
 
@@ -14,9 +15,9 @@ CHINESE = re.compile(r"[一-鿿]")
 def test_exactly_the_options_have_words():
     labels = {key.split(".")[1] for key in words.TEXTS if key.endswith(".help")}
     assert labels == {spec.name for spec in SPECS} == set(words._OPTIONS)
-    assert set(words._GROUPS) == {spec.group for spec in SPECS}
+    assert set(GROUPS) == {spec.group for spec in SPECS}
     choices = {f"{spec.name}={choice}" for spec in SPECS for choice in spec.choices}
-    assert set(words._CHOICES) <= choices
+    assert set(CHOICES) <= choices
 
 
 def test_the_unit_stands_in_the_label():
