@@ -24,7 +24,7 @@ from trainer_core.contracts.jobdir import LIGHT
 from trainer_core.planning.base_check import BaseReport
 
 # A name that this panel made up itself may be replaced by the next one.
-_PROPOSED = re.compile(r".*-merged(-\d+)?")
+PROPOSED = re.compile(r".*-merged(-\d+)?")
 
 
 class MergePanel:
@@ -77,7 +77,7 @@ class MergePanel:
         """A free name after the first LoRA, unless somebody typed one."""
         name = str(values.get(self.name) or "")
         chosen = self._choose.chosen(values)
-        if not chosen or (name and not _PROPOSED.fullmatch(name)):
+        if not chosen or (name and not PROPOSED.fullmatch(name)):
             return {}
         wanted = re.sub(r"-step-0*(\d+)$", r"-\1", title_of(Path(chosen[0])))
         taken = [Path(path).name for path in planned_outputs(self._ui)]

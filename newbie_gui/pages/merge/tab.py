@@ -16,7 +16,7 @@ from newbie_gui.pages.merge.details_panel import DetailsPanel
 from newbie_gui.pages.merge.filling import Filling
 from newbie_gui.pages.merge.inventory import base_of_text, read_inventory
 from newbie_gui.pages.merge.jobs_panel import JobsPanel
-from newbie_gui.pages.merge.merge_panel import MergePanel
+from newbie_gui.pages.merge.merge_panel import PROPOSED, MergePanel
 from newbie_gui.pages.merge.render import base_view, problem
 from newbie_gui.pages.merge.try_panel import TryPanel
 from newbie_gui.pages.ui import ACTION, QUIET, Ui, hidden, on_news, said
@@ -26,8 +26,8 @@ from trainer_core.planning.base_check import check_base
 _TICK_S = 2.5
 _REMEMBERED = "merge"
 # As `MergePanel.proposed`: only in the place of nothing, or of another proposal.
-_PROPOSE = """(told, now) =>
-  told && (!now || /^.*-merged(-\\d+)?$/.test(now)) ? told.slice(told.indexOf(' ') + 1) : now
+_PROPOSE = f"""(told, now) =>
+  told && (!now || /^{PROPOSED.pattern}$/.test(now)) ? told.slice(told.indexOf(' ') + 1) : now
 """
 # Where everything stands in one column, what was begun is out of sight: go to it, or to what was refused.
 _TO_JOBS = """() => {
