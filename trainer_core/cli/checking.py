@@ -20,9 +20,9 @@ from trainer_core.planning.data_advice import unmeasured
 
 def check(config: TrainConfig) -> int:
     """Print it all; returns the exit code: 1 if the training would not start, or would stop over its images."""
-    scale = config.lora_alpha / (config.adapter_rank or config.lora_alpha)
+    rank = "lora_rank" if config.adapter_type == "lora" else "lokr_rank"
+    scale = config.lora_alpha / config.adapter_rank if config.adapter_rank else 1.0
     if not 0.25 <= scale <= 2:
-        rank = "lora_rank" if config.adapter_type == "lora" else "lokr_rank"
         note(f"lora_alpha / {rank} = {scale:g}; 0.25 to 2 is usual, and lora_alpha = 0 takes {rank}.")
     if told := unmeasured(config):
         note(told)

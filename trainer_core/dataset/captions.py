@@ -47,7 +47,7 @@ def tags_of(caption: str) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionRules:
-    """What becomes of a caption before it is encoded; the fields are the options of those names."""
+    """What becomes of a caption before it is encoded, by the options that `of` reads."""
 
     seed: int = 0
     shuffle: bool = False

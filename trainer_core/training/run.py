@@ -363,8 +363,9 @@ class _Run:
 
     def _facts(self, prepared: PreparedData) -> TrainingFacts:
         frequency: dict[str, Counter[str]] = {}
+        rules = CaptionRules.of(self.config)
         for item in (sample.item for sample in prepared.samples):
-            for text in CaptionRules.of(self.config).written(item.caption):
+            for text in rules.written(item.caption):
                 frequency.setdefault(item.path.parent.name, Counter()).update(tags_of(text))
         # With repeats, as kohya's, whose keys these are.
         buckets: Counter[str] = Counter()
