@@ -135,6 +135,8 @@ FOREIGN_KEYS: Mapping[str, ForeignKey] = MappingProxyType(
     }
 )
 
+# Options here whose details are not: the values that ask for none.
+_OFF_OF_OURS: Mapping[str, tuple[object, ...]] = MappingProxyType({"adapter_type": ("lora", "")})
 _OTHER_TRAINERS: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("anima_repo_root", "qwen_model_path", "t5_tokenizer_path"), "another model (Anima)"),
@@ -262,7 +264,7 @@ def _report(
 
 
 def _is_off(key: str, value: object) -> bool:
-    off = (None, *(FOREIGN_KEYS[key].off if key in FOREIGN_KEYS else ("lora", "")))
+    off = (None, *(FOREIGN_KEYS[key].off if key in FOREIGN_KEYS else _OFF_OF_OURS[key]))
     plain = value.lower() if isinstance(value, str) else value
     # True == 1 and False == 0 for Python; a rate of 1 must not pass for "true".
     return any(plain == other and (type(plain) is bool) == (type(other) is bool) for other in off)
@@ -331,9 +333,7 @@ def _lokr_value(key: str, theirs: object) -> tuple[object, str]:
 def _take_alpha(taken: dict[str, object], reports: dict[str, KeyReport]) -> None:
     """Their default alpha, and rsLoRA: its alpha / sqrt(rank) is alpha / rank with alpha * sqrt(rank), exactly."""
     rank = taken.get("lora_rank")
-    if taken.get("adapter_type") == "lokr":
-        return
-    if type(rank) is not int or rank < 1:
+    if taken.get("adapter_type") == "lokr" or type(rank) is not int or rank < 1:
         return
     if "lora_alpha" not in taken:
         taken["lora_alpha"] = float(rank)
