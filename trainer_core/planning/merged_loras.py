@@ -44,11 +44,14 @@ def account_of(merged: Iterable[MergedLora]) -> Mapping[str, str]:
 
 def merged_again(transformer: Path, loras: Sequence[tuple[Path, float]]) -> list[str]:
     """A sentence for each of the LoRAs (weight file or PEFT folder, strength) that the transformer holds already."""
-    before = {one.name: one.strength for one in merged_into(transformer)} if loras else {}
+    before: dict[str, float] = {}
+    for one in merged_into(transformer) if loras else ():
+        # What was taken out again is not in there; and 0.1 + 0.2 - 0.3 is not 0.
+        before[one.name] = round(before.get(one.name, 0.0) + one.strength, 6)
     asked = [merged_lora(lora, strength) for lora, strength in loras]
     return [
         f"{transformer} has {one.name} merged in already (strength {before[one.name]:g}): it is applied once more. "
         "If that is not meant, leave the LoRA out, or take the base without it."
         for one in asked
-        if one.name in before and one.strength > 0
+        if before.get(one.name, 0.0) * one.strength > 0
     ]
