@@ -48,6 +48,7 @@ def key(data: DataFacts = DATA, transformer: Dimensions = RELEASED, device: str 
     [
         ("gradient_accumulation_steps", 2), ("gradient_checkpointing", False), ("checkpoint_skip_every", 3),
         ("mixed_precision", "no"), ("quantize_base", "int8"), ("optimizer_type", "AdamW"), ("lora_rank", 8),
+        ("adapter_type", "lokr"),
         ("lora_dropout", 0.0), ("lora_target_modules", ["attention.qkv"]), ("train_batch_size", 2),
         ("max_gemma_tokens", 64), ("base_model_path", "/other"), ("use_flash_attention_2", True),
     ],
@@ -61,6 +62,7 @@ def test_another_step_has_another_key(name: str, value: object) -> None:
     [
         ("learning_rate", 1e-5), ("num_epochs", 3), ("seed", 1), ("output_name", "other"), ("sample_prompts", ["a"]),
         ("lora_alpha", 4.0), ("gpus", "0"), ("vae_path", "/vae"), ("quantize_gemma", "int8"), ("resolution", 768),
+        ("lokr_rank", 8), ("lokr_factor", 4),
     ],
 )  # fmt: skip
 def test_what_changes_no_step_changes_no_key(name: str, value: object) -> None:

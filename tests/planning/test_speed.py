@@ -55,6 +55,7 @@ def test_steps_before_the_settings_changed_do_not_count(tmp_path: Path):
         ({"transformer_path": "another.safetensors"}, False),
         ({"train_batch_size": 2}, False),
         ({"device": "cpu"}, False),
+        ({"adapter_type": "lokr"}, False),
     ],
 )
 def test_another_run_counts_if_its_steps_are_alike(change: dict[str, object], known: bool, tmp_path: Path):

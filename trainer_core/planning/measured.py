@@ -11,6 +11,7 @@ from typing import Any
 
 from trainer_core.contracts.config import TrainConfig
 from trainer_core.contracts.fsutil import read_json_object, write_json_atomic
+from trainer_core.planning.adapter import adapter_shape
 from trainer_core.planning.phases import Workload
 from trainer_core.planning.shapes import Dimensions
 
@@ -21,7 +22,7 @@ KEPT = 50
 OPTIONS = (
     "gradient_checkpointing", "checkpoint_skip_every", "mixed_precision",
     "quantize_base", "swap_blocks", "attention_backend", "use_flash_attention_2", "compile_blocks", "optimizer_type",
-    "adapter_type", "lora_rank", "lokr_factor", "lokr_rank", "lora_dropout", "lora_target_modules",
+    "lora_dropout", "lora_target_modules",
 )  # fmt: skip
 _WHOLE = ("peak", "process", "steps", "images_per_step", "width", "height", "images", "caption_tokens")
 
@@ -75,6 +76,8 @@ def fit_key(config: TrainConfig, work: Workload, transformer: Dimensions, device
         "version": VERSION,
         "torch": version("torch"),
         "options": {name: getattr(config, name) for name in OPTIONS},
+        # As it is made, and not by options that count for nothing with it.
+        "adapter": repr(adapter_shape(config)),
         "batch": work.micro_batch,
         "passes": passes_of(config),
         "caption_tokens": work.caption_tokens,

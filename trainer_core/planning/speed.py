@@ -27,6 +27,7 @@ SAME = (
     "quantize_base",
     "swap_blocks",
     "compile_blocks",
+    "adapter_type",
     "device",
     "gpus",
 )
