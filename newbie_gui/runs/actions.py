@@ -78,11 +78,8 @@ def require_folders(config: TrainConfig, trash: Path) -> None:
 
 def steps_enough(config: TrainConfig) -> int:
     """How many steps the run of these settings has done, where they leave nothing to do; else 0."""
-    run = RunDir.of(config)
-    found = reached(run)
-    if found is None or not found.is_enough(config) or found.lacks_pictures(run, config):
-        return 0
-    return found.steps
+    found = reached(RunDir.of(config))
+    return found.steps if found and found.is_enough(config) else 0
 
 
 def planned_changes(row: Row, new: TrainConfig) -> tuple[PlannedChange, ...]:

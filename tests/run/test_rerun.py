@@ -38,12 +38,13 @@ def test_what_is_left_is_known_before_the_start(config: Make, finished_copy: Tra
     found = reached(run)
     assert found is not None and (found.steps, found.epochs, found.finished) == (4, 1.0, True)
     for enough in (finished_copy, config(max_train_steps=3), config(max_train_steps=4)):
-        assert found.is_enough(enough) and not found.lacks_pictures(run, enough)
+        assert found.is_enough(enough)
         assert run_training(enough) == "already finished"
     assert not found.is_enough(config(max_train_steps=5)) and not found.is_enough(config(num_epochs=2))
     pictures = config(num_epochs=1, sample_prompts=["1girl"], sample_steps=1)
-    assert found.lacks_pictures(run, pictures) and run_training(pictures) == "finished"
-    assert not found.lacks_pictures(run, pictures)
+    assert not found.is_enough(pictures) and run_training(pictures) == "finished"
+    drawn = reached(run)
+    assert drawn is not None and drawn.is_enough(pictures)
 
 
 def test_steps_of_another_size_leave_the_run_in_its_epoch(config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
