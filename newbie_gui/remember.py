@@ -28,15 +28,15 @@ class Remembered:
     def set(self, name: str, value: Any) -> None:
         """Remember ``value`` (any JSON). Raises OSError where the disk refuses."""
         with self._lock:
-            self._put(name, value)
+            self._put(read_json_object(self._file), name, value)
 
     def amend(self, name: str, parts: Mapping[str, Any]) -> None:
         """Put ``parts`` into the remembered object of this name; its others stay. Raises OSError as `set`."""
         with self._lock:
-            known = self.get(name)
-            self._put(name, {**(known if isinstance(known, dict) else {}), **parts})
+            values = read_json_object(self._file)
+            known = values.get(name)
+            self._put(values, name, {**(known if isinstance(known, dict) else {}), **parts})
 
-    def _put(self, name: str, value: Any) -> None:
-        values = read_json_object(self._file)
+    def _put(self, values: Mapping[str, Any], name: str, value: Any) -> None:
         if values.get(name) != value or name not in values:
             write_json_atomic(self._file, {**values, name: value})

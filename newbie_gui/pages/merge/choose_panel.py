@@ -14,7 +14,7 @@ from newbie_gui.pages.merge.plans import MOST_LORAS, STRENGTH, Stack, read_stack
 from newbie_gui.pages.merge.render import again_view, received_view
 from newbie_gui.pages.ui import Ui
 from trainer_core.contracts.errors import UserError
-from trainer_core.planning.base_check import check_base
+from trainer_core.planning.base_places import locate
 from trainer_core.planning.demo import TINY_BASE
 from trainer_core.planning.lora_facts import newest_export
 from trainer_core.planning.merged_loras import merged_again
@@ -109,14 +109,13 @@ class ChoosePanel:
     def warned(self, values: Values) -> str:
         """What the chosen base holds already of the chosen LoRAs."""
         base = _full_path(values[self.base])
-        if base is None:
-            return ""
-        report = check_base({"base_model_path": str(base)})
-        transformer = next(part.path for part in report.parts if part.part == "transformer")
         pairs = zip(self.loras, self.strengths, strict=True)
         named = [(_full_path(values[lora]), values[strength]) for lora, strength in pairs]
         loras = [(_weights_of(path), x) for path, x in named if path is not None and isinstance(x, int | float)]
-        return str(again_view(self._ui, merged_again(Path(transformer), loras) if transformer else ()))
+        if base is None or not loras:
+            return ""
+        transformer = locate({"base_model_path": str(base)}).parts.get("transformer")
+        return str(again_view(self._ui, merged_again(transformer, loras) if transformer else ()))
 
     def put(self, values: Values, path: str) -> dict[Any, Any]:
         """Updates that choose one more LoRA: in the first free row, else in place of the last."""
