@@ -72,7 +72,7 @@ def usable_config(values: Mapping[str, Any]) -> tuple[TrainConfig | None, tuple[
 
     None where what is left contradicts itself.
     """
-    names = {spec.name for spec in options()}
+    names = _names()
     good = {name: value for name, value in values.items() if name in names}
     replaced: set[str] = set()
     # Replacing one value can make another one contradict it: twice is enough for all the rules there are.

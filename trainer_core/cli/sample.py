@@ -33,7 +33,9 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--size", help="WIDTHxHEIGHT in px, multiples of 16 (default: 1024x1024; 128x128 for the built-in base)"
     )
-    command.add_argument("--steps", type=int, default=STEPS[2], help="Euler steps, 1 to 1000 (default: %(default)s)")
+    command.add_argument(
+        "--steps", type=int, default=STEPS[2], help=f"Euler steps, {STEPS[0]} to {STEPS[1]} (default: %(default)s)"
+    )
     command.add_argument("--cfg", type=float, default=CFG[2], help="guidance scale (default: %(default)s)")
     command.add_argument("--shift", type=float, default=SHIFT[2], help="time shift (default: %(default)s)")
     command.add_argument("--seed", type=int, default=SEED[2], help="seed of the first picture (default: %(default)s)")

@@ -16,6 +16,7 @@ from trainer_core.contracts.disk import SLACK_BYTES
 from trainer_core.contracts.errors import UserError
 from trainer_core.contracts.forms import DTYPES as PRECISIONS
 from trainer_core.contracts.forms import LORA_FILES, LORA_FORMS
+from trainer_core.contracts.sampling_limits import SHIFT, SIDE
 from trainer_core.contracts.workspace import Workspace
 from trainer_core.planning.base_check import BaseReport, check_base
 from trainer_core.planning.lora_facts import PEFT_WEIGHTS, LoraFacts, lora_facts
@@ -26,7 +27,6 @@ FORMS = ("comfyui", "folder")
 BYTES = MappingProxyType({"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2})
 MOST_LORAS = 5
 STRENGTH = (-2.0, 2.0)
-SIDE = (64, 2048, 16)
 LONGEST_PROMPT = 8000
 
 
@@ -181,7 +181,7 @@ def try_spec(t: Texts, stack: Stack, wanted: Mapping[str, object]) -> dict[str, 
         "height": whole(t, "merge.try.height", wanted.get("height"), *SIDE),
         "steps": whole(t, "merge.try.steps", wanted.get("steps"), 1, 200),
         "cfg": number(t, "merge.try.cfg", wanted.get("cfg"), 0, 30),
-        "shift": number(t, "merge.try.shift", wanted.get("shift"), 0.01, 100),
+        "shift": number(t, "merge.try.shift", wanted.get("shift"), *SHIFT[:2]),
         "seed": whole(t, "merge.try.seed", wanted.get("seed"), 0, 2**53),
         "strengths": list(dict.fromkeys([0.0, *factors])),
     }

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from newbie_gui.formatting import MIB, gib, size_text
 from newbie_gui.links import file_url, zip_url
 from newbie_gui.pages.html import bar, bullets, button, note, table
+from newbie_gui.pages.html import download as link
 from newbie_gui.pages.merge.incoming import ReceivedFile
 from newbie_gui.pages.merge.inventory import Asset
 from newbie_gui.pages.merge.plans import DiskRoom, cpu_memory, title_of
@@ -187,9 +188,7 @@ def download(ui: Ui, path: Path) -> Markup:
         return Markup("")
     url = zip_url(root, path.name) if path.is_dir() else file_url(root, path.name)
     word = ui.t("merge.download_zip") if path.is_dir() else ui.t("merge.download")
-    return Markup('<a class="small-button" href="{}" download aria-label="{}">{}</a>').format(
-        url, ui.t("merge.download_of", name=path.name), word
-    )
+    return link(url, word, ui.t("merge.download_of", name=path.name))
 
 
 def _pictures(ui: Ui, entry: Entry, pictures: Sequence[Mapping[str, Any]]) -> Markup:

@@ -92,10 +92,10 @@ class _Tab:
 
     @property
     def outputs(self) -> list[Any]:
-        choose, merge = self.choose, self.merge
+        choose = self.choose
         return [
-            choose.base, *choose.loras, *choose.strengths, *choose.rows, choose.base_note, merge.name, merge.room,
-            self._trying.memory, self._details.lora, self._assets.view, self._jobs.view, self._filling.box, self._stamp,
+            choose.base, *choose.loras, *choose.rows, self._details.lora, self._assets.view, self._jobs.view,
+            self._filling.box, self._stamp,
         ]  # fmt: skip
 
     def wire(self) -> None:

@@ -8,10 +8,11 @@ import gradio as gr
 
 from newbie_gui.formatting import GIB
 from newbie_gui.pages.merge.choose_panel import ChoosePanel, Values
-from newbie_gui.pages.merge.plans import SIDE, STRENGTH, choice, try_spec
+from newbie_gui.pages.merge.plans import STRENGTH, choice, try_spec
 from newbie_gui.pages.merge.render import memory_view
 from newbie_gui.pages.ui import QUIET, Ui
 from trainer_core.contracts.jobdir import LIGHT
+from trainer_core.contracts.sampling_limits import CFG, SHIFT, SIDE, STEPS
 from trainer_core.planning.base_check import BaseReport, check_base
 
 # By whether the base is of the built-in one's kind; a merged copy of it is too. The real transformer has 7 GB.
@@ -69,9 +70,9 @@ class TryPanel:
             with gr.Row():
                 fields["width"] = _number(t("merge.try.width"), 1024, "width", step=SIDE[2])
                 fields["height"] = _number(t("merge.try.height"), 1024, "height", step=SIDE[2])
-                fields["steps"] = _number(t("merge.try.steps"), 24, "steps")
-                fields["cfg"] = _number(t("merge.try.cfg"), 4.5, "cfg", step=0.1)
-                fields["shift"] = _number(t("merge.try.shift"), 6.0, "shift", step=0.1)
+                fields["steps"] = _number(t("merge.try.steps"), STEPS[2], "steps")
+                fields["cfg"] = _number(t("merge.try.cfg"), CFG[2], "cfg", step=0.1)
+                fields["shift"] = _number(t("merge.try.shift"), SHIFT[2], "shift", step=0.1)
 
     @property
     def inputs(self) -> set[Any]:
